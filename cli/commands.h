@@ -1,0 +1,25 @@
+// The commands of `toolwire`. Each adds itself to the command line and returns its exit status when it is run.
+#ifndef TOOLWIRE_CLI_COMMANDS_H_
+#define TOOLWIRE_CLI_COMMANDS_H_
+
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace toolwire {
+
+// Set by the command that the user chose, run by main after parsing.
+using Command = std::function<int()>;
+
+void AddDevCommand(CLI::App* app, Command* chosen);
+void AddAgentCommand(CLI::App* app, Command* chosen);
+// `call`: one CallTool. `agents`: who is connected.
+void AddCallCommands(CLI::App* app, Command* chosen);
+// `credentials create|list` and `audit`: the store, opened directly.
+void AddStoreCommands(CLI::App* app, Command* chosen);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CLI_COMMANDS_H_

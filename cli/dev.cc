@@ -1,0 +1,132 @@
+// `toolwire dev`: an edge and a control in one process, linked without a socket; the same classes as in production
+// over the in-memory registry and the SQLite store.
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <utility>
+
+#include "cli/commands.h"
+#include "common/audit_log.h"
+#include "common/lifecycle.h"
+#include "common/log.h"
+#include "common/memory_registry.h"
+#include "common/metrics.h"
+#include "common/open_store.h"
+#include "common/options.h"
+#include "control/control.h"
+#include "edge/edge.h"
+
+namespace toolwire {
+namespace {
+
+struct DevOptions {
+  LogOptions log;
+  ListenOptions listen;
+  EdgeOptions edge;
+  ControlOptions control;
+  StoreOptions store;
+};
+
+// The two ends of the link within one process.
+class LocalToEdge final : public ToEdge {
+ public:
+  explicit LocalToEdge(Edge& edge) : edge_(edge) {}
+  void SetLink(LinkId link) { link_ = link; }
+  bool Send(v1::ControlFrame&& frame) override {
+    edge_.Receive(link_, std::move(frame));
+    return true;
+  }
+
+ private:
+  Edge& edge_;
+  LinkId link_ = 0;
+};
+
+class LocalToControl final : public ToControl {
+ public:
+  LocalToControl(Dispatcher& dispatcher, uint64_t link_number) : dispatcher_(dispatcher), link_number_(link_number) {}
+  void Send(v1::EdgeFrame&& frame) override { dispatcher_.Receive(link_number_, std::move(frame)); }
+
+ private:
+  Dispatcher& dispatcher_;
+  const uint64_t link_number_;
+};
+
+int Fail(const absl::Status& status) {
+  std::cerr << "toolwire dev: " << status.message() << "\n";
+  return 1;
+}
+
+void LogNumbers(const Edge& edge, const Dispatcher& dispatcher) {
+  log::Info("metrics", {{"connections", edge.connections()},
+                        {"callsInFlight", dispatcher.in_flight()},
+                        {"calls", dispatcher.counters().calls.value()},
+                        {"answered", dispatcher.counters().answered.value()},
+                        {"rss", ResidentBytes()}});
+}
+
+int RunDev(DevOptions options) {
+  StopSignal stop;
+  InitLog(options.log);
+  options.control.payload = options.edge.payload;
+  if (const absl::Status status = Validate(options.listen); !status.ok()) return Fail(status);
+  if (const absl::Status status = Validate(&options.edge); !status.ok()) return Fail(status);
+  if (const absl::Status status = Validate(options.control); !status.ok()) return Fail(status);
+  auto store = OpenStore(options.store);
+  if (!store.ok()) return Fail(store.status());
+  SystemClock clock;
+  MemoryRegistry registry(clock, std::chrono::milliseconds(options.edge.lease_ttl_ms));
+  AuditLog audit(**store, AuditOptions(options.store));
+  auto started = Edge::Start(options.listen, options.edge, clock, registry, **store);
+  if (!started.ok()) return Fail(started.status());
+  Edge& edge = **started;
+  Control control(options.control, clock, registry, &audit);
+  Dispatcher& dispatcher = control.dispatcher();
+
+  auto to_edge = std::make_shared<LocalToEdge>(edge);
+  const uint64_t link_number = dispatcher.LinkUp(edge.server_id(), to_edge);
+  to_edge->SetLink(edge.Attach(std::make_shared<LocalToControl>(dispatcher, link_number)));
+
+  if (const absl::Status status = control.Listen(options.listen); !status.ok()) return Fail(status);
+  auto metrics = MetricsEndpoint::Start(options.listen.host + ":" + std::to_string(options.listen.metrics_port),
+                                        [&](std::vector<Sample>* out) {
+                                          edge.AddSamples(out);
+                                          control.AddSamples(out);
+                                          AddAuditSamples(audit, out);
+                                        });
+  if (!metrics.ok()) return Fail(metrics.status());
+  log::Info("toolwire dev ready", {{"agents", edge.port()},
+                                   {"callers", control.port()},
+                                   {"metrics", (*metrics)->port()},
+                                   {"data", options.store.data_dir}});
+
+  stop.Wait(kMetricsLineEvery, [&] { LogNumbers(edge, dispatcher); });
+  edge.StopAccepting();
+  control.StopAccepting();
+  if (!control.WaitIdle(std::chrono::milliseconds(options.edge.drain_timeout_ms))) {
+    log::Warn("drain time is over; calls in flight are given up", {{"calls", dispatcher.in_flight()}});
+  }
+  control.Stop();
+  edge.Stop();
+  const bool written = audit.Flush(std::chrono::seconds(5));
+  log::Info("stopped", {{"auditWritten", written}});
+  return 0;
+}
+
+}  // namespace
+
+void AddDevCommand(CLI::App* app, Command* chosen) {
+  auto options = std::make_shared<DevOptions>();
+  options->edge.server_id = "dev";
+  CLI::App* dev = app->add_subcommand("dev", "Edge and control in one process, in-memory registry, SQLite store");
+  AddListenFlags(dev, &options->listen);
+  AddEdgeFlags(dev, &options->edge);
+  AddControlFlags(dev, &options->control);
+  AddDrainFlag(dev, &options->edge.drain_timeout_ms);
+  AddPayloadFlags(dev, &options->edge.payload);
+  AddStoreFlags(dev, &options->store);
+  AddLogFlags(dev, &options->log);
+  dev->callback([options, chosen] { *chosen = [options] { return RunDev(*options); }; });
+}
+
+}  // namespace toolwire

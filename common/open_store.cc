@@ -1,0 +1,42 @@
+#include "common/open_store.h"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "common/sqlite_store.h"
+
+namespace toolwire {
+
+absl::StatusOr<std::unique_ptr<Store>> OpenStore(const StoreOptions& options) {
+  if (const absl::Status status = Validate(options); !status.ok()) return status;
+  std::error_code ec;
+  if (std::filesystem::create_directories(options.data_dir, ec)) chmod(options.data_dir.c_str(), 0700);
+  if (ec) return absl::InvalidArgumentError("--data-dir=" + options.data_dir + ": " + ec.message());
+  auto store = SqliteStore::Open({options.data_dir + "/toolwire.db", options.audit_json_bytes_max});
+  if (!store.ok()) return store.status();
+  return std::unique_ptr<Store>(*std::move(store));
+}
+
+AuditLog::Options AuditOptions(const StoreOptions& options) {
+  AuditLog::Options audit;
+  audit.json_bytes_max = options.audit_json_bytes_max;
+  return audit;
+}
+
+void AddAuditSamples(const AuditLog& audit, std::vector<Sample>* out) {
+  const AuditLog::Counters counters = audit.counters();
+  const auto count = [&](const char* name, const char* help, uint64_t value) {
+    out->push_back({name, help, true, static_cast<double>(value), {}});
+  };
+  count("toolwire_audit_rows_written_total", "Audit rows written.", counters.written);
+  count("toolwire_audit_rows_dropped_total", "Audit rows lost because the queue was full.", counters.dropped);
+  count("toolwire_audit_rows_refused_total", "Audit rows the store refused.", counters.refused);
+  count("toolwire_audit_failed_batches_total", "Writes that failed and were tried again.", counters.failed_batches);
+  out->push_back({"toolwire_audit_rows_waiting", "Audit rows not written yet.", false,
+                  static_cast<double>(counters.waiting), {}});
+}
+
+}  // namespace toolwire

@@ -1,0 +1,25 @@
+// The store that the options ask for.
+#ifndef TOOLWIRE_COMMON_OPEN_STORE_H_
+#define TOOLWIRE_COMMON_OPEN_STORE_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/audit_log.h"
+#include "common/metrics.h"
+#include "common/options.h"
+#include "common/store.h"
+
+namespace toolwire {
+
+// Creates the data directory (mode 0700) if it is missing and opens the store in it.
+absl::StatusOr<std::unique_ptr<Store>> OpenStore(const StoreOptions& options);
+
+// The audit log's options that follow from the store's.
+AuditLog::Options AuditOptions(const StoreOptions& options);
+void AddAuditSamples(const AuditLog& audit, std::vector<Sample>* out);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_OPEN_STORE_H_

@@ -1,0 +1,134 @@
+#include "control/agent_directory.h"
+
+namespace toolwire {
+
+v1::Agent ToAgent(const std::string& user_id, const std::optional<Presence>& presence) {
+  v1::Agent agent;
+  agent.set_user_id(user_id);
+  if (!presence) return agent;
+  agent.set_connected(true);
+  agent.set_server_id(presence->edge_id);
+  agent.set_epoch(presence->epoch);
+  agent.mutable_connected_at()->set_seconds(presence->connected_at_ms / 1000);
+  agent.mutable_connected_at()->set_nanos(static_cast<int32_t>(presence->connected_at_ms % 1000 * 1000000));
+  return agent;
+}
+
+void AgentDirectory::Apply(const std::string& edge_id,
+                           const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events) {
+  std::lock_guard<std::mutex> lock(mu_);
+  for (const v1::SessionEvent& event : events) {
+    if (event.snapshot_complete()) {
+      for (auto it = agents_.begin(); it != agents_.end();) {
+        auto next = std::next(it);
+        if (it->second.stale && it->second.presence.edge_id == edge_id) RemoveLocked(it);
+        it = next;
+      }
+    } else if (event.connected()) {
+      ConnectedLocked(edge_id, event);
+    } else {
+      auto found = index_.find(event.user_id());
+      if (found == index_.end()) continue;
+      const Presence& known = found->second->second.presence;
+      if (known.edge_id == edge_id && known.epoch == event.epoch()) RemoveLocked(found->second);
+    }
+  }
+}
+
+void AgentDirectory::ConnectedLocked(const std::string& edge_id, const v1::SessionEvent& event) {
+  auto [it, is_new] = agents_.try_emplace(event.user_id());
+  Presence& known = it->second.presence;
+  if (!is_new && known.epoch > event.epoch()) return;
+  const bool same = !is_new && known.epoch == event.epoch() && known.edge_id == edge_id;
+  it->second.stale = false;
+  if (same) return;
+  known = Presence{edge_id, event.epoch(), event.connected_at_ms()};
+  if (is_new) index_.emplace(it->first, it);
+  NotifyLocked(is_new ? v1::WatchAgentsResponse::CONNECTED : v1::WatchAgentsResponse::MOVED, it->first, known);
+}
+
+void AgentDirectory::RemoveLocked(Agents::iterator it) {
+  NotifyLocked(v1::WatchAgentsResponse::DISCONNECTED, it->first, it->second.presence);
+  index_.erase(it->first);
+  agents_.erase(it);
+}
+
+void AgentDirectory::BeginSnapshot(const std::string& edge_id) {
+  std::lock_guard<std::mutex> lock(mu_);
+  for (auto& [user_id, entry] : agents_) {
+    if (entry.presence.edge_id == edge_id) entry.stale = true;
+  }
+}
+
+void AgentDirectory::RemoveEdge(const std::string& edge_id) {
+  std::lock_guard<std::mutex> lock(mu_);
+  for (auto it = agents_.begin(); it != agents_.end();) {
+    auto next = std::next(it);
+    if (it->second.presence.edge_id == edge_id) RemoveLocked(it);
+    it = next;
+  }
+}
+
+void AgentDirectory::Forget(const std::string& user_id, const std::string& edge_id, uint64_t epoch) {
+  std::lock_guard<std::mutex> lock(mu_);
+  auto found = index_.find(user_id);
+  if (found == index_.end()) return;
+  const Presence& known = found->second->second.presence;
+  if (known.edge_id == edge_id && known.epoch == epoch) RemoveLocked(found->second);
+}
+
+std::optional<Presence> AgentDirectory::Find(const std::string& user_id) const {
+  std::lock_guard<std::mutex> lock(mu_);
+  auto found = index_.find(user_id);
+  if (found == index_.end()) return std::nullopt;
+  return found->second->second.presence;
+}
+
+std::vector<v1::Agent> AgentDirectory::List(const std::string& after, size_t limit) const {
+  std::vector<v1::Agent> out;
+  std::lock_guard<std::mutex> lock(mu_);
+  for (auto it = agents_.upper_bound(after); it != agents_.end() && out.size() < limit; ++it) {
+    out.push_back(ToAgent(it->first, it->second.presence));
+  }
+  return out;
+}
+
+size_t AgentDirectory::size() const {
+  std::lock_guard<std::mutex> lock(mu_);
+  return agents_.size();
+}
+
+uint64_t AgentDirectory::Watch(absl::flat_hash_set<std::string> users, Watcher watcher) {
+  std::lock_guard<std::mutex> lock(mu_);
+  WatchEvent event;
+  event.set_kind(v1::WatchAgentsResponse::CONNECTED);
+  for (const auto& [user_id, entry] : agents_) {
+    if (!users.empty() && !users.contains(user_id)) continue;
+    *event.mutable_agent() = ToAgent(user_id, entry.presence);
+    watcher(event);
+  }
+  event.Clear();
+  event.set_kind(v1::WatchAgentsResponse::SNAPSHOT_COMPLETE);
+  watcher(event);
+  watches_.emplace(++last_watch_id_, Watch_{std::move(users), std::move(watcher)});
+  return last_watch_id_;
+}
+
+void AgentDirectory::Unwatch(uint64_t watch_id) {
+  std::lock_guard<std::mutex> lock(mu_);
+  watches_.erase(watch_id);
+}
+
+void AgentDirectory::NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std::string& user_id,
+                                  const Presence& presence) {
+  if (watches_.empty()) return;
+  WatchEvent event;
+  event.set_kind(kind);
+  *event.mutable_agent() = ToAgent(user_id, presence);
+  if (kind == v1::WatchAgentsResponse::DISCONNECTED) event.mutable_agent()->set_connected(false);
+  for (auto& [id, watch] : watches_) {
+    if (watch.users.empty() || watch.users.contains(user_id)) watch.watcher(event);
+  }
+}
+
+}  // namespace toolwire

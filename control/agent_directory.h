@@ -1,0 +1,84 @@
+// Who is connected where, as the edges tell it: the route cache, and the answer to GetAgent, ListAgents, WatchAgents.
+#ifndef TOOLWIRE_CONTROL_AGENT_DIRECTORY_H_
+#define TOOLWIRE_CONTROL_AGENT_DIRECTORY_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "toolwire/v1/dispatch.pb.h"
+#include "toolwire/v1/relay.pb.h"
+
+namespace toolwire {
+
+// What is known of one user's live session.
+struct Presence {
+  std::string edge_id;
+  uint64_t epoch = 0;
+  int64_t connected_at_ms = 0;  // Unix time in milliseconds.
+};
+
+// Fed by the edges' session events. Of two events about one user the greater epoch wins, in whatever order they
+// come, so that a late disconnect never hides a newer session. Bounded by the agents that are connected.
+//
+// Thread-safe. Watchers are called with the directory's lock held, in the order of the changes: they only queue.
+class AgentDirectory {
+ public:
+  using WatchEvent = v1::WatchAgentsResponse::Event;
+  using Watcher = std::function<void(const WatchEvent& event)>;
+
+  // Applies the events of one frame from `edge_id`, in order.
+  void Apply(const std::string& edge_id, const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events);
+  // A link to the edge is up and its snapshot will follow: what was known of it is marked, and forgotten at the
+  // snapshot's end unless it was named again.
+  void BeginSnapshot(const std::string& edge_id);
+  // The edge is gone: so are its sessions.
+  void RemoveEdge(const std::string& edge_id);
+  // The edge answered that it does not have this session: forget it, unless something newer is known.
+  void Forget(const std::string& user_id, const std::string& edge_id, uint64_t epoch);
+
+  std::optional<Presence> Find(const std::string& user_id) const;
+  // Up to `limit` agents with a user id after `after`, in order.
+  std::vector<v1::Agent> List(const std::string& after, size_t limit) const;
+  size_t size() const;
+
+  // Reports what is connected, then SNAPSHOT_COMPLETE, then every change, until `Unwatch` returns. Empty `users`
+  // means everyone.
+  uint64_t Watch(absl::flat_hash_set<std::string> users, Watcher watcher);
+  void Unwatch(uint64_t watch_id);
+
+ private:
+  struct Entry {
+    Presence presence;
+    bool stale = false;  // Known before the edge's running snapshot, not named in it yet.
+  };
+  struct Watch_ {
+    absl::flat_hash_set<std::string> users;
+    Watcher watcher;
+  };
+  using Agents = std::map<std::string, Entry>;  // Ordered, for paging.
+
+  void ConnectedLocked(const std::string& edge_id, const v1::SessionEvent& event);
+  void RemoveLocked(Agents::iterator it);
+  void NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std::string& user_id, const Presence& presence);
+
+  mutable std::mutex mu_;
+  Agents agents_;                                             // Guarded by mu_.
+  absl::flat_hash_map<std::string, Agents::iterator> index_;  // Guarded by mu_. For the call path.
+  std::map<uint64_t, Watch_> watches_;                        // Guarded by mu_.
+  uint64_t last_watch_id_ = 0;                                // Guarded by mu_.
+};
+
+// The public form of what is known of a user.
+v1::Agent ToAgent(const std::string& user_id, const std::optional<Presence>& presence);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_AGENT_DIRECTORY_H_

@@ -1,0 +1,105 @@
+#include "control/call_request.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/json_text.h"
+#include "common/store.h"
+
+namespace toolwire {
+
+using E = v1::CallError;
+
+namespace {
+
+constexpr size_t kNameBytesMax = 256;
+
+v1::CallFailure Invalid(const Call& call, std::string_view field, const std::string& message) {
+  return MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, call.request_id, message, field);
+}
+
+std::string NameProblem(std::string_view name, const std::string& value) {
+  if (value.empty()) return absl::StrCat(absl::string_view(name.data(), name.size()), " must not be empty");
+  if (value.size() > kNameBytesMax) {
+    return absl::StrCat(absl::string_view(name.data(), name.size()), " is longer than ", kNameBytesMax, " bytes");
+  }
+  return "";
+}
+
+}  // namespace
+
+CallRequests::CallRequests(const Clock& clock, const ControlOptions& options)
+    : clock_(clock), options_(options), id_prefix_("req_" + MakeSecret().substr(0, 12) + "_") {}
+
+std::string CallRequests::MakeRequestId() {
+  return absl::StrCat(id_prefix_, absl::Hex(ids_made_.fetch_add(1, std::memory_order_relaxed) + 1));
+}
+
+std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
+                                                  std::optional<MonoTime> caller_deadline, Call* call) {
+  call->user_id = std::move(*request.mutable_user_id());
+  call->tool = std::move(*request.mutable_tool());
+  call->request_id = std::move(*request.mutable_request_id());
+  const bool long_id = call->request_id.size() > kNameBytesMax;
+  if (long_id) call->request_id.resize(kNameBytesMax);
+  if (call->request_id.empty()) call->request_id = MakeRequestId();
+  if (long_id) return Invalid(*call, "request_id", absl::StrCat("request_id is longer than ", kNameBytesMax, " bytes"));
+  for (const auto& [field, value] : {std::pair<const char*, std::string*>{"user_id", &call->user_id},
+                                     std::pair<const char*, std::string*>{"tool", &call->tool}}) {
+    const std::string problem = NameProblem(field, *value);
+    if (problem.empty()) continue;
+    value->resize(std::min(value->size(), kNameBytesMax));
+    return Invalid(*call, field, problem);
+  }
+
+  std::string_view params_field = "params_json";
+  if (request.has_params()) {
+    if (!request.params_json().empty()) return Invalid(*call, "params", "set either params or params_json, not both");
+    params_field = "params";
+    const auto status = google::protobuf::util::MessageToJsonString(request.params(), &call->params_json);
+    if (!status.ok()) return Invalid(*call, "params", "params cannot be written as JSON");
+  } else {
+    call->params_json = std::move(*request.mutable_params_json());
+  }
+  if (call->params_json.empty()) call->params_json = "{}";
+  if (call->params_json.size() > options_.payload.payload_bytes_max) {
+    const size_t bytes = call->params_json.size();
+    call->params_json.clear();  // Not worth an audit row of its size.
+    return Invalid(*call, params_field,
+                   absl::StrCat("params are ", bytes, " bytes, more than ", options_.payload.payload_bytes_max));
+  }
+  json::Kind kind = json::Kind::kNull;
+  const json::Error error = json::Validate(call->params_json, options_.payload.json_depth_max, &kind);
+  if (error != json::Error::kNone) {
+    return Invalid(*call, params_field, absl::StrCat("params are not valid: ", json::ErrorText(error)));
+  }
+  if (kind != json::Kind::kObject) return Invalid(*call, params_field, "params must be a JSON object");
+
+  Duration timeout = std::chrono::milliseconds(options_.call_timeout_default_ms);
+  const Duration longest = std::chrono::milliseconds(options_.call_timeout_max_ms);
+  if (request.has_timeout()) {
+    const auto& asked = request.timeout();
+    if (asked.seconds() < 0 || asked.nanos() < 0 || (asked.seconds() == 0 && asked.nanos() == 0)) {
+      return Invalid(*call, "timeout", "timeout must be positive");
+    }
+    const auto longest_seconds = std::chrono::duration_cast<std::chrono::seconds>(longest).count();
+    timeout = std::chrono::seconds(std::min<int64_t>(asked.seconds(), longest_seconds + 1)) +
+              std::chrono::nanoseconds(asked.nanos());
+  }
+  call->deadline = clock_.Now() + std::min(timeout, longest);
+  if (caller_deadline) call->deadline = std::min(call->deadline, *caller_deadline);
+  return std::nullopt;
+}
+
+void CallRequests::AddResultValue(v1::CallToolResponse* response) {
+  if (response->result_json().empty()) return;
+  google::protobuf::Value value;
+  if (google::protobuf::util::JsonStringToMessage(response->result_json(), &value).ok()) {
+    *response->mutable_result() = std::move(value);
+  }
+}
+
+}  // namespace toolwire

@@ -1,0 +1,40 @@
+// From the public request to a call: what is checked, what is filled in. No gRPC, no I/O.
+#ifndef TOOLWIRE_CONTROL_CALL_REQUEST_H_
+#define TOOLWIRE_CONTROL_CALL_REQUEST_H_
+
+#include <atomic>
+#include <optional>
+#include <string>
+
+#include "common/clock.h"
+#include "common/options.h"
+#include "control/dispatcher.h"
+#include "toolwire/v1/tool.pb.h"
+
+namespace toolwire {
+
+// Checks requests against the limits of design.md §3 and clamps their deadlines. Thread-safe.
+class CallRequests {
+ public:
+  CallRequests(const Clock& clock, const ControlOptions& options);
+
+  // Fills `*call` from `request`, whose strings are moved out. `caller_deadline` is the deadline of the gRPC call, if
+  // there is one. On failure `*call` holds what can be audited of the request.
+  std::optional<v1::CallFailure> Read(v1::CallToolRequest&& request, std::optional<MonoTime> caller_deadline,
+                                      Call* call);
+
+  // Adds `result` to the response of a request that used `params`; leaves it unset where protobuf cannot hold it.
+  static void AddResultValue(v1::CallToolResponse* response);
+
+ private:
+  std::string MakeRequestId();
+
+  const Clock& clock_;
+  const ControlOptions options_;
+  const std::string id_prefix_;
+  std::atomic<uint64_t> ids_made_{0};
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_CALL_REQUEST_H_

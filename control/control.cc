@@ -1,0 +1,103 @@
+#include "control/control.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include <chrono>
+#include <utility>
+
+#include "common/log.h"
+
+namespace toolwire {
+
+Control::Control(const ControlOptions& options, const Clock& clock, Registry& registry, AuditLog* audit)
+    : options_(options),
+      dispatcher_(clock, registry, directory_, audit, Dispatcher::Options()),
+      service_(clock, dispatcher_, directory_, options),
+      ticker_([this] { Tick(); }) {}
+
+Control::~Control() {
+  Stop();
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    stopped_ = true;
+  }
+  wake_.notify_all();
+  ticker_.join();
+}
+
+absl::Status Control::Listen(const ListenOptions& listen) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  const std::string address = listen.host + ":" + std::to_string(options_.grpc_port);
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+  builder.RegisterService(&service_);
+  // Params that are too large must reach the check that says so; a Struct takes several times the size of its JSON.
+  builder.SetMaxReceiveMessageSize(static_cast<int>(4 * options_.payload.payload_bytes_max + (1u << 20)));
+  builder.SetMaxSendMessageSize(-1);
+  // A second control on the same port would otherwise start without a word and take half of the callers.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  server_ = builder.BuildAndStart();
+  if (!server_ || port_ == 0) return absl::UnavailableError("callers: cannot listen on " + address);
+  server_->GetHealthCheckService()->SetServingStatus("toolwire.v1.ToolDispatch", true);
+  return absl::OkStatus();
+}
+
+void Control::StopAccepting() {
+  dispatcher_.StopAccepting();
+  if (server_) server_->GetHealthCheckService()->SetServingStatus(false);
+}
+
+void Control::Stop() {
+  if (!server_) return;
+  StopAccepting();
+  dispatcher_.FailAll();
+  service_.EndStreams();
+  // Streams whose callers do not read the last answers are cut.
+  server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  server_->Wait();
+  server_.reset();
+}
+
+void Control::Tick() {
+  std::unique_lock<std::mutex> lock(mu_);
+  while (!wake_.wait_for(lock, Dispatcher::kTick, [this] { return stopped_; })) {
+    lock.unlock();
+    dispatcher_.Tick();
+    lock.lock();
+  }
+}
+
+void Control::AddSamples(std::vector<Sample>* out) const {
+  const auto gauge = [&](const char* name, const char* help, size_t value) {
+    out->push_back({name, help, false, static_cast<double>(value), {}});
+  };
+  const auto count = [&](const char* name, const char* help, const Counter& counter) {
+    out->push_back({name, help, true, static_cast<double>(counter.value()), {}});
+  };
+  const Dispatcher::Counters& counters = dispatcher_.counters();
+  gauge("toolwire_control_calls_in_flight", "Calls begun and not settled.", dispatcher_.in_flight());
+  gauge("toolwire_control_edges_linked", "Edges this control is linked to.", dispatcher_.links());
+  gauge("toolwire_control_agents", "Agents known to be connected.", directory_.size());
+  gauge("toolwire_control_streams", "Dispatch and watch streams open.", service_.streams());
+  count("toolwire_control_calls_total", "Calls received.", counters.calls);
+  count("toolwire_control_calls_answered_total", "Calls answered by agents.", counters.answered);
+  count("toolwire_control_redelivered_total", "Deliveries repeated because the first certainly did not leave.",
+        counters.redelivered);
+  count("toolwire_control_stray_answers_matched_total", "Answers that came through another session.",
+        counters.strays_matched);
+  count("toolwire_control_stray_answers_dropped_total", "Answers nobody waits for.", counters.strays_dropped);
+  count("toolwire_control_late_answers_total", "Answers to calls that were settled before.", counters.late_answers);
+  for (int reason = 1; reason < v1::CallError::Reason_ARRAYSIZE; ++reason) {
+    out->push_back({"toolwire_control_calls_failed_total",
+                    "Calls without an answer, by reason.",
+                    true,
+                    static_cast<double>(counters.failed[reason].value()),
+                    {{"reason", RowOf(static_cast<Reason>(reason)).name}}});
+  }
+}
+
+}  // namespace toolwire

@@ -1,0 +1,68 @@
+// The control: callers' gRPC server, dispatcher, its clock tick, and the order of starting and stopping.
+#ifndef TOOLWIRE_CONTROL_CONTROL_H_
+#define TOOLWIRE_CONTROL_CONTROL_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/audit_log.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "common/options.h"
+#include "common/registry.h"
+#include "control/agent_directory.h"
+#include "control/dispatch_service.h"
+#include "control/dispatcher.h"
+
+namespace toolwire {
+
+// One control in this process. Its threads: gRPC's, and one that ticks while calls are in flight.
+class Control {
+ public:
+  // Prepares everything but the callers' port, so that links can be made first. All references outlive the control;
+  // `audit` may be null.
+  Control(const ControlOptions& options, const Clock& clock, Registry& registry, AuditLog* audit);
+  ~Control();
+
+  // Opens the callers' port: gRPC with health and reflection.
+  absl::Status Listen(const ListenOptions& listen);
+
+  Dispatcher& dispatcher() { return dispatcher_; }
+
+  // --- stopping, in this order ---
+  // New calls are refused; health says NOT_SERVING.
+  void StopAccepting();
+  // Waits until no call is in flight or `limit` has passed; true if none is.
+  bool WaitIdle(Duration limit) { return dispatcher_.WaitIdle(limit); }
+  // Settles what is left, ends the streams and closes the port.
+  void Stop();
+
+  int port() const { return port_; }
+  void AddSamples(std::vector<Sample>* out) const;
+
+ private:
+  void Tick();
+
+  const ControlOptions options_;
+  AgentDirectory directory_;
+  Dispatcher dispatcher_;
+  DispatchService service_;
+  std::unique_ptr<grpc::Server> server_;
+  int port_ = 0;
+
+  std::mutex mu_;
+  std::condition_variable wake_;
+  bool stopped_ = false;  // Guarded by mu_.
+  std::thread ticker_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_CONTROL_H_

@@ -1,0 +1,175 @@
+#include "control/dispatch_service.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/log.h"
+
+namespace toolwire {
+
+using E = v1::CallError;
+
+namespace {
+
+grpc::Status ToStatus(const v1::CallFailure& failure) {
+  return grpc::Status(static_cast<grpc::StatusCode>(failure.code()), failure.message(), PackStatusDetails(failure));
+}
+
+// The deadline that the caller gave to gRPC, on our clock.
+std::optional<MonoTime> DeadlineOf(const grpc::CallbackServerContext& context, const Clock& clock) {
+  const auto left = context.deadline() - std::chrono::system_clock::now();
+  if (left > std::chrono::hours(24 * 365)) return std::nullopt;  // gRPC's "none" is very far away.
+  return clock.Now() + std::chrono::duration_cast<Duration>(left);
+}
+
+// One CallTool. Keeps itself alive until gRPC is done with it.
+class UnaryCall final : public grpc::ServerUnaryReactor,
+                        public CallSink,
+                        public std::enable_shared_from_this<UnaryCall> {
+ public:
+  UnaryCall(Dispatcher& dispatcher, v1::CallToolResponse* response) : dispatcher_(dispatcher), response_(response) {}
+
+  void Begin(CallRequests& requests, const v1::CallToolRequest& request, std::optional<MonoTime> deadline) {
+    self_ = shared_from_this();
+    wants_value_ = request.has_params();
+    std::vector<Call> calls(1);
+    Call& call = calls.front();
+    call.call_id = call_id_ = dispatcher_.NextCallId();
+    call.sink = self_;
+    if (auto failure = requests.Read(v1::CallToolRequest(request), deadline, &call)) {
+      dispatcher_.RecordRejected(std::move(call), *failure);
+      return Finish(ToStatus(*failure));
+    }
+    dispatcher_.Begin(std::move(calls));
+  }
+
+  void Settle(v1::DispatchAnswer&& outcome) override {
+    if (outcome.has_failure()) return Finish(ToStatus(outcome.failure()));
+    *response_ = std::move(*outcome.mutable_response());
+    if (wants_value_) CallRequests::AddResultValue(response_);
+    Finish(grpc::Status::OK);
+  }
+  void Flush() override {}
+  void OnCancel() override { dispatcher_.Cancel({call_id_}); }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  Dispatcher& dispatcher_;
+  v1::CallToolResponse* const response_;
+  uint64_t call_id_ = 0;
+  bool wants_value_ = false;
+  std::shared_ptr<UnaryCall> self_;
+};
+
+// A stream that may not begin.
+template <typename Reactor>
+class Refused final : public Reactor {
+ public:
+  explicit Refused(const v1::CallFailure& failure) { this->Finish(ToStatus(failure)); }
+  void OnDone() override { delete this; }
+};
+
+v1::CallFailure TooManyStreams() {
+  return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, "", "too many streams are open on this control, or it is stopping");
+}
+
+}  // namespace
+
+DispatchService::DispatchService(const Clock& clock, Dispatcher& dispatcher, AgentDirectory& directory,
+                                 const ControlOptions& options)
+    : clock_(clock), dispatcher_(dispatcher), directory_(directory), options_(options), requests_(clock, options) {}
+
+grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext* context,
+                                                    const v1::CallToolRequest* request,
+                                                    v1::CallToolResponse* response) {
+  auto call = std::make_shared<UnaryCall>(dispatcher_, response);
+  call->Begin(requests_, *request, DeadlineOf(*context, clock_));
+  return call.get();
+}
+
+grpc::ServerBidiReactor<v1::DispatchRequest, v1::DispatchReply>* DispatchService::Dispatch(
+    grpc::CallbackServerContext*) {
+  auto stream = std::make_shared<DispatchStream>(dispatcher_, requests_, options_.stream_calls_in_flight_max);
+  const uint64_t number = AdmitStream([weak = std::weak_ptr<DispatchStream>(stream)] {
+    if (const auto alive = weak.lock()) alive->EndWhenIdle();
+  });
+  if (number == 0) {
+    return new Refused<grpc::ServerBidiReactor<v1::DispatchRequest, v1::DispatchReply>>(TooManyStreams());
+  }
+  stream->Begin([this, number] { StreamDone(number); });
+  return stream.get();
+}
+
+grpc::ServerUnaryReactor* DispatchService::GetAgent(grpc::CallbackServerContext* context,
+                                                    const v1::GetAgentRequest* request, v1::Agent* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (request->user_id().empty()) {
+    reactor->Finish(ToStatus(MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, "", "user_id must not be empty", "user_id")));
+    return reactor;
+  }
+  *response = ToAgent(request->user_id(), directory_.Find(request->user_id()));
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* DispatchService::ListAgents(grpc::CallbackServerContext* context,
+                                                      const v1::ListAgentsRequest* request,
+                                                      v1::ListAgentsResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (request->page_size() < 0) {
+    reactor->Finish(
+        ToStatus(MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, "", "page_size must not be negative", "page_size")));
+    return reactor;
+  }
+  const size_t size = request->page_size() == 0 ? 100 : std::min(request->page_size(), 1000);
+  // The token is the last user id of the page before, so that agents may come and go between pages.
+  std::vector<v1::Agent> agents = directory_.List(request->page_token(), size + 1);
+  if (agents.size() > size) {
+    agents.pop_back();
+    response->set_next_page_token(agents.back().user_id());
+  }
+  for (v1::Agent& agent : agents) *response->add_agents() = std::move(agent);
+  response->set_total_connected(static_cast<int64_t>(directory_.size()));
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+grpc::ServerWriteReactor<v1::WatchAgentsResponse>* DispatchService::WatchAgents(grpc::CallbackServerContext*,
+                                                                                const v1::WatchAgentsRequest* request) {
+  auto stream = std::make_shared<WatchStream>(directory_);
+  const uint64_t number = AdmitStream([weak = std::weak_ptr<WatchStream>(stream)] {
+    if (const auto alive = weak.lock()) alive->End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "control is stopping"));
+  });
+  if (number == 0) return new Refused<grpc::ServerWriteReactor<v1::WatchAgentsResponse>>(TooManyStreams());
+  stream->Begin({request->user_ids().begin(), request->user_ids().end()}, [this, number] { StreamDone(number); });
+  return stream.get();
+}
+
+uint64_t DispatchService::AdmitStream(std::function<void()> end) {
+  std::lock_guard<std::mutex> lock(mu_);
+  if (ending_ || streams_.size() >= static_cast<size_t>(options_.streams_max)) return 0;
+  streams_.emplace(++last_stream_, std::move(end));
+  return last_stream_;
+}
+
+void DispatchService::StreamDone(uint64_t number) {
+  std::lock_guard<std::mutex> lock(mu_);
+  streams_.erase(number);
+}
+
+void DispatchService::EndStreams() {
+  std::vector<std::function<void()>> ends;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    ending_ = true;
+    for (const auto& [number, end] : streams_) ends.push_back(end);
+  }
+  for (const auto& end : ends) end();
+}
+
+size_t DispatchService::streams() const {
+  std::lock_guard<std::mutex> lock(mu_);
+  return streams_.size();
+}
+
+}  // namespace toolwire

@@ -1,0 +1,62 @@
+// The gRPC surface of control: ToolDispatch. No decisions, only the way in and out.
+#ifndef TOOLWIRE_CONTROL_DISPATCH_SERVICE_H_
+#define TOOLWIRE_CONTROL_DISPATCH_SERVICE_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <mutex>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/clock.h"
+#include "common/options.h"
+#include "control/agent_directory.h"
+#include "control/call_request.h"
+#include "control/dispatch_stream.h"
+#include "control/dispatcher.h"
+#include "control/watch_stream.h"
+#include "toolwire/v1/dispatch.grpc.pb.h"
+
+namespace toolwire {
+
+// Runs on gRPC's threads; nothing blocks. All references outlive the gRPC server.
+class DispatchService final : public v1::ToolDispatch::CallbackService {
+ public:
+  DispatchService(const Clock& clock, Dispatcher& dispatcher, AgentDirectory& directory, const ControlOptions& options);
+
+  grpc::ServerUnaryReactor* CallTool(grpc::CallbackServerContext* context, const v1::CallToolRequest* request,
+                                     v1::CallToolResponse* response) override;
+  grpc::ServerBidiReactor<v1::DispatchRequest, v1::DispatchReply>* Dispatch(
+      grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* GetAgent(grpc::CallbackServerContext* context, const v1::GetAgentRequest* request,
+                                     v1::Agent* response) override;
+  grpc::ServerUnaryReactor* ListAgents(grpc::CallbackServerContext* context, const v1::ListAgentsRequest* request,
+                                       v1::ListAgentsResponse* response) override;
+  grpc::ServerWriteReactor<v1::WatchAgentsResponse>* WatchAgents(grpc::CallbackServerContext* context,
+                                                                 const v1::WatchAgentsRequest* request) override;
+
+  // Ends every stream as soon as its calls have settled; new ones end at once.
+  void EndStreams();
+  size_t streams() const;
+
+ private:
+  // A number for the stream, or 0 if there are too many.
+  uint64_t AdmitStream(std::function<void()> end);
+  void StreamDone(uint64_t number);
+
+  const Clock& clock_;
+  Dispatcher& dispatcher_;
+  AgentDirectory& directory_;
+  const ControlOptions options_;
+  CallRequests requests_;
+
+  mutable std::mutex mu_;
+  // Guarded by mu_.
+  bool ending_ = false;
+  uint64_t last_stream_ = 0;
+  absl::flat_hash_map<uint64_t, std::function<void()>> streams_;  // How to end each.
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_DISPATCH_SERVICE_H_

@@ -1,0 +1,167 @@
+#include "control/dispatch_stream.h"
+
+#include <utility>
+
+namespace toolwire {
+
+using E = v1::CallError;
+
+namespace {
+
+// One reply holds so much, or one answer: callers' receive limits are often a few MiB.
+constexpr size_t kReplyBytesMax = 256u << 10;
+// Answers waiting to be written before no more calls are read.
+constexpr size_t kUnreadBytesMax = 64u << 20;
+
+}  // namespace
+
+void DispatchStream::Begin(std::function<void()> on_done) {
+  on_done_ = std::move(on_done);
+  self_ = shared_from_this();
+  StartRead(&incoming_);
+}
+
+void DispatchStream::EndWhenIdle() {
+  std::lock_guard<std::mutex> lock(mu_);
+  ending_ = true;
+  FinishIfIdleLocked();
+}
+
+void DispatchStream::OnReadDone(bool ok) {
+  if (!ok) return EndWhenIdle();
+  StartCalls();
+  ReadNext();
+}
+
+void DispatchStream::ReadNext() {
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    if (finished_) return;
+    reading_paused_ = answer_bytes_ > kUnreadBytesMax;
+    if (reading_paused_) return;
+  }
+  incoming_.Clear();
+  StartRead(&incoming_);
+}
+
+void DispatchStream::StartCalls() {
+  std::vector<Call> calls;
+  calls.reserve(incoming_.calls_size());
+  for (v1::DispatchCall& one : *incoming_.mutable_calls()) {
+    Call call;
+    call.call_id = dispatcher_.NextCallId();
+    call.caller_id = one.id();
+    call.sink = self_;
+    const bool wants_value = one.call().has_params();
+    auto failure = requests_.Read(std::move(*one.mutable_call()), std::nullopt, &call);
+    if (!failure) failure = Admit(call, wants_value);
+    if (failure) {
+      dispatcher_.RecordRejected(std::move(call), *failure);
+      v1::DispatchAnswer rejected;
+      rejected.set_id(one.id());
+      *rejected.mutable_failure() = std::move(*failure);
+      std::lock_guard<std::mutex> lock(mu_);
+      QueueLocked(std::move(rejected));
+      WriteNextLocked();
+    } else {
+      calls.push_back(std::move(call));
+    }
+  }
+  if (!calls.empty()) dispatcher_.Begin(std::move(calls));
+  if (incoming_.cancels_size() == 0) return;
+  std::vector<uint64_t> cancels;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    for (const uint64_t id : incoming_.cancels()) {
+      auto found = in_flight_.find(id);
+      if (found != in_flight_.end()) cancels.push_back(found->second.call_id);
+    }
+  }
+  dispatcher_.Cancel(cancels);
+}
+
+std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call, bool wants_value) {
+  std::lock_guard<std::mutex> lock(mu_);
+  if (in_flight_.size() >= static_cast<size_t>(calls_in_flight_max_)) {
+    return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, call.request_id);
+  }
+  if (!in_flight_.try_emplace(call.caller_id, InFlight{call.call_id, wants_value}).second) {
+    return MakeFailure(E::DUPLICATE_REQUEST, E::NOT_SENT, call.request_id,
+                       "a call with this id is in flight on this stream", "id");
+  }
+  return std::nullopt;
+}
+
+void DispatchStream::Settle(v1::DispatchAnswer&& outcome) {
+  std::lock_guard<std::mutex> lock(mu_);
+  auto found = in_flight_.find(outcome.id());
+  if (found->second.wants_value && outcome.has_response()) CallRequests::AddResultValue(outcome.mutable_response());
+  in_flight_.erase(found);
+  QueueLocked(std::move(outcome));
+}
+
+void DispatchStream::QueueLocked(v1::DispatchAnswer&& answer) {
+  if (broken_) return;
+  const size_t bytes = answer.response().result_json().size() + answer.response().error().size() + 64;
+  answer_bytes_ += bytes;
+  answers_.emplace_back(std::move(answer), bytes);
+}
+
+void DispatchStream::Flush() {
+  std::lock_guard<std::mutex> lock(mu_);
+  WriteNextLocked();
+  FinishIfIdleLocked();
+}
+
+void DispatchStream::WriteNextLocked() {
+  if (writing_ || finished_ || broken_ || answers_.empty()) return;
+  outgoing_.Clear();
+  size_t total = 0;
+  while (!answers_.empty() && (total == 0 || total + answers_.front().second <= kReplyBytesMax)) {
+    total += answers_.front().second;
+    *outgoing_.add_answers() = std::move(answers_.front().first);
+    answers_.pop_front();
+  }
+  answer_bytes_ -= total;
+  writing_ = true;
+  StartWrite(&outgoing_);
+}
+
+void DispatchStream::OnWriteDone(bool ok) {
+  bool resume = false;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    writing_ = false;
+    if (ok) WriteNextLocked();
+    resume = reading_paused_ && answer_bytes_ <= kUnreadBytesMax;
+    FinishIfIdleLocked();
+  }
+  if (resume) ReadNext();
+}
+
+// The caller has gone or given up: its calls are cancelled, and the stream ends when the last of them has settled.
+void DispatchStream::OnCancel() {
+  std::vector<uint64_t> call_ids;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    ending_ = broken_ = true;
+    answers_.clear();
+    answer_bytes_ = 0;
+    for (const auto& [id, one] : in_flight_) call_ids.push_back(one.call_id);
+    FinishIfIdleLocked();
+  }
+  dispatcher_.Cancel(call_ids);
+}
+
+void DispatchStream::FinishIfIdleLocked() {
+  if (!ending_ || finished_ || writing_ || !in_flight_.empty() || !answers_.empty()) return;
+  finished_ = true;
+  Finish(grpc::Status::OK);
+}
+
+void DispatchStream::OnDone() {
+  on_done_();
+  self_.reset();  // May delete this.
+}
+
+}  // namespace toolwire

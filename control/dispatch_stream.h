@@ -1,0 +1,79 @@
+// One caller's Dispatch stream: many calls, answers in any order, coalesced.
+#ifndef TOOLWIRE_CONTROL_DISPATCH_STREAM_H_
+#define TOOLWIRE_CONTROL_DISPATCH_STREAM_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "control/call_request.h"
+#include "control/dispatcher.h"
+#include "toolwire/v1/dispatch.pb.h"
+
+namespace toolwire {
+
+// Keeps itself alive until gRPC is done with it. gRPC's threads and whoever settles calls come in; mu_ guards what
+// they share. Bounded: calls in flight by an option, and reading pauses while answers pile up unread.
+class DispatchStream final : public grpc::ServerBidiReactor<v1::DispatchRequest, v1::DispatchReply>,
+                             public CallSink,
+                             public std::enable_shared_from_this<DispatchStream> {
+ public:
+  DispatchStream(Dispatcher& dispatcher, CallRequests& requests, int calls_in_flight_max)
+      : dispatcher_(dispatcher), requests_(requests), calls_in_flight_max_(calls_in_flight_max) {}
+
+  void Begin(std::function<void()> on_done);
+  // No new calls; the stream ends when its calls have settled.
+  void EndWhenIdle();
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+  void Settle(v1::DispatchAnswer&& outcome) override;
+  void Flush() override;
+
+ private:
+  struct InFlight {
+    uint64_t call_id = 0;
+    bool wants_value = false;  // The request used `params`.
+  };
+
+  void StartCalls();
+  // Takes the call in, unless the stream has too many or one with its id.
+  std::optional<v1::CallFailure> Admit(const Call& call, bool wants_value);
+  void QueueLocked(v1::DispatchAnswer&& answer);
+  void ReadNext();
+  void WriteNextLocked();
+  void FinishIfIdleLocked();
+
+  Dispatcher& dispatcher_;
+  CallRequests& requests_;
+  const int calls_in_flight_max_;
+  std::function<void()> on_done_;
+  std::shared_ptr<DispatchStream> self_;
+  v1::DispatchRequest incoming_;  // Reader only.
+
+  std::mutex mu_;
+  // Guarded by mu_.
+  absl::flat_hash_map<uint64_t, InFlight> in_flight_;  // By the caller's id.
+  std::deque<std::pair<v1::DispatchAnswer, size_t>> answers_;
+  size_t answer_bytes_ = 0;
+  v1::DispatchReply outgoing_;
+  bool writing_ = false;
+  bool reading_paused_ = false;
+  bool ending_ = false;  // The caller sends no more, or we are stopping.
+  bool broken_ = false;  // Nobody reads any more.
+  bool finished_ = false;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_DISPATCH_STREAM_H_

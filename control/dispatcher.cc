@@ -1,0 +1,494 @@
+// Life of a call in here:
+//
+//            Begin                 lease found              answer / refusal / deadline
+//   caller ---------> kLooking -------------------> kDelivered ------------------------> settled
+//                        ^   NOT_HERE, never left      |                                    ^
+//                        +-----------------------------+   left, then session or edge lost  |
+//                                                      +------------------------> kLost ----+
+//                                                                     stray answer, or the wait is over
+#include "control/dispatcher.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace toolwire {
+
+using E = v1::CallError;
+
+struct Dispatcher::Pending : TimerNode {
+  Call call;
+  State state = State::kLooking;
+  bool cancelled = false;
+  int attempts = 0;
+  uint64_t link_number = 0;  // kDelivered: the link that has it.
+  Lease tried;               // The lease of the last delivery.
+  // What the caller is told if looking again leads nowhere new.
+  Reason last_reason = E::AGENT_NOT_CONNECTED;
+};
+
+class Dispatcher::Work {
+ public:
+  explicit Work(Dispatcher* dispatcher) : dispatcher_(dispatcher) {}
+
+  v1::ControlFrame* FrameFor(uint64_t link_number, const std::shared_ptr<ToEdge>& to_edge) {
+    for (Outgoing& one : frames_) {
+      if (one.link_number == link_number) return &one.frame;
+    }
+    frames_.push_back(Outgoing{link_number, to_edge, {}});
+    return &frames_.back().frame;
+  }
+  void Lookup(uint64_t call_id, std::string user_id) { lookups_.emplace_back(call_id, std::move(user_id)); }
+  void Settle(std::shared_ptr<CallSink> sink, v1::DispatchAnswer&& outcome) {
+    settled_.emplace_back(std::move(sink), std::move(outcome));
+  }
+  void Audit(AuditRow&& row) { audit_.push_back(std::move(row)); }
+
+  // With no lock held. Links first: an agent works while the rest is done.
+  void Run() {
+    for (Outgoing& one : frames_) {
+      if (!one.to_edge->Send(std::move(one.frame))) NotSent(one);
+    }
+    for (auto& [sink, outcome] : settled_) sink->Settle(std::move(outcome));
+    const CallSink* flushed = nullptr;
+    for (auto& [sink, outcome] : settled_) {
+      if (sink.get() != flushed) sink->Flush();
+      flushed = sink.get();
+    }
+    if (dispatcher_->audit_ != nullptr) {
+      for (AuditRow& row : audit_) dispatcher_->audit_->Append(std::move(row));
+    }
+    for (auto& [call_id, user_id] : lookups_) {
+      dispatcher_->registry_.Lookup(
+          user_id, [dispatcher = dispatcher_, id = call_id](auto lease) { dispatcher->OnLease(id, std::move(lease)); });
+    }
+  }
+
+ private:
+  struct Outgoing {
+    uint64_t link_number;
+    std::shared_ptr<ToEdge> to_edge;
+    v1::ControlFrame frame;
+  };
+
+  // The link was down already: nothing of the frame left.
+  void NotSent(const Outgoing& one) {
+    Work more(dispatcher_);
+    {
+      std::lock_guard<std::mutex> lock(dispatcher_->mu_);
+      for (const v1::Deliver& deliver : one.frame.deliveries()) {
+        Pending* call = dispatcher_->FindOnLinkLocked(deliver.call_id(), one.link_number);
+        if (call == nullptr) continue;
+        call->last_reason = E::EDGE_UNAVAILABLE;
+        dispatcher_->LookAgainLocked(call, &more);
+      }
+    }
+    more.Run();
+  }
+
+  Dispatcher* const dispatcher_;
+  std::vector<Outgoing> frames_;
+  std::vector<std::pair<std::shared_ptr<CallSink>, v1::DispatchAnswer>> settled_;
+  std::vector<AuditRow> audit_;
+  std::vector<std::pair<uint64_t, std::string>> lookups_;
+};
+
+Dispatcher::Dispatcher(const Clock& clock, Registry& registry, AgentDirectory& directory, AuditLog* audit,
+                       Options options)
+    : clock_(clock),
+      registry_(registry),
+      directory_(directory),
+      audit_(audit),
+      options_(options),
+      wheel_(kTick, 4096, clock.Now()) {}
+
+Dispatcher::~Dispatcher() = default;
+
+// --- from callers ----------------------------------------------------------------------------------------------------
+
+void Dispatcher::Begin(std::vector<Call> calls) {
+  Work work(this);
+  std::vector<std::optional<Presence>> known;
+  known.reserve(calls.size());
+  for (const Call& call : calls) known.push_back(directory_.Find(call.user_id));
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    const MonoTime now = clock_.Now();
+    for (size_t i = 0; i < calls.size(); ++i) {
+      const uint64_t call_id = calls[i].call_id;
+      if (!AdmitLocked(std::move(calls[i]), now, &work)) continue;
+      Pending* call = calls_.find(call_id)->second.get();
+      const uint64_t link_number = known[i] ? LinkOfEdgeLocked(known[i]->edge_id) : 0;
+      if (link_number != 0) {
+        call->tried.edge_id = std::move(known[i]->edge_id);
+        DeliverLocked(call, link_number, known[i]->epoch, now, &work);
+      } else {
+        LookAgainLocked(call, &work);
+      }
+    }
+  }
+  work.Run();
+}
+
+// Takes the call in, or settles it at once. False if it is settled.
+bool Dispatcher::AdmitLocked(Call&& call, MonoTime now, Work* work) {
+  counters_.calls.Add();
+  auto pending = std::make_unique<Pending>();
+  pending->call = std::move(call);
+  Pending* const raw = pending.get();
+  if (!accepting_) {
+    FailLocked(raw, E::EDGE_UNAVAILABLE, E::NOT_SENT, work);
+    return false;
+  }
+  if (now >= raw->call.deadline) {
+    FailLocked(raw, E::CALL_TIMEOUT, E::NOT_SENT, work);
+    return false;
+  }
+  const RequestKey key(raw->call.user_id, raw->call.request_id);
+  if (!by_request_.emplace(key, raw).second) {
+    FailLocked(raw, E::DUPLICATE_REQUEST, E::NOT_SENT, work);
+    return false;
+  }
+  wheel_.Arm(raw, raw->call.deadline);
+  calls_.emplace(raw->call.call_id, std::move(pending));
+  return true;
+}
+
+void Dispatcher::Cancel(const std::vector<uint64_t>& call_ids) {
+  Work work(this);
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    for (const uint64_t call_id : call_ids) {
+      auto found = calls_.find(call_id);
+      if (found == calls_.end() || found->second->cancelled) continue;
+      Pending* call = found->second.get();
+      if (call->state == State::kLooking) {
+        FailLocked(call, E::CALLER_CANCELLED, E::NOT_SENT, &work);
+      } else if (call->state == State::kLost) {
+        FailLocked(call, E::CALLER_CANCELLED, E::SENT, &work);
+      } else {
+        call->cancelled = true;
+        const Link& link = links_.find(call->link_number)->second;
+        work.FrameFor(call->link_number, link.to_edge)->add_cancels(call_id);
+        wheel_.Arm(call, clock_.Now() + options_.cancel_wait_max);
+      }
+    }
+  }
+  work.Run();
+}
+
+void Dispatcher::RecordRejected(Call&& call, const v1::CallFailure& failure) {
+  counters_.calls.Add();
+  counters_.failed[failure.detail().reason()].Add();
+  if (audit_ == nullptr) return;
+  AuditRow row;
+  row.user_id = std::move(call.user_id);
+  row.request_id = std::move(call.request_id);
+  row.tool = std::move(call.tool);
+  row.params_json = std::move(call.params_json);
+  row.error = RowOf(failure.detail().reason()).name;
+  row.created_at_ms = clock_.WallMs();
+  audit_->Append(std::move(row));
+}
+
+// --- looking and delivering ------------------------------------------------------------------------------------------
+
+void Dispatcher::DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, MonoTime now, Work* work) {
+  const Link& link = links_.find(link_number)->second;
+  const Duration left = call->call.deadline - now;
+  if (left <= Duration::zero()) return FailLocked(call, E::CALL_TIMEOUT, E::NOT_SENT, work);
+  call->state = State::kDelivered;
+  call->link_number = link_number;
+  call->tried.epoch = epoch;
+  if (++call->attempts > 1) counters_.redelivered.Add();
+  wheel_.Arm(call, call->call.deadline + options_.edge_silence_max);
+  v1::Deliver* deliver = work->FrameFor(link_number, link.to_edge)->add_deliveries();
+  deliver->set_call_id(call->call.call_id);
+  deliver->set_user_id(call->call.user_id);
+  deliver->set_request_id(call->call.request_id);
+  deliver->set_tool(call->call.tool);
+  deliver->set_params_json(call->call.params_json);
+  deliver->set_timeout_us(std::chrono::duration_cast<std::chrono::microseconds>(left).count());
+}
+
+void Dispatcher::LookAgainLocked(Pending* call, Work* work) {
+  if (call->attempts >= options_.delivery_attempts_max) {
+    return FailLocked(call, call->last_reason, E::NOT_SENT, work);
+  }
+  if (call->cancelled) return FailLocked(call, E::CALLER_CANCELLED, E::NOT_SENT, work);
+  call->state = State::kLooking;
+  call->link_number = 0;
+  wheel_.Arm(call, call->call.deadline);
+  work->Lookup(call->call.call_id, call->call.user_id);
+}
+
+void Dispatcher::OnLease(uint64_t call_id, absl::StatusOr<std::optional<Lease>> lease) {
+  Work work(this);
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    auto found = calls_.find(call_id);
+    if (found == calls_.end() || found->second->state != State::kLooking) return;
+    Pending* call = found->second.get();
+    if (!lease.ok()) {
+      FailLocked(call, E::EDGE_UNAVAILABLE, E::NOT_SENT, &work);
+    } else if (!lease->has_value()) {
+      FailLocked(call, E::AGENT_NOT_CONNECTED, E::NOT_SENT, &work);
+    } else {
+      Lease& at = **lease;
+      const uint64_t link_number = LinkOfEdgeLocked(at.edge_id);
+      if (link_number == 0) {
+        FailLocked(call, E::EDGE_UNAVAILABLE, E::NOT_SENT, &work);
+      } else if (call->attempts > 0 && call->tried.edge_id == at.edge_id && call->tried.epoch == at.epoch) {
+        FailLocked(call, call->last_reason, E::NOT_SENT, &work);  // It has been there already.
+      } else {
+        call->tried.edge_id = std::move(at.edge_id);
+        DeliverLocked(call, link_number, at.epoch, clock_.Now(), &work);
+      }
+    }
+  }
+  work.Run();
+}
+
+// --- from links ------------------------------------------------------------------------------------------------------
+
+uint64_t Dispatcher::LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> link) {
+  uint64_t replaced = 0;
+  uint64_t number = 0;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    replaced = LinkOfEdgeLocked(edge_id);
+  }
+  if (replaced != 0) LinkDown(replaced, {});
+  directory_.BeginSnapshot(edge_id);
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    number = ++last_link_number_;
+    links_.emplace(number, Link{edge_id, std::move(link)});
+  }
+  return number;
+}
+
+void Dispatcher::Receive(uint64_t link_number, v1::EdgeFrame&& frame) {
+  if (frame.sessions_size() > 0) {
+    std::string edge_id;
+    {
+      std::lock_guard<std::mutex> lock(mu_);
+      auto found = links_.find(link_number);
+      if (found == links_.end()) return;
+      edge_id = found->second.edge_id;
+    }
+    directory_.Apply(edge_id, frame.sessions());
+  }
+  Work work(this);
+  std::vector<std::pair<std::string, Lease>> forget;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    const MonoTime now = clock_.Now();
+    for (v1::Answer& answer : *frame.mutable_answers()) {
+      if (Pending* call = FindOnLinkLocked(answer.call_id(), link_number)) {
+        AnswerLocked(call, std::move(answer), &work);
+      } else {
+        counters_.late_answers.Add();
+      }
+    }
+    for (const v1::Refusal& refusal : frame.refusals()) {
+      Pending* call = FindOnLinkLocked(refusal.call_id(), link_number);
+      if (call == nullptr) continue;
+      if (refusal.cause() == v1::Refusal::NOT_HERE) forget.emplace_back(call->call.user_id, call->tried);
+      RefuseLocked(call, refusal, now, &work);
+    }
+    for (v1::StrayAnswer& stray : *frame.mutable_strays()) StrayLocked(std::move(stray), &work);
+  }
+  for (const auto& [user_id, lease] : forget) directory_.Forget(user_id, lease.edge_id, lease.epoch);
+  work.Run();
+}
+
+void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& unsent) {
+  std::string edge_id;
+  Work work(this);
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    auto found = links_.find(link_number);
+    if (found == links_.end()) return;
+    edge_id = found->second.edge_id;
+    links_.erase(found);
+    const MonoTime now = clock_.Now();
+    for (const uint64_t call_id : unsent) {
+      Pending* call = FindOnLinkLocked(call_id, link_number);
+      if (call == nullptr) continue;
+      call->last_reason = E::EDGE_UNAVAILABLE;
+      LookAgainLocked(call, &work);
+    }
+    std::vector<Pending*> lost;
+    for (auto& [call_id, call] : calls_) {
+      if (call->state == State::kDelivered && call->link_number == link_number) lost.push_back(call.get());
+    }
+    for (Pending* call : lost) {
+      if (call->cancelled) {
+        FailLocked(call, E::CALLER_CANCELLED, E::SENT, &work);
+      } else {
+        LoseLocked(call, now);
+      }
+    }
+  }
+  directory_.RemoveEdge(edge_id);
+  work.Run();
+}
+
+void Dispatcher::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
+  counters_.answered.Add();
+  AuditRow row;
+  row.success = answer.success();
+  row.result_json = answer.result_json();
+  row.error = answer.error();
+  v1::DispatchAnswer outcome;
+  v1::CallToolResponse* response = outcome.mutable_response();
+  response->set_success(answer.success());
+  response->set_result_json(std::move(*answer.mutable_result_json()));
+  response->set_error(std::move(*answer.mutable_error()));
+  if (answer.has_execution_time_ms()) {
+    row.execution_time_ms = answer.execution_time_ms();
+    response->set_execution_time_ms(answer.execution_time_ms());
+  }
+  response->set_request_id(call->call.request_id);
+  SettleLocked(call, std::move(outcome), std::move(row), work);
+}
+
+void Dispatcher::RefuseLocked(Pending* call, const v1::Refusal& refusal, MonoTime now, Work* work) {
+  const bool sent = refusal.delivery() != E::NOT_SENT;  // Unspecified counts as sent: never repeat what may have run.
+  const Reason reason = ReasonOf(refusal.cause());
+  switch (refusal.cause()) {
+    case v1::Refusal::NOT_HERE:
+    case v1::Refusal::EDGE_UNAVAILABLE:
+      call->last_reason = reason;
+      return LookAgainLocked(call, work);
+    case v1::Refusal::SESSION_LOST:
+      if (call->cancelled) return FailLocked(call, E::CALLER_CANCELLED, refusal.delivery(), work);
+      if (sent) return LoseLocked(call, now);
+      call->last_reason = E::AGENT_NOT_CONNECTED;
+      return LookAgainLocked(call, work);
+    default:
+      return FailLocked(call, reason, sent ? E::SENT : E::NOT_SENT, work);
+  }
+}
+
+void Dispatcher::StrayLocked(v1::StrayAnswer&& stray, Work* work) {
+  auto found = by_request_.find(RequestKey(stray.user_id(), stray.request_id()));
+  // A call that is still looking has not been sent: the answer is to an older call with the same id.
+  if (found == by_request_.end() || found->second->state == State::kLooking) {
+    counters_.strays_dropped.Add();
+    return;
+  }
+  counters_.strays_matched.Add();
+  AnswerLocked(found->second, std::move(*stray.mutable_answer()), work);
+}
+
+void Dispatcher::LoseLocked(Pending* call, MonoTime now) {
+  call->state = State::kLost;
+  call->link_number = 0;
+  wheel_.Arm(call, std::min(call->call.deadline, now + options_.lost_answer_wait));
+}
+
+// --- settling --------------------------------------------------------------------------------------------------------
+
+void Dispatcher::FailLocked(Pending* call, Reason reason, Delivery delivery, Work* work) {
+  counters_.failed[reason].Add();
+  AuditRow row;
+  row.error = RowOf(reason).name;
+  v1::DispatchAnswer outcome;
+  *outcome.mutable_failure() = MakeFailure(reason, delivery, call->call.request_id);
+  SettleLocked(call, std::move(outcome), std::move(row), work);
+}
+
+// The one way out. `call` may be gone when this returns.
+void Dispatcher::SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, AuditRow&& row, Work* work) {
+  outcome.set_id(call->call.caller_id);
+  work->Settle(std::move(call->call.sink), std::move(outcome));
+  auto by_request = by_request_.find(RequestKey(call->call.user_id, call->call.request_id));
+  if (by_request != by_request_.end() && by_request->second == call) by_request_.erase(by_request);
+  const uint64_t call_id = call->call.call_id;
+  row.user_id = std::move(call->call.user_id);
+  row.request_id = std::move(call->call.request_id);
+  row.tool = std::move(call->call.tool);
+  row.params_json = std::move(call->call.params_json);
+  row.created_at_ms = clock_.WallMs();
+  work->Audit(std::move(row));
+  calls_.erase(call_id);
+  if (calls_.empty()) idle_.notify_all();
+}
+
+void Dispatcher::Tick() {
+  Work work(this);
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    wheel_.Advance(clock_.Now(), [&](TimerNode* node) { OverdueLocked(static_cast<Pending*>(node), &work); });
+  }
+  work.Run();
+}
+
+void Dispatcher::OverdueLocked(Pending* call, Work* work) {
+  switch (call->state) {
+    case State::kLooking:
+      return FailLocked(call, E::CALL_TIMEOUT, E::NOT_SENT, work);
+    case State::kLost:
+      return FailLocked(call, E::AGENT_LOST, E::SENT, work);
+    case State::kDelivered:
+      // The edge is silent: whether the frame left is unknown, so it counts as sent.
+      if (!call->cancelled) {
+        const Link& link = links_.find(call->link_number)->second;
+        work->FrameFor(call->link_number, link.to_edge)->add_cancels(call->call.call_id);
+      }
+      return FailLocked(call, call->cancelled ? E::CALLER_CANCELLED : E::CALL_TIMEOUT, E::SENT, work);
+  }
+}
+
+// --- stopping, looking in --------------------------------------------------------------------------------------------
+
+void Dispatcher::StopAccepting() {
+  std::lock_guard<std::mutex> lock(mu_);
+  accepting_ = false;
+}
+
+bool Dispatcher::WaitIdle(Duration limit) {
+  std::unique_lock<std::mutex> lock(mu_);
+  return idle_.wait_for(lock, limit, [this] { return calls_.empty(); });
+}
+
+void Dispatcher::FailAll() {
+  Work work(this);
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    std::vector<Pending*> left;
+    for (auto& [call_id, call] : calls_) left.push_back(call.get());
+    for (Pending* call : left) {
+      const bool looking = call->state == State::kLooking;
+      FailLocked(call, looking ? E::EDGE_UNAVAILABLE : E::AGENT_LOST, looking ? E::NOT_SENT : E::SENT, &work);
+    }
+  }
+  work.Run();
+}
+
+size_t Dispatcher::in_flight() const {
+  std::lock_guard<std::mutex> lock(mu_);
+  return calls_.size();
+}
+
+size_t Dispatcher::links() const {
+  std::lock_guard<std::mutex> lock(mu_);
+  return links_.size();
+}
+
+Dispatcher::Pending* Dispatcher::FindOnLinkLocked(uint64_t call_id, uint64_t link_number) {
+  auto found = calls_.find(call_id);
+  if (found == calls_.end()) return nullptr;
+  Pending* call = found->second.get();
+  return call->state == State::kDelivered && call->link_number == link_number ? call : nullptr;
+}
+
+uint64_t Dispatcher::LinkOfEdgeLocked(const std::string& edge_id) const {
+  for (const auto& [number, link] : links_) {
+    if (link.edge_id == edge_id) return number;
+  }
+  return 0;
+}
+
+}  // namespace toolwire

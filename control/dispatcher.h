@@ -1,0 +1,162 @@
+// DEEP: a call's life inside control: find the agent's edge, deliver, wait, settle exactly once.
+#ifndef TOOLWIRE_CONTROL_DISPATCHER_H_
+#define TOOLWIRE_CONTROL_DISPATCHER_H_
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/audit_log.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "common/outcome.h"
+#include "common/registry.h"
+#include "common/relay_port.h"
+#include "common/timer_wheel.h"
+#include "control/agent_directory.h"
+#include "toolwire/v1/dispatch.pb.h"
+#include "toolwire/v1/relay.pb.h"
+
+namespace toolwire {
+
+// Whoever waits for calls: one unary call, or one stream with many. Called from any thread with no lock held.
+class CallSink {
+ public:
+  virtual ~CallSink() = default;
+  // Takes the one outcome of the call that has `outcome.id()`. May keep it until `Flush`.
+  virtual void Settle(v1::DispatchAnswer&& outcome) = 0;
+  // No more outcomes for now: send what is kept.
+  virtual void Flush() = 0;
+};
+
+// A call as the caller's side hands it over: validated, deadline clamped.
+struct Call {
+  uint64_t call_id = 0;  // From Dispatcher::NextCallId().
+  std::string user_id;
+  std::string request_id;
+  std::string tool;
+  std::string params_json;  // One valid JSON object.
+  MonoTime deadline;
+  uint64_t caller_id = 0;  // The `id` that the outcome will carry.
+  std::shared_ptr<CallSink> sink;
+};
+
+// The retry, deadline, cancel and failure policy of design.md §3, and nothing of gRPC or sockets.
+//
+// A call is looking (for its edge), delivered (the edge has it and settles deadline and cancel itself, because only
+// the edge knows whether the frame left), or lost (the frame left, its session or edge is gone; an answer may still
+// come through the agent's next session). Every call settles exactly once: its sink is told and one audit row is
+// appended. Only calls that certainly did not leave are delivered a second time.
+//
+// Thread-safe. State is guarded by mu_, which is never held while a sink, a link, the registry or the audit log is
+// called; the directory has a lock of its own, taken with mu_ free.
+class Dispatcher {
+ public:
+  struct Options {
+    // How much longer than the deadline control waits for the edge's word on it. Past it the edge counts as silent.
+    Duration edge_silence_max = std::chrono::milliseconds(250);
+    // How long a cancel waits for the edge's word on whether the frame had left.
+    Duration cancel_wait_max = std::chrono::milliseconds(1000);
+    // How long a sent call whose session or edge was lost waits for the answer through the agent's next session:
+    // agents come back after 1 s.
+    Duration lost_answer_wait = std::chrono::milliseconds(2000);
+    // Deliveries tried for one call while its agent moves.
+    int delivery_attempts_max = 8;
+  };
+  struct Counters {
+    Counter calls, answered, strays_matched, strays_dropped, late_answers, redelivered;
+    // Calls that failed, by reason.
+    std::array<Counter, v1::CallError::Reason_ARRAYSIZE> failed;
+  };
+
+  // All references outlive the dispatcher. `audit` may be null: no audit log.
+  Dispatcher(const Clock& clock, Registry& registry, AgentDirectory& directory, AuditLog* audit, Options options);
+  ~Dispatcher();
+
+  // --- from callers -------------------------------------------------------------------------------------------------
+  uint64_t NextCallId() { return last_call_id_.fetch_add(1, std::memory_order_relaxed) + 1; }
+  // Starts the calls; each settles later, or before this returns.
+  void Begin(std::vector<Call> calls);
+  // The callers of these calls wait no longer. Each still settles exactly once.
+  void Cancel(const std::vector<uint64_t>& call_ids);
+  // Counts and audits a call that may not start, such as one with invalid params. The caller's side answers it.
+  void RecordRejected(Call&& call, const v1::CallFailure& failure);
+
+  // --- from links ---------------------------------------------------------------------------------------------------
+  // A link to an edge is up; it replaces an earlier one of the same edge. Returns the link's number for the methods
+  // below, which ignore numbers that are no longer current.
+  uint64_t LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> link);
+  void Receive(uint64_t link_number, v1::EdgeFrame&& frame);
+  // The link broke. `unsent` are calls that never left this process: they look again.
+  void LinkDown(uint64_t link_number, const std::vector<uint64_t>& unsent);
+
+  // --- time and stopping --------------------------------------------------------------------------------------------
+  // Settles what is overdue. Call every `kTick`.
+  void Tick();
+  static constexpr Duration kTick = std::chrono::milliseconds(10);
+  // From now on calls are refused with EDGE_UNAVAILABLE. Calls in flight go on.
+  void StopAccepting();
+  // Waits until no call is in flight or `limit` has passed.
+  bool WaitIdle(Duration limit);
+  // Settles every call in flight: NOT_SENT if it has not left, else AGENT_LOST.
+  void FailAll();
+
+  size_t in_flight() const;
+  size_t links() const;
+  const Counters& counters() const { return counters_; }
+
+ private:
+  enum class State { kLooking, kDelivered, kLost };
+  struct Pending;
+  struct Link {
+    std::string edge_id;
+    std::shared_ptr<ToEdge> to_edge;
+  };
+  // What a locked section decided, carried out after the lock is released.
+  class Work;
+  using RequestKey = std::pair<std::string_view, std::string_view>;  // user id, request id
+
+  bool AdmitLocked(Call&& call, MonoTime now, Work* work);
+  void DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, MonoTime now, Work* work);
+  void LookAgainLocked(Pending* call, Work* work);
+  void OnLease(uint64_t call_id, absl::StatusOr<std::optional<Lease>> lease);
+  void AnswerLocked(Pending* call, v1::Answer&& answer, Work* work);
+  void RefuseLocked(Pending* call, const v1::Refusal& refusal, MonoTime now, Work* work);
+  void StrayLocked(v1::StrayAnswer&& stray, Work* work);
+  void LoseLocked(Pending* call, MonoTime now);
+  void FailLocked(Pending* call, Reason reason, Delivery delivery, Work* work);
+  void SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, AuditRow&& row, Work* work);
+  void OverdueLocked(Pending* call, Work* work);
+  Pending* FindOnLinkLocked(uint64_t call_id, uint64_t link_number);
+  uint64_t LinkOfEdgeLocked(const std::string& edge_id) const;
+
+  const Clock& clock_;
+  Registry& registry_;
+  AgentDirectory& directory_;
+  AuditLog* const audit_;
+  const Options options_;
+  Counters counters_;
+  std::atomic<uint64_t> last_call_id_{0};
+
+  mutable std::mutex mu_;
+  std::condition_variable idle_;
+  // Everything below is guarded by mu_.
+  bool accepting_ = true;
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> calls_;
+  absl::flat_hash_map<RequestKey, Pending*> by_request_;  // Keys point into the pending calls.
+  absl::flat_hash_map<uint64_t, Link> links_;
+  uint64_t last_link_number_ = 0;
+  TimerWheel wheel_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_DISPATCHER_H_

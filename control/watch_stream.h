@@ -1,0 +1,56 @@
+// One caller's WatchAgents stream.
+#ifndef TOOLWIRE_CONTROL_WATCH_STREAM_H_
+#define TOOLWIRE_CONTROL_WATCH_STREAM_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/container/flat_hash_set.h"
+#include "control/agent_directory.h"
+#include "toolwire/v1/dispatch.pb.h"
+
+namespace toolwire {
+
+// Keeps itself alive until gRPC is done with it. Events gather while a message is being written; a watcher that lets
+// more than kEventsMax gather is ended with RESOURCE_EXHAUSTED and starts again from a snapshot.
+class WatchStream final : public grpc::ServerWriteReactor<v1::WatchAgentsResponse>,
+                          public std::enable_shared_from_this<WatchStream> {
+ public:
+  static constexpr int kEventsMax = 200000;       // About 20 MB.
+  static constexpr int kEventsPerMessage = 2000;  // Well under the 4 MiB that callers receive by default.
+
+  explicit WatchStream(AgentDirectory& directory) : directory_(directory) {}
+
+  void Begin(absl::flat_hash_set<std::string> users, std::function<void()> on_done);
+  void End(grpc::Status status);
+
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override { End(grpc::Status::CANCELLED); }
+  void OnDone() override;
+
+ private:
+  void Add(const AgentDirectory::WatchEvent& event);
+  void WriteNextLocked();
+
+  AgentDirectory& directory_;
+  std::function<void()> on_done_;
+  std::shared_ptr<WatchStream> self_;
+  uint64_t watch_id_ = 0;  // Constant after Begin.
+
+  std::mutex mu_;
+  // Guarded by mu_.
+  v1::WatchAgentsResponse waiting_;
+  v1::WatchAgentsResponse outgoing_;
+  bool writing_ = false;
+  bool ended_ = false;
+  bool finished_ = false;
+  grpc::Status status_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_WATCH_STREAM_H_

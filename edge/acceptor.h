@@ -1,0 +1,40 @@
+// The agents' listening socket: accepts as fast as the admission allows and hands each socket to a loop.
+#ifndef TOOLWIRE_EDGE_ACCEPTOR_H_
+#define TOOLWIRE_EDGE_ACCEPTOR_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "edge/admission.h"
+
+namespace toolwire {
+
+// Accepts on a thread of its own. When files run out it gives up one spare descriptor to refuse one peer and waits,
+// instead of spinning on an error that does not go away.
+class Acceptor {
+ public:
+  // `address` is where the peer is, without its port. Called on the acceptor's thread; takes over the descriptor.
+  using OnSocket = std::function<void(int fd, std::string address)>;
+
+  // Listens; port 0 takes a free one. `clock` and `admission` outlive the acceptor.
+  static absl::StatusOr<std::unique_ptr<Acceptor>> Listen(const std::string& host, int port, const Clock& clock,
+                                                          Admission& admission, OnSocket on_socket);
+  // Stops like Stop().
+  ~Acceptor();
+
+  int port() const;
+  // Closes the listening socket; when it returns no more sockets are handed over.
+  void Stop();
+
+ private:
+  struct Impl;
+  explicit Acceptor(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_EDGE_ACCEPTOR_H_

@@ -1,0 +1,91 @@
+#include "edge/admission.h"
+
+#include <algorithm>
+
+namespace toolwire {
+namespace {
+
+constexpr Duration kMinute = std::chrono::minutes(1);
+// How long to wait for a socket to log in or close before looking again.
+constexpr Duration kFullWait = std::chrono::milliseconds(20);
+
+double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+}  // namespace
+
+Duration Admission::AcceptDelay(MonoTime now) {
+  std::lock_guard<std::mutex> lock(mu_);
+  if (sockets_ >= options_.sockets_max) {
+    counters_.full.Add();
+    return kFullWait;
+  }
+  if (unauthenticated_ >= options_.unauthenticated_max) {
+    counters_.unauthenticated_full.Add();
+    return kFullWait;
+  }
+  const double rate = options_.handshakes_per_second_max;
+  // A tenth of a second's worth may come at once, and always one.
+  tokens_ = std::min(tokens_ + rate * std::max(Seconds(now - tokens_at_), 0.0), std::max(rate / 10, 1.0));
+  tokens_at_ = now;
+  if (tokens_ >= 1) return Duration::zero();
+  counters_.paced.Add();
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>((1 - tokens_) / rate)) +
+         std::chrono::milliseconds(1);
+}
+
+void Admission::Accepted(MonoTime) {
+  std::lock_guard<std::mutex> lock(mu_);
+  ++sockets_;
+  ++unauthenticated_;
+  tokens_ -= 1;
+  counters_.accepted.Add();
+}
+
+void Admission::LoggedIn() {
+  std::lock_guard<std::mutex> lock(mu_);
+  --unauthenticated_;
+}
+
+void Admission::Closed(bool was_logged_in) {
+  std::lock_guard<std::mutex> lock(mu_);
+  --sockets_;
+  if (!was_logged_in) --unauthenticated_;
+}
+
+bool Admission::MayLogIn(const std::string& address, MonoTime now) {
+  if (options_.failed_logins_per_minute_max == 0) return true;
+  std::lock_guard<std::mutex> lock(mu_);
+  auto found = failures_.find(address);
+  if (found == failures_.end()) return true;
+  if (now - found->second.since >= kMinute) {
+    failures_.erase(found);
+    return true;
+  }
+  if (found->second.count < options_.failed_logins_per_minute_max) return true;
+  counters_.addresses_put_off.Add();
+  return false;
+}
+
+void Admission::LoginFailed(const std::string& address, MonoTime now) {
+  std::lock_guard<std::mutex> lock(mu_);
+  counters_.failed_logins.Add();
+  if (failures_.size() >= options_.addresses_max && !failures_.contains(address)) {
+    absl::erase_if(failures_, [now](const auto& one) { return now - one.second.since >= kMinute; });
+    if (failures_.size() >= options_.addresses_max) return;  // Attackers cannot make this map grow.
+  }
+  Failures& failures = failures_[address];
+  if (failures.count == 0 || now - failures.since >= kMinute) failures = Failures{now, 0};
+  ++failures.count;
+}
+
+int Admission::sockets() const {
+  std::lock_guard<std::mutex> lock(mu_);
+  return sockets_;
+}
+
+int Admission::unauthenticated() const {
+  std::lock_guard<std::mutex> lock(mu_);
+  return unauthenticated_;
+}
+
+}  // namespace toolwire

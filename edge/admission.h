@@ -1,0 +1,66 @@
+// Who may come in, and how fast: the limits on sockets and logins, without I/O.
+#ifndef TOOLWIRE_EDGE_ADMISSION_H_
+#define TOOLWIRE_EDGE_ADMISSION_H_
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+
+namespace toolwire {
+
+// Thread-safe: the acceptor asks before each accept, the loops report logins and closed sockets. Storms are slowed
+// down, not refused: a socket that is not accepted yet waits in the kernel's queue.
+class Admission {
+ public:
+  struct Options {
+    int sockets_max = 1000;          // Sockets open at once, logged in or not.
+    int unauthenticated_max = 4096;  // Of these, not logged in yet.
+    int handshakes_per_second_max = 5000;
+    int failed_logins_per_minute_max = 600;  // For one address; 0: no limit.
+    size_t addresses_max = 10000;            // Addresses remembered for their failed logins.
+  };
+  struct Counters {
+    Counter accepted, paced, full, unauthenticated_full, addresses_put_off, failed_logins;
+  };
+
+  explicit Admission(Options options) : options_(options) {}
+
+  // How long to wait before accepting the next socket: zero now, else ask again then.
+  Duration AcceptDelay(MonoTime now);
+  // A socket was accepted; it is unauthenticated. Every one is given back by exactly one Close.
+  void Accepted(MonoTime now);
+  void LoggedIn();
+  void Closed(bool was_logged_in);
+
+  // Whether this address may try to log in, or has failed too often within the last minute.
+  bool MayLogIn(const std::string& address, MonoTime now);
+  void LoginFailed(const std::string& address, MonoTime now);
+
+  int sockets() const;
+  int unauthenticated() const;
+  const Counters& counters() const { return counters_; }
+
+ private:
+  struct Failures {
+    MonoTime since;
+    int count = 0;
+  };
+
+  const Options options_;
+  Counters counters_;
+  mutable std::mutex mu_;
+  // Guarded by mu_.
+  int sockets_ = 0;
+  int unauthenticated_ = 0;
+  double tokens_ = 1;
+  MonoTime tokens_at_{};
+  absl::flat_hash_map<std::string, Failures> failures_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_EDGE_ADMISSION_H_

@@ -1,0 +1,137 @@
+#include "edge/authenticator.h"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/log.h"
+
+namespace toolwire {
+namespace {
+
+constexpr Duration kRetryWait = std::chrono::milliseconds(500);
+constexpr Duration kStopWait = std::chrono::seconds(2);
+
+// The newest update of each user, in the order of their first.
+std::vector<StatusUpdate> NewestOfEach(std::vector<StatusUpdate> updates) {
+  absl::flat_hash_map<std::string, size_t> index;
+  std::vector<StatusUpdate> newest;
+  for (StatusUpdate& update : updates) {
+    auto [it, is_new] = index.try_emplace(update.user_id, newest.size());
+    if (is_new) {
+      newest.push_back(std::move(update));
+    } else {
+      newest[it->second] = std::move(update);
+    }
+  }
+  return newest;
+}
+
+}  // namespace
+
+Authenticator::Authenticator(Store& store) : store_(store), thread_([this] { Run(); }) {}
+
+void Authenticator::Stop() {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void Authenticator::Check(CredentialCheck check, Done done) {
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    checks_.emplace_back(std::move(check), std::move(done));
+  }
+  wake_.notify_one();
+}
+
+void Authenticator::ReportStatus(StatusUpdate update) {
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    updates_.push_back(std::move(update));
+  }
+  wake_.notify_one();
+}
+
+void Authenticator::Run() {
+  std::vector<StatusUpdate> kept;  // Updates that the store did not take yet.
+  std::chrono::steady_clock::time_point give_up{};
+  while (true) {
+    std::vector<std::pair<CredentialCheck, Done>> checks;
+    bool stopping = false;
+    {
+      std::unique_lock<std::mutex> lock(mu_);
+      const auto ready = [this] { return stopping_ || !checks_.empty() || !updates_.empty(); };
+      if (kept.empty()) {
+        wake_.wait(lock, ready);
+      } else {
+        wake_.wait_for(lock, kRetryWait, [this] { return !checks_.empty() || (stopping_ && updates_.empty()); });
+      }
+      stopping = stopping_;
+      const size_t count = std::min(checks_.size(), kBatchMax);
+      std::move(checks_.begin(), checks_.begin() + count, std::back_inserter(checks));
+      checks_.erase(checks_.begin(), checks_.begin() + count);
+      std::move(updates_.begin(), updates_.end(), std::back_inserter(kept));
+      updates_.clear();
+    }
+    // Logins first: an agent waits for its verdict, nobody for a status.
+    if (!checks.empty() && !stopping) RunChecks(std::move(checks));
+    kept = NewestOfEach(std::move(kept));
+    const bool written = RunUpdates(&kept);
+    if (stopping) {
+      const auto now = std::chrono::steady_clock::now();
+      if (give_up == std::chrono::steady_clock::time_point{}) give_up = now + kStopWait;
+      if (written || now >= give_up) return;
+      std::unique_lock<std::mutex> lock(mu_);
+      wake_.wait_for(lock, kRetryWait);
+    }
+  }
+}
+
+void Authenticator::RunChecks(std::vector<std::pair<CredentialCheck, Done>> batch) {
+  std::vector<CredentialCheck> checks;
+  checks.reserve(batch.size());
+  for (auto& [check, done] : batch) checks.push_back(std::move(check));
+  counters_.statements.Add();
+  counters_.checks.Add(checks.size());
+  const auto verdicts = store_.CheckCredentials(checks);
+  if (!verdicts.ok()) {
+    counters_.store_errors.Add();
+    log::Error("credentials could not be checked",
+               {{"agents", checks.size()}, {"error", std::string(verdicts.status().message())}});
+    const bool away = absl::IsUnavailable(verdicts.status());
+    for (auto& [check, done] : batch) done(away ? Verdict::kStoreAway : Verdict::kInternal);
+    return;
+  }
+  for (size_t i = 0; i < batch.size(); ++i) {
+    const bool right = (*verdicts)[i];
+    (right ? counters_.right : counters_.wrong).Add();
+    batch[i].second(right ? Verdict::kRight : Verdict::kWrong);
+  }
+}
+
+bool Authenticator::RunUpdates(std::vector<StatusUpdate>* updates) {
+  if (updates->empty()) return true;
+  counters_.statements.Add();
+  const absl::Status status = store_.UpdateStatus(*updates);
+  if (absl::IsUnavailable(status)) {
+    counters_.store_errors.Add();
+    return false;
+  }
+  if (!status.ok()) {
+    counters_.store_errors.Add();
+    log::Error("agent status could not be written",
+               {{"agents", updates->size()}, {"error", std::string(status.message())}});
+  } else {
+    counters_.status_updates.Add(updates->size());
+  }
+  updates->clear();
+  return true;
+}
+
+}  // namespace toolwire

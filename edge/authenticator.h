@@ -1,0 +1,62 @@
+// The edge's dealings with the store, off the loops: credential checks and status updates, in batches.
+#ifndef TOOLWIRE_EDGE_AUTHENTICATOR_H_
+#define TOOLWIRE_EDGE_AUTHENTICATOR_H_
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "common/store.h"
+
+namespace toolwire {
+
+enum class Verdict { kRight, kWrong, kStoreAway, kInternal };
+
+// One thread that takes whatever has gathered, so that a storm of logins is a few large statements. While the store
+// is away, checks are answered kStoreAway at once and status updates are kept: only the newest for each user counts.
+class Authenticator {
+ public:
+  using Done = std::function<void(Verdict verdict)>;
+  struct Counters {
+    Counter checks, right, wrong, store_errors, statements, status_updates;
+  };
+  static constexpr size_t kBatchMax = 512;  // Bounds how long the first of a batch waits for the last.
+
+  // `store` outlives the authenticator.
+  explicit Authenticator(Store& store);
+  // Stops like Stop().
+  ~Authenticator() { Stop(); }
+  // Writes the status updates that wait, for at most 2 s; checks that wait are dropped. No `done` runs afterwards.
+  void Stop();
+
+  // Any thread; never blocks. `done` runs on the authenticator's thread and must not block.
+  void Check(CredentialCheck check, Done done);
+  void ReportStatus(StatusUpdate update);
+
+  const Counters& counters() const { return counters_; }
+
+ private:
+  void Run();
+  void RunChecks(std::vector<std::pair<CredentialCheck, Done>> batch);
+  // False if the store is away: the updates are kept.
+  bool RunUpdates(std::vector<StatusUpdate>* updates);
+
+  Store& store_;
+  Counters counters_;
+  std::mutex mu_;
+  std::condition_variable wake_;
+  // Guarded by mu_.
+  std::vector<std::pair<CredentialCheck, Done>> checks_;
+  std::vector<StatusUpdate> updates_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_EDGE_AUTHENTICATOR_H_

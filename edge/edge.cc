@@ -1,0 +1,302 @@
+#include "edge/edge.h"
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "common/log.h"
+
+namespace toolwire {
+
+using E = v1::CallError;
+
+namespace {
+
+SessionLimits LimitsOf(const EdgeOptions& options) {
+  SessionLimits limits;
+  limits.heartbeat_timeout = std::chrono::milliseconds(options.heartbeat_timeout_ms);
+  limits.calls_in_flight_max = options.calls_in_flight_per_agent_max;
+  limits.edge_calls_in_flight_max = options.calls_in_flight_max;
+  limits.queued_bytes_max = options.queued_bytes_per_session_max;
+  limits.result_bytes_max = options.payload.payload_bytes_max;
+  limits.bad_frames_max = options.bad_frames_per_minute_max;
+  limits.json_depth_max = options.payload.json_depth_max;
+  return limits;
+}
+
+Admission::Options AdmissionOf(const EdgeOptions& options) {
+  Admission::Options limits;
+  limits.sockets_max = options.sessions_max;
+  limits.unauthenticated_max = options.unauthenticated_max;
+  limits.handshakes_per_second_max = options.handshakes_per_second_max;
+  limits.failed_logins_per_minute_max = options.failed_logins_per_minute_max;
+  return limits;
+}
+
+}  // namespace
+
+Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, Store& store)
+    : options_(options),
+      clock_(clock),
+      started_(clock.Now()),
+      instance_id_(MakeSecret().substr(0, 16)),
+      admission_(AdmissionOf(options)),
+      authenticator_(store),
+      shared_{options.server_id,
+              LimitsOf(options),
+              options.frame_bytes_max(),
+              std::chrono::milliseconds(options.login_timeout_ms),
+              clock,
+              registry,
+              authenticator_,
+              admission_,
+              directory_,
+              counters_,
+              [this](LinkBatches* batches) { SendToControls(batches); },
+              [this](const SessionRef& ref) {
+                counters_.sessions_replaced.Add();
+                loops_[ref.loop]->CloseSession(ref.id, {CloseCode::kReplaced, "Replaced by a newer connection"});
+              },
+              [this](const std::string& path) { return Http(path); }} {}
+
+absl::StatusOr<std::unique_ptr<Edge>> Edge::Start(const ListenOptions& listen, const EdgeOptions& options,
+                                                  const Clock& clock, Registry& registry, Store& store) {
+  std::unique_ptr<Edge> edge(new Edge(options, clock, registry, store));
+  for (int i = 0; i < options.io_threads; ++i) {
+    edge->loops_.push_back(std::make_unique<EdgeLoop>(static_cast<uint32_t>(i), edge->shared_));
+  }
+  Edge* const raw = edge.get();
+  auto acceptor =
+      Acceptor::Listen(listen.host, options.port, clock, edge->admission_, [raw](int fd, std::string address) {
+        const uint32_t turn = raw->next_loop_.fetch_add(1, std::memory_order_relaxed);
+        raw->loops_[turn % raw->loops_.size()]->Adopt(fd, std::move(address));
+      });
+  if (!acceptor.ok()) return acceptor.status();
+  edge->acceptor_ = *std::move(acceptor);
+  edge->refresher_ = std::thread([raw] { raw->RefreshLeases(); });
+  return edge;
+}
+
+Edge::~Edge() { Stop(); }
+
+// --- links -----------------------------------------------------------------------------------------------------------
+
+LinkId Edge::Attach(std::shared_ptr<ToControl> control) {
+  LinkId link = 0;
+  {
+    std::lock_guard<std::mutex> lock(links_mu_);
+    link = ++last_link_;
+    links_.emplace(link, control);
+  }
+  v1::EdgeFrame hello;
+  hello.mutable_hello()->set_server_id(shared_.server_id);
+  hello.mutable_hello()->set_instance_id(instance_id_);
+  control->Send(std::move(hello));
+  // Every loop tells of its own sessions, so that what it says of each stays in order; the last one to finish says so.
+  auto left = std::make_shared<std::atomic<size_t>>(loops_.size());
+  for (const auto& loop : loops_) {
+    loop->Snapshot(link, [control, left] {
+      if (left->fetch_sub(1) != 1) return;
+      v1::EdgeFrame complete;
+      complete.add_sessions()->set_snapshot_complete(true);
+      control->Send(std::move(complete));
+    });
+  }
+  return link;
+}
+
+void Edge::Receive(LinkId link, v1::ControlFrame&& frame) {
+  std::vector<std::vector<CallForSession>> for_loop(loops_.size());
+  v1::EdgeFrame refused;
+  for (v1::Deliver& deliver : *frame.mutable_deliveries()) {
+    const auto ref = directory_.Find(deliver.user_id());
+    if (!ref || draining_.load(std::memory_order_relaxed)) {
+      counters_.refused.Add();
+      v1::Refusal* refusal = refused.add_refusals();
+      refusal->set_call_id(deliver.call_id());
+      refusal->set_cause(ref ? v1::Refusal::EDGE_UNAVAILABLE : v1::Refusal::NOT_HERE);
+      refusal->set_delivery(E::NOT_SENT);
+      continue;
+    }
+    for_loop[ref->loop].push_back(CallForSession{ref->id, link, std::move(deliver)});
+  }
+  for (size_t i = 0; i < for_loop.size(); ++i) {
+    if (!for_loop[i].empty()) loops_[i]->Deliver(std::move(for_loop[i]));
+  }
+  if (frame.cancels_size() > 0) {
+    // Which loop has a call is known to that loop only; the others do not know the id.
+    const std::vector<uint64_t> call_ids(frame.cancels().begin(), frame.cancels().end());
+    for (const auto& loop : loops_) loop->CancelCalls(link, call_ids);
+  }
+  if (refused.refusals_size() == 0) return;
+  std::shared_ptr<ToControl> control;
+  {
+    std::lock_guard<std::mutex> lock(links_mu_);
+    auto found = links_.find(link);
+    if (found != links_.end()) control = found->second;
+  }
+  if (control) control->Send(std::move(refused));
+}
+
+void Edge::Detach(LinkId link) {
+  {
+    std::lock_guard<std::mutex> lock(links_mu_);
+    if (links_.erase(link) == 0) return;
+  }
+  for (const auto& loop : loops_) loop->LinkDown(link);
+}
+
+void Edge::SendToControls(LinkBatches* batches) {
+  const bool for_all = !batches->strays()->empty() || !batches->sessions()->empty();
+  std::vector<std::pair<std::shared_ptr<ToControl>, v1::EdgeFrame>> out;
+  {
+    std::lock_guard<std::mutex> lock(links_mu_);
+    for (auto& [link, frame] : *batches->frames()) {
+      auto found = links_.find(link);
+      if (found != links_.end()) out.emplace_back(found->second, std::move(frame));
+    }
+    if (for_all) {
+      for (const auto& [link, control] : links_) {
+        v1::EdgeFrame frame;
+        for (const v1::SessionEvent& event : *batches->sessions()) *frame.add_sessions() = event;
+        for (const v1::StrayAnswer& stray : *batches->strays()) *frame.add_strays() = stray;
+        out.emplace_back(control, std::move(frame));
+      }
+    }
+  }
+  for (auto& [control, frame] : out) control->Send(std::move(frame));
+}
+
+// --- stopping --------------------------------------------------------------------------------------------------------
+
+void Edge::StopAccepting() {
+  draining_ = true;
+  if (acceptor_) acceptor_->Stop();
+}
+
+bool Edge::WaitIdle(Duration limit) {
+  const MonoTime until = clock_.Now() + limit;
+  std::unique_lock<std::mutex> lock(refresh_mu_);
+  while (counters_.calls_in_flight.load() > 0) {
+    if (clock_.Now() >= until) return false;
+    refresh_wake_.wait_for(lock, std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+void Edge::Stop() {
+  StopAccepting();
+  {
+    std::lock_guard<std::mutex> lock(refresh_mu_);
+    if (std::exchange(stopped_, true)) return;
+  }
+  refresh_wake_.notify_all();
+  if (refresher_.joinable()) refresher_.join();
+  for (const auto& loop : loops_) loop->CloseAll({CloseCode::kGoingAway, "Server shutting down"});
+  // Agents that do not acknowledge the close are cut off by the close timer; nobody waits for them longer than this.
+  const MonoTime until = clock_.Now() + std::chrono::seconds(2);
+  std::unique_lock<std::mutex> lock(refresh_mu_);
+  while (admission_.sockets() > 0 && clock_.Now() < until) refresh_wake_.wait_for(lock, std::chrono::milliseconds(5));
+  lock.unlock();
+  // Last, so that it writes the status of the agents that were just closed, and calls back into no loop afterwards.
+  authenticator_.Stop();
+}
+
+void Edge::RefreshLeases() {
+  // Three tries within the lease's life.
+  const Duration every = std::chrono::milliseconds(options_.lease_ttl_ms / 3);
+  std::unique_lock<std::mutex> lock(refresh_mu_);
+  while (!refresh_wake_.wait_for(lock, every, [this] { return stopped_; })) {
+    for (const auto& loop : loops_) loop->RefreshLeases();
+  }
+}
+
+// --- looking in ------------------------------------------------------------------------------------------------------
+
+int64_t Edge::connections() const {
+  return static_cast<int64_t>(counters_.sessions_opened.value()) -
+         static_cast<int64_t>(counters_.sessions_closed.value());
+}
+
+EdgeShared::HttpReply Edge::Http(const std::string& path) {
+  if (path == "/health") return {draining_ ? 503 : 200, HealthJson()};
+  if (path == "/metrics") return {200, MetricsJson()};
+  return {404, R"({"error":"Not found"})"};
+}
+
+std::string Edge::HealthJson() const {
+  const nlohmann::ordered_json health = {
+      {"status", draining_ ? "draining" : "healthy"},
+      {"serverId", shared_.server_id},
+      {"connections", connections()},
+      {"uptime", std::chrono::duration_cast<std::chrono::seconds>(clock_.Now() - started_).count()}};
+  return health.dump();
+}
+
+std::string Edge::MetricsJson() const {
+  const struct mallinfo2 heap = mallinfo2();
+  const nlohmann::ordered_json metrics = {
+      {"serverId", shared_.server_id},
+      {"connections", connections()},
+      {"connectedUsers", directory_.Users()},
+      {"uptime", std::chrono::duration_cast<std::chrono::seconds>(clock_.Now() - started_).count()},
+      // The names of the server before: Node's process.memoryUsage(), in bytes.
+      {"memory",
+       {{"rss", ResidentBytes()}, {"heapTotal", heap.arena + heap.hblkhd}, {"heapUsed", heap.uordblks + heap.hblkhd}}}};
+  return metrics.dump();
+}
+
+void Edge::AddSamples(std::vector<Sample>* out) const {
+  const auto gauge = [&](const char* name, const char* help, double value) {
+    out->push_back({name, help, false, value, {}});
+  };
+  const auto count = [&](const char* name, const char* help, const Counter& counter) {
+    out->push_back({name, help, true, static_cast<double>(counter.value()), {}});
+  };
+  const auto limited = [&](const char* limit, const Counter& counter) {
+    out->push_back({"toolwire_edge_limit_hits_total",
+                    "Times a limit was hit, by limit.",
+                    true,
+                    static_cast<double>(counter.value()),
+                    {{"limit", limit}}});
+  };
+  gauge("toolwire_edge_sessions", "Agents connected to this edge.", static_cast<double>(connections()));
+  gauge("toolwire_edge_sockets", "Sockets of agents, logged in or not.", admission_.sockets());
+  gauge("toolwire_edge_calls_in_flight", "Calls delivered to sessions and not settled.",
+        static_cast<double>(counters_.calls_in_flight.load()));
+  {
+    std::lock_guard<std::mutex> lock(links_mu_);
+    gauge("toolwire_edge_links", "Controls linked to this edge.", static_cast<double>(links_.size()));
+  }
+  count("toolwire_edge_sessions_opened_total", "Sessions begun.", counters_.sessions_opened);
+  count("toolwire_edge_sessions_closed_total", "Sessions ended.", counters_.sessions_closed);
+  count("toolwire_edge_sessions_replaced_total", "Sessions ended by a newer one (4001).", counters_.sessions_replaced);
+  count("toolwire_edge_heartbeats_total", "Heartbeats received.", counters_.heartbeats);
+  count("toolwire_edge_heartbeat_timeouts_total", "Sessions ended for silence (4002).", counters_.heartbeat_timeouts);
+  count("toolwire_edge_frames_in_total", "Frames received from agents.", counters_.frames_in);
+  count("toolwire_edge_frames_out_total", "Frames sent to agents.", counters_.frames_out);
+  count("toolwire_edge_calls_delivered_total", "Calls taken by sessions.", counters_.delivered);
+  count("toolwire_edge_calls_answered_total", "Calls answered by agents.", counters_.answered);
+  count("toolwire_edge_calls_refused_total", "Calls ended here without an answer.", counters_.refused);
+  count("toolwire_edge_stray_answers_total", "Answers to calls this session does not know.", counters_.strays);
+  count("toolwire_edge_bad_frames_total", "Frames that do not parse.", counters_.bad_frames);
+  count("toolwire_edge_unknown_frames_total", "Frames of unknown types.", counters_.unknown_frames);
+  count("toolwire_edge_logins_right_total", "Logins with right credentials.", authenticator_.counters().right);
+  count("toolwire_edge_logins_wrong_total", "Logins with wrong credentials.", authenticator_.counters().wrong);
+  count("toolwire_edge_store_errors_total", "Store statements that failed.", authenticator_.counters().store_errors);
+  count("toolwire_edge_store_statements_total", "Store statements sent.", authenticator_.counters().statements);
+  limited("frame_bytes", counters_.too_big);
+  limited("agent_calls", counters_.busy_calls);
+  limited("session_queue_bytes", counters_.busy_bytes);
+  limited("session_queue_replies", counters_.slow_closed);
+  limited("edge_calls", counters_.busy_edge);
+  limited("sessions", admission_.counters().full);
+  limited("unauthenticated", admission_.counters().unauthenticated_full);
+  limited("handshakes_per_second", admission_.counters().paced);
+  limited("failed_logins", admission_.counters().addresses_put_off);
+}
+
+}  // namespace toolwire

@@ -1,0 +1,96 @@
+// The edge: loops, links to controls, and the order of starting and stopping.
+#ifndef TOOLWIRE_EDGE_EDGE_H_
+#define TOOLWIRE_EDGE_EDGE_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "common/options.h"
+#include "common/registry.h"
+#include "common/relay_port.h"
+#include "common/store.h"
+#include "edge/acceptor.h"
+#include "edge/admission.h"
+#include "edge/authenticator.h"
+#include "edge/edge_loop.h"
+#include "edge/user_directory.h"
+
+namespace toolwire {
+
+// One edge in this process. Thread-safe; nothing blocks but Start, WaitIdle and Stop. Its threads: one for each loop,
+// one that accepts, one for the store, one for lease refreshes.
+class Edge {
+ public:
+  // Listens for agents. All references outlive the edge. `options` must have been validated.
+  static absl::StatusOr<std::unique_ptr<Edge>> Start(const ListenOptions& listen, const EdgeOptions& options,
+                                                     const Clock& clock, Registry& registry, Store& store);
+  // Stops like Stop().
+  ~Edge();
+
+  // --- links ---
+  // A control is there: it gets a hello, the sessions of this edge and then everything that concerns it.
+  LinkId Attach(std::shared_ptr<ToControl> control);
+  void Receive(LinkId link, v1::ControlFrame&& frame);
+  // The control has gone; so are its calls.
+  void Detach(LinkId link);
+
+  // --- stopping, in this order ---
+  // Refuses new agents and new calls.
+  void StopAccepting();
+  // Waits until no call is in flight or `limit` has passed; true if none is.
+  bool WaitIdle(Duration limit);
+  // Closes every session (1001), releases the leases and writes the agents' status.
+  void Stop();
+
+  int port() const { return acceptor_->port(); }
+  const std::string& server_id() const { return shared_.server_id; }
+  int64_t connections() const;
+  void AddSamples(std::vector<Sample>* out) const;
+
+ private:
+  Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, Store& store);
+
+  EdgeShared::HttpReply Http(const std::string& path);
+  std::string HealthJson() const;
+  std::string MetricsJson() const;
+  void SendToControls(LinkBatches* batches);
+  void RefreshLeases();
+
+  const EdgeOptions options_;
+  const Clock& clock_;
+  const MonoTime started_;
+  const std::string instance_id_;
+  EdgeCounters counters_;
+  UserDirectory directory_;
+  Admission admission_;
+  Authenticator authenticator_;
+  EdgeShared shared_;
+  std::atomic<bool> draining_{false};
+
+  mutable std::mutex links_mu_;
+  absl::flat_hash_map<LinkId, std::shared_ptr<ToControl>> links_;  // Guarded by links_mu_.
+  LinkId last_link_ = 0;                                           // Guarded by links_mu_.
+
+  std::vector<std::unique_ptr<EdgeLoop>> loops_;
+  std::unique_ptr<Acceptor> acceptor_;
+  std::atomic<uint32_t> next_loop_{0};
+
+  std::mutex refresh_mu_;
+  std::condition_variable refresh_wake_;
+  bool stopped_ = false;  // Guarded by refresh_mu_.
+  std::thread refresher_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_EDGE_EDGE_H_

@@ -1,0 +1,83 @@
+// One thread of the edge: its sockets, its sessions, its timers. The only module that includes websocketpp.
+#ifndef TOOLWIRE_EDGE_EDGE_LOOP_H_
+#define TOOLWIRE_EDGE_EDGE_LOOP_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+#include "common/registry.h"
+#include "edge/admission.h"
+#include "edge/authenticator.h"
+#include "edge/session.h"
+#include "edge/user_directory.h"
+
+namespace toolwire {
+
+class EdgeLoop;
+
+// What the loops of one edge share. Everything outlives the loops and is safe to use from any thread.
+struct EdgeShared {
+  struct HttpReply {
+    int status = 404;
+    std::string body;
+  };
+
+  std::string server_id;
+  SessionLimits limits;
+  size_t frame_bytes_max = 0;
+  Duration login_timeout{};
+  const Clock& clock;
+  Registry& registry;
+  Authenticator& authenticator;
+  Admission& admission;
+  UserDirectory& directory;
+  EdgeCounters& counters;
+  // Sends what a loop gathered to the controls.
+  std::function<void(LinkBatches* batches)> send_to_controls;
+  // Closes a session that a newer one of the same user replaced, on whatever loop it is.
+  std::function<void(const SessionRef& ref)> replace;
+  // Plain HTTP on the agents' port.
+  std::function<HttpReply(const std::string& path)> http;
+};
+
+// A call on its way to a session of this loop.
+struct CallForSession {
+  SessionId session = 0;
+  LinkId link = 0;
+  v1::Deliver deliver;
+};
+
+// Owned by Edge. Public methods may be called from any thread, never block, and are carried out on the loop's own
+// thread in the order of the calls. Exceptions of the libraries end there.
+class EdgeLoop {
+ public:
+  EdgeLoop(uint32_t index, EdgeShared& shared);
+  // Stops the thread at once; call CloseAll and wait first to be polite.
+  ~EdgeLoop();
+
+  // Takes over a connected socket, already counted by the admission.
+  void Adopt(int fd, std::string address);
+  void Deliver(std::vector<CallForSession> deliveries);
+  void CancelCalls(LinkId link, std::vector<uint64_t> call_ids);
+  void LinkDown(LinkId link);
+  // Sends the sessions of this loop to a new link, then calls `done` on the loop.
+  void Snapshot(LinkId link, std::function<void()> done);
+  void CloseSession(SessionId id, SessionClose close);
+  // Closes every session and socket with this code.
+  void CloseAll(SessionClose close);
+  // Extends the leases of every session of this loop.
+  void RefreshLeases();
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_EDGE_EDGE_LOOP_H_

@@ -1,0 +1,95 @@
+#include "edge/login_request.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "common/json_text.h"
+
+namespace toolwire {
+namespace {
+
+constexpr size_t kUserIdBytesMax = 256;
+
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+// As URLSearchParams decodes: a percent sign that starts no escape stands for itself.
+std::string DecodeQueryText(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '+') {
+      out.push_back(' ');
+    } else if (text[i] == '%' && i + 2 < text.size() && HexDigit(text[i + 1]) >= 0 && HexDigit(text[i + 2]) >= 0) {
+      out.push_back(static_cast<char>(HexDigit(text[i + 1]) * 16 + HexDigit(text[i + 2])));
+      i += 2;
+    } else {
+      out.push_back(text[i]);
+    }
+  }
+  return out;
+}
+
+// The first value of `name` in the query; empty if there is none.
+std::string QueryValue(std::string_view target, std::string_view name) {
+  const size_t mark = target.find('?');
+  if (mark == std::string_view::npos) return "";
+  std::string_view query = target.substr(mark + 1);
+  query = query.substr(0, query.find('#'));
+  while (!query.empty()) {
+    const size_t end = std::min(query.find('&'), query.size());
+    const std::string_view pair = query.substr(0, end);
+    const size_t equals = std::min(pair.find('='), pair.size());
+    if (DecodeQueryText(pair.substr(0, equals)) == name) {
+      return equals < pair.size() ? DecodeQueryText(pair.substr(equals + 1)) : "";
+    }
+    query.remove_prefix(std::min(end + 1, query.size()));
+  }
+  return "";
+}
+
+// The part after the scheme, if `header` has that scheme.
+std::optional<std::string_view> AfterScheme(std::string_view header, std::string_view scheme) {
+  if (header.size() <= scheme.size() || header[scheme.size()] != ' ') return std::nullopt;
+  const absl::string_view begin(header.data(), scheme.size());
+  if (!absl::EqualsIgnoreCase(begin, absl::string_view(scheme.data(), scheme.size()))) return std::nullopt;
+  header.remove_prefix(scheme.size());
+  while (!header.empty() && header.front() == ' ') header.remove_prefix(1);
+  while (!header.empty() && absl::ascii_isspace(header.back())) header.remove_suffix(1);
+  return header;
+}
+
+}  // namespace
+
+std::optional<CredentialCheck> ParseLoginRequest(std::string_view target, std::string_view authorization) {
+  CredentialCheck check;
+  if (const auto bearer = AfterScheme(authorization, "Bearer")) {
+    check.user_id = QueryValue(target, "userId");
+    check.secret = std::string(*bearer);
+  } else if (const auto basic = AfterScheme(authorization, "Basic")) {
+    std::string pair;
+    if (!absl::Base64Unescape(absl::string_view(basic->data(), basic->size()), &pair)) return std::nullopt;
+    const size_t colon = pair.find(':');
+    if (colon == std::string::npos) return std::nullopt;
+    check.user_id = pair.substr(0, colon);
+    check.secret = pair.substr(colon + 1);
+  } else {
+    check.user_id = QueryValue(target, "userId");
+    check.secret = QueryValue(target, "secret");
+  }
+  if (check.user_id.empty() || check.secret.empty()) return std::nullopt;
+  return check;
+}
+
+bool IsPlausibleUserId(std::string_view user_id) {
+  return !user_id.empty() && user_id.size() <= kUserIdBytesMax && json::IsUtf8(user_id) &&
+         std::none_of(user_id.begin(), user_id.end(), [](char c) { return absl::ascii_iscntrl(c); });
+}
+
+}  // namespace toolwire

@@ -1,0 +1,190 @@
+#include "edge/session.h"
+
+#include <algorithm>
+
+namespace toolwire {
+
+using E = v1::CallError;
+
+namespace {
+
+// A frame keeps its text as JSON in `result_json`; what the agent reports besides goes along.
+void FillAnswer(AgentFrame* frame, v1::Answer* answer) {
+  answer->set_success(frame->success);
+  answer->set_result_json(frame->result_json.data(), frame->result_json.size());
+  answer->set_error(std::move(frame->error));
+  if (frame->execution_time_ms) answer->set_execution_time_ms(*frame->execution_time_ms);
+}
+
+}  // namespace
+
+void Refuse(LinkId link, uint64_t call_id, v1::Refusal::Cause cause, E::Delivery delivery, LinkBatches* out) {
+  v1::Refusal* refusal = out->For(link)->add_refusals();
+  refusal->set_call_id(call_id);
+  refusal->set_cause(cause);
+  refusal->set_delivery(delivery);
+}
+
+Session::~Session() = default;
+
+v1::SessionEvent Session::Event(bool connected) const {
+  v1::SessionEvent event;
+  event.set_user_id(user_id_);
+  event.set_epoch(epoch_);
+  event.set_connected(connected);
+  event.set_connected_at_ms(connected_at_ms_);
+  return event;
+}
+
+void Session::Welcome(std::string_view server_id, const Context& context) {
+  Queue(EncodeConnected(user_id_, context.wall_ms, server_id), nullptr);
+}
+
+void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context) {
+  const auto refuse = [&](v1::Refusal::Cause cause) {
+    context.counters.refused.Add();
+    Refuse(link, deliver.call_id(), cause, E::NOT_SENT, &context.out);
+  };
+  if (closing_) return refuse(v1::Refusal::NOT_HERE);
+  if (calls_.contains(deliver.request_id())) return refuse(v1::Refusal::DUPLICATE_REQUEST);
+  if (calls_.size() >= context.limits.calls_in_flight_max) {
+    context.counters.busy_calls.Add();
+    return refuse(v1::Refusal::AGENT_BUSY);
+  }
+  // One frame may always wait, however large: otherwise a call near the size limit could never be sent.
+  const size_t bytes = deliver.params_json().size() + deliver.tool().size() + deliver.request_id().size();
+  if (!queue_.empty() && queued_bytes_ + bytes > context.limits.queued_bytes_max) {
+    context.counters.busy_bytes.Add();
+    return refuse(v1::Refusal::AGENT_BUSY);
+  }
+  if (context.counters.calls_in_flight.load(std::memory_order_relaxed) >=
+      static_cast<int64_t>(context.limits.edge_calls_in_flight_max)) {
+    context.counters.busy_edge.Add();
+    return refuse(v1::Refusal::EDGE_UNAVAILABLE);
+  }
+  auto call = std::make_unique<SessionCall>();
+  call->session = this;
+  call->link = link;
+  call->call_id = deliver.call_id();
+  call->request_id = std::move(*deliver.mutable_request_id());
+  SessionCall* const raw = call.get();
+  context.call_wheel.Arm(raw, context.now + std::chrono::microseconds(deliver.timeout_us()));
+  context.calls.emplace(std::make_pair(link, raw->call_id), raw);
+  context.counters.calls_in_flight.fetch_add(1, std::memory_order_relaxed);
+  context.counters.delivered.Add();
+  Queue(EncodeToolCall(raw->request_id, deliver.tool(), deliver.params_json()), raw);
+  calls_.emplace(std::string_view(raw->request_id), std::move(call));
+}
+
+void Session::Receive(std::string_view text, const Context& context) {
+  if (closing_) return;
+  context.counters.frames_in.Add();
+  AgentFrame frame;
+  context.decoder.Decode(text, &frame);
+  if (frame.type != AgentFrame::Type::kBad) last_heard_ = context.now;
+  switch (frame.type) {
+    case AgentFrame::Type::kHeartbeat:
+      context.counters.heartbeats.Add();
+      return QueueReply(EncodeHeartbeatAck(context.wall_ms), context);
+    case AgentFrame::Type::kToolResponse:
+      return ReceiveResponse(&frame, context);
+    case AgentFrame::Type::kUnknown:
+      context.counters.unknown_frames.Add();
+      return;
+    case AgentFrame::Type::kBad:
+      break;
+  }
+  context.counters.bad_frames.Add();
+  if (bad_frames_ == 0 || context.now - bad_frames_since_ > std::chrono::minutes(1)) {
+    bad_frames_ = 0;
+    bad_frames_since_ = context.now;
+  }
+  if (++bad_frames_ >= context.limits.bad_frames_max) CloseWith(CloseCode::kPolicy, "Too many bad frames");
+}
+
+void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {
+  auto found = calls_.find(frame->request_id);
+  if (frame->result_json.size() > context.limits.result_bytes_max) {
+    context.counters.too_big.Add();
+    if (found != calls_.end()) Drop(found->second.get(), v1::Refusal::ANSWER_LOST, context);
+    return CloseWith(CloseCode::kTooBig, "Result too large");
+  }
+  if (found == calls_.end() || !found->second->sent) {
+    // Late, duplicate, or the answer to a call of an earlier session: whoever waits for it will know.
+    context.counters.strays.Add();
+    context.out.strays()->emplace_back();
+    v1::StrayAnswer& stray = context.out.strays()->back();
+    stray.set_user_id(user_id_);
+    stray.set_request_id(std::move(frame->request_id));
+    return FillAnswer(frame, stray.mutable_answer());
+  }
+  SessionCall* call = found->second.get();
+  context.counters.answered.Add();
+  v1::Answer* answer = context.out.For(call->link)->add_answers();
+  answer->set_call_id(call->call_id);
+  FillAnswer(frame, answer);
+  Remove(call, context);
+}
+
+void Session::Queue(std::string text, SessionCall* call) {
+  queued_bytes_ += text.size();
+  queue_.push_back(OutFrame{std::move(text), call});
+}
+
+// Replies that the agent can provoke without end must not pile up when it does not read.
+void Session::QueueReply(std::string text, const Context& context) {
+  if (queued_bytes_ + text.size() > context.limits.queued_bytes_max && !queue_.empty()) {
+    context.counters.slow_closed.Add();
+    return CloseWith(CloseCode::kPolicy, "Not reading");
+  }
+  Queue(std::move(text), nullptr);
+}
+
+bool Session::NextFrame(std::string* text) {
+  if (queue_.empty()) return false;
+  OutFrame& frame = queue_.front();
+  queued_bytes_ -= frame.text.size();
+  if (frame.call != nullptr) frame.call->sent = true;
+  *text = std::move(frame.text);
+  queue_.pop_front();
+  return true;
+}
+
+void Session::Drop(SessionCall* call, v1::Refusal::Cause cause, const Context& context) {
+  context.counters.refused.Add();
+  Refuse(call->link, call->call_id, cause, call->sent ? E::SENT : E::NOT_SENT, &context.out);
+  Remove(call, context);
+}
+
+void Session::Remove(SessionCall* call, const Context& context) {
+  if (!call->sent) {
+    auto frame = std::find_if(queue_.begin(), queue_.end(), [call](const OutFrame& one) { return one.call == call; });
+    if (frame != queue_.end()) {
+      queued_bytes_ -= frame->text.size();
+      queue_.erase(frame);
+    }
+  }
+  context.calls.erase(std::make_pair(call->link, call->call_id));
+  context.counters.calls_in_flight.fetch_sub(1, std::memory_order_relaxed);
+  // Out of the map first: its key lives in the call.
+  auto node = calls_.extract(call->request_id);
+}
+
+void Session::Lose(bool answers_lost, const Context& context) {
+  closing_ = true;
+  while (!calls_.empty()) {
+    SessionCall* call = calls_.begin()->second.get();
+    const bool final = answers_lost && call->sent;
+    Drop(call, final ? v1::Refusal::ANSWER_LOST : v1::Refusal::SESSION_LOST, context);
+  }
+  queue_.clear();
+  queued_bytes_ = 0;
+}
+
+void Session::CloseWith(CloseCode code, const char* reason) {
+  if (closing_) return;
+  closing_ = true;
+  close_ = SessionClose{code, reason};
+}
+
+}  // namespace toolwire

@@ -1,0 +1,187 @@
+// DEEP: one agent's protocol, without I/O. Events and the time go in; frames to write, outcomes and closes come out.
+#ifndef TOOLWIRE_EDGE_SESSION_H_
+#define TOOLWIRE_EDGE_SESSION_H_
+
+#include <atomic>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "common/timer_wheel.h"
+#include "common/wire_codec.h"
+#include "toolwire/v1/relay.pb.h"
+
+namespace toolwire {
+
+// Numbers one link to a control for as long as this edge runs.
+using LinkId = uint32_t;
+// Numbers one session for as long as this edge runs; never used twice.
+using SessionId = uint64_t;
+
+// The WebSocket close codes of design.md §4.
+enum class CloseCode : uint16_t {
+  kNormal = 1000,
+  kGoingAway = 1001,
+  kPolicy = 1008,
+  kTooBig = 1009,
+  kInternal = 1011,
+  kTryLater = 1013,
+  kReplaced = 4001,
+  kNoHeartbeat = 4002,
+};
+
+struct SessionLimits {
+  Duration heartbeat_timeout = std::chrono::seconds(90);
+  size_t calls_in_flight_max = 4096;         // For one agent; more are refused with AGENT_BUSY.
+  size_t edge_calls_in_flight_max = 100000;  // For the whole edge; more are refused with EDGE_UNAVAILABLE.
+  size_t queued_bytes_max = 32u << 20;       // Frames of one session waiting to be written.
+  size_t result_bytes_max = 16u << 20;       // A larger result closes the session with 1009.
+  int bad_frames_max = 10;                   // Within a minute: closes with 1008.
+  int json_depth_max = 512;
+};
+
+// Shared by the loops of one edge. Written by the loop threads, read by anyone.
+struct EdgeCounters {
+  Counter sessions_opened, sessions_closed, sessions_replaced, heartbeats, heartbeat_timeouts;
+  Counter delivered, answered, refused, strays, bad_frames, unknown_frames, frames_in, frames_out;
+  Counter too_big, busy_calls, busy_bytes, busy_edge, slow_closed;
+  std::atomic<int64_t> calls_in_flight{0};
+};
+
+// Frames for the controls, gathered while a loop works through its events; sent at the end of the round.
+class LinkBatches {
+ public:
+  v1::EdgeFrame* For(LinkId link) {
+    for (auto& [id, frame] : frames_) {
+      if (id == link) return &frame;
+    }
+    frames_.emplace_back(link, v1::EdgeFrame());
+    return &frames_.back().second;
+  }
+  std::vector<std::pair<LinkId, v1::EdgeFrame>>* frames() { return &frames_; }
+  // For every link: answers whose call this edge does not know.
+  std::vector<v1::StrayAnswer>* strays() { return &strays_; }
+  // For every link: sessions that began or ended.
+  std::vector<v1::SessionEvent>* sessions() { return &sessions_; }
+  bool empty() const { return frames_.empty() && strays_.empty() && sessions_.empty(); }
+  void Clear() {
+    frames_.clear();
+    strays_.clear();
+    sessions_.clear();
+  }
+
+ private:
+  std::vector<std::pair<LinkId, v1::EdgeFrame>> frames_;
+  std::vector<v1::StrayAnswer> strays_;
+  std::vector<v1::SessionEvent> sessions_;
+};
+
+class Session;
+
+// One call at one session, from delivery to outcome.
+struct SessionCall : TimerNode {
+  Session* session = nullptr;
+  LinkId link = 0;
+  uint64_t call_id = 0;
+  std::string request_id;
+  bool sent = false;  // The frame was handed to the socket: the tool may run.
+};
+
+// Why a session is closed by this side.
+struct SessionClose {
+  CloseCode code;
+  const char* reason;
+};
+
+// One live, authenticated socket. Owned by its loop's SessionTable; loop thread only. Bounded by SessionLimits: calls,
+// queued bytes, bad frames. Nothing here blocks. Every delivered call leaves exactly one answer or refusal in `out`.
+class Session {
+ public:
+  // What the table passes to every event.
+  struct Context {
+    const SessionLimits& limits;
+    EdgeCounters& counters;
+    WireDecoder& decoder;
+    TimerWheel& call_wheel;
+    LinkBatches& out;
+    absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*>& calls;  // All calls of the loop.
+    MonoTime now;
+    int64_t wall_ms;
+  };
+
+  Session(SessionId id, std::string user_id, uint64_t epoch, MonoTime now, int64_t wall_ms)
+      : id_(id), user_id_(std::move(user_id)), epoch_(epoch), connected_at_ms_(wall_ms), last_heard_(now) {}
+  ~Session();
+
+  SessionId id() const { return id_; }
+  const std::string& user_id() const { return user_id_; }
+  uint64_t epoch() const { return epoch_; }
+  // What controls are told of this session.
+  v1::SessionEvent Event(bool connected) const;
+  MonoTime last_heard() const { return last_heard_; }
+  size_t calls_in_flight() const { return calls_.size(); }
+  size_t queued_bytes() const { return queued_bytes_; }
+
+  // Queues the `connected` frame.
+  void Welcome(std::string_view server_id, const Context& context);
+  // A control delivers a call.
+  void Deliver(LinkId link, v1::Deliver&& deliver, const Context& context);
+  // The agent sent a text frame. A close is due if `close` is set afterwards.
+  void Receive(std::string_view text, const Context& context);
+  // A call's time is up, or its caller has gone.
+  void TimeOut(SessionCall* call, const Context& context) { Drop(call, v1::Refusal::TIMED_OUT, context); }
+  void Cancel(SessionCall* call, const Context& context) { Drop(call, v1::Refusal::CANCELLED, context); }
+  // The control of this call has gone: nobody to tell.
+  void Orphan(SessionCall* call, const Context& context) { Remove(call, context); }
+  // The socket is gone. With `answers_lost`, no answer will come by another way either.
+  void Lose(bool answers_lost, const Context& context);
+
+  // The next frame to write, oldest first; its call counts as sent from now on. False if there is none.
+  bool NextFrame(std::string* text);
+  bool has_frames() const { return !queue_.empty(); }
+
+  // Set once this side must close the session.
+  const SessionClose* close() const { return closing_ ? &close_ : nullptr; }
+
+ private:
+  struct OutFrame {
+    std::string text;
+    SessionCall* call;  // Null for frames that are not calls.
+  };
+
+  void ReceiveResponse(AgentFrame* frame, const Context& context);
+  void Queue(std::string text, SessionCall* call);
+  void QueueReply(std::string text, const Context& context);
+  // Ends the call without an answer; withdraws its frame if that has not been written.
+  void Drop(SessionCall* call, v1::Refusal::Cause cause, const Context& context);
+  void Remove(SessionCall* call, const Context& context);
+  void CloseWith(CloseCode code, const char* reason);
+
+  const SessionId id_;
+  const std::string user_id_;
+  const uint64_t epoch_;
+  const int64_t connected_at_ms_;
+  MonoTime last_heard_;
+  MonoTime bad_frames_since_{};
+  int bad_frames_ = 0;
+  bool closing_ = false;
+  SessionClose close_{CloseCode::kNormal, ""};
+  size_t queued_bytes_ = 0;
+  std::list<OutFrame> queue_;
+  absl::flat_hash_map<std::string_view, std::unique_ptr<SessionCall>> calls_;  // By request id, which the call owns.
+};
+
+// Tells the control of a call that never got to a session.
+void Refuse(LinkId link, uint64_t call_id, v1::Refusal::Cause cause, v1::CallError::Delivery delivery,
+            LinkBatches* out);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_EDGE_SESSION_H_

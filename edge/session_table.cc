@@ -1,0 +1,130 @@
+#include "edge/session_table.h"
+
+#include <algorithm>
+
+namespace toolwire {
+
+using E = v1::CallError;
+
+namespace {
+
+// Heartbeats are checked to the second, or finer when the timeout itself is short.
+Duration HeartbeatTick(const SessionLimits& limits) {
+  return std::clamp<Duration>(limits.heartbeat_timeout / 10, std::chrono::milliseconds(10), std::chrono::seconds(1));
+}
+
+}  // namespace
+
+SessionTable::SessionTable(const Clock& clock, const SessionLimits& limits, EdgeCounters& counters,
+                           std::string server_id)
+    : clock_(clock),
+      limits_(limits),
+      counters_(counters),
+      server_id_(std::move(server_id)),
+      decoder_(limits.json_depth_max),
+      call_wheel_(kTick, 4096, clock.Now()),
+      heartbeat_wheel_(HeartbeatTick(limits), 128, clock.Now()) {}
+
+SessionTable::~SessionTable() = default;
+
+Session::Context SessionTable::ContextNow() {
+  return Session::Context{limits_, counters_, decoder_, call_wheel_, batches_, calls_, clock_.Now(), clock_.WallMs()};
+}
+
+void SessionTable::After(Entry* entry) {
+  if (const SessionClose* close = entry->session.close()) {
+    if (!entry->close_announced) closing_.emplace_back(entry->session.id(), *close);
+    entry->close_announced = true;
+  } else if (entry->session.has_frames()) {
+    writable_.push_back(entry->session.id());
+  }
+}
+
+void SessionTable::Open(SessionId id, const std::string& user_id, uint64_t epoch) {
+  const MonoTime now = clock_.Now();
+  auto entry = std::make_unique<Entry>(id, user_id, epoch, now, clock_.WallMs());
+  Entry* const raw = entry.get();
+  sessions_.emplace(id, std::move(entry));
+  heartbeat_wheel_.Arm(raw, now + limits_.heartbeat_timeout);
+  counters_.sessions_opened.Add();
+  batches_.sessions()->push_back(raw->session.Event(true));
+  raw->session.Welcome(server_id_, ContextNow());
+  After(raw);
+}
+
+void SessionTable::Receive(SessionId id, std::string_view text) {
+  auto found = sessions_.find(id);
+  if (found == sessions_.end()) return;
+  found->second->session.Receive(text, ContextNow());
+  After(found->second.get());
+}
+
+void SessionTable::Close(SessionId id, bool answers_lost) {
+  auto found = sessions_.find(id);
+  if (found == sessions_.end()) return;
+  found->second->session.Lose(answers_lost, ContextNow());
+  counters_.sessions_closed.Add();
+  batches_.sessions()->push_back(found->second->session.Event(false));
+  sessions_.erase(found);
+}
+
+void SessionTable::Deliver(SessionId id, LinkId link, v1::Deliver&& deliver) {
+  auto found = sessions_.find(id);
+  if (found == sessions_.end()) {
+    counters_.refused.Add();
+    return Refuse(link, deliver.call_id(), v1::Refusal::NOT_HERE, E::NOT_SENT, &batches_);
+  }
+  found->second->session.Deliver(link, std::move(deliver), ContextNow());
+  After(found->second.get());
+}
+
+void SessionTable::Cancel(LinkId link, uint64_t call_id) {
+  auto found = calls_.find(std::make_pair(link, call_id));
+  if (found != calls_.end()) found->second->session->Cancel(found->second, ContextNow());
+}
+
+void SessionTable::LinkDown(LinkId link) {
+  std::vector<SessionCall*> orphans;
+  for (const auto& [key, call] : calls_) {
+    if (key.first == link) orphans.push_back(call);
+  }
+  const Session::Context context = ContextNow();
+  for (SessionCall* call : orphans) call->session->Orphan(call, context);
+}
+
+void SessionTable::Snapshot(LinkId link) {
+  v1::EdgeFrame* frame = batches_.For(link);
+  for (const auto& [id, entry] : sessions_) *frame->add_sessions() = entry->session.Event(true);
+}
+
+void SessionTable::Advance() {
+  const Session::Context context = ContextNow();
+  call_wheel_.Advance(context.now, [&](TimerNode* node) {
+    auto* call = static_cast<SessionCall*>(node);
+    call->session->TimeOut(call, context);
+  });
+  heartbeat_wheel_.Advance(context.now, [&](TimerNode* node) {
+    auto* entry = static_cast<Entry*>(node);
+    const MonoTime silent_at = entry->session.last_heard() + limits_.heartbeat_timeout;
+    if (context.now < silent_at) return heartbeat_wheel_.Arm(entry, silent_at);
+    counters_.heartbeat_timeouts.Add();
+    closing_.emplace_back(entry->session.id(), SessionClose{CloseCode::kNoHeartbeat, "Heartbeat timeout"});
+  });
+}
+
+bool SessionTable::NextFrame(SessionId id, std::string* text) {
+  auto found = sessions_.find(id);
+  return found != sessions_.end() && found->second->session.NextFrame(text);
+}
+
+bool SessionTable::HasFrames(SessionId id) const {
+  auto found = sessions_.find(id);
+  return found != sessions_.end() && found->second->session.has_frames();
+}
+
+std::string SessionTable::UserOf(SessionId id) const {
+  auto found = sessions_.find(id);
+  return found == sessions_.end() ? std::string() : found->second->session.user_id();
+}
+
+}  // namespace toolwire

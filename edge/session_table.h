@@ -1,0 +1,93 @@
+// DEEP: the sessions of one loop and everything that happens to them. Still no I/O.
+#ifndef TOOLWIRE_EDGE_SESSION_TABLE_H_
+#define TOOLWIRE_EDGE_SESSION_TABLE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/clock.h"
+#include "common/timer_wheel.h"
+#include "common/wire_codec.h"
+#include "edge/session.h"
+
+namespace toolwire {
+
+// Loop thread only. After each event the loop takes what came of it: frames for controls from `batches()`, sessions
+// with frames to write from `writable()`, sessions to close from `closing()`; and clears all three.
+class SessionTable {
+ public:
+  // How exactly deadlines of calls are kept, and how long one turn of the wheel is (4,096 ticks).
+  static constexpr Duration kTick = std::chrono::milliseconds(8);
+
+  // The references outlive the table.
+  SessionTable(const Clock& clock, const SessionLimits& limits, EdgeCounters& counters, std::string server_id);
+  ~SessionTable();
+
+  // The socket of an authenticated agent: queues `connected`. `id` is unique in the edge.
+  void Open(SessionId id, const std::string& user_id, uint64_t epoch);
+  void Receive(SessionId id, std::string_view text);
+  // The socket is gone, by whosever will. With `answers_lost` an answer broke a limit, or the edge is stopping.
+  void Close(SessionId id, bool answers_lost);
+
+  void Deliver(SessionId id, LinkId link, v1::Deliver&& deliver);
+  void Cancel(LinkId link, uint64_t call_id);
+  void LinkDown(LinkId link);
+  // Tells a new link of every session.
+  void Snapshot(LinkId link);
+
+  // Settles overdue calls and finds silent agents. Call every kTick while `has_timers()`, otherwise every second.
+  void Advance();
+  bool has_timers() const { return !call_wheel_.empty(); }
+
+  bool NextFrame(SessionId id, std::string* text);
+  bool HasFrames(SessionId id) const;
+  // Empty if there is no such session.
+  std::string UserOf(SessionId id) const;
+
+  LinkBatches& batches() { return batches_; }
+  std::vector<SessionId>& writable() { return writable_; }
+  std::vector<std::pair<SessionId, SessionClose>>& closing() { return closing_; }
+
+  // For refreshing the leases. `visit(user_id, epoch)`.
+  template <typename Visit>
+  void ForEach(Visit visit) const {
+    for (const auto& [id, entry] : sessions_) visit(entry->session.user_id(), entry->session.epoch());
+  }
+  size_t size() const { return sessions_.size(); }
+  size_t calls() const { return calls_.size(); }
+
+ private:
+  // A session and its heartbeat timer.
+  struct Entry : TimerNode {
+    Entry(SessionId id, const std::string& user_id, uint64_t epoch, MonoTime now, int64_t wall_ms)
+        : session(id, user_id, epoch, now, wall_ms) {}
+    Session session;
+    bool close_announced = false;
+  };
+
+  Session::Context ContextNow();
+  // Notes what an event left to do for the loop.
+  void After(Entry* entry);
+
+  const Clock& clock_;
+  const SessionLimits& limits_;
+  EdgeCounters& counters_;
+  const std::string server_id_;
+  WireDecoder decoder_;
+  TimerWheel call_wheel_;
+  TimerWheel heartbeat_wheel_;
+  LinkBatches batches_;
+  std::vector<SessionId> writable_;
+  std::vector<std::pair<SessionId, SessionClose>> closing_;
+  absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*> calls_;
+  absl::flat_hash_map<SessionId, std::unique_ptr<Entry>> sessions_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_EDGE_SESSION_TABLE_H_

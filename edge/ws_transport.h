@@ -1,0 +1,184 @@
+// The socket under a websocketpp connection: websocketpp's transport policy on one plain TCP socket of one loop.
+//
+// It replaces the library's own asio policy because an edge needs three things that policy does not give: no locks,
+// strands and 2 KB of handler slots in each of 10,000 idle connections; the moment at which the library stops reading
+// (a frame over the limit must fail its calls at once, not when the peer has acknowledged the close); and a peer that
+// is still sending when it is refused must be read dry, or the reset that follows would overtake the close frame.
+#ifndef TOOLWIRE_EDGE_WS_TRANSPORT_H_
+#define TOOLWIRE_EDGE_WS_TRANSPORT_H_
+
+#include <array>
+#include <asio.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+#include <websocketpp/common/connection_hdl.hpp>
+#include <websocketpp/transport/base/connection.hpp>
+#include <websocketpp/transport/base/endpoint.hpp>
+#include <websocketpp/uri.hpp>
+
+namespace toolwire::ws {
+
+namespace transport = websocketpp::transport;
+
+// What the connections of one loop share.
+struct TransportContext {
+  asio::io_context* io = nullptr;
+  // Called on the loop when a read was handled and the library did not ask for the next: between the handshake and the
+  // first frame, or because it refuses what came. True if the connection is closing: what still comes is thrown away.
+  std::function<bool(const websocketpp::connection_hdl&)> reading_stopped;
+};
+
+// Loop thread only. Lives as long as the websocketpp connection that derives from it, which every pending operation
+// holds by shared pointer.
+template <typename config>
+class Connection : public std::enable_shared_from_this<Connection<config>> {
+ public:
+  using type = Connection<config>;
+  using ptr = std::shared_ptr<type>;
+  using concurrency_type = typename config::concurrency_type;
+  using alog_type = typename config::alog_type;
+  using elog_type = typename config::elog_type;
+  using scoped_lock_type = typename concurrency_type::scoped_lock_type;
+  using mutex_type = typename concurrency_type::mutex_type;
+  using timer_ptr = std::shared_ptr<asio::steady_timer>;
+
+  Connection(bool, const std::shared_ptr<alog_type>&, const std::shared_ptr<elog_type>&) {}
+
+  ptr get_shared() { return this->shared_from_this(); }
+  void set_secure(bool) {}
+  bool is_secure() const { return false; }
+  void set_uri(websocketpp::uri_ptr) {}
+  // The library puts this into log lines only.
+  std::string get_remote_endpoint() const { return "peer"; }
+  websocketpp::connection_hdl get_handle() const { return handle_; }
+
+  void Attach(const TransportContext* context) { context_ = context; }
+  // Call before start().
+  void Adopt(asio::ip::tcp::socket socket) { socket_.emplace(std::move(socket)); }
+  // The peer gets a reset: for peers that do not read.
+  void Abort() {
+    if (!socket_) return;
+    asio::error_code ignored;
+    socket_->set_option(asio::socket_base::linger(true, 0), ignored);
+    socket_->close(ignored);
+  }
+
+  timer_ptr set_timer(long duration_ms, transport::timer_handler handler) {
+    auto timer = std::make_shared<asio::steady_timer>(*context_->io, std::chrono::milliseconds(duration_ms));
+    timer->async_wait([timer, handler = std::move(handler)](const asio::error_code& ec) {
+      handler(ec == asio::error::operation_aborted
+                  ? transport::error::make_error_code(transport::error::operation_aborted)
+                  : ec);
+    });
+    return timer;
+  }
+
+ protected:
+  void init(transport::init_handler handler) { handler(std::error_code()); }
+  void set_handle(websocketpp::connection_hdl handle) { handle_ = std::move(handle); }
+
+  void async_read_at_least(size_t, char* buffer, size_t size, const transport::read_handler& handler) {
+    reading_ = true;
+    socket_->async_read_some(
+        asio::buffer(buffer, size),
+        [self = get_shared(), handler](const asio::error_code& ec, size_t bytes) { self->OnRead(ec, bytes, handler); });
+  }
+
+  void async_write(const char* data, size_t size, const transport::write_handler& handler) {
+    asio::async_write(*socket_, asio::buffer(data, size),
+                      [self = get_shared(), handler](const asio::error_code& ec, size_t) { handler(Mapped(ec)); });
+  }
+
+  void async_write(const std::vector<transport::buffer>& buffers, const transport::write_handler& handler) {
+    std::vector<asio::const_buffer> sequence;
+    sequence.reserve(buffers.size());
+    for (const transport::buffer& one : buffers) sequence.emplace_back(one.buf, one.len);
+    asio::async_write(*socket_, std::move(sequence),
+                      [self = get_shared(), handler](const asio::error_code& ec, size_t) { handler(Mapped(ec)); });
+  }
+
+  // Later on this loop, never inside the call: the library relies on it to gather frames.
+  std::error_code dispatch(transport::dispatch_handler handler) {
+    asio::post(*context_->io, std::move(handler));
+    return {};
+  }
+  std::error_code interrupt(transport::interrupt_handler handler) {
+    asio::post(*context_->io, std::move(handler));
+    return {};
+  }
+
+  void async_shutdown(const transport::shutdown_handler& handler) {
+    asio::error_code ec;
+    if (socket_) {
+      asio::error_code ignored;
+      socket_->shutdown(asio::socket_base::shutdown_both, ignored);
+      socket_->close(ec);
+    }
+    handler(ec);
+  }
+
+ private:
+  static std::error_code Mapped(const asio::error_code& ec) {
+    if (!ec) return {};
+    if (ec == asio::error::eof) return transport::error::make_error_code(transport::error::eof);
+    if (ec == asio::error::operation_aborted) {
+      return transport::error::make_error_code(transport::error::operation_aborted);
+    }
+    return transport::error::make_error_code(transport::error::pass_through);
+  }
+
+  void OnRead(const asio::error_code& ec, size_t bytes, const transport::read_handler& handler) {
+    reading_ = false;
+    handler(Mapped(ec), bytes);
+    if (reading_ || ec) return;
+    if (context_->reading_stopped(handle_) && socket_->is_open()) DrainInput();
+  }
+
+  // What the peer still sends is thrown away until it closes or the library's close timer closes.
+  void DrainInput() {
+    auto scratch = std::make_shared<std::array<char, 16384>>();
+    socket_->async_read_some(asio::buffer(*scratch), [self = get_shared(), scratch](const asio::error_code& ec, size_t) {
+      if (!ec) self->DrainInput();
+    });
+  }
+
+  const TransportContext* context_ = nullptr;
+  std::optional<asio::ip::tcp::socket> socket_;
+  websocketpp::connection_hdl handle_;
+  bool reading_ = false;
+};
+
+// The factory's side: hands every new connection the loop's context.
+template <typename config>
+class Endpoint {
+ public:
+  using type = Endpoint<config>;
+  using ptr = std::shared_ptr<type>;
+  using concurrency_type = typename config::concurrency_type;
+  using alog_type = typename config::alog_type;
+  using elog_type = typename config::elog_type;
+  using transport_con_type = Connection<config>;
+  using transport_con_ptr = typename transport_con_type::ptr;
+
+  void set_secure(bool) {}
+  bool is_secure() const { return false; }
+  TransportContext* transport_context() { return &context_; }
+
+ protected:
+  void init_logging(const std::shared_ptr<alog_type>&, const std::shared_ptr<elog_type>&) {}
+  std::error_code init(const transport_con_ptr& connection) {
+    connection->Attach(&context_);
+    return {};
+  }
+
+ private:
+  TransportContext context_;
+};
+
+}  // namespace toolwire::ws
+
+#endif  // TOOLWIRE_EDGE_WS_TRANSPORT_H_

@@ -1,0 +1,103 @@
+// The store in memory: real behaviour, no file. It passes the same contract tests as the others.
+#ifndef TOOLWIRE_TESTS_FAKES_MEMORY_STORE_H_
+#define TOOLWIRE_TESTS_FAKES_MEMORY_STORE_H_
+
+#include <cstddef>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/store.h"
+
+namespace toolwire {
+
+class MemoryStore final : public Store {
+ public:
+  explicit MemoryStore(size_t audit_json_bytes_max = 64 * 1024) : audit_json_bytes_max_(audit_json_bytes_max) {}
+
+  absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override {
+    std::lock_guard<std::mutex> lock(mu_);
+    std::vector<bool> verdicts;
+    for (const CredentialCheck& check : checks) {
+      auto it = credentials_.find(check.user_id);
+      verdicts.push_back(it != credentials_.end() && SecretMatches(check.secret, it->second.stored_secret));
+    }
+    return verdicts;
+  }
+
+  absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override {
+    std::lock_guard<std::mutex> lock(mu_);
+    for (const StatusUpdate& update : updates) {
+      auto it = credentials_.find(update.user_id);
+      if (it == credentials_.end()) continue;
+      it->second.shown.status = update.status;
+      it->second.shown.last_seen_ms = update.at_ms;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AppendAudit(const std::vector<AuditRow>& rows) override {
+    std::lock_guard<std::mutex> lock(mu_);
+    for (const AuditRow& row : rows) rows_.push_back(AuditSafeRow(row, audit_json_bytes_max_));
+    return absl::OkStatus();
+  }
+
+  absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) override {
+    std::lock_guard<std::mutex> lock(mu_);
+    auto next = credentials_;
+    auto next_secrets = secrets_;
+    for (const NewCredential& one : credentials) {
+      if (absl::Status status = CheckNewCredential(one); !status.ok()) return status;
+      Entry entry{one.stored_secret,
+                  {one.user_id, one.platform, AgentStatus::kPending, one.created_at_ms, std::nullopt}};
+      if (!next.emplace(one.user_id, std::move(entry)).second) {
+        return absl::AlreadyExistsError("user \"" + one.user_id + "\" has credentials already");
+      }
+      if (!next_secrets.insert(one.stored_secret).second) {
+        return absl::AlreadyExistsError("the secret for user \"" + one.user_id + "\" is in use already");
+      }
+    }
+    credentials_ = std::move(next);
+    secrets_ = std::move(next_secrets);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override {
+    std::lock_guard<std::mutex> lock(mu_);
+    std::vector<Credential> listed;
+    for (auto it = credentials_.upper_bound(after); it != credentials_.end(); ++it) {
+      if (static_cast<int>(listed.size()) >= limit) break;
+      listed.push_back(it->second.shown);
+    }
+    return listed;
+  }
+
+  absl::StatusOr<std::vector<AuditRow>> ListAudit(const std::string& user_id, int limit) override {
+    std::lock_guard<std::mutex> lock(mu_);
+    std::vector<AuditRow> listed;
+    for (auto it = rows_.rbegin(); it != rows_.rend(); ++it) {
+      if (static_cast<int>(listed.size()) >= limit) break;
+      if (user_id.empty() || it->user_id == user_id) listed.push_back(*it);
+    }
+    return listed;
+  }
+
+ private:
+  struct Entry {
+    std::string stored_secret;
+    Credential shown;
+  };
+
+  const size_t audit_json_bytes_max_;
+  std::mutex mu_;
+  std::map<std::string, Entry> credentials_;  // Guarded by mu_, as are the others.
+  std::set<std::string> secrets_;
+  std::vector<AuditRow> rows_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_TESTS_FAKES_MEMORY_STORE_H_

@@ -1,0 +1,74 @@
+// Any bytes as an agent's frame: whatever decodes must hold what it promises, and survive being written again.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "common/json_text.h"
+#include "common/wire_codec.h"
+
+namespace {
+
+using toolwire::AgentFrame;
+using toolwire::WireDecoder;
+namespace json = toolwire::json;
+
+constexpr int kDepthMax = 32;
+
+#define REQUIRE(condition)                                                 \
+  do {                                                                     \
+    if (!(condition)) {                                                    \
+      std::fprintf(stderr, "line %d: not so: %s\n", __LINE__, #condition); \
+      std::abort();                                                        \
+    }                                                                      \
+  } while (false)
+
+bool Same(const AgentFrame& a, const AgentFrame& b) {
+  return a.type == b.type && a.why_bad == b.why_bad && a.request_id == b.request_id && a.success == b.success &&
+         a.result_json == b.result_json && a.error == b.error && a.execution_time_ms == b.execution_time_ms;
+}
+
+void CheckToolResponse(std::string_view text, const AgentFrame& frame) {
+  REQUIRE(!frame.request_id.empty() && json::IsUtf8(frame.request_id) && json::IsUtf8(frame.error));
+  if (!frame.result_json.empty()) {
+    REQUIRE(frame.result_json.data() >= text.data());
+    REQUIRE(frame.result_json.data() + frame.result_json.size() <= text.data() + text.size());
+    REQUIRE(json::Validate(frame.result_json, kDepthMax - 1, nullptr) == json::Error::kNone);
+  }
+  if (frame.execution_time_ms) REQUIRE(*frame.execution_time_ms >= 0 && *frame.execution_time_ms <= int64_t{1} << 53);
+
+  const int64_t time = frame.execution_time_ms.value_or(0);
+  const std::string again =
+      toolwire::EncodeToolResponse(frame.request_id, frame.success, frame.result_json, frame.error, time);
+  AgentFrame expected = frame;
+  if (expected.result_json.empty()) expected.result_json = "null";
+  expected.execution_time_ms = time;
+  AgentFrame decoded;
+  WireDecoder(kDepthMax).Decode(again, &decoded);
+  REQUIRE(Same(decoded, expected));
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  const WireDecoder decoder(kDepthMax);
+  AgentFrame frame;
+  decoder.Decode(text, &frame);
+  REQUIRE((frame.type == AgentFrame::Type::kBad) == !frame.why_bad.empty());
+  json::Kind kind = json::Kind::kNull;
+  const bool object = json::Validate(text, kDepthMax, &kind) == json::Error::kNone && kind == json::Kind::kObject;
+  REQUIRE(object || frame.type == AgentFrame::Type::kBad);
+  if (frame.type == AgentFrame::Type::kToolResponse) CheckToolResponse(text, frame);
+
+  // A frame object that is used again must not show what it held before.
+  AgentFrame reused;
+  decoder.Decode(R"({"type":"tool_response","requestId":"r","success":true,"result":1,"error":"e","executionTime":5})",
+                 &reused);
+  decoder.Decode(text, &reused);
+  REQUIRE(Same(reused, frame));
+
+  toolwire::DecodeEdgeFrame(text, kDepthMax);
+  return 0;
+}
