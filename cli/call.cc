@@ -30,8 +30,7 @@ struct CallFlags {
 std::unique_ptr<v1::ToolDispatch::Stub> Connect(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  return v1::ToolDispatch::NewStub(
-      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+  return v1::ToolDispatch::NewStub(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
 }
 
 // The detail of a status; for one without (control not reached) what is certain.
@@ -49,12 +48,9 @@ int PrintFailure(const CallFlags& flags, const v1::CallFailure& failure) {
   const std::string reason = v1::CallError::Reason_Name(detail.reason());
   const std::string delivery = v1::CallError::Delivery_Name(detail.delivery());
   if (flags.json) {
-    const nlohmann::ordered_json line = {{"ok", false},
-                                         {"code", failure.code()},
-                                         {"reason", reason},
-                                         {"delivery", delivery},
-                                         {"message", failure.message()},
-                                         {"requestId", detail.request_id()}};
+    const nlohmann::ordered_json line = {
+        {"ok", false},          {"code", failure.code()},       {"reason", reason},
+        {"delivery", delivery}, {"message", failure.message()}, {"requestId", detail.request_id()}};
     std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   } else {
     std::cerr << "no answer: " << failure.message() << " (" << reason << ", " << delivery << ": "
@@ -146,8 +142,9 @@ void AddCallCommands(CLI::App* app, Command* chosen) {
       ->check(CLI::Range(1, 86400000))
       ->capture_default_str();
   call->add_option("--request-id", flags->request_id, "The call's id; default: control makes one");
-  call->footer("Exit status: 0 the tool succeeded, 1 it ran and failed, 3 no answer and the tool did not run,\n"
-               "4 no answer and the tool may have run.");
+  call->footer(
+      "Exit status: 0 the tool succeeded, 1 it ran and failed, 3 no answer and the tool did not run,\n"
+      "4 no answer and the tool may have run.");
   call->callback([flags, chosen] { *chosen = [flags] { return RunCall(*flags); }; });
 
   CLI::App* agents = app->add_subcommand("agents", "The connected agents");

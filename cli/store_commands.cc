@@ -109,11 +109,10 @@ int ListAudit(const StoreFlags& flags) {
   if (!rows.ok()) return Fail("audit", rows.status());
   for (auto row = rows->rbegin(); row != rows->rend(); ++row) {  // Oldest first: the newest is next to the prompt.
     if (flags.json) {
-      nlohmann::ordered_json line = {{"at", row->created_at_ms},    {"userId", row->user_id},
-                                     {"requestId", row->request_id}, {"tool", row->tool},
-                                     {"success", row->success},      {"error", row->error},
-                                     {"params", row->params_json},   {"result", row->result_json},
-                                     {"executionTimeMs", nullptr}};
+      nlohmann::ordered_json line = {
+          {"at", row->created_at_ms},   {"userId", row->user_id},     {"requestId", row->request_id},
+          {"tool", row->tool},          {"success", row->success},    {"error", row->error},
+          {"params", row->params_json}, {"result", row->result_json}, {"executionTimeMs", nullptr}};
       if (row->execution_time_ms) line["executionTimeMs"] = *row->execution_time_ms;
       std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
     } else {

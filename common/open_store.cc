@@ -35,8 +35,8 @@ void AddAuditSamples(const AuditLog& audit, std::vector<Sample>* out) {
   count("toolwire_audit_rows_dropped_total", "Audit rows lost because the queue was full.", counters.dropped);
   count("toolwire_audit_rows_refused_total", "Audit rows the store refused.", counters.refused);
   count("toolwire_audit_failed_batches_total", "Writes that failed and were tried again.", counters.failed_batches);
-  out->push_back({"toolwire_audit_rows_waiting", "Audit rows not written yet.", false,
-                  static_cast<double>(counters.waiting), {}});
+  out->push_back(
+      {"toolwire_audit_rows_waiting", "Audit rows not written yet.", false, static_cast<double>(counters.waiting), {}});
 }
 
 }  // namespace toolwire

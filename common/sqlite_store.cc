@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS agent_credentials (
   created_at INTEGER NOT NULL,         -- Unix time in milliseconds
   last_seen INTEGER,                   -- Unix time in milliseconds
   metadata TEXT
-);
+) WITHOUT ROWID;                       -- one look-up finds the secret, as one finds that a user is unknown
 CREATE TABLE IF NOT EXISTS tool_execution_logs (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   user_id TEXT NOT NULL,
@@ -305,8 +305,8 @@ absl::Status SqliteStore::Impl::Open(const Options& options) {
     return absl::UnavailableError(absl::StrCat("creating the database \"", options.path, "\": ", std::strerror(errno)));
   }
   if (absl::Status status = Connect(options.path, &writer.db); !status.ok()) return status;
-  // Rows of many users touch many pages of the index. A cache that holds them, and fewer copies of the log to the
-  // file, save a third of an append's time.
+  // Rows of many users touch many pages of the index. A cache that holds them, and copying the log to the file less
+  // often, save a sixth of an append's CPU time with 1,000 users.
   constexpr char kWriterSettings[] = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4096";  // 8 MB, 16 MB
   if (absl::Status status = Exec(writer.db, kWriterSettings, "opening"); !status.ok()) return status;
   if (absl::Status status = Migrate(writer.db); !status.ok()) return status;

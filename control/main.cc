@@ -46,9 +46,8 @@ int Run(const Options& options, StopSignal& stop) {
                                           AddAuditSamples(audit, out);
                                         });
   if (!metrics.ok()) return Fail(metrics.status());
-  log::Info("control ready", {{"callers", control.port()},
-                              {"edge", options.control.edge_address},
-                              {"metrics", (*metrics)->port()}});
+  log::Info("control ready",
+            {{"callers", control.port()}, {"edge", options.control.edge_address}, {"metrics", (*metrics)->port()}});
 
   stop.Wait(kMetricsLineEvery, [&] {
     log::Info("metrics", {{"callsInFlight", control.dispatcher().in_flight()},

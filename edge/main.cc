@@ -35,8 +35,8 @@ int Run(Options options, StopSignal& stop) {
   MemoryRegistry registry(clock, std::chrono::milliseconds(options.edge.lease_ttl_ms));
   auto edge = Edge::Start(options.listen, options.edge, clock, registry, **store);
   if (!edge.ok()) return Fail(edge.status());
-  auto relay = RelayServer::Start(options.listen.host, options.edge.relay_port, **edge,
-                                  options.edge.payload.payload_bytes_max);
+  auto relay =
+      RelayServer::Start(options.listen.host, options.edge.relay_port, **edge, options.edge.payload.payload_bytes_max);
   if (!relay.ok()) return Fail(relay.status());
   auto metrics = MetricsEndpoint::Start(options.listen.host + ":" + std::to_string(options.listen.metrics_port),
                                         [&](std::vector<Sample>* out) { (*edge)->AddSamples(out); });

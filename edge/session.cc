@@ -95,6 +95,8 @@ void Session::Receive(std::string_view text, const Context& context) {
       break;
   }
   context.counters.bad_frames.Add();
+  // RFC 6455: text that is not UTF-8 ends the connection.
+  if (!json::IsUtf8(text)) return CloseWith(CloseCode::kBadUtf8, "Invalid UTF-8");
   if (bad_frames_ == 0 || context.now - bad_frames_since_ > std::chrono::minutes(1)) {
     bad_frames_ = 0;
     bad_frames_since_ = context.now;

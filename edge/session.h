@@ -29,6 +29,7 @@ using SessionId = uint64_t;
 enum class CloseCode : uint16_t {
   kNormal = 1000,
   kGoingAway = 1001,
+  kBadUtf8 = 1007,
   kPolicy = 1008,
   kTooBig = 1009,
   kInternal = 1011,

@@ -1,0 +1,229 @@
+// A backend: the public gRPC service, unary and as one stream.
+import grpc from '@grpc/grpc-js';
+import protoLoader from '@grpc/proto-loader';
+import path from 'node:path';
+import {REPOSITORY} from './process.js';
+import {deferred, until, within, DEADLINE_MS} from './until.js';
+
+const definition = protoLoader.loadSync('toolwire/v1/dispatch.proto', {
+  includeDirs: [path.join(REPOSITORY, 'proto')],
+  longs: String,
+  enums: String,
+  bytes: Buffer,
+  defaults: true,
+  oneofs: true,
+});
+const v1 = grpc.loadPackageDefinition(definition).toolwire.v1;
+const StatusDetails = definition['toolwire.v1.StatusDetails'];
+const CallError = definition['toolwire.v1.CallError'];
+
+export const code = grpc.status;
+
+// The typed detail of a failed call, as every gRPC client finds it in the trailers.
+function detailOf(metadata) {
+  const [packed] = metadata?.get('grpc-status-details-bin') ?? [];
+  if (packed === undefined) return undefined;
+  const status = StatusDetails.deserialize(packed);
+  const found = status.details.find((one) => one.typeUrl === 'type.googleapis.com/toolwire.v1.CallError');
+  return {status, ...CallError.deserialize(found.value)};
+}
+
+// What a call came to, in one form for both ways of calling: {response} or {code, reason, delivery, ...}.
+function outcomeOfError(error) {
+  if (!(error.metadata instanceof grpc.Metadata)) throw error;
+  return {code: error.code, message: error.details, ...detailOf(error.metadata)};
+}
+
+// The result of an answered call, parsed.
+export const resultOf = (outcome) => JSON.parse(outcome.response.resultJson.toString());
+
+// A JSON object as the fields of google.protobuf.Struct, and back.
+export const toStruct = (object) => ({
+  fields: Object.fromEntries(Object.entries(object).map(([key, value]) => [key, toValue(value)])),
+});
+function toValue(json) {
+  if (json === null) return {nullValue: 'NULL_VALUE'};
+  if (Array.isArray(json)) return {listValue: {values: json.map(toValue)}};
+  switch (typeof json) {
+    case 'object':
+      return {structValue: toStruct(json)};
+    case 'number':
+      return {numberValue: json};
+    case 'string':
+      return {stringValue: json};
+    default:
+      return {boolValue: json};
+  }
+}
+export function fromValue(value) {
+  switch (value.kind) {
+    case 'structValue':
+      return Object.fromEntries(Object.entries(value.structValue.fields).map(([key, one]) => [key, fromValue(one)]));
+    case 'listValue':
+      return value.listValue.values.map(fromValue);
+    case 'nullValue':
+      return null;
+    default:
+      return value[value.kind];
+  }
+}
+
+// `params` may be JSON text, bytes, or an object.
+function requestOf({params, ...request}) {
+  if (params === undefined) return request;
+  const json = Buffer.isBuffer(params) || typeof params === 'string' ? params : JSON.stringify(params);
+  return {...request, paramsJson: Buffer.from(json)};
+}
+const durationOf = (ms) => ({seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1e6});
+
+export class Caller {
+  constructor(port) {
+    this.client = new v1.ToolDispatch(`127.0.0.1:${port}`, grpc.credentials.createInsecure(), {
+      'grpc.max_receive_message_length': -1,
+      'grpc.max_send_message_length': -1,
+      'grpc.use_local_subchannel_pool': 1,
+      'grpc.enable_retries': 0,
+    });
+  }
+
+  // One CallTool. The outcome; throws only if something other than the call failed.
+  call(userId, tool, params = {}, {timeoutMs, grpcDeadlineMs, ...fields} = {}) {
+    const request = requestOf({userId, tool, params, ...fields});
+    if (timeoutMs !== undefined) request.timeout = durationOf(timeoutMs);
+    return this.start(request, {grpcDeadlineMs}).outcome;
+  }
+
+  // The request as it is given, without defaults, and a handle to cancel it.
+  start(request, {grpcDeadlineMs} = {}) {
+    const done = deferred();
+    const options = {deadline: Date.now() + (grpcDeadlineMs ?? 4 * DEADLINE_MS)};
+    const sent = this.client.CallTool(request, new grpc.Metadata(), options, (error, response) => {
+      if (!error) return done.resolve({code: 0, response});
+      try {
+        done.resolve(outcomeOfError(error));
+      } catch (unexpected) {
+        done.reject(unexpected);
+      }
+    });
+    return {outcome: done.promise, cancel: () => sent.cancel()};
+  }
+
+  // The other unary methods.
+  ask(method, request) {
+    const done = deferred();
+    this.client[method](request, (error, response) => (error ? done.reject(error) : done.resolve(response)));
+    return within(`${method} answers`, done.promise);
+  }
+
+  dispatch() {
+    return new Dispatch(this.client.Dispatch());
+  }
+  watch(userIds = []) {
+    return new Watch(this.client.WatchAgents({userIds}));
+  }
+  close() {
+    this.client.close();
+  }
+}
+
+// One Dispatch stream. Every answer is kept under its id, so that a second one for the same id shows.
+export class Dispatch {
+  answers = new Map();
+  messages = 0;
+  #stream;
+  #ended = deferred();
+  #nextId = 0;
+
+  constructor(stream) {
+    this.#stream = stream;
+    stream.on('data', ({answers}) => {
+      ++this.messages;
+      for (const answer of answers) this.#take(answer);
+    });
+    stream.on('error', () => {});  // Told by `status`.
+    stream.on('status', (status) => {
+      this.status = status;
+      this.#ended.resolve(status);
+    });
+  }
+
+  #take(answer) {
+    const failure = answer.failure;
+    const outcome = failure
+      ? {code: failure.code, message: failure.message, ...failure.detail}
+      : {code: 0, response: answer.response};
+    const known = this.answers.get(answer.id);
+    if (known) known.push(outcome);
+    else this.answers.set(answer.id, [outcome]);
+  }
+
+  // Sends one message as it is; calls in the form of `call`.
+  send({calls = [], cancels = []}) {
+    const message = {
+      calls: calls.map(({id, timeoutMs, ...call}) => ({
+        id: String(id),
+        call: {...requestOf(call), ...(timeoutMs === undefined ? {} : {timeout: durationOf(timeoutMs)})},
+      })),
+      cancels: cancels.map(String),
+    };
+    this.#stream.write(message);
+  }
+  cancel(...ids) {
+    this.send({cancels: ids});
+  }
+
+  // The one answer to a call.
+  async answer(id) {
+    const [outcome] = await until(`call ${id} of the stream is answered`, () => {
+      if (this.status && !this.answers.has(String(id))) throw new Error(`the stream ended: ${this.status.details}`);
+      return this.answers.get(String(id));
+    });
+    return outcome;
+  }
+  call(userId, tool, params = {}, options = {}) {
+    const id = ++this.#nextId;
+    this.send({calls: [{id, userId, tool, params, ...options}]});
+    return this.answer(id);
+  }
+
+  // Closes the sending side.
+  end() {
+    this.#stream.end();
+  }
+  // Breaks the stream.
+  break() {
+    this.#stream.cancel();
+  }
+  ended() {
+    return within('the stream ends', this.#ended.promise);
+  }
+}
+
+// One WatchAgents stream.
+export class Watch {
+  events = [];
+  #stream;
+  #ended = deferred();
+
+  constructor(stream) {
+    this.#stream = stream;
+    stream.on('data', ({events}) => this.events.push(...events));
+    stream.on('error', () => {});
+    stream.on('status', (status) => this.#ended.resolve(status));
+  }
+  async snapshot() {
+    await until('the snapshot is complete', () => this.events.some(({kind}) => kind === 'SNAPSHOT_COMPLETE'));
+    return this.events.slice(0, this.events.findIndex(({kind}) => kind === 'SNAPSHOT_COMPLETE'));
+  }
+  // Waits for an event and returns it.
+  saw(kind, userId) {
+    return until(`${kind} of ${userId} is seen`, () =>
+      this.events.find((event) => event.kind === kind && event.agent.userId === userId));
+  }
+  async ended() {
+    return within('the watch ends', this.#ended.promise);
+  }
+  stop() {
+    this.#stream.cancel();
+  }
+}

@@ -1,0 +1,99 @@
+// One running binary: started from TOOLWIRE_BIN_DIR, its output kept, its end checked.
+import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
+import {fileURLToPath} from 'node:url';
+import path from 'node:path';
+import {deferred, until, within} from './until.js';
+
+export const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url));
+const BIN_DIR = path.resolve(REPOSITORY, process.env.TOOLWIRE_BIN_DIR ?? 'build/dev');
+export const binary = (name) => path.join(BIN_DIR, name);
+
+// The caller's environment must not configure the servers; what steers the sanitizers goes through.
+const PASSED_ON = /^(PATH|HOME|TMPDIR|LANG|(ASAN|LSAN|UBSAN|TSAN)_OPTIONS)$/;
+const baseEnvironment = Object.fromEntries(Object.entries(process.env).filter(([name]) => PASSED_ON.test(name)));
+
+export class Process {
+  // Lines of both streams, in the order in which they came.
+  lines = [];
+  stdout = '';
+  stderr = '';
+  #child;
+  #exit = deferred();
+
+  constructor(name, args, {env = {}, cwd, stdin = 'ignore'} = {}) {
+    this.name = name;
+    this.command = [name, ...args].join(' ');
+    this.#child = spawn(binary(name), args, {env: {...baseEnvironment, ...env}, cwd, stdio: [stdin, 'pipe', 'pipe']});
+    this.pid = this.#child.pid;
+    for (const stream of ['stdout', 'stderr']) {
+      let rest = '';
+      this.#child[stream].setEncoding('utf8').on('data', (text) => {
+        this[stream] += text;
+        const lines = (rest + text).split('\n');
+        rest = lines.pop();
+        this.lines.push(...lines);
+      });
+    }
+    this.#child.on('error', (error) => this.#exit.reject(error));
+    this.#child.on('close', (code, signal) => this.#exit.resolve({code, signal}));
+    this.#exit.promise.then((ended) => (this.ended = ended), () => {});
+  }
+
+  // Log lines in JSON, parsed.
+  get logs() {
+    return this.lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line));
+  }
+  logged(event) {
+    return this.logs.filter((line) => line.event === event);
+  }
+
+  // The log line that says what ports the process got.
+  async ready() {
+    return until(`${this.command} is ready`, () => {
+      if (this.ended) throw Object.assign(new Error('it ended'), {final: true});
+      return this.logs.find((line) => line.event.endsWith(' ready'));
+    });
+  }
+
+  signal(name) {
+    this.#child.kill(name);
+  }
+  async exited() {
+    return within(`${this.command} ends`, this.#exit.promise);
+  }
+
+  // Asks the process to stop. A sanitizer's report makes the exit status another one.
+  async stop(signal = 'SIGTERM') {
+    if (!this.ended) this.signal(signal);
+    try {
+      assert.deepEqual(await this.exited(), {code: 0, signal: null}, `exit status of ${this.command}`);
+    } finally {
+      this.stopped = true;
+      if (!this.ended) this.signal('SIGKILL');
+    }
+  }
+  async kill() {
+    this.stopped = true;
+    this.signal('SIGKILL');
+    await this.exited();
+  }
+
+  tail(count = 40) {
+    return this.lines.slice(-count).map((line) => `    ${line}`).join('\n');
+  }
+}
+
+// Runs a command to its end.
+export async function run(name, args, options) {
+  const process = new Process(name, args, options);
+  const {code} = await process.exited();
+  return {code, stdout: process.stdout, stderr: process.stderr};
+}
+
+// The same for a command that has to succeed; returns what it printed.
+export async function output(name, args, options) {
+  const {code, stdout, stderr} = await run(name, args, options);
+  assert.equal(code, 0, `${name} ${args.join(' ')} failed:\n${stderr}`);
+  return stdout;
+}

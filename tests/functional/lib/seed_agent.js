@@ -1,0 +1,99 @@
+// An agent as they are in the field: written from the older server's description alone, on the `ws` package.
+import WebSocket from 'ws';
+import {deferred, until, within} from './until.js';
+
+export class SeedAgent {
+  // Frames from the server, parsed, and as they came.
+  frames = [];
+  texts = [];
+  #socket;
+  #closed = deferred();
+
+  // `answer(call, agent)` gets a tool_call frame and returns the fields of the response, or nothing to stay silent.
+  constructor(url, {answer = ({params}) => ({success: true, result: params}), headers} = {}) {
+    this.answer = answer;
+    this.#socket = new WebSocket(url, {headers, maxPayload: 64 << 20, perMessageDeflate: false});
+    this.#socket.on('open', () => (this.opened = true));
+    this.#socket.on('message', (data) => this.#receive(data.toString()));
+    this.#socket.on('close', (code, reason) => this.#closed.resolve({code, reason: reason.toString()}));
+    this.#socket.on('error', (error) => (this.error = error));
+    this.#closed.promise.then((close) => (this.closeFrame = close));
+  }
+
+  #receive(text) {
+    const frame = JSON.parse(text);
+    this.texts.push(text);
+    this.frames.push(frame);
+    if (frame.type !== 'tool_call') return;
+    const response = this.answer(frame, this);
+    if (response !== undefined) this.respond(frame.requestId, response);
+  }
+
+  // Frames of one type.
+  of(type) {
+    return this.frames.filter((frame) => frame.type === type);
+  }
+  get calls() {
+    return this.of('tool_call');
+  }
+
+  send(frame) {
+    this.sendText(JSON.stringify(frame));
+  }
+  sendText(text) {
+    this.#socket.send(text);
+  }
+  sendBinary(bytes) {
+    this.#socket.send(bytes, {binary: true});
+  }
+  // A text frame of these bytes, valid or not.
+  sendBytesAsText(bytes, {last = true} = {}) {
+    this.#socket.send(bytes, {binary: false, fin: last});
+  }
+  heartbeat() {
+    this.send({type: 'heartbeat', timestamp: Date.now()});
+  }
+  respond(requestId, response) {
+    this.send({type: 'tool_response', requestId, ...response});
+  }
+
+  async connected() {
+    return until('the agent gets `connected`', () => {
+      if (this.closeFrame) throw new Error(`closed with ${this.closeFrame.code} ${this.closeFrame.reason}`);
+      return this.of('connected')[0];
+    });
+  }
+  // The next `count` calls that have come in all.
+  async called(count = 1) {
+    await until(`the agent has got ${count} calls`, () => this.calls.length >= count);
+    return this.calls[count - 1];
+  }
+  // A round trip: everything sent before has been handled by the server when this returns.
+  async roundTrip() {
+    const acks = this.of('heartbeat_ack').length;
+    this.heartbeat();
+    await until('the heartbeat is acknowledged', () => {
+      if (this.closeFrame) throw new Error(`closed with ${this.closeFrame.code} ${this.closeFrame.reason}`);
+      return this.of('heartbeat_ack').length > acks;
+    });
+  }
+  async closed() {
+    return within('the agent is closed', this.#closed.promise);
+  }
+  // Says goodbye.
+  async close() {
+    this.#socket.close(1000);
+    return this.closed();
+  }
+  // The socket is gone without a word, as when the machine loses its network.
+  destroy() {
+    this.#socket.terminate();
+  }
+  // Stops and resumes reading, so that what is sent to it piles up.
+  pause() {
+    this.#socket.pause();
+  }
+  resume() {
+    this.#socket.resume();
+  }
+}

@@ -1,0 +1,220 @@
+// A running Toolwire in either of its two shapes, and the frame in which every test runs.
+import {mkdtemp, rm} from 'node:fs/promises';
+import http from 'node:http';
+import {tmpdir} from 'node:os';
+import path from 'node:path';
+import {test} from 'node:test';
+import {Caller} from './caller.js';
+import {Process, output} from './process.js';
+import {SeedAgent} from './seed_agent.js';
+import {until, within} from './until.js';
+
+// `dev`: edge and control in one process. `split`: two processes, linked over a socket.
+export const TOPOLOGIES = ['dev', 'split'];
+
+// Flags that only one of the two processes knows; all others go to both.
+const CONTROL_ONLY = ['call-timeout-default', 'call-timeout-max', 'stream-calls-max', 'streams-max'];
+const BOTH = ['drain-timeout', 'payload-bytes-max', 'json-depth-max', 'data-dir', 'log-format', 'log-level', 'audit-json-bytes-max'];
+
+const argumentsOf = (flags) => Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
+const only = (flags, wanted) => Object.fromEntries(Object.entries(flags).filter(([name]) => wanted(name)));
+
+export class Toolwire {
+  // `flags` maps names without dashes to values. With `dataDir` an earlier store is used again.
+  static async start(scope, {topology = 'dev', flags = {}, env, dataDir} = {}) {
+    const tw = new Toolwire();
+    tw.scope = scope;
+    tw.dataDir = dataDir ?? (await scope.directory());
+    const all = {'log-format': 'json', 'metrics-port': 0, 'data-dir': tw.dataDir, ...flags};
+    if (topology === 'dev') {
+      tw.edge = tw.control = scope.process('toolwire', ['dev', ...argumentsOf({port: 0, 'grpc-port': 0, ...all})], {env});
+      tw.processes = [tw.edge];
+      const ready = await tw.edge.ready();
+      tw.ports = {agents: ready.agents, callers: ready.callers, metrics: [ready.metrics]};
+      return tw;
+    }
+    const forEdge = only(all, (name) => !CONTROL_ONLY.includes(name));
+    const forControl = only(all, (name) => CONTROL_ONLY.includes(name) || BOTH.includes(name) || name === 'metrics-port');
+    tw.edge = scope.process('toolwire-edge', argumentsOf({port: 0, 'relay-port': 0, ...forEdge}), {env});
+    const edge = await tw.edge.ready();
+    tw.control = scope.process(
+      'toolwire-control', argumentsOf({edge: `127.0.0.1:${edge.relay}`, 'grpc-port': 0, ...forControl}), {env});
+    tw.processes = [tw.control, tw.edge];  // In the order in which they stop.
+    const control = await tw.control.ready();
+    tw.ports = {agents: edge.agents, relay: edge.relay, callers: control.callers, metrics: [edge.metrics, control.metrics]};
+    await tw.linked();
+    return tw;
+  }
+
+  // The control knows the edge and its agents.
+  linked() {
+    return until('control is linked to its edge', async () => (await this.metric('toolwire_control_edges_linked')) === 1);
+  }
+
+  // --- agents ---
+  #secrets = new Map();
+
+  // The user's secret; makes the credential if there is none yet.
+  async secret(userId) {
+    if (!this.#secrets.has(userId)) {
+      const printed = await output('toolwire', ['credentials', 'create', '--data-dir', this.dataDir, '--', userId]);
+      this.#secrets.set(userId, printed.trim());
+    }
+    return this.#secrets.get(userId);
+  }
+  // Many at once: users PREFIX0, PREFIX1, ... as a map from user to secret.
+  async secrets(prefix, count) {
+    const file = path.join(await this.scope.directory(), 'credentials');
+    await output('toolwire', ['credentials', 'create', prefix, '--count', count, '--out', file, '--data-dir', this.dataDir]);
+    const {readFile} = await import('node:fs/promises');
+    const lines = (await readFile(file, 'utf8')).trim().split('\n');
+    for (const line of lines) this.#secrets.set(...line.split(' '));
+    return file;
+  }
+  url(query = '') {
+    return `ws://127.0.0.1:${this.ports.agents}${query}`;
+  }
+  // A socket with this query, not waited for.
+  dial(query, options) {
+    return this.scope.own(new SeedAgent(this.url(query), options));
+  }
+  loginQuery(userId, secret) {
+    return `?userId=${encodeURIComponent(userId)}&secret=${encodeURIComponent(secret)}`;
+  }
+  // A connected agent that echoes, unless `options.answer` says otherwise.
+  async agent(userId, options) {
+    const agent = this.dial(this.loginQuery(userId, await this.secret(userId)), options);
+    await agent.connected();
+    return agent;
+  }
+
+  // --- callers ---
+  caller() {
+    return this.scope.own(new Caller(this.ports.callers));
+  }
+
+  // --- looking in ---
+  http(where, port = this.ports.agents) {
+    return get(port, where);
+  }
+  // The value of a Prometheus sample, summed over labels that are not named. Undefined if there is none.
+  async metric(name, labels = {}) {
+    let sum;
+    for (const port of this.ports.metrics) {
+      const {body} = await get(port, '/metrics');
+      for (const line of body.split('\n')) {
+        const [, sample, inner = '', value] = line.match(/^(\w+)(?:\{(.*)\})? (\S+)$/) ?? [];
+        const matches = Object.entries(labels).every(([key, wanted]) => inner.includes(`${key}="${wanted}"`));
+        if (sample === name && matches) sum = (sum ?? 0) + Number(value);
+      }
+    }
+    return sum;
+  }
+  // Nothing of any call is left behind.
+  async idle() {
+    for (const gauge of ['toolwire_control_calls_in_flight', 'toolwire_edge_calls_in_flight']) {
+      await until(`${gauge} is 0`, async () => (await this.metric(gauge)) === 0);
+    }
+  }
+  async audit(userId) {
+    const args = ['audit', '--json', '--limit', 1000000, '--data-dir', this.dataDir, ...(userId ? ['--', userId] : [])];
+    return linesOf(await output('toolwire', args));
+  }
+  // The rows of a user once there are `count`. Written behind the calls, hence waited for.
+  auditRows(count, userId) {
+    return until(`${count} audit rows`, async () => {
+      const rows = await this.audit(userId);
+      return rows.length >= count && rows;
+    });
+  }
+  async credentials() {
+    return linesOf(await output('toolwire', ['credentials', 'list', '--json', '--data-dir', this.dataDir]));
+  }
+  get logText() {
+    return this.processes.flatMap((one) => one.lines).join('\n');
+  }
+
+  async stop(signal) {
+    for (const one of this.processes) await one.stop(signal);
+  }
+}
+
+const linesOf = (text) => text.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+
+export function get(port, where, {method = 'GET', headers} = {}) {
+  const answer = new Promise((resolve, reject) => {
+    const request = http.request({port, path: where, method, headers, agent: false}, (response) => {
+      let body = '';
+      response.setEncoding('utf8').on('data', (text) => (body += text));
+      response.on('end', () => resolve({status: response.statusCode, headers: response.headers, body}));
+    });
+    request.on('error', reject).end();
+  });
+  return within(`${where} answers`, answer);
+}
+
+// What one test has open. Ends with it, the last first; servers must end with exit status 0.
+export class Scope {
+  #owned = [];
+  #processes = [];
+  #directories = [];
+
+  toolwire(options) {
+    return Toolwire.start(this, options);
+  }
+  // Anything with close() or stop().
+  own(thing) {
+    this.#owned.push(thing);
+    return thing;
+  }
+  process(name, args, options) {
+    const one = new Process(name, args, options);
+    this.#processes.push(one);
+    return one;
+  }
+  async directory() {
+    const made = await mkdtemp(path.join(tmpdir(), 'toolwire-test-'));
+    this.#directories.push(made);
+    return made;
+  }
+
+  async close() {
+    let failure;
+    for (const one of this.#owned.reverse()) {
+      if (one instanceof SeedAgent) one.destroy();
+      else if (one.close) one.close();
+      else one.stop();
+    }
+    for (const one of this.#processes.reverse()) {
+      if (!one.stopped) await one.stop().catch((error) => (failure ??= error));
+    }
+    for (const one of this.#directories) await rm(one, {recursive: true, force: true});
+    if (failure) throw failure;
+  }
+  logTails() {
+    return this.#processes.map((one) => `--- ${one.command}\n${one.tail()}`).join('\n');
+  }
+}
+
+// One test. Its name is what it proves. `body` gets a scope of its own; what the servers logged is shown if it fails.
+export function claim(name, body, options = {}) {
+  test(name, {timeout: 180_000, ...options}, async (context) => {
+    const scope = new Scope();
+    try {
+      let failure;
+      await body(scope, context).catch((error) => (failure = error));
+      await scope.close().catch((error) => (failure ??= error));
+      if (failure) throw failure;
+    } catch (error) {
+      process.stderr.write(`\n=== "${name}" failed; the servers said:\n${scope.logTails()}\n`);
+      throw error;
+    }
+  });
+}
+
+// The same test in both topologies.
+export function claimInBoth(name, body, options) {
+  for (const topology of TOPOLOGIES) {
+    claim(`${name} (${topology})`, (scope, context) => body(scope, {topology}, context), options);
+  }
+}
