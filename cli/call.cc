@@ -19,6 +19,7 @@ namespace {
 constexpr int kToolFailed = 1;
 constexpr int kNotSent = 3;
 constexpr int kSent = 4;
+constexpr std::chrono::seconds kConnectMax(5);
 
 struct CallFlags {
   std::string address = "127.0.0.1:50051";
@@ -27,19 +28,25 @@ struct CallFlags {
   bool json = false;
 };
 
+// Null, with a line for the user, if control cannot be reached: then nothing has left.
 std::unique_ptr<v1::ToolDispatch::Stub> Connect(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  return v1::ToolDispatch::NewStub(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+  const auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  if (!channel->WaitForConnected(std::chrono::system_clock::now() + kConnectMax)) {
+    std::cerr << "toolwire: no control can be reached at " << address << "\n";
+    return nullptr;
+  }
+  return v1::ToolDispatch::NewStub(channel);
 }
 
-// The detail of a status; for one without (control not reached) what is certain.
-v1::CallFailure FailureOf(const grpc::Status& status, bool may_have_left) {
+// The detail of a status. One without comes from gRPC itself, and the call may have left.
+v1::CallFailure FailureOf(const grpc::Status& status) {
   v1::CallFailure failure;
   if (UnpackStatusDetails(status.error_details(), &failure)) return failure;
   failure.set_code(status.error_code());
   failure.set_message(status.error_message());
-  failure.mutable_detail()->set_delivery(may_have_left ? v1::CallError::SENT : v1::CallError::NOT_SENT);
+  failure.mutable_detail()->set_delivery(v1::CallError::SENT);
   return failure;
 }
 
@@ -80,6 +87,8 @@ int PrintResponse(const CallFlags& flags, const v1::CallToolResponse& response) 
 }
 
 int RunCall(const CallFlags& flags) {
+  const auto stub = Connect(flags.address);
+  if (stub == nullptr) return kNotSent;
   v1::CallToolRequest request;
   request.set_user_id(flags.user);
   request.set_tool(flags.tool);
@@ -91,14 +100,13 @@ int RunCall(const CallFlags& flags) {
   // A little longer than the call itself, so that control's word on what happened arrives.
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(flags.timeout_ms + 5000));
   v1::CallToolResponse response;
-  const grpc::Status status = Connect(flags.address)->CallTool(&context, request, &response);
-  if (status.ok()) return PrintResponse(flags, response);
-  const bool reached = !(status.error_code() == grpc::StatusCode::UNAVAILABLE && context.peer().empty());
-  return PrintFailure(flags, FailureOf(status, reached));
+  const grpc::Status status = stub->CallTool(&context, request, &response);
+  return status.ok() ? PrintResponse(flags, response) : PrintFailure(flags, FailureOf(status));
 }
 
 int RunAgentsList(const CallFlags& flags) {
   const auto stub = Connect(flags.address);
+  if (stub == nullptr) return 1;
   v1::ListAgentsRequest request;
   request.set_page_size(1000);
   int64_t total = 0;

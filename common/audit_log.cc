@@ -82,6 +82,10 @@ void AuditLog::Append(AuditRow row) {
   if (first_drop) log::Error("audit queue full, dropping rows", {{"waiting", waiting}});
 }
 
+std::string AuditLog::Storable(const std::string& json) const {
+  return json.size() > options_.json_bytes_max ? AuditSafeJson(json, options_.json_bytes_max) : json;
+}
+
 bool AuditLog::Flush(Duration limit) {
   std::unique_lock<std::mutex> lock(mu_);
   const uint64_t target = accepted_rows_;

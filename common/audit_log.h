@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -52,6 +53,9 @@ class AuditLog {
 
   // Any thread; never blocks on the store.
   void Append(AuditRow row);
+
+  // A copy of `json` as a row may hold it: shortened, if it is too large, without copying the rest.
+  std::string Storable(const std::string& json) const;
 
   // Waits until no row that was appended before is waiting any more, or `limit` has passed; does not wait for a
   // retry that is due later. True if all of them were written, or refused and counted.

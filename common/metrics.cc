@@ -1,6 +1,7 @@
 #include "common/metrics.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <prometheus/client_metric.h>
 #include <prometheus/collectable.h>
 #include <prometheus/exposer.h>
@@ -12,6 +13,10 @@
 #include <cstdio>
 #include <exception>
 #include <map>
+
+// jemalloc's, where it is linked: sanitizer builds have none.
+extern "C" int mallctl(const char* name, void* old_value, size_t* old_size, void* new_value, size_t new_size)
+    __attribute__((weak));
 
 namespace toolwire {
 namespace {
@@ -88,6 +93,23 @@ uint64_t ResidentBytes() {
   const int read = std::fscanf(file, "%lu %lu", &pages, &resident);
   std::fclose(file);
   return read == 2 ? resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
+}
+
+HeapBytes MeasureHeap() {
+  HeapBytes heap;
+  if (mallctl != nullptr) {
+    uint64_t epoch = 1;
+    size_t epoch_size = sizeof epoch;
+    mallctl("epoch", &epoch, &epoch_size, &epoch, epoch_size);  // Refreshes the numbers.
+    size_t value = 0, size = sizeof value;
+    if (mallctl("stats.mapped", &value, &size, nullptr, 0) == 0) heap.total = value;
+    if (mallctl("stats.allocated", &value, &size, nullptr, 0) == 0) heap.used = value;
+  } else {
+    const struct mallinfo2 info = mallinfo2();
+    heap.total = info.arena + info.hblkhd;
+    heap.used = info.uordblks + info.hblkhd;
+  }
+  return heap;
 }
 
 void AddProcessSamples(std::vector<Sample>* out) {

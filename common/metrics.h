@@ -53,6 +53,12 @@ class MetricsEndpoint {
 void AddProcessSamples(std::vector<Sample>* out);
 // Resident memory in bytes.
 uint64_t ResidentBytes();
+// The heap, in bytes: taken from the system, and in use.
+struct HeapBytes {
+  uint64_t total = 0;
+  uint64_t used = 0;
+};
+HeapBytes MeasureHeap();
 
 }  // namespace toolwire
 

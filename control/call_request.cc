@@ -16,6 +16,7 @@ using E = v1::CallError;
 namespace {
 
 constexpr size_t kNameBytesMax = 256;
+constexpr Duration kAnswerMargin = std::chrono::milliseconds(20);
 
 v1::CallFailure Invalid(const Call& call, std::string_view field, const std::string& message) {
   return MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, call.request_id, message, field);
@@ -89,8 +90,13 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
     timeout = std::chrono::seconds(std::min<int64_t>(asked.seconds(), longest_seconds + 1)) +
               std::chrono::nanoseconds(asked.nanos());
   }
-  call->deadline = clock_.Now() + std::min(timeout, longest);
-  if (caller_deadline) call->deadline = std::min(call->deadline, *caller_deadline);
+  const MonoTime now = clock_.Now();
+  call->deadline = now + std::min(timeout, longest);
+  if (caller_deadline) {
+    // A little before the caller's own gRPC gives up, or it would never learn whether the tool may have run.
+    const Duration left = std::max(*caller_deadline - now, Duration::zero());
+    call->deadline = std::min(call->deadline, *caller_deadline - std::min<Duration>(left / 20, kAnswerMargin));
+  }
   return std::nullopt;
 }
 

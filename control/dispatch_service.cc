@@ -27,7 +27,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
                         public CallSink,
                         public std::enable_shared_from_this<UnaryCall> {
  public:
-  UnaryCall(Dispatcher& dispatcher, v1::CallToolResponse* response) : dispatcher_(dispatcher), response_(response) {}
+  UnaryCall(const Clock& clock, Dispatcher& dispatcher, v1::CallToolResponse* response)
+      : clock_(clock), dispatcher_(dispatcher), response_(response) {}
 
   void Begin(CallRequests& requests, const v1::CallToolRequest& request, std::optional<MonoTime> deadline) {
     self_ = shared_from_this();
@@ -40,6 +41,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
       dispatcher_.RecordRejected(std::move(call), *failure);
       return Finish(ToStatus(*failure));
     }
+    deadline_ = call.deadline;
     dispatcher_.Begin(std::move(calls));
   }
 
@@ -50,12 +52,17 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
     Finish(grpc::Status::OK);
   }
   void Flush() override {}
-  void OnCancel() override { dispatcher_.Cancel({call_id_}); }
+  void OnCancel() override {
+    // gRPC also cancels when the deadline has passed; then the time-out settles the call, by its right name.
+    if (clock_.Now() < deadline_) dispatcher_.Cancel({call_id_});
+  }
   void OnDone() override { self_.reset(); }
 
  private:
+  const Clock& clock_;
   Dispatcher& dispatcher_;
   v1::CallToolResponse* const response_;
+  MonoTime deadline_{};  // Constant after Begin.
   uint64_t call_id_ = 0;
   bool wants_value_ = false;
   std::shared_ptr<UnaryCall> self_;
@@ -82,7 +89,7 @@ DispatchService::DispatchService(const Clock& clock, Dispatcher& dispatcher, Age
 grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext* context,
                                                     const v1::CallToolRequest* request,
                                                     v1::CallToolResponse* response) {
-  auto call = std::make_shared<UnaryCall>(dispatcher_, response);
+  auto call = std::make_shared<UnaryCall>(clock_, dispatcher_, response);
   call->Begin(requests_, *request, DeadlineOf(*context, clock_));
   return call.get();
 }

@@ -338,7 +338,7 @@ void Dispatcher::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
   counters_.answered.Add();
   AuditRow row;
   row.success = answer.success();
-  row.result_json = answer.result_json();
+  if (audit_ != nullptr) row.result_json = audit_->Storable(answer.result_json());
   row.error = answer.error();
   v1::DispatchAnswer outcome;
   v1::CallToolResponse* response = outcome.mutable_response();

@@ -16,7 +16,7 @@ double Seconds(Duration duration) { return std::chrono::duration<double>(duratio
 Duration Admission::AcceptDelay(MonoTime now) {
   std::lock_guard<std::mutex> lock(mu_);
   if (sockets_ >= options_.sockets_max) {
-    counters_.full.Add();
+    counters_.sockets_full.Add();
     return kFullWait;
   }
   if (unauthenticated_ >= options_.unauthenticated_max) {
@@ -39,6 +39,13 @@ void Admission::Accepted(MonoTime) {
   ++unauthenticated_;
   tokens_ -= 1;
   counters_.accepted.Add();
+}
+
+bool Admission::HasRoom() {
+  std::lock_guard<std::mutex> lock(mu_);
+  if (sockets_ - unauthenticated_ < options_.sessions_max) return true;
+  counters_.sessions_full.Add();
+  return false;
 }
 
 void Admission::LoggedIn() {

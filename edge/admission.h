@@ -17,14 +17,15 @@ namespace toolwire {
 class Admission {
  public:
   struct Options {
-    int sockets_max = 1000;          // Sockets open at once, logged in or not.
+    int sessions_max = 1000;         // Agents logged in.
+    int sockets_max = 1128;          // Sockets open at once; a few more, for health checks and polite refusals.
     int unauthenticated_max = 4096;  // Of these, not logged in yet.
     int handshakes_per_second_max = 5000;
     int failed_logins_per_minute_max = 600;  // For one address; 0: no limit.
     size_t addresses_max = 10000;            // Addresses remembered for their failed logins.
   };
   struct Counters {
-    Counter accepted, paced, full, unauthenticated_full, addresses_put_off, failed_logins;
+    Counter accepted, paced, sockets_full, sessions_full, unauthenticated_full, addresses_put_off, failed_logins;
   };
 
   explicit Admission(Options options) : options_(options) {}
@@ -33,6 +34,8 @@ class Admission {
   Duration AcceptDelay(MonoTime now);
   // A socket was accepted; it is unauthenticated. Every one is given back by exactly one Close.
   void Accepted(MonoTime now);
+  // Asked before a login: whether this edge has room for one more session.
+  bool HasRoom();
   void LoggedIn();
   void Closed(bool was_logged_in);
 

@@ -1,7 +1,5 @@
 #include "edge/edge.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -29,7 +27,8 @@ SessionLimits LimitsOf(const EdgeOptions& options) {
 
 Admission::Options AdmissionOf(const EdgeOptions& options) {
   Admission::Options limits;
-  limits.sockets_max = options.sessions_max;
+  limits.sessions_max = options.sessions_max;
+  limits.sockets_max = options.sessions_max + 128;
   limits.unauthenticated_max = options.unauthenticated_max;
   limits.handshakes_per_second_max = options.handshakes_per_second_max;
   limits.failed_logins_per_minute_max = options.failed_logins_per_minute_max;
@@ -237,15 +236,14 @@ std::string Edge::HealthJson() const {
 }
 
 std::string Edge::MetricsJson() const {
-  const struct mallinfo2 heap = mallinfo2();
+  const HeapBytes heap = MeasureHeap();
   const nlohmann::ordered_json metrics = {
       {"serverId", shared_.server_id},
       {"connections", connections()},
       {"connectedUsers", directory_.Users()},
       {"uptime", std::chrono::duration_cast<std::chrono::seconds>(clock_.Now() - started_).count()},
       // The names of the server before: Node's process.memoryUsage(), in bytes.
-      {"memory",
-       {{"rss", ResidentBytes()}, {"heapTotal", heap.arena + heap.hblkhd}, {"heapUsed", heap.uordblks + heap.hblkhd}}}};
+      {"memory", {{"rss", ResidentBytes()}, {"heapTotal", heap.total}, {"heapUsed", heap.used}}}};
   return metrics.dump();
 }
 
@@ -293,7 +291,8 @@ void Edge::AddSamples(std::vector<Sample>* out) const {
   limited("session_queue_bytes", counters_.busy_bytes);
   limited("session_queue_replies", counters_.slow_closed);
   limited("edge_calls", counters_.busy_edge);
-  limited("sessions", admission_.counters().full);
+  limited("sessions", admission_.counters().sessions_full);
+  limited("sockets", admission_.counters().sockets_full);
   limited("unauthenticated", admission_.counters().unauthenticated_full);
   limited("handshakes_per_second", admission_.counters().paced);
   limited("failed_logins", admission_.counters().addresses_put_off);

@@ -125,7 +125,7 @@ struct EdgeLoop::Impl {
   absl::flat_hash_map<SessionId, uint64_t> leases;  // Epochs of live sessions.
 
   std::mutex inbox_mu;
-  std::vector<CallForSession> inbox_deliveries;          // Guarded by inbox_mu.
+  std::vector<CallForSession> inbox_deliveries;    // Guarded by inbox_mu.
   std::vector<std::function<void()>> inbox_tasks;  // Guarded by inbox_mu.
   bool inbox_posted = false;                       // Guarded by inbox_mu.
 
@@ -146,6 +146,14 @@ EdgeLoop::Impl::Impl(uint32_t loop_index, EdgeShared& edge_shared)
   server.transport_context()->io = &io;
   server.transport_context()->reading_stopped = [this](const auto& handle) { return OnReadingStopped(handle); };
   server.set_http_handler([this](auto handle) { OnHttp(FromHandle(handle)); });
+  // The library would also speak drafts of 2011, which frame differently.
+  server.set_validate_handler([this](auto handle) {
+    const ConnectionPtr connection = FromHandle(handle);
+    if (connection->get_request_header("Sec-WebSocket-Version") == "13") return true;
+    connection->set_status(websocketpp::http::status_code::upgrade_required);
+    connection->append_header("Sec-WebSocket-Version", "13");
+    return false;
+  });
   server.set_open_handler([this](auto handle) { OnOpen(FromHandle(handle)); });
   server.set_message_handler(
       [this](auto handle, auto message) { OnMessage(FromHandle(handle), message->get_raw_payload()); });
@@ -307,6 +315,7 @@ void EdgeLoop::Impl::OnOpen(const ConnectionPtr& connection) {
   if (!shared.admission.MayLogIn(peer.login->address, shared.clock.Now())) {
     return Close(connection, CloseCode::kTryLater, "Too many failed logins");
   }
+  if (!shared.admission.HasRoom()) return Close(connection, CloseCode::kTryLater, "Edge is full");
   peer.state = Peer::State::kLogin;
   peer.login->user_id = check->user_id;
   if (!IsPlausibleUserId(check->user_id)) return OnVerdict(peer.id, Verdict::kWrong);

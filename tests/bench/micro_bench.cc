@@ -1,0 +1,360 @@
+// What the steps of a call cost, each alone on one thread. For the sum of them over sockets there is scripts/bench.
+//
+// `build/release/tests/micro_bench --benchmark_filter=Decode`. Messages that a step consumes are made inside the timed
+// loop: making them is part of what the step's caller does, and stopping the clock would cost more than it. Real
+// clocks are used, since reading them is part of the steps too.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/audit_log.h"
+#include "common/clock.h"
+#include "common/frame_outbox.h"
+#include "common/json_text.h"
+#include "common/memory_registry.h"
+#include "common/store.h"
+#include "common/timer_wheel.h"
+#include "common/wire_codec.h"
+#include "control/agent_directory.h"
+#include "control/dispatcher.h"
+#include "edge/session_table.h"
+#include "edge/user_directory.h"
+
+namespace toolwire {
+namespace {
+
+constexpr int kJsonDepthMax = 512;
+constexpr std::string_view kRequestId = "req_91ebffa13c88_1f";
+constexpr std::string_view kTool = "list_directory";
+constexpr std::string_view kPlain = "report-2024.txt";
+constexpr std::string_view kEscaped = "\\\"Bericht\\\" f\u00fcr \u65e5\u672c\\n\\u00e9\\ud83d\\ude00.txt";
+constexpr size_t kUsualBytes = 300;  // Of params and results, where the size is not what is measured.
+
+// An object of `bytes` bytes (32 or more) like a listing of files that are all called `name`.
+std::string JsonOfSize(size_t bytes, std::string_view name = kPlain) {
+  const std::string head = R"({"entries":[)", tail = R"(],"note":")", end = R"("})";
+  const std::string entry = std::string(R"({"name":")").append(name).append(R"(","size":48213,"hidden":false})");
+  std::string text = head;
+  while (text.size() + entry.size() + 1 + tail.size() + end.size() <= bytes) {
+    if (text.size() > head.size()) text += ',';
+    text += entry;
+  }
+  text += tail;
+  text.append(bytes - std::min(bytes, text.size() + end.size()), 'x');
+  return text + end;
+}
+
+std::string UserNumber(size_t i) { return "user_" + std::to_string(i); }
+
+// All of 0 .. count-1, in an order that no prefetcher follows.
+std::vector<size_t> Shuffled(size_t count) {
+  std::vector<size_t> order(count);
+  for (size_t i = 0; i < count; ++i) order[i] = i;
+  std::shuffle(order.begin(), order.end(), std::minstd_rand(1));
+  return order;
+}
+
+std::vector<std::string> ShuffledUsers(size_t count) {
+  std::vector<std::string> users;
+  for (const size_t i : Shuffled(count)) users.push_back(UserNumber(i));
+  return users;
+}
+
+// 0, 1, .. count-1, 0, 1, ..
+class Ring {
+ public:
+  explicit Ring(size_t count) : count_(count) {}
+  size_t Next() {
+    const size_t i = next_;
+    next_ = next_ + 1 == count_ ? 0 : next_ + 1;
+    return i;
+  }
+
+ private:
+  const size_t count_;
+  size_t next_ = 0;
+};
+
+void CountBytes(benchmark::State& state, size_t bytes_each) {
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * bytes_each));
+}
+void CountItems(benchmark::State& state, size_t items_each) {
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * items_each));
+}
+
+// --- text ------------------------------------------------------------------------------------------------------------
+
+void DecodeToolResponse(benchmark::State& state, std::string_view name) {
+  const std::string text = EncodeToolResponse(kRequestId, true, JsonOfSize(state.range(0), name), "", 3);
+  const WireDecoder decoder(kJsonDepthMax);
+  bool all_good = true;
+  for (auto _ : state) {
+    AgentFrame frame;
+    decoder.Decode(text, &frame);
+    all_good &= frame.type == AgentFrame::Type::kToolResponse;
+    benchmark::DoNotOptimize(frame);
+  }
+  if (!all_good) state.SkipWithError("not decoded");
+  CountBytes(state, text.size());
+}
+BENCHMARK_CAPTURE(DecodeToolResponse, plain, kPlain)->Arg(100)->Arg(300)->Arg(16 << 10);
+BENCHMARK_CAPTURE(DecodeToolResponse, escaped, kEscaped)->Arg(300)->Arg(16 << 10);
+
+void ValidateParams(benchmark::State& state, std::string_view name) {
+  const std::string text = JsonOfSize(state.range(0), name);
+  bool all_good = true;
+  for (auto _ : state) {
+    json::Kind kind = json::Kind::kNull;
+    all_good &= json::Validate(text, kJsonDepthMax, &kind) == json::Error::kNone && kind == json::Kind::kObject;
+  }
+  if (!all_good) state.SkipWithError("not valid");
+  CountBytes(state, text.size());
+}
+BENCHMARK_CAPTURE(ValidateParams, plain, kPlain)->Arg(300)->Arg(16 << 10)->Arg(1 << 20);
+BENCHMARK_CAPTURE(ValidateParams, escaped, kEscaped)->Arg(16 << 10);
+
+void EncodeToolCallFrame(benchmark::State& state) {
+  const std::string params = JsonOfSize(state.range(0));
+  for (auto _ : state) benchmark::DoNotOptimize(EncodeToolCall(kRequestId, kTool, params));
+  CountBytes(state, params.size());
+}
+BENCHMARK(EncodeToolCallFrame)->Arg(300)->Arg(16 << 10)->Arg(1 << 20);
+
+// --- edge ------------------------------------------------------------------------------------------------------------
+
+v1::Deliver MakeDeliver(const std::string& user_id, const std::string& params) {
+  v1::Deliver deliver;
+  deliver.set_user_id(user_id);
+  deliver.set_request_id(kRequestId.data(), kRequestId.size());
+  deliver.set_tool(kTool.data(), kTool.size());
+  deliver.set_params_json(params);
+  deliver.set_timeout_us(60'000'000);
+  return deliver;
+}
+
+// A call through the edge, from the control's message to the message for control, without the socket. The calls go
+// round the sessions, so that with many of them each finds its own out of the cache.
+void SessionStep(benchmark::State& state) {
+  constexpr LinkId kLink = 1;
+  const size_t sessions = state.range(0);
+  const SystemClock clock;
+  const SessionLimits limits;
+  EdgeCounters counters;
+  SessionTable table(clock, limits, counters, "edge-1");
+  std::string frame;
+  for (size_t id = 1; id <= sessions; ++id) {
+    table.Open(id, UserNumber(id), id);
+    table.NextFrame(id, &frame);
+  }
+  const auto clear = [&table] {
+    table.batches().Clear();
+    table.writable().clear();
+    table.closing().clear();
+  };
+  clear();
+
+  const std::string answer = EncodeToolResponse(kRequestId, true, JsonOfSize(kUsualBytes), "", 3);
+  const v1::Deliver pattern = MakeDeliver("user_1", JsonOfSize(kUsualBytes));
+  const std::vector<size_t> order = Shuffled(sessions);
+  Ring ring(sessions);
+  uint64_t call_id = 0;
+  for (auto _ : state) {
+    const SessionId id = order[ring.Next()] + 1;
+    v1::Deliver deliver = pattern;
+    deliver.set_call_id(++call_id);
+    table.Deliver(id, kLink, std::move(deliver));
+    table.NextFrame(id, &frame);
+    table.Receive(id, answer);
+    benchmark::DoNotOptimize(table.batches().frames()->data());
+    clear();
+  }
+  if (counters.answered.value() != call_id || table.calls() != 0) state.SkipWithError("calls without an answer");
+  CountItems(state, 1);
+}
+BENCHMARK(SessionStep)->Arg(1)->Arg(10000);
+
+void FindSession(benchmark::State& state) {
+  const std::vector<std::string> users = ShuffledUsers(state.range(0));
+  UserDirectory directory;
+  for (size_t i = 0; i < users.size(); ++i) directory.Insert(users[i], SessionRef{0, i + 1, i + 1});
+  Ring ring(users.size());
+  for (auto _ : state) benchmark::DoNotOptimize(directory.Find(users[ring.Next()]));
+  CountItems(state, 1);
+}
+BENCHMARK(FindSession)->Arg(100)->Arg(10000);
+
+// --- control ---------------------------------------------------------------------------------------------------------
+
+void Connect(const std::vector<std::string>& users, const std::string& edge_id, AgentDirectory* directory) {
+  v1::EdgeFrame frame;
+  for (const std::string& user_id : users) {
+    v1::SessionEvent* event = frame.add_sessions();
+    event->set_user_id(user_id);
+    event->set_epoch(1);
+    event->set_connected(true);
+  }
+  directory->Apply(edge_id, frame.sessions());
+}
+
+void FindRoute(benchmark::State& state) {
+  const std::vector<std::string> users = ShuffledUsers(state.range(0));
+  AgentDirectory directory;
+  Connect(users, "edge-1", &directory);
+  Ring ring(users.size());
+  for (auto _ : state) benchmark::DoNotOptimize(directory.Find(users[ring.Next()]));
+  CountItems(state, 1);
+}
+BENCHMARK(FindRoute)->Arg(100)->Arg(10000);
+
+// Keeps the last frame, which the loop below answers.
+class LastFrame final : public ToEdge {
+ public:
+  bool Send(v1::ControlFrame&& frame) override {
+    this->frame = std::move(frame);
+    return true;
+  }
+  v1::ControlFrame frame;
+};
+
+class CountingSink final : public CallSink {
+ public:
+  void Settle(v1::DispatchAnswer&& outcome) override {
+    const v1::DispatchAnswer taken = std::move(outcome);  // A stream takes it over and frees it later.
+    succeeded += taken.response().success() ? 1 : 0;
+  }
+  void Flush() override {}
+  uint64_t succeeded = 0;
+};
+
+// Calls through the control, from the checked requests to their outcomes, without gRPC and without an audit log.
+void DispatcherRoundTrip(benchmark::State& state) {
+  const size_t batch = state.range(0);
+  const std::vector<std::string> users = ShuffledUsers(10000);
+  const SystemClock clock;
+  SingleEdgeRegistry registry;
+  AgentDirectory directory;
+  Dispatcher dispatcher(clock, registry, directory, nullptr, Dispatcher::Options());
+  const auto edge = std::make_shared<LastFrame>();
+  const auto sink = std::make_shared<CountingSink>();
+  const uint64_t link = dispatcher.LinkUp("edge-1", edge);
+  Connect(users, "edge-1", &directory);
+
+  const std::string params = JsonOfSize(kUsualBytes), result = JsonOfSize(kUsualBytes);
+  Ring ring(users.size());
+  uint64_t begun = 0;
+  for (auto _ : state) {
+    std::vector<Call> calls(batch);
+    const MonoTime deadline = clock.Now() + std::chrono::minutes(1);
+    for (Call& call : calls) {
+      call.call_id = dispatcher.NextCallId();
+      call.user_id = users[ring.Next()];
+      call.request_id = kRequestId;
+      call.tool = kTool;
+      call.params_json = params;
+      call.deadline = deadline;
+      call.caller_id = ++begun;
+      call.sink = sink;
+    }
+    dispatcher.Begin(std::move(calls));
+    v1::EdgeFrame answers;
+    for (const v1::Deliver& deliver : edge->frame.deliveries()) {
+      v1::Answer* answer = answers.add_answers();
+      answer->set_call_id(deliver.call_id());
+      answer->set_success(true);
+      answer->set_result_json(result);
+    }
+    dispatcher.Receive(link, std::move(answers));
+  }
+  if (sink->succeeded != begun || dispatcher.in_flight() != 0) state.SkipWithError("calls without an answer");
+  CountItems(state, batch);
+}
+BENCHMARK(DispatcherRoundTrip)->Arg(1)->Arg(64);
+
+// --- common ----------------------------------------------------------------------------------------------------------
+
+// With so many timers armed, one of them is disarmed and armed again.
+void TimerDisarmAndArm(benchmark::State& state) {
+  const size_t timers = state.range(0);
+  MonoTime now{};
+  TimerWheel wheel(std::chrono::milliseconds(8), 4096, now);
+  std::deque<TimerNode> nodes(timers);
+  const auto arm = [&](size_t i) {
+    now += std::chrono::microseconds(10);
+    wheel.Arm(&nodes[i], now + std::chrono::minutes(1));
+  };
+  for (size_t i = 0; i < timers; ++i) arm(i);
+  const std::vector<size_t> order = Shuffled(timers);
+  Ring ring(timers);
+  for (auto _ : state) {
+    const size_t i = order[ring.Next()];
+    wheel.Disarm(&nodes[i]);
+    arm(i);
+  }
+  if (wheel.size() != timers) state.SkipWithError("timers lost");
+  CountItems(state, 1);
+}
+BENCHMARK(TimerDisarmAndArm)->Arg(1)->Arg(10000);
+
+class StoreThatTakesAll final : public Store {
+ public:
+  absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override {
+    return std::vector<bool>(checks.size(), true);
+  }
+  absl::Status UpdateStatus(const std::vector<StatusUpdate>&) override { return absl::OkStatus(); }
+  absl::Status AppendAudit(const std::vector<AuditRow>&) override { return absl::OkStatus(); }
+  absl::Status CreateCredentials(const std::vector<NewCredential>&) override { return absl::OkStatus(); }
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string&, int) override {
+    return std::vector<Credential>();
+  }
+  absl::StatusOr<std::vector<AuditRow>> ListAudit(const std::string&, int) override { return std::vector<AuditRow>(); }
+};
+
+// What a call's thread pays; the log's own thread frees the rows meanwhile. `dropped` should be 0: dropping is cheaper.
+void AuditAppend(benchmark::State& state) {
+  StoreThatTakesAll store;
+  AuditLog audit(store, AuditLog::Options());
+  AuditRow pattern;
+  pattern.user_id = UserNumber(1);
+  pattern.request_id = kRequestId;
+  pattern.tool = kTool;
+  pattern.params_json = pattern.result_json = JsonOfSize(kUsualBytes);
+  pattern.success = true;
+  for (auto _ : state) audit.Append(pattern);
+  if (!audit.Flush(std::chrono::minutes(1))) state.SkipWithError("rows not written");
+  state.counters["dropped"] = static_cast<double>(audit.counters().dropped);
+  CountItems(state, 1);
+}
+BENCHMARK(AuditAppend)->UseRealTime();
+
+// So many small frames are pushed one by one and leave together.
+void OutboxPushAndNext(benchmark::State& state) {
+  const size_t frames = state.range(0);
+  v1::ControlFrame pattern;
+  *pattern.add_deliveries() = MakeDeliver("user_1", JsonOfSize(kUsualBytes));
+  FrameOutbox<v1::ControlFrame> outbox(64u << 20);
+  bool all_good = true;
+  for (auto _ : state) {
+    for (size_t i = 0; i < frames; ++i) {
+      v1::ControlFrame frame = pattern;
+      all_good &= outbox.Push(std::move(frame));
+    }
+    v1::ControlFrame next;
+    all_good &= outbox.Next(&next) && static_cast<size_t>(next.deliveries_size()) == frames;
+    benchmark::DoNotOptimize(next);
+  }
+  if (!all_good || outbox.waiting_bytes() != 0) state.SkipWithError("not all in one frame");
+  CountItems(state, frames);
+}
+BENCHMARK(OutboxPushAndNext)->Arg(1)->Arg(64);
+
+}  // namespace
+}  // namespace toolwire
+
+BENCHMARK_MAIN();
