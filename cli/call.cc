@@ -28,17 +28,21 @@ struct CallFlags {
   bool json = false;
 };
 
-// Null, with a line for the user, if control cannot be reached: then nothing has left.
+// Null if control cannot be reached: then nothing has left.
 std::unique_ptr<v1::ToolDispatch::Stub> Connect(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   const auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-  if (!channel->WaitForConnected(std::chrono::system_clock::now() + kConnectMax)) {
-    std::cerr << "toolwire: no control can be reached at " << address << "\n";
-    return nullptr;
+  const auto deadline = std::chrono::system_clock::now() + kConnectMax;
+  grpc_connectivity_state state = channel->GetState(true);
+  while (state != GRPC_CHANNEL_READY) {
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || !channel->WaitForStateChange(state, deadline)) return nullptr;
+    state = channel->GetState(true);
   }
   return v1::ToolDispatch::NewStub(channel);
 }
+
+std::string NotReached(const std::string& address) { return "no control can be reached at " + address; }
 
 // The detail of a status. One without comes from gRPC itself, and the call may have left.
 v1::CallFailure FailureOf(const grpc::Status& status) {
@@ -60,7 +64,8 @@ int PrintFailure(const CallFlags& flags, const v1::CallFailure& failure) {
         {"delivery", delivery}, {"message", failure.message()}, {"requestId", detail.request_id()}};
     std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   } else {
-    std::cerr << "no answer: " << failure.message() << " (" << reason << ", " << delivery << ": "
+    std::cerr << "no answer: " << failure.message() << " (" << (detail.reason() == 0 ? "" : reason + ", ") << delivery
+              << ": "
               << (detail.delivery() == v1::CallError::NOT_SENT ? "the tool did not run" : "the tool may have run")
               << ")\n";
   }
@@ -88,7 +93,13 @@ int PrintResponse(const CallFlags& flags, const v1::CallToolResponse& response) 
 
 int RunCall(const CallFlags& flags) {
   const auto stub = Connect(flags.address);
-  if (stub == nullptr) return kNotSent;
+  if (stub == nullptr) {
+    v1::CallFailure failure;
+    failure.set_code(grpc::StatusCode::UNAVAILABLE);
+    failure.set_message(NotReached(flags.address));
+    failure.mutable_detail()->set_delivery(v1::CallError::NOT_SENT);
+    return PrintFailure(flags, failure);
+  }
   v1::CallToolRequest request;
   request.set_user_id(flags.user);
   request.set_tool(flags.tool);
@@ -106,7 +117,10 @@ int RunCall(const CallFlags& flags) {
 
 int RunAgentsList(const CallFlags& flags) {
   const auto stub = Connect(flags.address);
-  if (stub == nullptr) return 1;
+  if (stub == nullptr) {
+    std::cerr << "toolwire agents: " << NotReached(flags.address) << "\n";
+    return 1;
+  }
   v1::ListAgentsRequest request;
   request.set_page_size(1000);
   int64_t total = 0;

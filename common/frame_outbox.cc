@@ -8,8 +8,11 @@ namespace {
 template <typename Repeated>
 void MoveAll(Repeated* from, Repeated* to) {
   if (to->empty()) return to->Swap(from);
-  to->Reserve(to->size() + from->size());
-  for (auto& one : *from) *to->Add() = std::move(one);
+  // By pointer: the items are not allocated a second time.
+  std::vector<typename Repeated::value_type*> items(static_cast<size_t>(from->size()));
+  from->ExtractSubrange(0, from->size(), items.data());
+  to->Reserve(to->size() + static_cast<int>(items.size()));
+  for (auto* item : items) to->AddAllocated(item);
 }
 
 // One frame for each item, so that only an item that is large by itself is cut into fragments.

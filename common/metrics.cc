@@ -1,18 +1,22 @@
 #include "common/metrics.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <malloc.h>
+#include <netinet/in.h>
 #include <prometheus/client_metric.h>
 #include <prometheus/collectable.h>
 #include <prometheus/exposer.h>
 #include <prometheus/metric_family.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <exception>
 #include <map>
+#include <thread>
 
 // jemalloc's, where it is linked: sanitizer builds have none.
 extern "C" int mallctl(const char* name, void* old_value, size_t* old_size, void* new_value, size_t new_size)
@@ -63,12 +67,15 @@ uint64_t OpenFiles() {
 struct MetricsEndpoint::Impl {
   std::shared_ptr<Collector> collector;
   std::unique_ptr<prometheus::Exposer> exposer;
+  in_addr_t address = 0;  // Where it listens, as IPv4; 0 if it is not.
 };
 
 absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(const std::string& address,
                                                                         SampleSource source) {
   auto impl = std::make_unique<Impl>();
   impl->collector = std::make_shared<Collector>(std::move(source));
+  const std::string host = address.substr(0, address.rfind(':'));
+  impl->address = host == "localhost" ? htonl(INADDR_LOOPBACK) : inet_addr(host.c_str());
   try {
     impl->exposer = std::make_unique<prometheus::Exposer>(address, 1);
     impl->exposer->RegisterCollectable(impl->collector);
@@ -79,7 +86,27 @@ absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(const st
 }
 
 MetricsEndpoint::MetricsEndpoint(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-MetricsEndpoint::~MetricsEndpoint() = default;
+// civetweb looks at its stop flag when its poll returns: every 2 s, or when someone connects. So someone does.
+MetricsEndpoint::~MetricsEndpoint() {
+  const int port = this->port();
+  std::atomic<bool> stopped{false};
+  std::thread visitor([&] {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<uint16_t>(port));
+    address.sin_addr.s_addr = impl_->address;
+    while (!stopped) {
+      const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      if (fd < 0) return;
+      static_cast<void>(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address));
+      close(fd);
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  });
+  impl_->exposer.reset();
+  stopped = true;
+  visitor.join();
+}
 
 int MetricsEndpoint::port() const {
   const std::vector<int> ports = impl_->exposer->GetListeningPorts();

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <initializer_list>
+#include <limits>
 
 #include "absl/strings/charconv.h"
 
@@ -132,6 +133,13 @@ void WireDecoder::Decode(std::string_view text, AgentFrame* frame) const {
   const json::Error error = fields.Read(text, json_depth_max_, kAgentFieldNames);
   if (error != json::Error::kNone) {
     frame->why_bad = WhyNotAnObject(error);
+    // Whose answer it would have been, so that its call need not wait for the deadline.
+    if (error == json::Error::kTooDeep &&
+        fields.Read(text, std::numeric_limits<int>::max(), kAgentFieldNames) == json::Error::kNone &&
+        fields.Is(kType, Kind::kString) && Says(fields.value(kType), "tool_response") &&
+        fields.Is(kRequestId, Kind::kString) && !json::Unescape(fields.value(kRequestId), &frame->request_id)) {
+      frame->request_id.clear();
+    }
     return;
   }
   if (!fields.Is(kType, Kind::kString)) {

@@ -21,8 +21,9 @@ struct AgentFrame {
   };
   Type type = Type::kBad;
   std::string_view why_bad;  // A static text, for the counter's log line.
-  // kToolResponse:
+  // kToolResponse; also kBad, if a tool_response is bad only for being nested too deep:
   std::string request_id;
+  // kToolResponse:
   bool success = false;
   std::string_view result_json;  // Validated JSON text; empty if absent.
   std::string error;             // Empty if absent or null. People read it: U+FFFD stands for a lone surrogate.

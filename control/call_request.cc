@@ -3,6 +3,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -28,6 +29,21 @@ std::string NameProblem(std::string_view name, const std::string& value) {
     return absl::StrCat(absl::string_view(name.data(), name.size()), " is longer than ", kNameBytesMax, " bytes");
   }
   return "";
+}
+
+// JSON has no NaN and no infinities; protobuf would write strings in their place.
+bool IsFinite(const google::protobuf::Value& value);
+
+bool IsFinite(const google::protobuf::Struct& object) {
+  return std::all_of(object.fields().begin(), object.fields().end(),
+                     [](const auto& field) { return IsFinite(field.second); });
+}
+
+bool IsFinite(const google::protobuf::Value& value) {
+  if (value.has_number_value()) return std::isfinite(value.number_value());
+  if (value.has_struct_value()) return IsFinite(value.struct_value());
+  const auto& items = value.list_value().values();
+  return std::all_of(items.begin(), items.end(), [](const auto& item) { return IsFinite(item); });
 }
 
 }  // namespace
@@ -60,6 +76,7 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   if (request.has_params()) {
     if (!request.params_json().empty()) return Invalid(*call, "params", "set either params or params_json, not both");
     params_field = "params";
+    if (!IsFinite(request.params())) return Invalid(*call, "params", "params hold a number that JSON does not have");
     const auto status = google::protobuf::util::MessageToJsonString(request.params(), &call->params_json);
     if (!status.ok()) return Invalid(*call, "params", "params cannot be written as JSON");
   } else {
@@ -98,6 +115,12 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
     call->deadline = std::min(call->deadline, *caller_deadline - std::min<Duration>(left / 20, kAnswerMargin));
   }
   return std::nullopt;
+}
+
+v1::CallFailure CallRequests::RefuseUnreadable(v1::CallToolRequest&& request, std::string_view bad_field, Call* call) {
+  Read(std::move(request), std::nullopt, call);  // For what the audit row can hold.
+  const std::string field(bad_field);
+  return Invalid(*call, field, field == "params" ? "params cannot be read" : field + " is not UTF-8");
 }
 
 void CallRequests::AddResultValue(v1::CallToolResponse* response) {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "common/clock.h"
 #include "common/options.h"
@@ -22,6 +23,9 @@ class CallRequests {
   // there is one. On failure `*call` holds what can be audited of the request.
   std::optional<v1::CallFailure> Read(v1::CallToolRequest&& request, std::optional<MonoTime> caller_deadline,
                                       Call* call);
+
+  // The failure of a request with a name that is not UTF-8, or with params that protobuf cannot read.
+  v1::CallFailure RefuseUnreadable(v1::CallToolRequest&& request, std::string_view bad_field, Call* call);
 
   // Adds `result` to the response of a request that used `params`; leaves it unset where protobuf cannot hold it.
   static void AddResultValue(v1::CallToolResponse* response);

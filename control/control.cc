@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/log.h"
+#include "grpc/health/v1/health.pb.h"
 
 namespace toolwire {
 
@@ -28,6 +29,8 @@ Control::~Control() {
 
 absl::Status Control::Listen(const ListenOptions& listen) {
   grpc::EnableDefaultHealthCheckService(true);
+  // Keeps the descriptor in the program; reflection finds it by itself.
+  grpc::health::v1::HealthCheckRequest::descriptor();
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   const std::string address = listen.host + ":" + std::to_string(options_.grpc_port);
   grpc::ServerBuilder builder;

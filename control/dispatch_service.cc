@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/log.h"
+#include "control/raw_message.h"
 
 namespace toolwire {
 
@@ -27,17 +27,26 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
                         public CallSink,
                         public std::enable_shared_from_this<UnaryCall> {
  public:
-  UnaryCall(const Clock& clock, Dispatcher& dispatcher, v1::CallToolResponse* response)
+  UnaryCall(const Clock& clock, Dispatcher& dispatcher, grpc::ByteBuffer* response)
       : clock_(clock), dispatcher_(dispatcher), response_(response) {}
 
-  void Begin(CallRequests& requests, const v1::CallToolRequest& request, std::optional<MonoTime> deadline) {
+  void Begin(CallRequests& requests, grpc::ByteBuffer bytes, std::optional<MonoTime> deadline) {
     self_ = shared_from_this();
-    wants_value_ = request.has_params();
     std::vector<Call> calls(1);
     Call& call = calls.front();
     call.call_id = call_id_ = dispatcher_.NextCallId();
     call.sink = self_;
-    if (auto failure = requests.Read(v1::CallToolRequest(request), deadline, &call)) {
+    std::optional<v1::CallFailure> failure;
+    v1::CallToolRequest request;
+    if (FromBuffer(&bytes, &request)) {
+      wants_value_ = request.has_params();
+      failure = requests.Read(std::move(request), deadline, &call);
+    } else {
+      SalvagedCall salvaged;
+      if (!SalvageCall(BytesOf(bytes), &salvaged)) salvaged.bad_field = "params";
+      failure = requests.RefuseUnreadable(std::move(salvaged.request), salvaged.bad_field, &call);
+    }
+    if (failure) {
       dispatcher_.RecordRejected(std::move(call), *failure);
       return Finish(ToStatus(*failure));
     }
@@ -47,8 +56,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
 
   void Settle(v1::DispatchAnswer&& outcome) override {
     if (outcome.has_failure()) return Finish(ToStatus(outcome.failure()));
-    *response_ = std::move(*outcome.mutable_response());
-    if (wants_value_) CallRequests::AddResultValue(response_);
+    if (wants_value_) CallRequests::AddResultValue(outcome.mutable_response());
+    *response_ = ToBuffer(outcome.response());
     Finish(grpc::Status::OK);
   }
   void Flush() override {}
@@ -61,7 +70,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
  private:
   const Clock& clock_;
   Dispatcher& dispatcher_;
-  v1::CallToolResponse* const response_;
+  grpc::ByteBuffer* const response_;
   MonoTime deadline_{};  // Constant after Begin.
   uint64_t call_id_ = 0;
   bool wants_value_ = false;
@@ -87,21 +96,19 @@ DispatchService::DispatchService(const Clock& clock, Dispatcher& dispatcher, Age
     : clock_(clock), dispatcher_(dispatcher), directory_(directory), options_(options), requests_(clock, options) {}
 
 grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext* context,
-                                                    const v1::CallToolRequest* request,
-                                                    v1::CallToolResponse* response) {
+                                                    const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
   auto call = std::make_shared<UnaryCall>(clock_, dispatcher_, response);
   call->Begin(requests_, *request, DeadlineOf(*context, clock_));
   return call.get();
 }
 
-grpc::ServerBidiReactor<v1::DispatchRequest, v1::DispatchReply>* DispatchService::Dispatch(
-    grpc::CallbackServerContext*) {
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Dispatch(grpc::CallbackServerContext*) {
   auto stream = std::make_shared<DispatchStream>(dispatcher_, requests_, options_.stream_calls_in_flight_max);
   const uint64_t number = AdmitStream([weak = std::weak_ptr<DispatchStream>(stream)] {
     if (const auto alive = weak.lock()) alive->EndWhenIdle();
   });
   if (number == 0) {
-    return new Refused<grpc::ServerBidiReactor<v1::DispatchRequest, v1::DispatchReply>>(TooManyStreams());
+    return new Refused<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>(TooManyStreams());
   }
   stream->Begin([this, number] { StreamDone(number); });
   return stream.get();

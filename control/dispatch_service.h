@@ -19,15 +19,20 @@
 
 namespace toolwire {
 
+// CallTool and Dispatch take their requests as bytes, see raw_message.h.
+using DispatchServiceBase =
+    v1::ToolDispatch::WithRawCallbackMethod_CallTool<v1::ToolDispatch::WithRawCallbackMethod_Dispatch<
+        v1::ToolDispatch::WithCallbackMethod_GetAgent<v1::ToolDispatch::WithCallbackMethod_ListAgents<
+            v1::ToolDispatch::WithCallbackMethod_WatchAgents<v1::ToolDispatch::Service>>>>>;
+
 // Runs on gRPC's threads; nothing blocks. All references outlive the gRPC server.
-class DispatchService final : public v1::ToolDispatch::CallbackService {
+class DispatchService final : public DispatchServiceBase {
  public:
   DispatchService(const Clock& clock, Dispatcher& dispatcher, AgentDirectory& directory, const ControlOptions& options);
 
-  grpc::ServerUnaryReactor* CallTool(grpc::CallbackServerContext* context, const v1::CallToolRequest* request,
-                                     v1::CallToolResponse* response) override;
-  grpc::ServerBidiReactor<v1::DispatchRequest, v1::DispatchReply>* Dispatch(
-      grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* CallTool(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override;
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Dispatch(grpc::CallbackServerContext* context) override;
   grpc::ServerUnaryReactor* GetAgent(grpc::CallbackServerContext* context, const v1::GetAgentRequest* request,
                                      v1::Agent* response) override;
   grpc::ServerUnaryReactor* ListAgents(grpc::CallbackServerContext* context, const v1::ListAgentsRequest* request,

@@ -1,6 +1,9 @@
 #include "control/dispatch_stream.h"
 
 #include <utility>
+#include <vector>
+
+#include "control/raw_message.h"
 
 namespace toolwire {
 
@@ -27,9 +30,16 @@ void DispatchStream::EndWhenIdle() {
   FinishIfIdleLocked();
 }
 
+void DispatchStream::EndWith(grpc::Status status) {
+  std::lock_guard<std::mutex> lock(mu_);
+  ending_ = true;
+  status_ = std::move(status);
+  FinishIfIdleLocked();
+}
+
 void DispatchStream::OnReadDone(bool ok) {
   if (!ok) return EndWhenIdle();
-  StartCalls();
+  if (!StartCalls()) return EndWith(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a DispatchRequest"));
   ReadNext();
 }
 
@@ -44,10 +54,19 @@ void DispatchStream::ReadNext() {
   StartRead(&incoming_);
 }
 
-void DispatchStream::StartCalls() {
+bool DispatchStream::StartCalls() {
+  v1::DispatchRequest request;
+  std::vector<SalvagedCall> unreadable;
+  if (!FromBuffer(&incoming_, &request) && !SalvageDispatch(BytesOf(incoming_), &request, &unreadable)) return false;
+  for (SalvagedCall& one : unreadable) {
+    Call call;
+    call.caller_id = one.id;
+    v1::CallFailure failure = requests_.RefuseUnreadable(std::move(one.request), one.bad_field, &call);
+    Reject(std::move(call), std::move(failure));
+  }
   std::vector<Call> calls;
-  calls.reserve(incoming_.calls_size());
-  for (v1::DispatchCall& one : *incoming_.mutable_calls()) {
+  calls.reserve(static_cast<size_t>(request.calls_size()));
+  for (v1::DispatchCall& one : *request.mutable_calls()) {
     Call call;
     call.call_id = dispatcher_.NextCallId();
     call.caller_id = one.id();
@@ -56,28 +75,33 @@ void DispatchStream::StartCalls() {
     auto failure = requests_.Read(std::move(*one.mutable_call()), std::nullopt, &call);
     if (!failure) failure = Admit(call, wants_value);
     if (failure) {
-      dispatcher_.RecordRejected(std::move(call), *failure);
-      v1::DispatchAnswer rejected;
-      rejected.set_id(one.id());
-      *rejected.mutable_failure() = std::move(*failure);
-      std::lock_guard<std::mutex> lock(mu_);
-      QueueLocked(std::move(rejected));
-      WriteNextLocked();
+      Reject(std::move(call), std::move(*failure));
     } else {
       calls.push_back(std::move(call));
     }
   }
   if (!calls.empty()) dispatcher_.Begin(std::move(calls));
-  if (incoming_.cancels_size() == 0) return;
+  if (request.cancels_size() == 0) return true;
   std::vector<uint64_t> cancels;
   {
     std::lock_guard<std::mutex> lock(mu_);
-    for (const uint64_t id : incoming_.cancels()) {
+    for (const uint64_t id : request.cancels()) {
       auto found = in_flight_.find(id);
       if (found != in_flight_.end()) cancels.push_back(found->second.call_id);
     }
   }
   dispatcher_.Cancel(cancels);
+  return true;
+}
+
+void DispatchStream::Reject(Call&& call, v1::CallFailure failure) {
+  v1::DispatchAnswer rejected;
+  rejected.set_id(call.caller_id);
+  dispatcher_.RecordRejected(std::move(call), failure);
+  *rejected.mutable_failure() = std::move(failure);
+  std::lock_guard<std::mutex> lock(mu_);
+  QueueLocked(std::move(rejected));
+  WriteNextLocked();
 }
 
 std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call, bool wants_value) {
@@ -115,14 +139,15 @@ void DispatchStream::Flush() {
 
 void DispatchStream::WriteNextLocked() {
   if (writing_ || finished_ || broken_ || answers_.empty()) return;
-  outgoing_.Clear();
+  v1::DispatchReply reply;
   size_t total = 0;
   while (!answers_.empty() && (total == 0 || total + answers_.front().second <= kReplyBytesMax)) {
     total += answers_.front().second;
-    *outgoing_.add_answers() = std::move(answers_.front().first);
+    *reply.add_answers() = std::move(answers_.front().first);
     answers_.pop_front();
   }
   answer_bytes_ -= total;
+  outgoing_ = ToBuffer(reply);
   writing_ = true;
   StartWrite(&outgoing_);
 }
@@ -156,7 +181,7 @@ void DispatchStream::OnCancel() {
 void DispatchStream::FinishIfIdleLocked() {
   if (!ending_ || finished_ || writing_ || !in_flight_.empty() || !answers_.empty()) return;
   finished_ = true;
-  Finish(grpc::Status::OK);
+  Finish(status_);
 }
 
 void DispatchStream::OnDone() {

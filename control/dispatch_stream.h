@@ -21,7 +21,7 @@ namespace toolwire {
 
 // Keeps itself alive until gRPC is done with it. gRPC's threads and whoever settles calls come in; mu_ guards what
 // they share. Bounded: calls in flight by an option, and reading pauses while answers pile up unread.
-class DispatchStream final : public grpc::ServerBidiReactor<v1::DispatchRequest, v1::DispatchReply>,
+class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                              public CallSink,
                              public std::enable_shared_from_this<DispatchStream> {
  public:
@@ -46,10 +46,14 @@ class DispatchStream final : public grpc::ServerBidiReactor<v1::DispatchRequest,
     bool wants_value = false;  // The request used `params`.
   };
 
-  void StartCalls();
+  // False if the message is no DispatchRequest at all.
+  bool StartCalls();
   // Takes the call in, unless the stream has too many or one with its id.
   std::optional<v1::CallFailure> Admit(const Call& call, bool wants_value);
+  // Counts, audits and answers a call that may not start.
+  void Reject(Call&& call, v1::CallFailure failure);
   void QueueLocked(v1::DispatchAnswer&& answer);
+  void EndWith(grpc::Status status);
   void ReadNext();
   void WriteNextLocked();
   void FinishIfIdleLocked();
@@ -59,19 +63,20 @@ class DispatchStream final : public grpc::ServerBidiReactor<v1::DispatchRequest,
   const int calls_in_flight_max_;
   std::function<void()> on_done_;
   std::shared_ptr<DispatchStream> self_;
-  v1::DispatchRequest incoming_;  // Reader only.
+  grpc::ByteBuffer incoming_;  // Reader only.
 
   std::mutex mu_;
   // Guarded by mu_.
   absl::flat_hash_map<uint64_t, InFlight> in_flight_;  // By the caller's id.
   std::deque<std::pair<v1::DispatchAnswer, size_t>> answers_;
   size_t answer_bytes_ = 0;
-  v1::DispatchReply outgoing_;
+  grpc::ByteBuffer outgoing_;
   bool writing_ = false;
   bool reading_paused_ = false;
   bool ending_ = false;  // The caller sends no more, or we are stopping.
   bool broken_ = false;  // Nobody reads any more.
   bool finished_ = false;
+  grpc::Status status_;  // What the stream ends with.
 };
 
 }  // namespace toolwire

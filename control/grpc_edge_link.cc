@@ -42,12 +42,16 @@ class GrpcEdgeLink::Stream final : public grpc::ClientBidiReactor<v1::ControlFra
 
   void Begin() {
     self_ = shared_from_this();
-    link_->stub_->async()->Link(&context_, this);
+    context_ = std::make_unique<grpc::ClientContext>();
+    link_->stub_->async()->Link(context_.get(), this);
     AddHold();  // For writes that start outside of reactions; removed when reading ends.
     StartRead(&incoming_);
     StartCall();
   }
-  void Cancel() { context_.TryCancel(); }
+  void Cancel() { context_->TryCancel(); }
+  // After WaitDone, on the link's own thread: the context holds the channel, and gRPC aborts when its last reference
+  // goes on a thread of its own.
+  void DropContext() { context_.reset(); }
   // Waits for the end. True if the edge had said hello.
   bool WaitDone() {
     std::unique_lock<std::mutex> lock(mu_);
@@ -130,7 +134,7 @@ class GrpcEdgeLink::Stream final : public grpc::ClientBidiReactor<v1::ControlFra
   }
 
   GrpcEdgeLink* const link_;
-  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientContext> context_;
   std::shared_ptr<Stream> self_;
   FrameAssembler<v1::EdgeFrame> assembler_;  // Reader only, as the three below.
   v1::EdgeFrame incoming_;
@@ -181,6 +185,7 @@ void GrpcEdgeLink::Run() {
     const bool was_up = stream->WaitDone();
     std::unique_lock<std::mutex> lock(mu_);
     stream_.reset();
+    stream->DropContext();
     if (was_up) {
       wait = kRedialMin;
       complained = false;

@@ -43,7 +43,7 @@ void Admission::Accepted(MonoTime) {
 
 bool Admission::HasRoom() {
   std::lock_guard<std::mutex> lock(mu_);
-  if (sockets_ - unauthenticated_ < options_.sessions_max) return true;
+  if (sessions_ < options_.sessions_max) return true;
   counters_.sessions_full.Add();
   return false;
 }
@@ -51,6 +51,12 @@ bool Admission::HasRoom() {
 void Admission::LoggedIn() {
   std::lock_guard<std::mutex> lock(mu_);
   --unauthenticated_;
+  ++sessions_;
+}
+
+void Admission::LoggedOut() {
+  std::lock_guard<std::mutex> lock(mu_);
+  --sessions_;
 }
 
 void Admission::Closed(bool was_logged_in) {

@@ -37,6 +37,8 @@ class Admission {
   // Asked before a login: whether this edge has room for one more session.
   bool HasRoom();
   void LoggedIn();
+  // The session has ended; its socket may linger.
+  void LoggedOut();
   void Closed(bool was_logged_in);
 
   // Whether this address may try to log in, or has failed too often within the last minute.
@@ -59,6 +61,7 @@ class Admission {
   // Guarded by mu_.
   int sockets_ = 0;
   int unauthenticated_ = 0;
+  int sessions_ = 0;
   double tokens_ = 1;
   MonoTime tokens_at_{};
   absl::flat_hash_map<std::string, Failures> failures_;

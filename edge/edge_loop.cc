@@ -145,6 +145,9 @@ EdgeLoop::Impl::Impl(uint32_t loop_index, EdgeShared& edge_shared)
       std::chrono::duration_cast<std::chrono::milliseconds>(shared.login_timeout).count());
   server.transport_context()->io = &io;
   server.transport_context()->reading_stopped = [this](const auto& handle) { return OnReadingStopped(handle); };
+  server.transport_context()->shutting_down = [this](const auto& handle) {
+    if (const ConnectionPtr connection = FromHandle(handle)) EndSession(connection, false);
+  };
   server.set_http_handler([this](auto handle) { OnHttp(FromHandle(handle)); });
   // The library would also speak drafts of 2011, which frame differently.
   server.set_validate_handler([this](auto handle) {
@@ -315,7 +318,10 @@ void EdgeLoop::Impl::OnOpen(const ConnectionPtr& connection) {
   if (!shared.admission.MayLogIn(peer.login->address, shared.clock.Now())) {
     return Close(connection, CloseCode::kTryLater, "Too many failed logins");
   }
-  if (!shared.admission.HasRoom()) return Close(connection, CloseCode::kTryLater, "Edge is full");
+  // Who is here already takes no further room: the older session ends.
+  if (!shared.directory.Find(check->user_id) && !shared.admission.HasRoom()) {
+    return Close(connection, CloseCode::kTryLater, "Edge is full");
+  }
   peer.state = Peer::State::kLogin;
   peer.login->user_id = check->user_id;
   if (!IsPlausibleUserId(check->user_id)) return OnVerdict(peer.id, Verdict::kWrong);
@@ -424,6 +430,7 @@ void EdgeLoop::Impl::EndSession(const ConnectionPtr& connection, bool answers_lo
   const Peer::State was = std::exchange(peer.state, Peer::State::kEnding);
   if (peer.login) login_wheel.Disarm(peer.login.get());
   if (was != Peer::State::kLive) return;
+  shared.admission.LoggedOut();
   const std::string user_id = table.UserOf(peer.id);
   table.Close(peer.id, answers_lost);
   const auto lease = leases.extract(peer.id);

@@ -97,6 +97,10 @@ void Session::Receive(std::string_view text, const Context& context) {
   context.counters.bad_frames.Add();
   // RFC 6455: text that is not UTF-8 ends the connection.
   if (!json::IsUtf8(text)) return CloseWith(CloseCode::kBadUtf8, "Invalid UTF-8");
+  // An answer that is too deep is an answer that breaks a limit, as one that is too large.
+  if (auto call = calls_.find(frame.request_id); call != calls_.end() && call->second->sent) {
+    Drop(call->second.get(), v1::Refusal::ANSWER_LOST, context);
+  }
   if (bad_frames_ == 0 || context.now - bad_frames_since_ > std::chrono::minutes(1)) {
     bad_frames_ = 0;
     bad_frames_since_ = context.now;

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <asio.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -24,12 +25,17 @@ namespace toolwire::ws {
 
 namespace transport = websocketpp::transport;
 
+// How long a closed connection waits for its peer to close too.
+constexpr std::chrono::seconds kLingerMax(2);
+
 // What the connections of one loop share.
 struct TransportContext {
   asio::io_context* io = nullptr;
   // Called on the loop when a read was handled and the library did not ask for the next: between the handshake and the
   // first frame, or because it refuses what came. True if the connection is closing: what still comes is thrown away.
   std::function<bool(const websocketpp::connection_hdl&)> reading_stopped;
+  // Called on the loop when the library is done with a connection; its socket may linger after that.
+  std::function<void(const websocketpp::connection_hdl&)> shutting_down;
 };
 
 // Loop thread only. Lives as long as the websocketpp connection that derives from it, which every pending operation
@@ -59,14 +65,6 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
   void Attach(const TransportContext* context) { context_ = context; }
   // Call before start().
   void Adopt(asio::ip::tcp::socket socket) { socket_.emplace(std::move(socket)); }
-  // The peer gets a reset: for peers that do not read.
-  void Abort() {
-    if (!socket_) return;
-    asio::error_code ignored;
-    socket_->set_option(asio::socket_base::linger(true, 0), ignored);
-    socket_->close(ignored);
-  }
-
   timer_ptr set_timer(long duration_ms, transport::timer_handler handler) {
     auto timer = std::make_shared<asio::steady_timer>(*context_->io, std::chrono::milliseconds(duration_ms));
     timer->async_wait([timer, handler = std::move(handler)](const asio::error_code& ec) {
@@ -111,14 +109,25 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
     return {};
   }
 
+  // A lingering close: our side ends, and what the peer still sends is read and thrown away until it ends too. Closing
+  // at once with input unread would send a reset, which destroys the close frame on its way to the peer.
   void async_shutdown(const transport::shutdown_handler& handler) {
     asio::error_code ec;
-    if (socket_) {
-      asio::error_code ignored;
-      socket_->shutdown(asio::socket_base::shutdown_both, ignored);
+    if (!socket_ || !socket_->is_open()) return handler(ec);
+    context_->shutting_down(handle_);
+    socket_->shutdown(asio::socket_base::shutdown_send, ec);
+    if (ec) {
       socket_->close(ec);
+      return handler({});
     }
-    handler(ec);
+    shutdown_handler_ = handler;
+    auto timer = std::make_shared<asio::steady_timer>(*context_->io, kLingerMax);
+    timer->async_wait([self = get_shared(), timer](const asio::error_code& timer_ec) {
+      asio::error_code ignored;
+      if (!timer_ec) self->socket_->close(ignored);  // Ends the reading, and that calls the handler.
+    });
+    linger_timer_ = timer;
+    if (!std::exchange(draining_, true)) DrainInput();
   }
 
  private:
@@ -135,21 +144,31 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
     reading_ = false;
     handler(Mapped(ec), bytes);
     if (reading_ || ec) return;
-    if (context_->reading_stopped(handle_) && socket_->is_open()) DrainInput();
+    if (context_->reading_stopped(handle_) && socket_->is_open() && !std::exchange(draining_, true)) DrainInput();
   }
 
-  // What the peer still sends is thrown away until it closes or the library's close timer closes.
   void DrainInput() {
     auto scratch = std::make_shared<std::array<char, 16384>>();
-    socket_->async_read_some(asio::buffer(*scratch), [self = get_shared(), scratch](const asio::error_code& ec, size_t) {
-      if (!ec) self->DrainInput();
-    });
+    socket_->async_read_some(asio::buffer(*scratch),
+                             [self = get_shared(), scratch](const asio::error_code& ec, size_t) {
+                               if (!ec) return self->DrainInput();
+                               self->draining_ = false;
+                               if (!self->shutdown_handler_)
+                                 return;  // The library's close timer will come to async_shutdown.
+                               self->linger_timer_->cancel();
+                               asio::error_code ignored;
+                               self->socket_->close(ignored);
+                               std::exchange(self->shutdown_handler_, nullptr)({});
+                             });
   }
 
   const TransportContext* context_ = nullptr;
   std::optional<asio::ip::tcp::socket> socket_;
   websocketpp::connection_hdl handle_;
+  transport::shutdown_handler shutdown_handler_;  // Set while lingering.
+  timer_ptr linger_timer_;
   bool reading_ = false;
+  bool draining_ = false;
 };
 
 // The factory's side: hands every new connection the loop's context.

@@ -1,0 +1,258 @@
+#include "edge/admission.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/fakes/fake_clock.h"
+
+namespace toolwire {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+// Wide open but for what a test sets.
+Admission::Options Wide() {
+  Admission::Options options;
+  options.sessions_max = 1'000'000;
+  options.sockets_max = 1'000'000;
+  options.unauthenticated_max = 1'000'000;
+  options.handshakes_per_second_max = 1'000'000;
+  options.failed_logins_per_minute_max = 1'000'000;
+  return options;
+}
+
+class AdmissionTest : public ::testing::Test {
+ protected:
+  bool MayAccept(Admission* admission) { return admission->AcceptDelay(clock_.Now()) == Duration::zero(); }
+  // How many sockets get in one after the other at this moment.
+  int AcceptAll(Admission* admission, int at_most) {
+    int accepted = 0;
+    while (accepted < at_most && MayAccept(admission)) {
+      admission->Accepted(clock_.Now());
+      ++accepted;
+    }
+    return accepted;
+  }
+
+  FakeClock clock_;
+};
+
+TEST_F(AdmissionTest, SocketsAreAcceptedUpToTheLimit) {
+  Admission::Options options = Wide();
+  options.sockets_max = 3;
+  Admission admission(options);
+  EXPECT_EQ(AcceptAll(&admission, 10), 3);
+  EXPECT_EQ(admission.sockets(), 3);
+  EXPECT_GT(admission.AcceptDelay(clock_.Now()), Duration::zero());
+  EXPECT_EQ(admission.counters().sockets_full.value(), 2u);
+  EXPECT_EQ(admission.counters().accepted.value(), 3u);
+  admission.LoggedIn();
+  EXPECT_FALSE(MayAccept(&admission)) << "a socket that is logged in is still a socket";
+  admission.Closed(true);
+  EXPECT_EQ(AcceptAll(&admission, 10), 1);
+}
+
+TEST_F(AdmissionTest, SocketsThatAreNotLoggedInAreLimitedByThemselves) {
+  Admission::Options options = Wide();
+  options.unauthenticated_max = 2;
+  Admission admission(options);
+  EXPECT_EQ(AcceptAll(&admission, 10), 2);
+  EXPECT_EQ(admission.unauthenticated(), 2);
+  EXPECT_EQ(admission.counters().unauthenticated_full.value(), 1u);
+  EXPECT_EQ(admission.counters().sockets_full.value(), 0u);
+  admission.LoggedIn();
+  EXPECT_EQ(AcceptAll(&admission, 10), 1) << "one has logged in";
+  admission.Closed(false);
+  EXPECT_EQ(AcceptAll(&admission, 10), 1) << "one has gone";
+  EXPECT_EQ(admission.sockets(), 3);
+  EXPECT_EQ(admission.unauthenticated(), 2);
+}
+
+TEST_F(AdmissionTest, RoomForSessionsIsLimitedByThoseThatAreLoggedIn) {
+  Admission::Options options = Wide();
+  options.sessions_max = 2;
+  Admission admission(options);
+  AcceptAll(&admission, 10);
+  EXPECT_TRUE(admission.HasRoom()) << "sockets that are not logged in are no sessions";
+  admission.LoggedIn();
+  EXPECT_TRUE(admission.HasRoom());
+  admission.LoggedIn();
+  EXPECT_FALSE(admission.HasRoom());
+  EXPECT_TRUE(MayAccept(&admission)) << "health checks still come in";
+  EXPECT_EQ(admission.counters().sessions_full.value(), 1u);
+  admission.Closed(false);
+  EXPECT_FALSE(admission.HasRoom()) << "that one was no session";
+  admission.LoggedOut();
+  EXPECT_TRUE(admission.HasRoom()) << "its socket may linger";
+  admission.Closed(true);
+  EXPECT_EQ(admission.sockets(), 8);
+  EXPECT_EQ(admission.unauthenticated(), 7);
+}
+
+TEST_F(AdmissionTest, EverySocketIsGivenBack) {
+  Admission admission(Wide());
+  AcceptAll(&admission, 5);
+  admission.LoggedIn();
+  admission.LoggedIn();
+  for (int i = 0; i < 2; ++i) admission.Closed(true);
+  for (int i = 0; i < 3; ++i) admission.Closed(false);
+  EXPECT_EQ(admission.sockets(), 0);
+  EXPECT_EQ(admission.unauthenticated(), 0);
+}
+
+TEST_F(AdmissionTest, HandshakesComeAtTheirRateWithATenthOfASecondAtOnce) {
+  Admission::Options options = Wide();
+  options.handshakes_per_second_max = 100;
+  Admission admission(options);
+  EXPECT_EQ(AcceptAll(&admission, 1000), 10) << "after a rest, a tenth of a second's worth";
+  EXPECT_EQ(AcceptAll(&admission, 1000), 0);
+  EXPECT_GT(admission.counters().paced.value(), 0u);
+  clock_.Advance(milliseconds(50));
+  EXPECT_NEAR(AcceptAll(&admission, 1000), 5, 1);
+  clock_.Advance(seconds(100));
+  EXPECT_EQ(AcceptAll(&admission, 1000), 10) << "a long rest saves no more than that";
+}
+
+TEST_F(AdmissionTest, WaitingAsLongAsToldLetsTheNextSocketIn) {
+  for (const int rate : {1, 7, 100, 5000}) {
+    SCOPED_TRACE(rate);
+    Admission::Options options = Wide();
+    options.handshakes_per_second_max = rate;
+    Admission admission(options);
+    AcceptAll(&admission, 1'000'000);
+    int accepted = 0;
+    const MonoTime start = clock_.Now();
+    while (clock_.Now() - start < seconds(5)) {
+      const Duration wait = admission.AcceptDelay(clock_.Now());
+      if (wait == Duration::zero()) {
+        admission.Accepted(clock_.Now());
+        ++accepted;
+        continue;
+      }
+      clock_.Advance(wait);
+      ASSERT_EQ(admission.AcceptDelay(clock_.Now()), Duration::zero()) << "it waited " << wait.count() << " ns";
+    }
+    // A millisecond's grace for each wait costs some of the rate, but never adds to it.
+    EXPECT_LE(accepted, 5 * rate + 1);
+    EXPECT_GE(accepted, 5 * rate / 8);
+  }
+}
+
+TEST_F(AdmissionTest, LowestRateStillLetsOneIn) {
+  Admission::Options options = Wide();
+  options.handshakes_per_second_max = 1;
+  Admission admission(options);
+  EXPECT_EQ(AcceptAll(&admission, 10), 1);
+  clock_.Advance(milliseconds(999));
+  EXPECT_EQ(AcceptAll(&admission, 10), 0);
+  clock_.Advance(milliseconds(2));
+  EXPECT_EQ(AcceptAll(&admission, 10), 1);
+}
+
+TEST_F(AdmissionTest, AddressIsPutOffAfterTooManyFailedLogins) {
+  Admission::Options options = Wide();
+  options.failed_logins_per_minute_max = 3;
+  Admission admission(options);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(admission.MayLogIn("10.0.0.1", clock_.Now()));
+    admission.LoginFailed("10.0.0.1", clock_.Now());
+  }
+  EXPECT_FALSE(admission.MayLogIn("10.0.0.1", clock_.Now()));
+  EXPECT_TRUE(admission.MayLogIn("10.0.0.2", clock_.Now())) << "others have not failed";
+  EXPECT_EQ(admission.counters().addresses_put_off.value(), 1u);
+  EXPECT_EQ(admission.counters().failed_logins.value(), 3u);
+}
+
+TEST_F(AdmissionTest, AddressMayLogInAgainAfterAMinute) {
+  Admission::Options options = Wide();
+  options.failed_logins_per_minute_max = 2;
+  Admission admission(options);
+  admission.LoginFailed("10.0.0.1", clock_.Now());
+  admission.LoginFailed("10.0.0.1", clock_.Now());
+  clock_.Advance(minutes(1) - Duration(1));
+  EXPECT_FALSE(admission.MayLogIn("10.0.0.1", clock_.Now()));
+  clock_.Advance(Duration(1));
+  EXPECT_TRUE(admission.MayLogIn("10.0.0.1", clock_.Now()));
+  admission.LoginFailed("10.0.0.1", clock_.Now());
+  EXPECT_TRUE(admission.MayLogIn("10.0.0.1", clock_.Now())) << "it counts from nothing again";
+}
+
+TEST_F(AdmissionTest, FailureAfterAMinuteCountsFromNothing) {
+  Admission::Options options = Wide();
+  options.failed_logins_per_minute_max = 2;
+  Admission admission(options);
+  admission.LoginFailed("10.0.0.1", clock_.Now());
+  clock_.Advance(minutes(1));
+  admission.LoginFailed("10.0.0.1", clock_.Now());
+  EXPECT_TRUE(admission.MayLogIn("10.0.0.1", clock_.Now()));
+  clock_.Advance(minutes(1) - Duration(1));
+  admission.LoginFailed("10.0.0.1", clock_.Now());
+  EXPECT_FALSE(admission.MayLogIn("10.0.0.1", clock_.Now())) << "two within a minute";
+}
+
+TEST_F(AdmissionTest, FailuresOfANewMinuteAreNotForgivenWithTheOld) {
+  Admission::Options options = Wide();
+  options.failed_logins_per_minute_max = 2;
+  Admission admission(options);
+  admission.LoginFailed("10.0.0.1", clock_.Now());
+  clock_.Advance(minutes(1));
+  admission.LoginFailed("10.0.0.1", clock_.Now());
+  admission.LoginFailed("10.0.0.1", clock_.Now());
+  EXPECT_FALSE(admission.MayLogIn("10.0.0.1", clock_.Now()));
+}
+
+TEST_F(AdmissionTest, ZeroMeansNoLimitOnFailedLogins) {
+  Admission::Options options = Wide();
+  options.failed_logins_per_minute_max = 0;
+  Admission admission(options);
+  for (int i = 0; i < 1000; ++i) admission.LoginFailed("10.0.0.1", clock_.Now());
+  EXPECT_TRUE(admission.MayLogIn("10.0.0.1", clock_.Now()));
+}
+
+TEST_F(AdmissionTest, AddressesRememberedAreLimited) {
+  Admission::Options options = Wide();
+  options.failed_logins_per_minute_max = 1;
+  options.addresses_max = 3;
+  Admission admission(options);
+  const auto remembered = [&](const std::string& address) { return !admission.MayLogIn(address, clock_.Now()); };
+  for (int i = 1; i <= 4; ++i) admission.LoginFailed("10.0.0." + std::to_string(i), clock_.Now());
+  EXPECT_TRUE(remembered("10.0.0.3"));
+  EXPECT_FALSE(remembered("10.0.0.4")) << "the fourth finds no room";
+  admission.LoginFailed("10.0.0.1", clock_.Now());
+  EXPECT_TRUE(remembered("10.0.0.1")) << "those that are remembered still are";
+  clock_.Advance(minutes(1));
+  admission.LoginFailed("10.0.0.5", clock_.Now());
+  EXPECT_TRUE(remembered("10.0.0.5")) << "old ones make room";
+}
+
+TEST_F(AdmissionTest, CountsHoldWhenManyThreadsComeAndGo) {
+  Admission admission(Wide());
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 1000; ++i) {
+        admission.AcceptDelay(clock_.Now());
+        admission.Accepted(clock_.Now());
+        const bool logs_in = i % 2 == 0;
+        if (logs_in) admission.LoggedIn();
+        admission.LoginFailed("10.0.0." + std::to_string(t), clock_.Now());
+        admission.MayLogIn("10.0.0.1", clock_.Now());
+        admission.Closed(logs_in);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(admission.sockets(), 0);
+  EXPECT_EQ(admission.unauthenticated(), 0);
+  EXPECT_EQ(admission.counters().accepted.value(), 4000u);
+  EXPECT_EQ(admission.counters().failed_logins.value(), 4000u);
+}
+
+}  // namespace
+}  // namespace toolwire

@@ -1,0 +1,407 @@
+#include "control/agent_directory.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <map>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace toolwire {
+namespace {
+
+using Events = google::protobuf::RepeatedPtrField<v1::SessionEvent>;
+using W = v1::WatchAgentsResponse;
+
+Events One(const std::string& user_id, uint64_t epoch, bool connected, int64_t at_ms = 1000) {
+  Events events;
+  v1::SessionEvent* event = events.Add();
+  event->set_user_id(user_id);
+  event->set_epoch(epoch);
+  event->set_connected(connected);
+  event->set_connected_at_ms(at_ms);
+  return events;
+}
+Events Connected(const std::string& user_id, uint64_t epoch) { return One(user_id, epoch, true); }
+Events Disconnected(const std::string& user_id, uint64_t epoch) { return One(user_id, epoch, false); }
+Events SnapshotComplete() {
+  Events events;
+  events.Add()->set_snapshot_complete(true);
+  return events;
+}
+
+// "edge_a 3", or "none".
+std::string Where(const AgentDirectory& directory, const std::string& user_id) {
+  const std::optional<Presence> presence = directory.Find(user_id);
+  return presence ? presence->edge_id + " " + std::to_string(presence->epoch) : "none";
+}
+
+std::vector<std::string> Ids(const std::vector<v1::Agent>& agents) {
+  std::vector<std::string> ids;
+  for (const v1::Agent& agent : agents) ids.push_back(agent.user_id());
+  return ids;
+}
+
+using Strings = std::vector<std::string>;
+
+// What a watcher was told: "CONNECTED user_1 edge_a 1".
+class Watched {
+ public:
+  AgentDirectory::Watcher Watcher() {
+    return [this](const AgentDirectory::WatchEvent& event) {
+      std::string line = W::Kind_Name(event.kind());
+      if (event.has_agent()) {
+        line += " " + event.agent().user_id() + " " + event.agent().server_id() + " " +
+                std::to_string(event.agent().epoch());
+        EXPECT_EQ(event.agent().connected(), event.kind() != W::DISCONNECTED);
+      }
+      events_.push_back(line);
+    };
+  }
+  Strings Take() { return std::exchange(events_, {}); }
+
+ private:
+  Strings events_;
+};
+
+TEST(AgentDirectoryTest, AgentIsKnownFromItsConnectToItsDisconnect) {
+  AgentDirectory directory;
+  EXPECT_EQ(Where(directory, "user_1"), "none");
+  directory.Apply("edge_a", One("user_1", 3, true, 1763300000123));
+  EXPECT_EQ(Where(directory, "user_1"), "edge_a 3");
+  EXPECT_EQ(directory.Find("user_1")->connected_at_ms, 1763300000123);
+  EXPECT_EQ(directory.size(), 1u);
+  directory.Apply("edge_a", Disconnected("user_1", 3));
+  EXPECT_EQ(Where(directory, "user_1"), "none");
+  EXPECT_EQ(directory.size(), 0u);
+}
+
+TEST(AgentDirectoryTest, NewerSessionWinsInWhateverOrderTheyCome) {
+  AgentDirectory directory;
+  directory.Apply("edge_a", Connected("user_1", 3));
+  directory.Apply("edge_b", Connected("user_1", 4));
+  EXPECT_EQ(Where(directory, "user_1"), "edge_b 4");
+  directory.Apply("edge_b", Connected("user_2", 4));
+  directory.Apply("edge_a", Connected("user_2", 3));
+  EXPECT_EQ(Where(directory, "user_2"), "edge_b 4");
+}
+
+TEST(AgentDirectoryTest, LateDisconnectNeverHidesANewerSession) {
+  AgentDirectory directory;
+  directory.Apply("edge_a", Connected("user_1", 3));
+  directory.Apply("edge_b", Connected("user_1", 4));
+  directory.Apply("edge_a", Disconnected("user_1", 3));
+  EXPECT_EQ(Where(directory, "user_1"), "edge_b 4");
+  directory.Apply("edge_a", Connected("user_2", 3));
+  directory.Apply("edge_a", Connected("user_2", 4));
+  directory.Apply("edge_a", Disconnected("user_2", 3));
+  EXPECT_EQ(Where(directory, "user_2"), "edge_a 4");
+}
+
+TEST(AgentDirectoryTest, DisconnectOfAnUnknownAgentOrFromAnotherEdgeChangesNothing) {
+  AgentDirectory directory;
+  directory.Apply("edge_a", Disconnected("user_1", 3));
+  directory.Apply("edge_a", Connected("user_1", 3));
+  directory.Apply("edge_b", Disconnected("user_1", 3));
+  EXPECT_EQ(Where(directory, "user_1"), "edge_a 3");
+}
+
+TEST(AgentDirectoryTest, EventsOfOneFrameAreAppliedInOrder) {
+  AgentDirectory directory;
+  Events events = Connected("user_1", 3);
+  events.MergeFrom(Disconnected("user_1", 3));
+  events.MergeFrom(Connected("user_2", 4));
+  events.MergeFrom(Disconnected("user_2", 4));
+  events.MergeFrom(Connected("user_2", 5));
+  directory.Apply("edge_a", events);
+  EXPECT_EQ(Where(directory, "user_1"), "none");
+  EXPECT_EQ(Where(directory, "user_2"), "edge_a 5");
+}
+
+TEST(AgentDirectoryTest, EdgeThatIsGoneTakesItsAgentsAlong) {
+  AgentDirectory directory;
+  directory.Apply("edge_a", Connected("user_1", 1));
+  directory.Apply("edge_b", Connected("user_2", 2));
+  directory.Apply("edge_a", Connected("user_3", 3));
+  directory.RemoveEdge("edge_a");
+  EXPECT_EQ(Where(directory, "user_1"), "none");
+  EXPECT_EQ(Where(directory, "user_2"), "edge_b 2");
+  EXPECT_EQ(Where(directory, "user_3"), "none");
+  directory.RemoveEdge("edge_unknown");
+  EXPECT_EQ(directory.size(), 1u);
+}
+
+TEST(AgentDirectoryTest, ForgettingNeedsTheEdgeAndTheEpoch) {
+  AgentDirectory directory;
+  directory.Apply("edge_a", Connected("user_1", 3));
+  directory.Forget("user_1", "edge_a", 2);
+  directory.Forget("user_1", "edge_a", 4);
+  directory.Forget("user_1", "edge_b", 3);
+  directory.Forget("user_2", "edge_a", 3);
+  EXPECT_EQ(Where(directory, "user_1"), "edge_a 3");
+  directory.Forget("user_1", "edge_a", 3);
+  EXPECT_EQ(Where(directory, "user_1"), "none");
+}
+
+// --- snapshots -------------------------------------------------------------------------------------------------------
+
+TEST(AgentDirectoryTest, SnapshotForgetsWhomItDoesNotName) {
+  AgentDirectory directory;
+  directory.Apply("edge_a", Connected("user_1", 1));
+  directory.Apply("edge_a", Connected("user_2", 2));
+  directory.Apply("edge_b", Connected("user_3", 3));
+  directory.BeginSnapshot("edge_a");
+  EXPECT_EQ(Where(directory, "user_2"), "edge_a 2") << "until the snapshot's end what was known is the best guess";
+  directory.Apply("edge_a", Connected("user_1", 1));
+  directory.Apply("edge_a", SnapshotComplete());
+  EXPECT_EQ(Where(directory, "user_1"), "edge_a 1");
+  EXPECT_EQ(Where(directory, "user_2"), "none");
+  EXPECT_EQ(Where(directory, "user_3"), "edge_b 3") << "another edge's snapshot says nothing of it";
+}
+
+TEST(AgentDirectoryTest, SnapshotsOfTwoEdgesDoNotMix) {
+  AgentDirectory directory;
+  directory.Apply("edge_a", Connected("user_1", 1));
+  directory.Apply("edge_b", Connected("user_2", 2));
+  directory.BeginSnapshot("edge_a");
+  directory.BeginSnapshot("edge_b");
+  directory.Apply("edge_a", SnapshotComplete());
+  EXPECT_EQ(Where(directory, "user_1"), "none");
+  EXPECT_EQ(Where(directory, "user_2"), "edge_b 2");
+  directory.Apply("edge_b", SnapshotComplete());
+  EXPECT_EQ(Where(directory, "user_2"), "none");
+}
+
+TEST(AgentDirectoryTest, AgentThatMovedDuringASnapshotStays) {
+  AgentDirectory directory;
+  directory.Apply("edge_a", Connected("user_1", 1));
+  directory.Apply("edge_a", Connected("user_2", 2));
+  directory.BeginSnapshot("edge_a");
+  directory.Apply("edge_b", Connected("user_1", 3));
+  directory.Apply("edge_a", Connected("user_2", 4));
+  directory.Apply("edge_a", SnapshotComplete());
+  EXPECT_EQ(Where(directory, "user_1"), "edge_b 3");
+  EXPECT_EQ(Where(directory, "user_2"), "edge_a 4");
+}
+
+TEST(AgentDirectoryTest, SecondSnapshotStartsFromNothing) {
+  AgentDirectory directory;
+  directory.Apply("edge_a", Connected("user_1", 1));
+  directory.BeginSnapshot("edge_a");
+  directory.Apply("edge_a", Connected("user_1", 1));
+  directory.BeginSnapshot("edge_a");
+  directory.Apply("edge_a", SnapshotComplete());
+  EXPECT_EQ(Where(directory, "user_1"), "none");
+}
+
+TEST(AgentDirectoryTest, SnapshotCompleteWithoutABeginningForgetsNobody) {
+  AgentDirectory directory;
+  directory.Apply("edge_a", Connected("user_1", 1));
+  directory.Apply("edge_a", SnapshotComplete());
+  EXPECT_EQ(Where(directory, "user_1"), "edge_a 1");
+}
+
+// --- listing ---------------------------------------------------------------------------------------------------------
+
+TEST(AgentDirectoryTest, PagesNameEveryAgentOnceAndInOrder) {
+  AgentDirectory directory;
+  Strings all;
+  for (int i = 0; i < 25; ++i) {
+    all.push_back("user_" + std::string(1, static_cast<char>('a' + i)));
+    directory.Apply("edge_a", Connected("user_" + std::string(1, static_cast<char>('a' + (i * 7) % 25)), i + 1));
+  }
+  for (const size_t limit : {1, 7, 25, 100}) {
+    Strings listed;
+    std::string after;
+    while (true) {
+      const Strings page = Ids(directory.List(after, limit));
+      EXPECT_LE(page.size(), limit);
+      if (page.empty()) break;
+      listed.insert(listed.end(), page.begin(), page.end());
+      after = page.back();
+    }
+    EXPECT_EQ(listed, all) << "pages of " << limit;
+  }
+  EXPECT_TRUE(directory.List("", 0).empty());
+  EXPECT_TRUE(directory.List("user_z", 10).empty());
+  EXPECT_EQ(Ids(directory.List("user_bb", 1)), Strings{"user_c"}) << "the token need not be a user";
+}
+
+TEST(AgentDirectoryTest, PublicFormHasAllThatIsKnown) {
+  AgentDirectory directory;
+  directory.Apply("edge_a", One("user_1", 7, true, 1763300000123));
+  const std::vector<v1::Agent> agents = directory.List("", 10);
+  ASSERT_EQ(agents.size(), 1u);
+  EXPECT_EQ(agents[0].user_id(), "user_1");
+  EXPECT_TRUE(agents[0].connected());
+  EXPECT_EQ(agents[0].server_id(), "edge_a");
+  EXPECT_EQ(agents[0].epoch(), 7u);
+  EXPECT_EQ(agents[0].connected_at().seconds(), 1763300000);
+  EXPECT_EQ(agents[0].connected_at().nanos(), 123'000'000);
+  EXPECT_EQ(ToAgent("user_1", directory.Find("user_1")).SerializeAsString(), agents[0].SerializeAsString());
+}
+
+TEST(AgentDirectoryTest, PublicFormOfAnAgentThatIsAwayIsItsUserOnly) {
+  v1::Agent expected;
+  expected.set_user_id("user_1");
+  EXPECT_EQ(ToAgent("user_1", std::nullopt).SerializeAsString(), expected.SerializeAsString());
+}
+
+// --- watching --------------------------------------------------------------------------------------------------------
+
+TEST(AgentDirectoryTest, WatchBeginsWithWhatIsKnownAndFollows) {
+  AgentDirectory directory;
+  directory.Apply("edge_a", Connected("user_2", 2));
+  directory.Apply("edge_a", Connected("user_1", 1));
+  Watched watched;
+  const uint64_t watch = directory.Watch({}, watched.Watcher());
+  EXPECT_EQ(watched.Take(), (Strings{"CONNECTED user_1 edge_a 1", "CONNECTED user_2 edge_a 2", "SNAPSHOT_COMPLETE"}));
+  directory.Apply("edge_b", Connected("user_3", 3));
+  directory.Apply("edge_b", Connected("user_1", 4));
+  directory.Apply("edge_b", Connected("user_1", 5));
+  directory.Apply("edge_b", Disconnected("user_3", 3));
+  EXPECT_EQ(watched.Take(), (Strings{"CONNECTED user_3 edge_b 3", "MOVED user_1 edge_b 4", "MOVED user_1 edge_b 5",
+                                     "DISCONNECTED user_3 edge_b 3"}));
+  directory.Unwatch(watch);
+  directory.Apply("edge_b", Connected("user_9", 9));
+  EXPECT_EQ(watched.Take(), Strings{});
+}
+
+TEST(AgentDirectoryTest, EventsThatChangeNothingAreNotReported) {
+  AgentDirectory directory;
+  Watched watched;
+  directory.Watch({}, watched.Watcher());
+  EXPECT_EQ(watched.Take(), Strings{"SNAPSHOT_COMPLETE"});
+  directory.Apply("edge_a", Connected("user_1", 2));
+  EXPECT_EQ(watched.Take().size(), 1u);
+  directory.Apply("edge_a", Connected("user_1", 2));
+  directory.Apply("edge_b", Connected("user_1", 1));
+  directory.Apply("edge_a", Disconnected("user_1", 1));
+  directory.Apply("edge_a", Disconnected("user_2", 5));
+  directory.Forget("user_1", "edge_a", 1);
+  directory.BeginSnapshot("edge_a");
+  directory.Apply("edge_a", Connected("user_1", 2));
+  directory.Apply("edge_a", SnapshotComplete());
+  EXPECT_EQ(watched.Take(), Strings{}) << "a link that comes back is no news";
+}
+
+TEST(AgentDirectoryTest, EveryWayToBeForgottenIsReportedOnce) {
+  AgentDirectory directory;
+  for (int i = 1; i <= 4; ++i) directory.Apply("edge_a", Connected("user_" + std::to_string(i), i));
+  Watched watched;
+  directory.Watch({}, watched.Watcher());
+  watched.Take();
+  directory.Apply("edge_a", Disconnected("user_1", 1));
+  directory.Forget("user_2", "edge_a", 2);
+  directory.BeginSnapshot("edge_a");
+  directory.Apply("edge_a", Connected("user_4", 4));
+  directory.Apply("edge_a", SnapshotComplete());
+  directory.RemoveEdge("edge_a");
+  EXPECT_EQ(watched.Take(), (Strings{"DISCONNECTED user_1 edge_a 1", "DISCONNECTED user_2 edge_a 2",
+                                     "DISCONNECTED user_3 edge_a 3", "DISCONNECTED user_4 edge_a 4"}));
+}
+
+TEST(AgentDirectoryTest, WatchOfSomeUsersHearsOfThemOnly) {
+  AgentDirectory directory;
+  directory.Apply("edge_a", Connected("user_1", 1));
+  directory.Apply("edge_a", Connected("user_2", 2));
+  Watched some, all;
+  directory.Watch({"user_2", "user_3"}, some.Watcher());
+  directory.Watch({}, all.Watcher());
+  EXPECT_EQ(some.Take(), (Strings{"CONNECTED user_2 edge_a 2", "SNAPSHOT_COMPLETE"}));
+  all.Take();
+  directory.Apply("edge_a", Connected("user_3", 3));
+  directory.Apply("edge_a", Connected("user_4", 4));
+  directory.RemoveEdge("edge_a");
+  EXPECT_EQ(some.Take(),
+            (Strings{"CONNECTED user_3 edge_a 3", "DISCONNECTED user_2 edge_a 2", "DISCONNECTED user_3 edge_a 3"}));
+  EXPECT_EQ(all.Take().size(), 6u);
+}
+
+TEST(AgentDirectoryTest, UnwatchOfAnUnknownWatchChangesNothing) {
+  AgentDirectory directory;
+  Watched watched;
+  const uint64_t watch = directory.Watch({}, watched.Watcher());
+  directory.Unwatch(watch + 1);
+  directory.Apply("edge_a", Connected("user_1", 1));
+  EXPECT_EQ(watched.Take().size(), 2u);
+}
+
+// A watcher that applies what it is told to an empty map always has what the directory has: nothing is left out, told
+// twice or told out of order, however edges race.
+TEST(AgentDirectoryTest, WatchersKnowWhatTheDirectoryKnows) {
+  constexpr int kThreads = 3;
+  AgentDirectory directory;
+  std::map<std::string, std::string> told;  // Guarded by the directory's lock.
+  bool consistent = true;
+  const auto watcher = [&](const AgentDirectory::WatchEvent& event) {
+    const std::string& user_id = event.agent().user_id();
+    const std::string where = event.agent().server_id() + " " + std::to_string(event.agent().epoch());
+    switch (event.kind()) {
+      case W::CONNECTED:
+        consistent &= told.emplace(user_id, where).second;
+        break;
+      case W::MOVED:
+        consistent &= told.count(user_id) == 1;
+        told[user_id] = where;
+        break;
+      case W::DISCONNECTED:
+        consistent &= told.erase(user_id) == 1;
+        break;
+      default:
+        break;
+    }
+  };
+  const uint64_t watch = directory.Watch({}, watcher);
+  std::atomic<uint64_t> epoch{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      std::mt19937 random(t + 1);
+      const std::string edge = "edge_" + std::to_string(t);
+      for (int i = 0; i < 3000; ++i) {
+        const std::string user = "user_" + std::to_string(random() % 20);
+        const uint64_t recent = epoch - std::min<uint64_t>(epoch, random() % 20);
+        switch (random() % 12) {
+          case 0:
+            directory.RemoveEdge(edge);
+            break;
+          case 1:
+            directory.BeginSnapshot(edge);
+            break;
+          case 2:
+            directory.Apply(edge, SnapshotComplete());
+            break;
+          case 3:
+            directory.Forget(user, edge, recent);
+            break;
+          case 4:
+          case 5:
+            directory.Apply(edge, Disconnected(user, recent));
+            break;
+          case 6:
+            directory.Unwatch(directory.Watch({}, [](const auto&) {}));
+            break;
+          default:
+            directory.Apply(edge, Connected(user, random() % 4 == 0 ? recent : ++epoch));
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  directory.Unwatch(watch);
+  EXPECT_TRUE(consistent);
+  std::map<std::string, std::string> known;
+  for (const v1::Agent& agent : directory.List("", 1000)) {
+    known[agent.user_id()] = agent.server_id() + " " + std::to_string(agent.epoch());
+    EXPECT_EQ(Where(directory, agent.user_id()), known[agent.user_id()]);
+  }
+  EXPECT_EQ(told, known);
+  EXPECT_EQ(directory.size(), known.size());
+}
+
+}  // namespace
+}  // namespace toolwire

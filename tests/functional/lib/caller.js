@@ -19,6 +19,18 @@ const CallError = definition['toolwire.v1.CallError'];
 
 export const code = grpc.status;
 
+// The standard health check: one string in, one enum out, on the caller's channel.
+export function health(caller, service) {
+  const done = deferred();
+  caller.client.makeUnaryRequest(
+    '/grpc.health.v1.Health/Check',
+    (name) => Buffer.concat([Buffer.from([0x0a, name.length]), Buffer.from(name)]),
+    (bytes) => ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'][bytes[1] ?? 0],
+    service,
+    (error, status) => (error ? done.reject(error) : done.resolve(status)));
+  return within('the health check answers', done.promise);
+}
+
 // The typed detail of a failed call, as every gRPC client finds it in the trailers.
 function detailOf(metadata) {
   const [packed] = metadata?.get('grpc-status-details-bin') ?? [];
@@ -132,7 +144,7 @@ export class Dispatch {
   messages = 0;
   #stream;
   #ended = deferred();
-  #nextId = 0;
+  #nextId = 1_000_000;  // Out of the way of ids that tests choose.
 
   constructor(stream) {
     this.#stream = stream;
@@ -175,7 +187,9 @@ export class Dispatch {
   // The one answer to a call.
   async answer(id) {
     const [outcome] = await until(`call ${id} of the stream is answered`, () => {
-      if (this.status && !this.answers.has(String(id))) throw new Error(`the stream ended: ${this.status.details}`);
+      if (this.status && !this.answers.has(String(id))) {
+        throw Object.assign(new Error(`the stream ended with ${this.status.code} ${this.status.details}`), {final: true});
+      }
       return this.answers.get(String(id));
     });
     return outcome;

@@ -57,15 +57,17 @@ export class Process {
   }
 
   signal(name) {
+    this.signalled = true;
     this.#child.kill(name);
   }
   async exited() {
     return within(`${this.command} ends`, this.#exit.promise);
   }
 
-  // Asks the process to stop. A sanitizer's report makes the exit status another one.
+  // Asks the process to stop, unless it was asked before, and waits for its end. A sanitizer's report makes the exit
+  // status another one.
   async stop(signal = 'SIGTERM') {
-    if (!this.ended) this.signal(signal);
+    if (!this.ended && !this.signalled) this.signal(signal);
     try {
       assert.deepEqual(await this.exited(), {code: 0, signal: null}, `exit status of ${this.command}`);
     } finally {

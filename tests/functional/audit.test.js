@@ -1,0 +1,141 @@
+// Every call leaves exactly one audit row, whatever became of it.
+import assert from 'node:assert/strict';
+import {toStruct} from './lib/caller.js';
+import {output} from './lib/process.js';
+import {claim, claimInBoth} from './lib/toolwire.js';
+import {until} from './lib/until.js';
+
+const rowsById = (rows) => {
+  const ids = rows.map(({requestId}) => requestId);
+  assert.equal(new Set(ids).size, ids.length, `no row twice: ${ids.sort()}`);
+  return Object.fromEntries(rows.map((row) => [row.requestId, row]));
+};
+
+claimInBoth('one row for every outcome, with what was asked, what came of it and how long it took', async (scope, shape) => {
+  const tw = await scope.toolwire({...shape, flags: {'agent-calls-max': 3}});
+  const agent = await tw.agent('user_1', {
+    answer: ({tool, params}) => ({
+      ok: {success: true, result: {got: params}, executionTime: 12},
+      failing: {success: false, error: 'ENOENT', executionTime: 3},
+    })[tool],
+  });
+  const caller = tw.caller();
+  const stream = caller.dispatch();
+  const before = Date.now();
+  await caller.call('user_1', 'ok', {n: 1}, {requestId: 'ok'});
+  await stream.call('user_1', 'ok', {n: 2}, {requestId: 'ok by stream'});
+  await caller.start({userId: 'user_1', tool: 'ok', requestId: 'ok by Struct', params: toStruct({n: 3})}).outcome;
+  await caller.call('user_1', 'failing', {}, {requestId: 'failing'});
+  await caller.call('nobody', 'ok', {}, {requestId: 'not connected'});
+  await caller.call('user_1', 'ok', '[]', {requestId: 'wrong params'});
+  await stream.call('user_1', '', {}, {requestId: 'no tool'});
+  await caller.call('user_1', 'slow', {}, {requestId: 'timeout', timeoutMs: 50});
+  stream.send({calls: [{id: 1, userId: 'user_1', tool: 'slow', requestId: 'cancelled'}]});
+  await until('it is sent', () => agent.calls.some(({requestId}) => requestId === 'cancelled'));
+  stream.cancel(1);
+  await stream.answer(1);
+  const running = ['lost 1', 'lost 2', 'lost 3'].map((requestId) => caller.call('user_1', 'slow', {}, {requestId}));
+  await until('they are sent', () => agent.calls.filter(({requestId}) => requestId.startsWith('lost')).length === 3);
+  await caller.call('user_1', 'ok', {}, {requestId: 'busy'});
+  assert.equal((await stream.call('user_1', 'slow', {}, {requestId: 'lost 1'})).reason, 'DUPLICATE_REQUEST');
+  agent.destroy();
+  await Promise.all(running);
+  await tw.stop();
+
+  const rows = await tw.audit();
+  const duplicate = rows.filter(({requestId, error}) => requestId === 'lost 1' && error === 'DUPLICATE_REQUEST');
+  assert.equal(duplicate.length, 1);
+  const byId = rowsById(rows.filter((row) => row !== duplicate[0]));
+  const expected = {
+    'ok': [true, ''], 'ok by stream': [true, ''], 'ok by Struct': [true, ''], 'failing': [false, 'ENOENT'],
+    'not connected': [false, 'AGENT_NOT_CONNECTED'], 'wrong params': [false, 'INVALID_REQUEST'], 'no tool': [false, 'INVALID_REQUEST'],
+    'timeout': [false, 'CALL_TIMEOUT'], 'cancelled': [false, 'CALLER_CANCELLED'], 'busy': [false, 'AGENT_BUSY'],
+    'lost 1': [false, 'AGENT_LOST'], 'lost 2': [false, 'AGENT_LOST'], 'lost 3': [false, 'AGENT_LOST'],
+  };
+  assert.deepEqual(Object.fromEntries(Object.entries(byId).map(([id, {success, error}]) => [id, [success, error]])), expected);
+  const {at, ...ok} = byId.ok;
+  assert.deepEqual(ok, {
+    userId: 'user_1', requestId: 'ok', tool: 'ok', success: true, error: '', params: '{"n":1}', result: '{"got":{"n":1}}',
+    executionTimeMs: 12,
+  });
+  assert.ok(at >= before - 1 && at <= Date.now() + 1);
+  assert.deepEqual(JSON.parse(byId['ok by Struct'].params), {n: 3});
+  assert.equal(byId.failing.executionTimeMs, 3);
+  assert.equal(byId.timeout.executionTimeMs, null);
+});
+
+claim('text that databases refuse is kept in a safe form: NUL, lone surrogates, SQL, numbers past all bounds', async (scope) => {
+  const tw = await scope.toolwire();
+  await tw.agent('user_1', {
+    answer: ({requestId, tool}, agent) => agent.sendText(
+      tool === 'failing'
+        ? `{"type":"tool_response","requestId":${JSON.stringify(requestId)},"success":false,"error":"a\\u0000b \\ud800"}`
+        : `{"type":"tool_response","requestId":${JSON.stringify(requestId)},"success":true,"result":{"x":"\\u0000","n":1e999999}}`),
+  });
+  const caller = tw.caller();
+  const odd = {
+    'nul': '{"a":"x\\u0000y"}', 'surrogate': '{"a":"\\udfff"}', 'number': '{"a":1e999999}',
+    "sql'); DROP TABLE tool_execution_logs; --": '{"a":"\'; DROP TABLE tool_execution_logs; --"}',
+  };
+  for (const [requestId, params] of Object.entries(odd)) assert.equal((await caller.call('user_1', 'any', params, {requestId})).code, 0);
+  await caller.call('user_1', 'failing', {}, {requestId: 'failing'});
+  await caller.call('nobody\u0000', 'to\u0000ol', {}, {requestId: 'nul\u0000names'});
+  await tw.stop();
+  const rows = await tw.audit();
+  assert.equal(rows.length, Object.keys(odd).length + 2);
+  for (const json of rows.flatMap(({params, result}) => [params, result]).filter(Boolean)) {
+    const parsed = JSON.parse(json);
+    if (parsed.toolwire_truncated) assert.ok(!parsed.prefix.includes('\u0000'), json);
+    else assert.doesNotMatch(json, /\\u0000|\\ud[89a-f]|1e999999/i);
+  }
+  const byId = Object.fromEntries(rows.map((row) => [row.requestId, row]));
+  assert.equal(JSON.parse(byId.nul.params).toolwire_truncated, true, 'marked');
+  assert.match(byId.failing.error, /^a.b /);
+  assert.ok(byId["sql'); DROP TABLE tool_execution_logs; --"]);
+});
+
+claim('params and results over the audit limit are kept marked and shortened, at the limit whole', async (scope) => {
+  const tw = await scope.toolwire({flags: {'audit-json-bytes-max': 1000}});
+  await tw.agent('user_1');
+  const caller = tw.caller();
+  const ofSize = (bytes) => `{"a":"${'x'.repeat(bytes - 8)}"}`;
+  await caller.call('user_1', 'echo', ofSize(1000), {requestId: 'whole'});
+  await caller.call('user_1', 'echo', ofSize(1001), {requestId: 'cut'});
+  await tw.stop();
+  const {whole, cut} = rowsById(await tw.audit());
+  assert.equal(whole.params, ofSize(1000));
+  assert.equal(whole.result, ofSize(1000));
+  for (const json of [cut.params, cut.result]) {
+    assert.ok(json.length <= 1000);
+    const marked = JSON.parse(json);
+    assert.equal(marked.toolwire_truncated, true);
+    assert.equal(marked.bytes, 1001);
+    assert.ok(marked.prefix.startsWith('{"a":"xxx'));
+  }
+});
+
+claimInBoth('rows of calls in flight are written before the server ends', async (scope, shape) => {
+  const tw = await scope.toolwire({...shape, flags: {'drain-timeout': 100}});
+  const agent = await tw.agent('user_1', {answer: () => undefined});
+  const stream = tw.caller().dispatch();
+  stream.send({calls: Array.from({length: 300}, (_, id) => ({id, userId: 'user_1', tool: 'slow', requestId: `r${id}`}))});
+  await agent.called(300);
+  await tw.stop();
+  const rows = await tw.audit();
+  assert.equal(rows.length, 300);
+  rowsById(rows);
+});
+
+claim('`toolwire audit` shows the newest rows of one user, oldest first, as text and as JSON', async (scope) => {
+  const tw = await scope.toolwire();
+  await tw.agent('user_1');
+  const caller = tw.caller();
+  for (let i = 0; i < 5; ++i) await caller.call('user_1', 'echo', {}, {requestId: `r${i}`});
+  await caller.call('user_2', 'echo', {}, {requestId: 'other'});
+  await tw.stop();
+  const newest = await output('toolwire', ['audit', 'user_1', '--limit', 3, '--json', '--data-dir', tw.dataDir]);
+  assert.deepEqual(newest.trim().split('\n').map((line) => JSON.parse(line).requestId), ['r2', 'r3', 'r4']);
+  const text = await output('toolwire', ['audit', '--data-dir', tw.dataDir]);
+  assert.equal(text.trim().split('\n').length, 6);
+  assert.match(text, /user_2\s+echo\s+failed: AGENT_NOT_CONNECTED/);
+});
