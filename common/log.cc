@@ -3,8 +3,11 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
 
+#include "absl/strings/ascii.h"
 #include "common/json_text.h"
 
 namespace toolwire::log {
@@ -46,11 +49,13 @@ void AppendValue(const Field& field, Format format, std::string* line) {
   } else if (const auto* flag = std::get_if<bool>(&field.value)) {
     line->append(*flag ? "true" : "false");
   } else if (const auto* real = std::get_if<double>(&field.value)) {
-    line->append(fmt::format("{:.3f}", *real));
+    line->append(std::isfinite(*real) ? fmt::format("{:.3f}", *real) : "null");
   } else {
     const std::string_view text = std::get<std::string_view>(field.value);
-    const bool plain =
-        format == Format::kText && !text.empty() && text.find_first_of(" \"\\=\n\r\t") == std::string_view::npos;
+    const auto needs_quotes = [](char c) {
+      return absl::ascii_iscntrl(c) || c == ' ' || c == '"' || c == '\\' || c == '=';
+    };
+    const bool plain = format == Format::kText && !text.empty() && std::none_of(text.begin(), text.end(), needs_quotes);
     // Quoting also keeps an agent's text from forging a line of its own.
     if (plain && json::IsUtf8(text)) {
       line->append(text);

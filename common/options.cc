@@ -1,11 +1,11 @@
 #include "common/options.h"
 
+#include <arpa/inet.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/log.h"
 
@@ -110,7 +110,10 @@ void AddDrainFlag(CLI::App* app, int* drain_timeout_ms) {
 }
 
 absl::Status Validate(const ListenOptions& options) {
-  const bool loopback = options.host == "::1" || options.host == "localhost" || absl::StartsWith(options.host, "127.");
+  in_addr ipv4{};
+  const bool is_ipv4 = inet_pton(AF_INET, options.host.c_str(), &ipv4) == 1;
+  const bool loopback =
+      options.host == "::1" || options.host == "localhost" || (is_ipv4 && ntohl(ipv4.s_addr) >> 24 == 127);
   if (!loopback && !options.insecure) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--listen=", options.host,

@@ -149,7 +149,11 @@ void WireDecoder::Decode(std::string_view text, AgentFrame* frame) const {
   const std::string_view type = fields.value(kType);
   if (Says(type, "tool_response")) {
     frame->why_bad = ReadToolResponse(fields, frame);
-    if (frame->why_bad.empty()) frame->type = AgentFrame::Type::kToolResponse;
+    if (frame->why_bad.empty()) {
+      frame->type = AgentFrame::Type::kToolResponse;
+    } else {
+      frame->request_id.clear();  // Perhaps only half of it was read.
+    }
   } else if (Says(type, "heartbeat")) {
     frame->why_bad = ReadHeartbeat(fields);
     if (frame->why_bad.empty()) frame->type = AgentFrame::Type::kHeartbeat;

@@ -31,6 +31,14 @@ std::string NameProblem(std::string_view name, const std::string& value) {
   return "";
 }
 
+// Shortens a name that is too long for an audit row, between two characters.
+void Cut(std::string* name) {
+  if (name->size() <= kNameBytesMax) return;
+  size_t size = kNameBytesMax;
+  while (size > 0 && (static_cast<unsigned char>((*name)[size]) & 0xC0) == 0x80) --size;
+  name->resize(size);
+}
+
 // JSON has no NaN and no infinities; protobuf would write strings in their place.
 bool IsFinite(const google::protobuf::Value& value);
 
@@ -61,14 +69,14 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   call->tool = std::move(*request.mutable_tool());
   call->request_id = std::move(*request.mutable_request_id());
   const bool long_id = call->request_id.size() > kNameBytesMax;
-  if (long_id) call->request_id.resize(kNameBytesMax);
+  Cut(&call->request_id);
   if (call->request_id.empty()) call->request_id = MakeRequestId();
   if (long_id) return Invalid(*call, "request_id", absl::StrCat("request_id is longer than ", kNameBytesMax, " bytes"));
   for (const auto& [field, value] : {std::pair<const char*, std::string*>{"user_id", &call->user_id},
                                      std::pair<const char*, std::string*>{"tool", &call->tool}}) {
     const std::string problem = NameProblem(field, *value);
     if (problem.empty()) continue;
-    value->resize(std::min(value->size(), kNameBytesMax));
+    Cut(value);
     return Invalid(*call, field, problem);
   }
 

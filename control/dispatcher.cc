@@ -20,7 +20,7 @@ struct Dispatcher::Pending : TimerNode {
   State state = State::kLooking;
   bool cancelled = false;
   int attempts = 0;
-  uint64_t link_number = 0;  // kDelivered: the link that has it.
+  uint64_t link_number = 0;  // kDelivered, kLost: the link that has or had it.
   Lease tried;               // The lease of the last delivery.
   // What the caller is told if looking again leads nowhere new.
   Reason last_reason = E::AGENT_NOT_CONNECTED;
@@ -76,10 +76,11 @@ class Dispatcher::Work {
     {
       std::lock_guard<std::mutex> lock(dispatcher_->mu_);
       for (const v1::Deliver& deliver : one.frame.deliveries()) {
-        Pending* call = dispatcher_->FindOnLinkLocked(deliver.call_id(), one.link_number);
-        if (call == nullptr) continue;
-        call->last_reason = E::EDGE_UNAVAILABLE;
-        dispatcher_->LookAgainLocked(call, &more);
+        auto found = dispatcher_->calls_.find(deliver.call_id());
+        // Also if the link's end was noticed meanwhile and the call counts as lost: this frame certainly did not leave.
+        if (found == dispatcher_->calls_.end() || found->second->link_number != one.link_number) continue;
+        found->second->last_reason = E::EDGE_UNAVAILABLE;
+        dispatcher_->LookAgainLocked(found->second.get(), &more);
       }
     }
     more.Run();
@@ -211,10 +212,10 @@ void Dispatcher::DeliverLocked(Pending* call, uint64_t link_number, uint64_t epo
 }
 
 void Dispatcher::LookAgainLocked(Pending* call, Work* work) {
+  if (call->cancelled) return FailLocked(call, E::CALLER_CANCELLED, E::NOT_SENT, work);
   if (call->attempts >= options_.delivery_attempts_max) {
     return FailLocked(call, call->last_reason, E::NOT_SENT, work);
   }
-  if (call->cancelled) return FailLocked(call, E::CALLER_CANCELLED, E::NOT_SENT, work);
   call->state = State::kLooking;
   call->link_number = 0;
   wheel_.Arm(call, call->call.deadline);
@@ -356,13 +357,14 @@ void Dispatcher::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
 void Dispatcher::RefuseLocked(Pending* call, const v1::Refusal& refusal, MonoTime now, Work* work) {
   const bool sent = refusal.delivery() != E::NOT_SENT;  // Unspecified counts as sent: never repeat what may have run.
   const Reason reason = ReasonOf(refusal.cause());
+  if (call->cancelled) return FailLocked(call, E::CALLER_CANCELLED, sent ? E::SENT : E::NOT_SENT, work);
   switch (refusal.cause()) {
     case v1::Refusal::NOT_HERE:
     case v1::Refusal::EDGE_UNAVAILABLE:
+      if (sent) return FailLocked(call, E::AGENT_LOST, E::SENT, work);  // The edge contradicts itself.
       call->last_reason = reason;
       return LookAgainLocked(call, work);
     case v1::Refusal::SESSION_LOST:
-      if (call->cancelled) return FailLocked(call, E::CALLER_CANCELLED, refusal.delivery(), work);
       if (sent) return LoseLocked(call, now);
       call->last_reason = E::AGENT_NOT_CONNECTED;
       return LookAgainLocked(call, work);
@@ -384,7 +386,6 @@ void Dispatcher::StrayLocked(v1::StrayAnswer&& stray, Work* work) {
 
 void Dispatcher::LoseLocked(Pending* call, MonoTime now) {
   call->state = State::kLost;
-  call->link_number = 0;
   wheel_.Arm(call, std::min(call->call.deadline, now + options_.lost_answer_wait));
 }
 

@@ -112,7 +112,7 @@ void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {
   auto found = calls_.find(frame->request_id);
   if (frame->result_json.size() > context.limits.result_bytes_max) {
     context.counters.too_big.Add();
-    if (found != calls_.end()) Drop(found->second.get(), v1::Refusal::ANSWER_LOST, context);
+    if (found != calls_.end() && found->second->sent) Drop(found->second.get(), v1::Refusal::ANSWER_LOST, context);
     return CloseWith(CloseCode::kTooBig, "Result too large");
   }
   if (found == calls_.end() || !found->second->sent) {

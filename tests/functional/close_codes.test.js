@@ -229,3 +229,24 @@ claim('over the limit of sessions an agent is put off with 1013 until another on
   await tw.agent('user_3');
   assert.equal(second.closeFrame, undefined);
 });
+
+claimInBoth('at the limit of sessions a user may still replace their own session, also many times', async (scope, shape) => {
+  const tw = await scope.toolwire({...shape, flags: {'sessions-max': 2}});
+  const other = await tw.agent('user_1');
+  let old = await tw.agent('user_2', {answer: () => ({success: true, result: 0})});
+  const caller = tw.caller();
+  for (let round = 1; round <= 10; ++round) {
+    const replacement = await tw.agent('user_2', {answer: () => ({success: true, result: round})});
+    assert.equal(resultOf(await caller.call('user_2', 'who')), round);
+    assert.equal((await old.closed()).code, 4001);
+    old = replacement;
+  }
+  assert.equal(other.closeFrame, undefined, 'nobody else had to leave');
+  assert.equal(await tw.metric('toolwire_edge_sessions'), 2);
+  assert.equal(await tw.metric('toolwire_edge_limit_hits_total', {limit: 'sessions'}) ?? 0, 0);
+  // The room of the sessions that were replaced is not counted twice, nor given back twice.
+  assert.equal((await tw.dial(tw.loginQuery('user_3', await tw.secret('user_3'))).closed()).code, 1013);
+  await old.close();
+  await tw.agent('user_3');
+  assert.equal((await tw.dial(tw.loginQuery('user_2', await tw.secret('user_2'))).closed()).code, 1013);
+});

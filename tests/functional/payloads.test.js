@@ -193,12 +193,20 @@ claim('numbers that JSON does not have are a wrong request in Struct params', as
   }
 });
 
-claim('a result nested deeper than the limit fails its call at once, not when its time is over', async (scope) => {
-  const tw = await scope.toolwire({flags: {'json-depth-max': 20}});
-  await tw.agent('user_1', {
-    answer: ({requestId}, agent) =>
-      agent.sendText(`{"type":"tool_response","requestId":"${requestId}","success":true,"result":${'['.repeat(21)}${']'.repeat(21)}}`),
+claimInBoth('a result nested deeper than the limit fails its call at once, not when its time is over', async (scope, shape) => {
+  const tw = await scope.toolwire({...shape, flags: {'json-depth-max': 20}});
+  const agent = await tw.agent('user_1', {
+    answer: ({requestId, params: {depth}}, self) => self.sendText(
+      `{"type":"tool_response","requestId":"${requestId}","success":true,"result":${'['.repeat(depth)}${']'.repeat(depth)}}`),
   });
-  const outcome = await tw.caller().call('user_1', 'any', {}, {timeoutMs: 20_000});
-  assert.deepEqual([outcome.code, outcome.delivery], [code.ABORTED, 'SENT']);
+  const caller = tw.caller();
+  for (const calls of [caller, caller.dispatch()]) {
+    for (const depth of [21, 5000]) {
+      const outcome = await calls.call('user_1', 'any', {depth}, {timeoutMs: 20_000});
+      assert.deepEqual([outcome.code, outcome.delivery], [code.ABORTED, 'SENT'], `${depth} deep: ${outcome.message}`);
+    }
+    assert.equal((await calls.call('user_1', 'any', {depth: 20})).code, 0, 'at the limit, and the session goes on');
+  }
+  assert.equal(agent.closeFrame, undefined);
+  await tw.idle();
 });

@@ -216,7 +216,7 @@ TEST(AgentDirectoryTest, PagesNameEveryAgentOnceAndInOrder) {
   for (const size_t limit : {1, 7, 25, 100}) {
     Strings listed;
     std::string after;
-    while (true) {
+    while (listed.size() <= all.size()) {  // More would be one twice.
       const Strings page = Ids(directory.List(after, limit));
       EXPECT_LE(page.size(), limit);
       if (page.empty()) break;

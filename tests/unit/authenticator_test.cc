@@ -348,8 +348,14 @@ TEST(AuthenticatorTest, StopDropsTheChecksThatWaitAndNoVerdictComesAfterwards) {
     Authenticator authenticator(store);
     for (int i = 0; i < kChecks; ++i) authenticator.Check(Right(User(i)), verdicts->For(User(i)));
     ASSERT_NO_FATAL_FAILURE(store.WaitForStatements(1));
-    std::thread stopper([&] { authenticator.Stop(); });
-    for (int i = 0; i < 100; ++i) std::this_thread::yield();  // So that, mostly, the stop comes first.
+    std::atomic<bool> stopping{false};
+    std::thread stopper([&] {
+      stopping = true;
+      authenticator.Stop();
+    });
+    // So that, in most rounds, the stop comes before the verdicts.
+    while (!stopping) std::this_thread::yield();
+    for (int i = 0; i < 1000; ++i) std::this_thread::yield();
     store.LetGo();
     stopper.join();
     EXPECT_LE(verdicts->most_of_one(), 1u);

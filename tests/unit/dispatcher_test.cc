@@ -1224,8 +1224,14 @@ TEST_F(DispatcherTest, WaitIdleEndsWithTheLastCall) {
     const uint64_t first = BeginDelivered(edge);
     const uint64_t last = BeginDelivered(edge);
     // For longer than this test may take: it is woken, or it hangs.
-    std::thread waiter([&] { EXPECT_TRUE(dispatcher_.WaitIdle(std::chrono::hours(1))); });
-    for (int i = 0; i < 100; ++i) std::this_thread::yield();  // So that, mostly, it waits already.
+    std::atomic<bool> waiting{false};
+    std::thread waiter([&] {
+      waiting = true;
+      EXPECT_TRUE(dispatcher_.WaitIdle(std::chrono::hours(1)));
+    });
+    // So that, in most rounds, it waits already.
+    while (!waiting) std::this_thread::yield();
+    for (int i = 0; i < 1000; ++i) std::this_thread::yield();
     Answer(edge, first);
     Answer(edge, last);
     waiter.join();

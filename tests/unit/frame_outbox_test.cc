@@ -252,6 +252,7 @@ TEST(FrameOutboxTest, WhatWasNotWrittenIsUnsent) {
   EXPECT_TRUE(outbox.Push(DeliverFrame(5)));
   std::vector<uint64_t> unsent;
   for (const v1::ControlFrame& one : outbox.TakeUnsent()) {
+    EXPECT_GT(one.ByteSizeLong(), 0u);
     for (const uint64_t id : CallIds(one)) unsent.push_back(id);
   }
   std::sort(unsent.begin(), unsent.end());

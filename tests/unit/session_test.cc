@@ -750,17 +750,19 @@ TEST_F(SessionTest, ResultDeeperThanTheLimitIsABadFrameAndLosesItsAnswer) {
   EXPECT_EQ(counters_.bad_frames.value(), 4u);
 }
 
-TEST_F(SessionTest, BadAnswerEndsNoCallThatItDoesNotName) {
+TEST_F(SessionTest, BadAnswerEndsNoCallUnlessItIsOnlyTooDeep) {
   OpenAndRead();
-  DeliverAndRead(1, "req_1");
   for (const char* text : {R"({"type":"tool_response","requestId":"req_1\ud800","success":true})",
                            R"({"type":"tool_response","requestId":"req_1\udc00\ud800","success":true})",
                            R"({"type":"tool_response","requestId":"req_1","success":"yes"})",
                            R"({"type":"tool_response","requestId":"req_1","success":true,"executionTime":"5"})"}) {
+    const uint64_t bad = counters_.bad_frames.value();
+    DeliverAndRead(bad + 1, "req_1");
     Receive(text);
-    EXPECT_EQ(OutcomeOf(1), "open") << text;
+    EXPECT_EQ(OutcomeOf(bad + 1), "open") << text;
+    EXPECT_EQ(counters_.bad_frames.value(), bad + 1);
+    Cancel(bad + 1);
   }
-  EXPECT_EQ(counters_.bad_frames.value(), 4u);
 }
 
 TEST_F(SessionTest, TextThatIsNotUtf8ClosesTheSession) {
