@@ -3,12 +3,12 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/json_text.h"
 #include "common/store.h"
+#include "control/struct_numbers.h"
 
 namespace toolwire {
 
@@ -37,21 +37,6 @@ void Cut(std::string* name) {
   size_t size = kNameBytesMax;
   while (size > 0 && (static_cast<unsigned char>((*name)[size]) & 0xC0) == 0x80) --size;
   name->resize(size);
-}
-
-// JSON has no NaN and no infinities; protobuf would write strings in their place.
-bool IsFinite(const google::protobuf::Value& value);
-
-bool IsFinite(const google::protobuf::Struct& object) {
-  return std::all_of(object.fields().begin(), object.fields().end(),
-                     [](const auto& field) { return IsFinite(field.second); });
-}
-
-bool IsFinite(const google::protobuf::Value& value) {
-  if (value.has_number_value()) return std::isfinite(value.number_value());
-  if (value.has_struct_value()) return IsFinite(value.struct_value());
-  const auto& items = value.list_value().values();
-  return std::all_of(items.begin(), items.end(), [](const auto& item) { return IsFinite(item); });
 }
 
 }  // namespace
@@ -84,7 +69,7 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   if (request.has_params()) {
     if (!request.params_json().empty()) return Invalid(*call, "params", "set either params or params_json, not both");
     params_field = "params";
-    if (!IsFinite(request.params())) return Invalid(*call, "params", "params hold a number that JSON does not have");
+    if (!HasOnlyFiniteNumbers(request.params())) return Invalid(*call, "params", "params hold a number that JSON does not have");
     const auto status = google::protobuf::util::MessageToJsonString(request.params(), &call->params_json);
     if (!status.ok()) return Invalid(*call, "params", "params cannot be written as JSON");
   } else {

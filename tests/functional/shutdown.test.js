@@ -75,6 +75,21 @@ claim('while an edge drains it accepts nobody, says so on /health with 503, and 
   await tw.stop();
 });
 
+claim('an answer that is on its way from edge to control when the drain ends still arrives, whole', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split'});
+  const agent = await tw.agent('user_1', silent);
+  const call = tw.caller().call('user_1', 'slow', {}, {requestId: 'running'});
+  await agent.called();
+  tw.edge.signal('SIGTERM');
+  await until('the door is closed', async () => get(tw.ports.agents, '/health').then(() => false, () => true));
+  const result = 'x'.repeat(8 << 20);  // More than sockets buffer.
+  agent.respond('running', {success: true, result});
+  const outcome = await call;
+  assert.equal(outcome.code, 0, outcome.message);
+  assert.equal(resultOf(outcome), result);
+  await tw.stop();
+});
+
 claim('a drain ends as soon as nothing is in flight', async (scope) => {
   const tw = await scope.toolwire({flags: {'drain-timeout': 2147483647}});
   const agent = await tw.agent('user_1', silent);

@@ -340,7 +340,7 @@ TEST(AuthenticatorTest, AfterStopNothingRunsAnyMore) {
 TEST(AuthenticatorTest, StopDropsTheChecksThatWaitAndNoVerdictComesAfterwards) {
   constexpr int kRounds = 20;
   constexpr int kChecks = 2000;
-  size_t judged = 0;
+  int dropped = 0;  // Rounds in which the stop came before the second statement.
   for (int round = 0; round < kRounds; ++round) {
     GatedStore store;
     store.Hold();
@@ -359,10 +359,10 @@ TEST(AuthenticatorTest, StopDropsTheChecksThatWaitAndNoVerdictComesAfterwards) {
     store.LetGo();
     stopper.join();
     EXPECT_LE(verdicts->most_of_one(), 1u);
-    judged += verdicts->count();
+    if (store.statements().size() == 1) ++dropped;
     verdicts.reset();  // The sanitizers see whoever is called now.
   }
-  EXPECT_LT(judged, static_cast<size_t>(kRounds * kChecks));
+  EXPECT_GT(dropped, 0);
 }
 
 TEST(AuthenticatorTest, ChecksAndUpdatesOfManyThreadsAllArrive) {
