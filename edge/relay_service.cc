@@ -1,5 +1,6 @@
 #include "edge/relay_service.h"
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <utility>
@@ -38,6 +39,12 @@ class RelayStream final : public grpc::ServerBidiReactor<v1::ControlFrame, v1::E
     WriteNextLocked();
   }
 
+  void EndWhenWritten() {
+    std::lock_guard<std::mutex> lock(mu_);
+    ending_ = true;
+    if (!writing_) EndLocked(grpc::Status::OK);
+  }
+
   void OnReadDone(bool ok) override {
     if (!ok) return Leave(grpc::Status::OK);
     if (incoming_.has_fragment()) {
@@ -60,6 +67,7 @@ class RelayStream final : public grpc::ServerBidiReactor<v1::ControlFrame, v1::E
     writing_ = false;
     if (ended_) return FinishLocked();
     if (ok) WriteNextLocked();  // Otherwise the read fails as well, and ends it.
+    if (ending_ && !writing_) EndLocked(grpc::Status::OK);
   }
 
   void OnDone() override {
@@ -105,6 +113,7 @@ class RelayStream final : public grpc::ServerBidiReactor<v1::ControlFrame, v1::E
   FrameOutbox<v1::EdgeFrame> outbox_{kOutboxBytesMax};
   v1::EdgeFrame outgoing_;
   bool writing_ = false;
+  bool ending_ = false;
   bool ended_ = false;
   bool finished_ = false;
   grpc::Status status_;
@@ -114,8 +123,25 @@ class RelayStream final : public grpc::ServerBidiReactor<v1::ControlFrame, v1::E
 
 grpc::ServerBidiReactor<v1::ControlFrame, v1::EdgeFrame>* RelayService::Link(grpc::CallbackServerContext* context) {
   auto stream = std::make_shared<RelayStream>(edge_, context->peer(), frame_bytes_max_);
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    links_.erase(std::remove_if(links_.begin(), links_.end(), [](const auto& link) { return link.first.expired(); }),
+                 links_.end());
+    links_.emplace_back(stream, [weak = std::weak_ptr<RelayStream>(stream)] {
+      if (const auto alive = weak.lock()) alive->EndWhenWritten();
+    });
+  }
   stream->Begin();
   return stream.get();
+}
+
+void RelayService::EndLinks() {
+  decltype(links_) links;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    links.swap(links_);
+  }
+  for (const auto& [alive, end] : links) end();
 }
 
 absl::StatusOr<std::unique_ptr<RelayServer>> RelayServer::Start(const std::string& host, int port, Edge& edge,
@@ -138,7 +164,9 @@ absl::StatusOr<std::unique_ptr<RelayServer>> RelayServer::Start(const std::strin
 }
 
 RelayServer::~RelayServer() {
-  if (server_) server_->Shutdown(std::chrono::system_clock::now());
+  if (!server_) return;
+  service_.EndLinks();
+  server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
 }
 
 }  // namespace toolwire

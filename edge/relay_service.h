@@ -4,8 +4,12 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "edge/edge.h"
@@ -21,9 +25,14 @@ class RelayService final : public v1::EdgeRelay::CallbackService {
 
   grpc::ServerBidiReactor<v1::ControlFrame, v1::EdgeFrame>* Link(grpc::CallbackServerContext* context) override;
 
+  // Ends every link as soon as what waits for it has been written.
+  void EndLinks();
+
  private:
   Edge& edge_;
   const size_t frame_bytes_max_;
+  std::mutex mu_;
+  std::vector<std::pair<std::weak_ptr<void>, std::function<void()>>> links_;  // Guarded by mu_. How to end each.
 };
 
 // The running gRPC server of a RelayService.
@@ -31,7 +40,7 @@ class RelayServer {
  public:
   static absl::StatusOr<std::unique_ptr<RelayServer>> Start(const std::string& host, int port, Edge& edge,
                                                             size_t payload_bytes_max);
-  // Cuts every link.
+  // Ends every link, and cuts those whose controls do not read within 2 s.
   ~RelayServer();
   int port() const { return port_; }
 

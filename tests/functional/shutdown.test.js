@@ -81,12 +81,30 @@ claim('an answer that is on its way from edge to control when the drain ends sti
   const call = tw.caller().call('user_1', 'slow', {}, {requestId: 'running'});
   await agent.called();
   tw.edge.signal('SIGTERM');
-  await until('the door is closed', async () => get(tw.ports.agents, '/health').then(() => false, () => true));
+  await tw.edge.saw('stopping');
   const result = 'x'.repeat(8 << 20);  // More than sockets buffer.
   agent.respond('running', {success: true, result});
   const outcome = await call;
   assert.equal(outcome.code, 0, outcome.message);
   assert.equal(resultOf(outcome), result);
+  await tw.stop();
+});
+
+claimInBoth('an answer that is on its way from control to its caller when the drain ends still arrives, whole', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  const agent = await tw.agent('user_1', silent);
+  const caller = tw.caller();
+  const calls = [caller.call('user_1', 'slow'), caller.dispatch().call('user_1', 'slow')];
+  await agent.called(2);
+  tw.control.signal('SIGTERM');
+  await tw.control.saw('stopping');
+  const result = 'x'.repeat(8 << 20);
+  for (const {requestId} of agent.calls) agent.respond(requestId, {success: true, result});
+  for (const call of calls) {
+    const outcome = await call;
+    assert.equal(outcome.code, 0, outcome.message);
+    assert.equal(resultOf(outcome), result);
+  }
   await tw.stop();
 });
 

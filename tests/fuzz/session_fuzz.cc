@@ -83,6 +83,16 @@ struct ModelSession {
   bool closing = false;    // The session itself has ended its part.
 };
 
+// Whether an agent's frame has this request id, by a reader other than the codec.
+bool Names(std::string_view text, const std::string& request_id) {
+  const std::string_view name = "requestId";
+  json::Member found;
+  if (json::PickMembers(text, 100000, {&name, 1}, {&found, 1}) != json::Error::kNone) return false;
+  std::string plain;
+  return !found.value.empty() && found.kind == json::Kind::kString && json::Unescape(found.value, &plain) &&
+         plain == request_id;
+}
+
 using CallKey = std::pair<LinkId, uint64_t>;
 
 class Fuzzer {
@@ -109,6 +119,8 @@ class Fuzzer {
 
  private:
   void Step(Program* program) {
+    answers_lost_ = false;
+    received_.clear();
     switch (program->Byte() % 12) {
       case 0:
         return Open(program->Byte());
@@ -184,6 +196,7 @@ class Fuzzer {
   }
   void CloseSocket(SessionId id, bool answers_lost) {
     table_.Close(id, answers_lost);
+    answers_lost_ = answers_lost;
     auto found = sessions_.find(id);
     if (found == sessions_.end()) return;
     for (const auto& [key, call] : open_) {
@@ -206,12 +219,15 @@ class Fuzzer {
     deliver.set_timeout_us(std::chrono::duration_cast<std::chrono::microseconds>(timeout).count());
     const CallKey key(links_[which / 8 % kLinks], last_call_);
     open_[key] = ModelCall{id, deliver.request_id(), clock_.Now() + timeout, false};
+    auto session = sessions_.find(id);
+    if (session == sessions_.end() || session->second.closing) expected_end_.insert(key);
     table_.Deliver(id, key.first, std::move(deliver));
   }
   void Receive(SessionId id, const std::string& text) {
     const uint64_t bad = counters_.bad_frames.value();
     const uint64_t in = counters_.frames_in.value();
     table_.Receive(id, text);
+    received_ = text;
     if (counters_.frames_in.value() == in) return;  // Nobody there, or closing.
     REQUIRE(sessions_.count(id) == 1 && !sessions_[id].closing);
     if (counters_.bad_frames.value() == bad) heard_[id] = clock_.Now();
@@ -291,7 +307,7 @@ class Fuzzer {
     table_.closing().clear();
     for (const SessionId id : table_.writable()) REQUIRE(id <= last_session_);
     table_.writable().clear();
-    // Calls that were cancelled, or whose session has gone, have ended by now.
+    // Calls that were cancelled, or whose session has gone or is going, have ended by now.
     for (const CallKey& key : expected_end_) REQUIRE(open_.count(key) == 0);
     expected_end_.clear();
   }
@@ -317,7 +333,8 @@ class Fuzzer {
         REQUIRE(!call.sent);
         break;
       case R::ANSWER_LOST:
-        REQUIRE(call.sent);
+        // Its own answer broke a limit, or the socket ended for one that did.
+        REQUIRE(call.sent && (answers_lost_ || Names(received_, call.request_id)));
         break;
       case R::TIMED_OUT:
         REQUIRE(clock_.Now() >= call.deadline);
@@ -373,6 +390,8 @@ class Fuzzer {
   uint64_t answers_ = 0;
   uint64_t refusals_ = 0;
   bool advanced_ = false;
+  bool answers_lost_ = false;  // A socket was closed so in this step.
+  std::string received_;       // The frame of this step.
   MonoTime last_advance_ = clock_.Now();
 };
 

@@ -48,6 +48,10 @@ export class Process {
     return this.logs.filter((line) => line.event === event);
   }
 
+  saw(event) {
+    return until(`${this.command} logs "${event}"`, () => this.logged(event)[0]);
+  }
+
   // The log line that says what ports the process got.
   async ready() {
     return until(`${this.command} is ready`, () => {
