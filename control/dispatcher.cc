@@ -462,7 +462,8 @@ void Dispatcher::FailAll() {
     for (auto& [call_id, call] : calls_) left.push_back(call.get());
     for (Pending* call : left) {
       const bool looking = call->state == State::kLooking;
-      FailLocked(call, looking ? E::EDGE_UNAVAILABLE : E::AGENT_LOST, looking ? E::NOT_SENT : E::SENT, &work);
+      const Reason reason = call->cancelled ? E::CALLER_CANCELLED : looking ? E::EDGE_UNAVAILABLE : E::AGENT_LOST;
+      FailLocked(call, reason, looking ? E::NOT_SENT : E::SENT, &work);
     }
   }
   work.Run();

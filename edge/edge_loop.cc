@@ -418,7 +418,7 @@ void EdgeLoop::Impl::OnClosed(const ConnectionPtr& connection) {
 }
 
 void EdgeLoop::Impl::Close(const ConnectionPtr& connection, CloseCode code, const std::string& reason) {
-  EndSession(connection, code == CloseCode::kTooBig);
+  EndSession(connection, false);
   if (connection->get_state() == websocketpp::session::state::closing) return;
   std::error_code ec;
   connection->close(static_cast<websocketpp::close::status::value>(code), reason, ec);
