@@ -50,6 +50,9 @@ struct AuditRow {
   std::string error;  // The tool's error, or the reason why there was no answer.
   std::optional<int64_t> execution_time_ms;
   int64_t created_at_ms = 0;  // Unix time in milliseconds.
+  // Unique among all calls of all processes, and what makes writing a row twice harmless: the store keeps the first.
+  // Empty: the row is kept as it is, like those of the server before.
+  std::string call_id;
 };
 
 // Credentials and the audit log. Every method may block on disk or network and may be called from any thread.
@@ -66,7 +69,7 @@ class Store {
   // Applies the updates in order. Users who are unknown by now are passed over.
   virtual absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) = 0;
 
-  // Appends all rows or none.
+  // Appends all rows or none; those whose `call_id` is in the log already are passed over, and that is no error.
   virtual absl::Status AppendAudit(const std::vector<AuditRow>& rows) = 0;
 
   // Stores new credentials in one step, all or none; `stored_secret` is what goes in the table, normally
