@@ -10,33 +10,40 @@ MemoryRegistry::MemoryRegistry(const Clock& clock, Duration time_to_live)
 
 void MemoryRegistry::Claim(const std::string& user_id, const std::string& edge_id, ClaimDone done) {
   uint64_t epoch = 0;
+  std::string displaced;
   {
     std::lock_guard<std::mutex> lock(mu_);
     epoch = ++last_epoch_;
-    leases_[user_id] = Entry{Lease{edge_id, epoch}, clock_.Now() + time_to_live_};
+    Entry& entry = leases_[user_id];
+    if (entry.lease.edge_id != edge_id) displaced = std::move(entry.lease.edge_id);
+    entry = Entry{Lease{edge_id, epoch}, clock_.Now() + time_to_live_};
   }
   done(epoch);
+  if (!displaced.empty()) TellReplaced(displaced, user_id, epoch);
 }
 
-void MemoryRegistry::Refresh(const std::vector<Held>& held) {
-  std::lock_guard<std::mutex> lock(mu_);
-  const MonoTime now = clock_.Now();
-  for (const Held& one : held) {
-    auto it = leases_.find(one.user_id);
-    if (it == leases_.end()) continue;
-    if (it->second.expires <= now) {
-      // Stays gone: its holder claims again, as it would after the registry was emptied.
-      leases_.erase(it);
-    } else if (it->second.lease.epoch == one.epoch) {
-      it->second.expires = now + time_to_live_;
+void MemoryRegistry::Refresh(const std::string& edge_id, std::vector<Held> held) {
+  std::vector<Held> newer;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    const MonoTime now = clock_.Now();
+    for (Held& one : held) {
+      Entry& entry = leases_[one.user_id];
+      if (entry.lease.epoch > one.epoch && entry.expires > now) {
+        newer.push_back({std::move(one.user_id), entry.lease.epoch});
+      } else {
+        entry = Entry{Lease{edge_id, one.epoch}, now + time_to_live_};
+      }
     }
   }
+  for (const Held& one : newer) TellReplaced(edge_id, one.user_id, one.epoch);
 }
 
-void MemoryRegistry::Release(const std::string& user_id, uint64_t epoch) {
+void MemoryRegistry::Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch) {
   std::lock_guard<std::mutex> lock(mu_);
   auto it = leases_.find(user_id);
-  if (it != leases_.end() && it->second.lease.epoch == epoch) leases_.erase(it);
+  if (it == leases_.end() || it->second.lease.epoch != epoch || it->second.lease.edge_id != edge_id) return;
+  leases_.erase(it);
 }
 
 void MemoryRegistry::Lookup(const std::string& user_id, LookupDone done) {
@@ -53,6 +60,52 @@ void MemoryRegistry::Lookup(const std::string& user_id, LookupDone done) {
     }
   }
   done(std::move(found));
+}
+
+void MemoryRegistry::Join(const EdgeAddress& self, EdgeEvents events) {
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    edges_[self.edge_id] = Edge{self, std::move(events)};
+  }
+  TellEdges();
+}
+
+void MemoryRegistry::Leave(const std::string& edge_id) {
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    edges_.erase(edge_id);
+  }
+  TellEdges();
+}
+
+void MemoryRegistry::WatchEdges(EdgesChanged changed) {
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    edges_changed_ = std::move(changed);
+  }
+  TellEdges();
+}
+
+void MemoryRegistry::TellReplaced(const std::string& edge_id, const std::string& user_id, uint64_t epoch) {
+  EdgeEvents events;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    auto found = edges_.find(edge_id);
+    if (found == edges_.end()) return;
+    events = found->second.events;
+  }
+  events.replaced(user_id, epoch);
+}
+
+void MemoryRegistry::TellEdges() {
+  EdgesChanged changed;
+  std::vector<EdgeAddress> edges;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    changed = edges_changed_;
+    for (const auto& [edge_id, edge] : edges_) edges.push_back(edge.address);
+  }
+  if (changed) changed(std::move(edges));
 }
 
 void SingleEdgeRegistry::SetEdge(const std::string& edge_id) {

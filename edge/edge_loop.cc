@@ -357,7 +357,7 @@ void EdgeLoop::Impl::OnVerdict(SessionId id, Verdict verdict) {
 void EdgeLoop::Impl::OnClaimed(SessionId id, const std::string& user_id, absl::StatusOr<uint64_t> epoch) {
   const ConnectionPtr connection = Find(id);
   if (!connection || connection->state != Peer::State::kLogin) {
-    if (epoch.ok()) shared.registry.Release(user_id, *epoch);  // The socket has gone meanwhile.
+    if (epoch.ok()) shared.registry.Release(user_id, shared.server_id, *epoch);  // The socket has gone meanwhile.
     return;
   }
   if (!epoch.ok()) return Close(connection, CloseCode::kTryLater, "Registry unavailable");
@@ -436,7 +436,7 @@ void EdgeLoop::Impl::EndSession(const ConnectionPtr& connection, bool answers_lo
   const auto lease = leases.extract(peer.id);
   // Only the user's current session may clean up: a replaced one would take the newer one's lease and status away.
   if (shared.directory.Remove(user_id, peer.id)) {
-    shared.registry.Release(user_id, lease.mapped());
+    shared.registry.Release(user_id, shared.server_id, lease.mapped());
     shared.authenticator.ReportStatus({user_id, AgentStatus::kDisconnected, shared.clock.WallMs()});
   }
   log::Info("agent disconnected", {{"user", user_id}, {"epoch", lease.mapped()}});
@@ -536,7 +536,7 @@ void EdgeLoop::RefreshLeases() {
   impl_->Post([this] {
     std::vector<Registry::Held> held;
     impl_->table.ForEach([&](const std::string& user_id, uint64_t epoch) { held.push_back({user_id, epoch}); });
-    if (!held.empty()) impl_->shared.registry.Refresh(held);
+    if (!held.empty()) impl_->shared.registry.Refresh(impl_->shared.server_id, std::move(held));
   });
 }
 

@@ -90,30 +90,30 @@ TEST_P(RegistryContract, NewestClaimWins) {
 TEST_P(RegistryContract, ClaimByTheSameEdgeIsANewLease) {
   const uint64_t first = Claim("user", "edge_1");
   EXPECT_GT(Claim("user", "edge_1"), first);
-  registry_->Release("user", first);
+  registry_->Release("user", "edge_1", first);
   EXPECT_EQ(EdgeOf("user"), "edge_1");
 }
 
 TEST_P(RegistryContract, CurrentReleaseRemovesTheLease) {
-  registry_->Release("user", Claim("user", "edge_1"));
+  registry_->Release("user", "edge_1", Claim("user", "edge_1"));
   EXPECT_EQ(EdgeOf("user"), "");
 }
 
 TEST_P(RegistryContract, StaleAndUnknownReleasesChangeNothing) {
   const uint64_t first = Claim("user", "edge_1");
   const uint64_t second = Claim("user", "edge_2");
-  registry_->Release("user", first);
-  registry_->Release("user", second + 1);
-  registry_->Release("nobody", second);
+  registry_->Release("user", "edge_1", first);
+  registry_->Release("user", "edge_1", second + 1);
+  registry_->Release("nobody", "edge_1", second);
   EXPECT_EQ(EdgeOf("user"), "edge_2");
 }
 
 TEST_P(RegistryContract, ReleasingTwiceIsHarmless) {
   const uint64_t epoch = Claim("user", "edge_1");
-  registry_->Release("user", epoch);
-  registry_->Release("user", epoch);
+  registry_->Release("user", "edge_1", epoch);
+  registry_->Release("user", "edge_1", epoch);
   Claim("user", "edge_2");
-  registry_->Release("user", epoch);
+  registry_->Release("user", "edge_1", epoch);
   EXPECT_EQ(EdgeOf("user"), "edge_2");
 }
 
@@ -129,7 +129,7 @@ TEST_P(RegistryContract, RefreshKeepsALeaseAliveForItsFullTime) {
   const uint64_t epoch = Claim("user", "edge_1");
   for (int i = 0; i < 5; ++i) {
     clock_.Advance(kTimeToLive - kInstant);
-    registry_->Refresh({{"user", epoch}});
+    registry_->Refresh("edge_1", {{"user", epoch}});
   }
   clock_.Advance(kTimeToLive - kInstant);
   const std::optional<Lease> lease = Lookup("user");
@@ -143,8 +143,8 @@ TEST_P(RegistryContract, RefreshExtendsOnlyWhatItNames) {
   const uint64_t kept = Claim("kept", "edge_1");
   Claim("left", "edge_1");
   clock_.Advance(kTimeToLive / 2);
-  registry_->Refresh({{"nobody", kept}, {"kept", kept}});
-  registry_->Refresh({});
+  registry_->Refresh("edge_1", {{"kept", kept}});
+  registry_->Refresh("edge_1", {});
   clock_.Advance(kTimeToLive / 2);
   EXPECT_EQ(EdgeOf("kept"), "edge_1");
   EXPECT_EQ(EdgeOf("left"), "");
@@ -154,29 +154,22 @@ TEST_P(RegistryContract, StaleRefreshDoesNotExtendTheNewLease) {
   const uint64_t first = Claim("user", "edge_1");
   Claim("user", "edge_2");
   clock_.Advance(kTimeToLive - kInstant);
-  registry_->Refresh({{"user", first}});
+  registry_->Refresh("edge_1", {{"user", first}});
   EXPECT_EQ(EdgeOf("user"), "edge_2");
   clock_.Advance(kInstant);
   EXPECT_EQ(EdgeOf("user"), "");
 }
 
-TEST_P(RegistryContract, RefreshingAnExpiredLeaseDoesNotReviveIt) {
+TEST_P(RegistryContract, RefreshMakesALeaseThatIsGoneAgain) {
   const uint64_t epoch = Claim("user", "edge_1");
   clock_.Advance(kTimeToLive);
-  registry_->Refresh({{"user", epoch}});
-  EXPECT_EQ(EdgeOf("user"), "");
-}
-
-TEST_P(RegistryContract, RefreshingAReleasedLeaseDoesNotReviveIt) {
-  const uint64_t epoch = Claim("user", "edge_1");
-  registry_->Release("user", epoch);
-  registry_->Refresh({{"user", epoch}});
-  EXPECT_EQ(EdgeOf("user"), "");
+  registry_->Refresh("edge_1", {{"user", epoch}});
+  EXPECT_EQ(EdgeOf("user"), "edge_1");
 }
 
 TEST_P(RegistryContract, EpochsGrowAlsoAfterReleaseAndExpiry) {
   uint64_t last = Claim("user", "edge_1");
-  registry_->Release("user", last);
+  registry_->Release("user", "edge_1", last);
   const uint64_t after_release = Claim("user", "edge_1");
   EXPECT_GT(after_release, last);
   clock_.Advance(2 * kTimeToLive);
@@ -189,7 +182,7 @@ TEST_P(RegistryContract, CallbacksMayCallTheRegistry) {
   registry_->Claim("user", "edge_1", [&](absl::StatusOr<uint64_t>) {
     registry_->Lookup("user", [&](absl::StatusOr<std::optional<Lease>> lease) {
       edge = (*lease)->edge_id;
-      registry_->Release("user", (*lease)->epoch);
+      registry_->Release("user", "edge_1", (*lease)->epoch);
     });
   });
   EXPECT_EQ(edge, "edge_1");
@@ -205,8 +198,8 @@ TEST_P(RegistryContract, GreatestEpochOfRacingClaimsIsTheLease) {
       for (int i = 0; i < kClaims; ++i) {
         const uint64_t epoch = Claim("user", "edge_" + std::to_string(t));
         EXPECT_GT(epoch, greatest[t]);
-        registry_->Refresh({{"user", greatest[t]}});
-        registry_->Release("user", greatest[t]);
+        registry_->Refresh("edge_" + std::to_string(t), {{"user", greatest[t]}});
+        registry_->Release("user", "edge_" + std::to_string(t), greatest[t]);
         greatest[t] = epoch;
       }
     });

@@ -89,8 +89,12 @@ class ScriptedRegistry final : public Registry {
   void Claim(const std::string&, const std::string&, ClaimDone done) override {
     done(absl::UnimplementedError("only Lookup is"));
   }
-  void Refresh(const std::vector<Held>&) override {}
-  void Release(const std::string&, uint64_t) override {}
+  void Refresh(const std::string&, std::vector<Held>) override {}
+  void Release(const std::string&, const std::string&, uint64_t) override {}
+  void Join(const EdgeAddress&, EdgeEvents) override {}
+  void Leave(const std::string&) override {}
+  void WatchEdges(EdgesChanged) override {}
+  bool connected() const override { return true; }
 
  private:
   Answer Decide(const std::string& user_id) {
