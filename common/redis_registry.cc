@@ -552,4 +552,15 @@ void RedisRegistry::Unsubscribe(const std::string& channel) {
 
 RedisCounters RedisRegistry::counters() const { return impl_->client.counters(); }
 
+void RedisRegistry::AddSamples(std::vector<Sample>* out) const {
+  const RedisCounters now = counters();
+  const auto count = [&](const char* name, const char* help, uint64_t value) {
+    out->push_back({name, help, true, static_cast<double>(value), {}});
+  };
+  out->push_back({"toolwire_redis_connected", "Whether Redis is in reach.", false, now.connected ? 1.0 : 0.0, {}});
+  count("toolwire_redis_reconnects_total", "Times that Redis was back after it had been lost.", now.reconnects);
+  count("toolwire_redis_commands_total", "Commands, subscriptions included.", now.commands);
+  count("toolwire_redis_errors_total", "Commands answered with an error or not at all.", now.errors);
+}
+
 }  // namespace toolwire

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/clock.h"
+#include "common/metrics.h"
 #include "common/registry.h"
 
 namespace toolwire {
@@ -80,6 +81,7 @@ class RedisRegistry final : public Registry {
   void Unsubscribe(const std::string& channel);
 
   RedisCounters counters() const;
+  void AddSamples(std::vector<Sample>* out) const;
 
  private:
   struct Impl;

@@ -257,14 +257,14 @@ uint64_t Dispatcher::LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> 
   {
     std::lock_guard<std::mutex> lock(mu_);
     replaced = LinkOfEdgeLocked(edge_id);
-  }
-  if (replaced != 0) LinkDown(replaced, {});
-  directory_.BeginSnapshot(edge_id);
-  {
-    std::lock_guard<std::mutex> lock(mu_);
     number = ++last_link_number_;
-    links_.emplace(number, Link{edge_id, std::move(link)});
   }
+  directory_.BeginSnapshot(edge_id, number);
+  if (replaced != 0) LinkDown(replaced, {});
+  std::lock_guard<std::mutex> lock(mu_);
+  links_.emplace(number, Link{edge_id, std::move(link)});
+  uint64_t& current = link_of_edge_[edge_id];
+  current = std::max(current, number);
   return number;
 }
 
@@ -312,6 +312,8 @@ void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& uns
     if (found == links_.end()) return;
     edge_id = found->second.edge_id;
     links_.erase(found);
+    auto of_edge = link_of_edge_.find(edge_id);
+    if (of_edge != link_of_edge_.end() && of_edge->second == link_number) link_of_edge_.erase(of_edge);
     const MonoTime now = clock_.Now();
     for (const uint64_t call_id : unsent) {
       Pending* call = FindOnLinkLocked(call_id, link_number);
@@ -331,7 +333,7 @@ void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& uns
       }
     }
   }
-  directory_.RemoveEdge(edge_id);
+  directory_.RemoveEdge(edge_id, link_number);
   work.Run();
 }
 
@@ -487,10 +489,8 @@ Dispatcher::Pending* Dispatcher::FindOnLinkLocked(uint64_t call_id, uint64_t lin
 }
 
 uint64_t Dispatcher::LinkOfEdgeLocked(const std::string& edge_id) const {
-  for (const auto& [number, link] : links_) {
-    if (link.edge_id == edge_id) return number;
-  }
-  return 0;
+  auto found = link_of_edge_.find(edge_id);
+  return found == link_of_edge_.end() ? 0 : found->second;
 }
 
 }  // namespace toolwire

@@ -153,6 +153,7 @@ class Dispatcher {
   absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> calls_;
   absl::flat_hash_map<RequestKey, Pending*> by_request_;  // Keys point into the pending calls.
   absl::flat_hash_map<uint64_t, Link> links_;
+  absl::flat_hash_map<std::string, uint64_t> link_of_edge_;  // The current link of each edge.
   uint64_t last_link_number_ = 0;
   TimerWheel wheel_;
 };

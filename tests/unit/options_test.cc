@@ -1,6 +1,7 @@
 #include "common/options.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
@@ -21,6 +22,7 @@ struct Everything {
   EdgeOptions edge;
   ControlOptions control;
   StoreOptions store;
+  RegistryOptions registry;
   PayloadOptions payload;
   int drain_timeout_ms = 10000;
 
@@ -34,6 +36,8 @@ struct Everything {
     AddControlFlags(&app, &control);
     AddStoreFlags(&app, &store);
     AddServerStoreFlags(&app, &store);
+    AddRegistryFlags(&app, &registry);
+    AddClusterEdgeFlags(&app, &edge);
     AddDrainFlag(&app, &drain_timeout_ms);
     help = app.help();
     try {
@@ -131,6 +135,12 @@ TEST_F(OptionsTest, FlagsSetWhatTheyName) {
                              "--audit-json-bytes-max=250",
                              "--database-url=u26",
                              "--redis-url=u27",
+                             "--redis-timeout=270",
+                             "--relay-port=271",
+                             "--relay-address=edge:272",
+                             "--no-old-channels",
+                             "--old-call-timeout=273",
+                             "--old-calls-max=274",
                              "--drain-timeout=28",
                              "--insecure"}));
   EXPECT_EQ(options.log.format, "json");
@@ -163,7 +173,13 @@ TEST_F(OptionsTest, FlagsSetWhatTheyName) {
   EXPECT_EQ(options.store.data_dir, "d24");
   EXPECT_EQ(options.store.audit_json_bytes_max, 250u);
   EXPECT_EQ(options.store.database_url, "u26");
-  EXPECT_EQ(options.store.redis_url, "u27");
+  EXPECT_EQ(options.registry.redis_url, "u27");
+  EXPECT_EQ(options.registry.redis_timeout_ms, 270);
+  EXPECT_EQ(options.edge.relay_port, 271);
+  EXPECT_EQ(options.edge.relay_address, "edge:272");
+  EXPECT_FALSE(options.edge.old_channels);
+  EXPECT_EQ(options.edge.old_call_timeout_ms, 273);
+  EXPECT_EQ(options.edge.old_calls_max, 274);
   EXPECT_EQ(options.drain_timeout_ms, 28);
 }
 
@@ -184,7 +200,7 @@ TEST_F(OptionsTest, EnvironmentOfTheServerBeforeIsRead) {
   EXPECT_EQ(options.edge.heartbeat_timeout_ms, 45000);
   EXPECT_EQ(options.listen.metrics_port, 9191);
   EXPECT_EQ(options.store.database_url, "postgresql://localhost/db");
-  EXPECT_EQ(options.store.redis_url, "redis://localhost:6380");
+  EXPECT_EQ(options.registry.redis_url, "redis://localhost:6380");
   EXPECT_EQ(options.control.grpc_port, 50061);
   Everything flags;
   ASSERT_TRUE(flags.Parse({"--port=8084"}));
@@ -326,14 +342,26 @@ TEST_F(OptionsTest, StoreThatThisVersionDoesNotHaveIsRefusedByName) {
   EXPECT_NE(status.message().find("DATABASE_URL"), std::string::npos);
   EXPECT_EQ(status.message().find("password"), std::string::npos) << "secrets are not repeated";
   options = StoreOptions();
-  options.redis_url = "redis://:password@localhost";
-  status = Validate(options);
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_NE(status.message().find("REDIS_URL"), std::string::npos);
-  EXPECT_EQ(status.message().find("password"), std::string::npos);
-  options = StoreOptions();
   options.data_dir = "";
   EXPECT_FALSE(Validate(options).ok());
+}
+
+TEST_F(OptionsTest, ControlsDialTheRelayWhereItListensUnlessToldOtherwise) {
+  EdgeOptions edge;
+  ListenOptions listen;
+  EXPECT_EQ(RelayAddress(edge, listen, 50052), "127.0.0.1:50052");
+  listen.host = "10.1.2.3";
+  EXPECT_EQ(RelayAddress(edge, listen, 1), "10.1.2.3:1");
+  listen.host = "::1";
+  EXPECT_EQ(RelayAddress(edge, listen, 1), "[::1]:1");
+  for (const char* any : {"0.0.0.0", "::"}) {
+    listen.host = any;
+    char name[256] = "";
+    gethostname(name, sizeof name - 1);
+    EXPECT_EQ(RelayAddress(edge, listen, 1), std::string(name) + ":1") << "nobody can dial " << any;
+  }
+  edge.relay_address = "edge-0.edges:9";
+  EXPECT_EQ(RelayAddress(edge, listen, 1), "edge-0.edges:9");
 }
 
 TEST_F(OptionsTest, LogLevelsAreTheOnesAskedFor) {
