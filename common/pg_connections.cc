@@ -119,19 +119,23 @@ absl::StatusCode CodeOf(std::string_view sqlstate) {
   return absl::StatusCode::kInternal;
 }
 
-// The primary message where it names only tables, columns and the like; details, which quote rows, are never asked for.
-std::string WhatOf(const pqxx::sql_error& error) {
-  const std::string& state = error.sqlstate();
-  const std::string_view group = std::string_view(state).substr(0, 2);
-  std::string what = absl::StrCat("SQLSTATE ", state.empty() ? "unknown" : state);
-  for (const char* one : {"08", "23", "25", "28", "3D", "40", "42", "53", "55", "57"}) {
-    if (group != one) continue;
+// What a server says of an error: "ERROR:  42501: permission denied for table x", and details in further lines.
+struct ServerError {
+  explicit ServerError(const pqxx::sql_error& error) {
     const std::string line = FirstLine(error.what());
     const size_t severity = line.find(":  ");
-    absl::StrAppend(&what, ", ", severity == std::string::npos ? line : line.substr(severity + 3));
+    if (severity == std::string::npos || line.size() < severity + 10) return;
+    sqlstate = line.substr(severity + 3, 5);  // libpqxx itself loses it for some.
+    const std::string_view group = std::string_view(sqlstate).substr(0, 2);
+    what = absl::StrCat("SQLSTATE ", sqlstate);
+    // The message where it names only tables, columns and the like. Others, and all details, quote values of rows.
+    for (const char* one : {"08", "23", "25", "28", "3D", "40", "42", "53", "55", "57"}) {
+      if (group == one) absl::StrAppend(&what, ", ", line.substr(severity + 10));
+    }
   }
-  return what;
-}
+  std::string sqlstate;
+  std::string what = "no SQLSTATE";
+};
 
 // Whether the connection is of no more use: it is going, or leads to a server that may only be read.
 bool EndsConnection(std::string_view sqlstate) {
@@ -259,7 +263,7 @@ PgSession::PgSession(const std::string& conninfo, PgWatchdog& watchdog, Duration
       slow_statement_(slow_statement),
       connection_(conninfo),
       socket_(connection_.sock()) {
-  connection_.set_verbosity(pqxx::connection_base::terse);
+  connection_.set_verbosity(pqxx::connection_base::verbose);  // With the SQLSTATE.
 }
 
 PgSession::~PgSession() { watchdog_.Release(socket_); }
@@ -334,11 +338,11 @@ PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::fun
     outcome.status = failed(absl::StatusCode::kUnavailable, FirstLine(error.what()));
   } catch (const pqxx::transaction_rollback&) {
     outcome.status = failed(absl::StatusCode::kUnavailable, "rolled back by the server");
-  } catch (const pqxx::sql_error& error) {
-    outcome.try_again = EndsConnection(error.sqlstate()) || !session.connection().is_open();
+  } catch (const pqxx::sql_error& exception) {
+    const ServerError error(exception);
+    outcome.try_again = EndsConnection(error.sqlstate) || !session.connection().is_open();
     session.used_up_ |= outcome.try_again;
-    outcome.status =
-        failed(outcome.try_again ? absl::StatusCode::kUnavailable : CodeOf(error.sqlstate()), WhatOf(error));
+    outcome.status = failed(outcome.try_again ? absl::StatusCode::kUnavailable : CodeOf(error.sqlstate), error.what);
   } catch (const std::exception&) {
     // Of the library itself; its message may hold a value that it could not convert.
     session.used_up_ = true;
@@ -396,8 +400,6 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial() {
   };
   try {
     return std::make_unique<PgSession>(conninfo_, watchdog_, options_.statement_timeout, options_.slow_statement);
-  } catch (const pqxx::sql_error& error) {
-    return failed(WhatOf(error));
   } catch (const std::exception& error) {
     return failed(FirstLine(error.what()));
   }

@@ -74,9 +74,9 @@ Tables FindTables(PgSession& session, pqxx::transaction_base& transaction) {
   return tables;
 }
 
-bool IsComplete(const Tables& tables) {
+bool HasCallId(const Tables& tables) {
   const auto logs = tables.find("tool_execution_logs");
-  return tables.count("agent_credentials") > 0 && logs != tables.end() && logs->second.count("call_id") > 0;
+  return logs != tables.end() && logs->second.count("call_id") > 0;
 }
 
 void MakeTables(PgSession& session) {
@@ -87,7 +87,8 @@ void MakeTables(PgSession& session) {
   const Tables tables = FindTables(session, transaction);
   if (tables.count("agent_credentials") == 0) session.Exec(transaction, kDoing, kCredentialsTable);
   if (tables.count("tool_execution_logs") == 0) session.Exec(transaction, kDoing, kAuditTable);
-  session.Exec(transaction, kDoing, kCallIdColumn);
+  // Asked for only if it is missing: even to change nothing, it would wait for whoever builds an index.
+  if (!HasCallId(tables)) session.Exec(transaction, kDoing, kCallIdColumn);
   transaction.commit();
   log::Info("database tables made or extended");
 }
@@ -123,7 +124,7 @@ absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session) {
     pqxx::nontransaction transaction(session.connection());
     tables = FindTables(session, transaction);
   }
-  if (!IsComplete(tables)) MakeTables(session);
+  if (tables.count("agent_credentials") == 0 || !HasCallId(tables)) MakeTables(session);
 
   pqxx::nontransaction transaction(session.connection());
   tables = FindTables(session, transaction);
@@ -150,6 +151,7 @@ absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session) {
   table.has_user_key = !session.Exec(transaction, kDoing, kFindForeignKey).empty();
   std::string quoted;
   table.has_call_index = FindIndex(session, transaction, kCallIndex, &quoted) == IndexState::kValid;
+  table.has_user_index = FindIndex(session, transaction, kUserIndex, &quoted) == IndexState::kValid;
   return table;
 }
 

@@ -19,6 +19,7 @@ struct PgAuditTable {
   bool error_required = false;
   bool time_required = false;
   bool has_call_index = false;  // The unique index on call_id is there, and valid.
+  bool has_user_index = false;  // So is the one that lists a user's rows.
   bool has_user_key = false;    // user_id is a foreign key.
 };
 

@@ -161,8 +161,9 @@ struct PgStore::Impl {
   // Runs `work` on tables that are ready.
   absl::Status Run(const Work& work);
   absl::Status PrepareTables(PgSession& session, std::shared_ptr<const AuditStatements>* ready);
-  // Has the index on call_id built, and waits for it as long as for a statement.
+  // Has the indexes built, and waits for the one on call_id as long as for a statement.
   absl::Status AwaitCallIndex();
+  void StartBuildingLocked();
   void BuildIndexes();
 
   std::unique_ptr<PgConnections> connections;
@@ -175,6 +176,7 @@ struct PgStore::Impl {
       statements;           // Guarded by tables_mu. Null until the tables have been looked at.
   bool has_warned = false;  // Guarded by tables_mu.
   std::atomic<bool> has_call_index{false};
+  std::atomic<bool> lacks_user_index{false};  // Until somebody has begun to build it.
 
   // On a thread of its own, since it may take minutes, which nobody who stops the process would wait for.
   std::mutex index_mu;  // Guards what follows.
@@ -206,6 +208,7 @@ absl::Status PgStore::Impl::PrepareTables(PgSession& session, std::shared_ptr<co
       has_warned = true;
     }
     has_call_index = table.has_call_index;
+    lacks_user_index = !table.has_user_index;
     statements = std::make_shared<const AuditStatements>(StatementsFor(table));
   }
   *ready = statements;
@@ -226,20 +229,26 @@ absl::Status PgStore::Impl::Run(const Work& work) {
   return status;
 }
 
+void PgStore::Impl::StartBuildingLocked() {
+  if (is_building) return;
+  if (index_thread.joinable()) index_thread.join();  // Which has nothing left to do.
+  is_building = true;
+  lacks_user_index = false;
+  index_status = absl::UnavailableError("the index of the audit log is still being built");
+  index_thread = std::thread([this] { BuildIndexes(); });
+}
+
 absl::Status PgStore::Impl::AwaitCallIndex() {
   std::unique_lock<std::mutex> lock(index_mu);
-  if (!is_building) {
-    if (index_thread.joinable()) index_thread.join();
-    is_building = true;
-    index_status = absl::UnavailableError("the index of the audit log is still being built");
-    index_thread = std::thread([this] { BuildIndexes(); });
-  }
+  StartBuildingLocked();
   index_changed.wait_for(lock, connections->statement_timeout(), [this] { return has_call_index || !is_building; });
   return has_call_index ? absl::OkStatus() : index_status;
 }
 
 void PgStore::Impl::BuildIndexes() {
-  absl::Status status = Run([this](PgSession& session, const AuditStatements&) {
+  absl::Status status = connections->Run([this](PgSession& session) {
+    std::shared_ptr<const AuditStatements> ready;
+    if (absl::Status failed = PrepareTables(session, &ready); !failed.ok()) return failed;
     PgAuditTable shape;
     {
       std::lock_guard<std::mutex> lock(tables_mu);
@@ -273,7 +282,8 @@ void PgStore::Impl::BuildIndexes() {
   if (!status.ok() && has_call_index && !is_stopping) {
     log::Warn("database index not built", {{"error", std::string(status.message())}});
   }
-  index_status = status.ok() ? absl::UnavailableError("the audit log has no index") : status;
+  // Rows wait for whatever is wrong with the table.
+  index_status = absl::UnavailableError(absl::StrCat("the index of the audit log: ", std::string(status.message())));
   is_building = false;
   index_changed.notify_all();
 }
@@ -367,7 +377,13 @@ absl::Status PgStore::AppendAudit(const std::vector<AuditRow>& rows) {
       session.Exec(transaction, "appending audit rows", statements.append, params);
       return absl::OkStatus();
     });
-    if (!lacks_index) return status;
+    if (!lacks_index) {
+      if (impl_->lacks_user_index) {
+        std::lock_guard<std::mutex> lock(impl_->index_mu);
+        impl_->StartBuildingLocked();
+      }
+      return status;
+    }
     if (!first) return absl::UnavailableError("the index of the audit log was lost again");
     if (status = impl_->AwaitCallIndex(); !status.ok()) return status;
   }

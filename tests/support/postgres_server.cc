@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -187,18 +189,23 @@ std::string PostgresServer::Log() const {
 }
 
 PostgresRows Query(const std::string& url, const std::string& sql, const std::vector<std::string>& params) {
-  const std::unique_ptr<PGconn, void (*)(PGconn*)> connection(PQconnectdb(url.c_str()), PQfinish);
+  return PostgresClient(url).Query(sql, params);
+}
+
+PostgresClient::PostgresClient(const std::string& url) : connection_(PQconnectdb(url.c_str()), PQfinish) {}
+
+PostgresRows PostgresClient::Query(const std::string& sql, const std::vector<std::string>& params) {
   std::vector<const char*> values;
   for (const std::string& param : params) values.push_back(param.c_str());
   // Without parameters there may be several statements.
   const std::unique_ptr<PGresult, void (*)(PGresult*)> result(
-      params.empty() ? PQexec(connection.get(), sql.c_str())
-                     : PQexecParams(connection.get(), sql.c_str(), static_cast<int>(values.size()), nullptr,
+      params.empty() ? PQexec(connection_.get(), sql.c_str())
+                     : PQexecParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr,
                                     values.data(), nullptr, nullptr, 0),
       PQclear);
   const ExecStatusType status = PQresultStatus(result.get());
   EXPECT_TRUE(status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
-      << sql << ": " << PQerrorMessage(connection.get());
+      << sql << ": " << PQerrorMessage(connection_.get());
   PostgresRows rows(static_cast<size_t>(PQntuples(result.get())));
   for (int r = 0; r < PQntuples(result.get()); ++r) {
     for (int c = 0; c < PQnfields(result.get()); ++c) {
@@ -207,5 +214,7 @@ PostgresRows Query(const std::string& url, const std::string& sql, const std::ve
   }
   return rows;
 }
+
+void PostgresClient::Try(const std::string& sql) { PQclear(PQexec(connection_.get(), sql.c_str())); }
 
 }  // namespace toolwire

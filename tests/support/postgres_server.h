@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+struct pg_conn;  // libpq's
+
 namespace toolwire {
 
 class PostgresServer {
@@ -49,7 +51,20 @@ class PostgresServer {
 
 using PostgresRows = std::vector<std::vector<std::string>>;
 
-// Runs statements on a connection of their own; the rows of the last one, NULL as "NULL". Their failure is the test's.
+// A connection by hand.
+class PostgresClient {
+ public:
+  explicit PostgresClient(const std::string& url);
+  // Runs statements, or one with parameters; the rows of the last one, NULL as "NULL". Its failure is the test's.
+  PostgresRows Query(const std::string& sql, const std::vector<std::string>& params = {});
+  // One that may fail.
+  void Try(const std::string& sql);
+
+ private:
+  const std::unique_ptr<pg_conn, void (*)(pg_conn*)> connection_;
+};
+
+// The same on a connection of its own.
 PostgresRows Query(const std::string& url, const std::string& sql, const std::vector<std::string>& params = {});
 
 }  // namespace toolwire
