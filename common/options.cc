@@ -114,8 +114,11 @@ void AddStoreFlags(CLI::App* app, StoreOptions* options) {
                  "Larger params and results are audited in a shortened form");
 }
 
-void AddServerStoreFlags(CLI::App* app, StoreOptions* options) {
-  Text(app, "--database-url", "DATABASE_URL", &options->database_url, "Must be empty in this version: SQLite only");
+void AddDatabaseFlags(CLI::App* app, StoreOptions* options) {
+  Text(app, "--database-url", "DATABASE_URL", &options->database_url,
+       "PostgreSQL, postgresql://user:password@host:port/database; empty: SQLite in --data-dir");
+  Number(app, "--database-connections-max", "DATABASE_CONNECTIONS_MAX", &options->database_connections_max, 1, 20,
+         "Connections of this process to PostgreSQL");
 }
 
 void AddRegistryFlags(CLI::App* app, RegistryOptions* options) {
@@ -188,9 +191,6 @@ absl::Status Validate(const ControlOptions& options) {
 }
 
 absl::Status Validate(const StoreOptions& options) {
-  if (!options.database_url.empty()) {
-    return absl::InvalidArgumentError("DATABASE_URL: this version keeps its store in SQLite (--data-dir) only");
-  }
   if (options.data_dir.empty()) return absl::InvalidArgumentError("--data-dir must not be empty");
   return absl::OkStatus();
 }

@@ -72,7 +72,8 @@ struct ControlOptions {
 
 struct StoreOptions {
   std::string data_dir = "toolwire-data";   // The SQLite file's directory; created if missing.
-  std::string database_url;                 // Empty: SQLite in data_dir.
+  std::string database_url;                 // Empty: SQLite in data_dir. Holds a password.
+  int database_connections_max = 4;         // As many batches at once; all processes share the database's own limit.
   size_t audit_json_bytes_max = 64u << 10;  // Larger params and results are audited in a shortened form.
 };
 
@@ -92,8 +93,8 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options);
 void AddClusterEdgeFlags(CLI::App* app, EdgeOptions* options);
 void AddControlFlags(CLI::App* app, ControlOptions* options);
 void AddStoreFlags(CLI::App* app, StoreOptions* options);
-// DATABASE_URL, for processes that production starts.
-void AddServerStoreFlags(CLI::App* app, StoreOptions* options);
+// DATABASE_URL and how it is used, for all that may open the store of production.
+void AddDatabaseFlags(CLI::App* app, StoreOptions* options);
 void AddRegistryFlags(CLI::App* app, RegistryOptions* options);
 void AddDrainFlag(CLI::App* app, int* drain_timeout_ms);
 

@@ -150,7 +150,7 @@ int main(int argc, char** argv) {
   toolwire::AddDrainFlag(&app, &options.edge.drain_timeout_ms);
   toolwire::AddPayloadFlags(&app, &options.edge.payload);
   toolwire::AddStoreFlags(&app, &options.store);
-  toolwire::AddServerStoreFlags(&app, &options.store);
+  toolwire::AddDatabaseFlags(&app, &options.store);
   toolwire::AddRegistryFlags(&app, &options.registry);
   toolwire::AddLogFlags(&app, &options.log);
   CLI11_PARSE(app, argc, argv);
