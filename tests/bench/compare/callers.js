@@ -43,7 +43,7 @@ async function toolwireClient(url) {
       const {resolve, reject} = waiting.get(id);
       waiting.delete(id);
       if (failure) reject(new Error(failure.message));
-      else if (!response.success) reject(new Error(response.error));
+      else if (!response.success) reject(new Error(response.error || 'the tool failed'));
       else resolve(JSON.parse(response.resultJson));
     }
   });
@@ -86,7 +86,7 @@ async function seedClient(url) {
     subscriber.unsubscribe(channel);
     const answer = JSON.parse(text);
     if (answer.success) one.resolve(answer.result);
-    else one.reject(new Error(answer.error));
+    else one.reject(new Error(answer.error ?? 'the tool failed'));
   });
   return {
     call: async (userId, tool, params) => {
@@ -118,7 +118,7 @@ async function natsClient(url) {
       const request = Buffer.from(JSON.stringify({tool, params}));
       const reply = await connection.request(`agent.${userId}`, request, {timeout: TIMEOUT_MS});
       const answer = reply.json();
-      if (!answer.success) throw new Error(answer.error);
+      if (!answer.success) throw new Error(answer.error ?? 'the tool failed');
       return answer.result;
     },
     close: () => connection.close(),

@@ -11,20 +11,32 @@ import {Postgres} from './servers.js';
 import {SYSTEMS, here} from './systems.js';
 import {budgets, tables} from './report.js';
 
-const {values: flags} = parseArgs({
-  options: {
+const AUDIT_DEADLINE_MS = 60_000;
+const SETTLE_MS = 3_000;  // After the last login; nats-server sends each client a first PING about 2 s after its own.
+const CONCURRENCIES = [1, 64];
+const words = (text) => text.split(/\s+/).filter(Boolean);
+const flags = readFlags();
+
+function readFlags() {
+  const options = {
     agents: {type: 'string', default: '1000 10000'},
     seconds: {type: 'string', default: '5'},
     rounds: {type: 'string', default: '3'},
     'idle-seconds': {type: 'string', default: '15'},
     systems: {type: 'string', default: Object.keys(SYSTEMS).join(' ')},
     json: {type: 'string'},
-  },
-});
-const AUDIT_DEADLINE_MS = 60_000;
-const SETTLE_MS = 3_000;  // After the last login; nats-server sends each client a first PING about 2 s after its own.
-const CONCURRENCIES = [1, 64];
-const words = (text) => text.split(/\s+/).filter(Boolean);
+  };
+  try {
+    const {values} = parseArgs({options});
+    const unknown = words(values.systems).filter((name) => !SYSTEMS[name]);
+    if (unknown.length) throw new Error(`--systems: ${Object.keys(SYSTEMS).join(' ')}; not ${unknown}`);
+    return values;
+  } catch (error) {
+    console.error(`bench compare: ${error.message}; options are --${Object.keys(options).join(', --')}`);
+    process.exit(2);
+  }
+}
+
 const progress = (text) => process.stderr.write(`bench compare: ${text}\n`);
 
 // Waits for the audit rows of `calls` calls; whether they came.
@@ -39,7 +51,8 @@ async function audited(database, calls, sinceId) {
 
 // CPU time used by each between two readings, over `divisor`. Undefined for what the system does not have.
 const usedPer = (divisor, before, after) =>
-  Object.fromEntries(Object.entries(after).map(([who, us]) => [who, us === undefined ? us : (us - before[who]) / divisor]));
+  Object.fromEntries(
+    Object.entries(after).map(([who, us]) => [who, us === undefined ? us : (us - before[who]) / divisor]));
 
 // One run of callers.js. The servers' CPU time is counted from when nothing is in flight to when the last call is
 // answered and its audit row written, and shared out among all calls between.
@@ -125,8 +138,10 @@ async function measure(name, count, postgres, work) {
       }
     }
     const {calls, found} = await complaintsOf(rounds, agents, database);
-    progress(`${system.title}, ${count} agents: ${calls} calls; ${found.length ? `WRONG: ${found.join('; ')}` : 'all answered'
-      + (database ? ', one audit row each' : '')}`);
+    const verdict = found.length
+      ? `WRONG: ${found.join('; ')}`
+      : `all answered${database ? ', one audit row each' : ''}`;
+    progress(`${system.title}, ${count} agents: ${calls} calls; ${verdict}`);
     return {system: name, title: system.title, agents: count, connect_ms, refused, ...idle, rounds, complaints: found};
   } finally {
     await agents?.stop();
@@ -136,9 +151,6 @@ async function measure(name, count, postgres, work) {
 }
 
 async function main() {
-  for (const name of words(flags.systems)) {
-    if (!SYSTEMS[name]) throw new Error(`--systems: ${Object.keys(SYSTEMS).join(' ')}; not ${name}`);
-  }
   const work = await mkdtemp(path.join(tmpdir(), 'toolwire-compare-'));
   process.on('exit', () => rmSync(work, {recursive: true, force: true}));
   const results = [];
@@ -154,10 +166,12 @@ async function main() {
   }
   if (flags.json) await writeFile(flags.json, `${JSON.stringify({flags, results}, null, 2)}\n`);
   console.log(`${cpus().length} cores, everything on them: agents (one process) and callers (one client) in Node.js.`);
-  console.log(`200 B of params, echoed. ${flags.seconds} s a round; medians of the rounds, of which there are ${flags.rounds}.\n`);
+  console.log(`200 B of params, echoed. Rounds: ${flags.rounds}, of ${flags.seconds} s; figures are their medians.\n`);
   for (const line of [...tables(results), '', ...budgets(results)]) console.log(line);
   const wrong = results.filter(({complaints}) => complaints.length);
-  for (const {title, agents, complaints} of wrong) console.log(`\nWRONG: ${title}, ${agents} agents: ${complaints.join('; ')}`);
+  for (const {title, agents, complaints} of wrong) {
+    console.log(`\nWRONG: ${title}, ${agents} agents: ${complaints.join('; ')}`);
+  }
   return wrong.length ? 1 : 0;
 }
 

@@ -59,7 +59,8 @@ export class Postgres {
     const self = new Postgres();
     self.port = await freePort();
     const options = [
-      '-D', data, '-p', String(self.port), '-c', 'listen_addresses=127.0.0.1', '-c', `unix_socket_directories=${directory}`,
+      '-D', data, '-p', String(self.port),
+      '-c', 'listen_addresses=127.0.0.1', '-c', `unix_socket_directories=${directory}`,
     ];
     // SIGINT is PostgreSQL's fast shutdown.
     self.server = new Process(...as('postgres', options), {signal: 'SIGINT'});

@@ -21,7 +21,8 @@ async function startToolwire({agents, directory, database}) {
     'credentials', 'create', 'user_', '--count', String(agents), '--out', credentials, '--database-url', database.url,
   ]);
   const common = [
-    '--metrics-port', '0', '--redis-url', redis.url, '--database-url', database.url, '--log-format', 'json', '--data-dir',
+    '--metrics-port', '0', '--redis-url', redis.url, '--database-url', database.url, '--log-format', 'json',
+    '--data-dir',
   ];
   const edge = new Process(bin('toolwire-edge'), ['--port', '0', '--relay-port', '0', ...common, `${directory}/edge`]);
   const edgeReady = await edge.event('edge ready');
