@@ -104,7 +104,7 @@ export function budgets(results) {
     if (!own) continue;
     const [nats, seed] = [find('nats', agents), find('seed', agents)];
     const rows = COMPARED.map(({title, figure, digits, budget, holds}) => {
-      const ratio = (other) => (other?.[figure] ? own[figure] / other[figure] : undefined);
+      const ratio = (other) => (other?.[figure] > 0 ? own[figure] / other[figure] : undefined);
       const judged = budget && applies(budget, agents) && (!budget.includes('NATS') || ratio(nats) !== undefined);
       const verdict = judged ? (holds(own[figure], ratio(nats)) ? 'met' : 'MISSED') : '';
       const ratios = [number(ratio(nats), 2), number(ratio(seed), 2)];
