@@ -138,12 +138,11 @@ pid_t PostgresServer::Spawn(const std::vector<std::string>& command) const {
 }
 
 void PostgresServer::Resume() {
-  // Nothing needs to survive a crash of the machine.
+  // Nothing has to survive a crash of the machine.
   std::vector<std::string> command = {bin_ + "/postgres", "-D", directory_ + "/data", "-k",
                                       directory_,         "-p", std::to_string(port_)};
-  for (const char* setting :
-       {"listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "synchronous_commit=off",
-        "max_connections=60", "shared_buffers=32MB", "log_min_messages=warning", "timezone=America/New_York"}) {
+  for (const char* setting : {"listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "max_connections=60",
+                              "shared_buffers=32MB", "log_min_messages=warning", "timezone=America/New_York"}) {
     command.insert(command.end(), {"-c", setting});
   }
   pid_ = Spawn(command);
