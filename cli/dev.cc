@@ -76,7 +76,7 @@ int RunDev(DevOptions options) {
   if (!store.ok()) return Fail(store.status());
   SystemClock clock;
   MemoryRegistry registry(clock, std::chrono::milliseconds(options.edge.lease_ttl_ms));
-  AuditLog audit(**store, AuditOptions(options.store));
+  AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
   auto started = Edge::Start(options.listen, options.edge, clock, registry, **store);
   if (!started.ok()) return Fail(started.status());
   Edge& edge = **started;

@@ -3,6 +3,7 @@
 #define TOOLWIRE_COMMON_OPEN_STORE_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -16,8 +17,9 @@ namespace toolwire {
 // Creates the data directory (mode 0700) if it is missing and opens the store in it.
 absl::StatusOr<std::unique_ptr<Store>> OpenStore(const StoreOptions& options);
 
-// The audit log's options that follow from the store's.
-AuditLog::Options AuditOptions(const StoreOptions& options);
+// The audit log's options that follow from the store's. `lost_reason` names the process: what its calls end with if it
+// ends before their outcome is known.
+AuditLog::Options AuditOptions(const StoreOptions& options, const std::string& lost_reason);
 void AddAuditSamples(const AuditLog& audit, std::vector<Sample>* out);
 
 }  // namespace toolwire

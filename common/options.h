@@ -67,10 +67,11 @@ struct ControlOptions {
 };
 
 struct StoreOptions {
-  std::string data_dir = "toolwire-data";   // The SQLite file's directory; created if missing.
+  std::string data_dir = "toolwire-data";   // The SQLite file's and the audit spool's directory; created if missing.
   std::string database_url;                 // Empty: SQLite in data_dir.
   std::string redis_url;                   // Empty: no Redis.
   size_t audit_json_bytes_max = 64u << 10;  // Larger params and results are audited in a shortened form.
+  size_t audit_spool_bytes_max = 1u << 30;  // Files under data_dir/spool of one process: a million rows of 1 kB.
 };
 
 // Adds the flags to a command. Flags also read the environment names of the server that Toolwire replaces.

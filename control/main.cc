@@ -33,7 +33,7 @@ int Run(const Options& options, StopSignal& stop) {
   auto store = OpenStore(options.store);
   if (!store.ok()) return Fail(store.status());
   SystemClock clock;
-  AuditLog audit(**store, AuditOptions(options.store));
+  AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
   SingleEdgeRegistry registry;
   Control control(options.control, clock, registry, &audit);
   auto link = std::make_unique<GrpcEdgeLink>(options.control.edge_address, control.dispatcher(),
