@@ -76,7 +76,7 @@ int RunDev(DevOptions options) {
   if (!store.ok()) return Fail(store.status());
   SystemClock clock;
   MemoryRegistry registry(clock, std::chrono::milliseconds(options.edge.lease_ttl_ms));
-  AuditLog audit(**store, AuditOptions(options.store));
+  AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
   Edge edge(options.edge, clock, registry, **store);
   Control control(options.control, clock, registry, &audit);
   Dispatcher& dispatcher = control.dispatcher();

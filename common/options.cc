@@ -109,9 +109,12 @@ void AddControlFlags(CLI::App* app, ControlOptions* options) {
 }
 
 void AddStoreFlags(CLI::App* app, StoreOptions* options) {
-  Text(app, "--data-dir", "TOOLWIRE_DATA_DIR", &options->data_dir, "Directory of the SQLite store");
+  Text(app, "--data-dir", "TOOLWIRE_DATA_DIR", &options->data_dir,
+       "Directory of the SQLite store and of the audit spool");
   Number<size_t>(app, "--audit-json-bytes-max", "", &options->audit_json_bytes_max, 64, 16u << 20,
                  "Larger params and results are audited in a shortened form");
+  Number<size_t>(app, "--audit-spool-bytes-max", "", &options->audit_spool_bytes_max, 1u << 20, size_t{1} << 40,
+                 "Audit rows on disk that wait for the store, in bytes");
 }
 
 void AddDatabaseFlags(CLI::App* app, StoreOptions* options) {

@@ -124,7 +124,7 @@ class Dispatcher {
   class Work;
   using RequestKey = std::pair<std::string_view, std::string_view>;  // user id, request id
 
-  bool AdmitLocked(Call&& call, MonoTime now, Work* work);
+  bool AdmitLocked(Call&& call, const AuditTicket& ticket, MonoTime now, Work* work);
   void DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, MonoTime now, Work* work);
   void LookAgainLocked(Pending* call, Work* work);
   void OnLease(uint64_t call_id, absl::StatusOr<std::optional<Lease>> lease);

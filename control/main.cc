@@ -56,7 +56,7 @@ int Run(const Options& options, StopSignal& stop) {
     if (!opened.ok()) return Fail(opened.status());
     redis = *std::move(opened);
   }
-  AuditLog audit(**store, AuditOptions(options.store));
+  AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
   Control control(options.control, clock, redis ? static_cast<Registry&>(*redis) : single, &audit);
   std::unique_ptr<GrpcEdgeLink> link;
   std::unique_ptr<EdgeLinks> links;

@@ -96,7 +96,7 @@ int Run(Options options, StopSignal& stop) {
     if (!opened.ok()) return Fail(opened.status());
     redis = *std::move(opened);
   }
-  AuditLog audit(**store, AuditOptions(options.store));
+  AuditLog audit(**store, AuditOptions(options.store, "EDGE_LOST"));
   Edge edge(options.edge, clock, redis ? static_cast<Registry&>(*redis) : alone, **store);
   std::optional<OldChannelsLink> old;
   Edge::OnCommand on_command;

@@ -32,6 +32,7 @@ OldResponse ResponseOf(const std::string& user_id, v1::Answer* answer) {
 struct OldChannels::Pending : TimerNode {
   uint64_t call_id = 0;
   std::string user_id, request_id, tool, params_json;
+  AuditTicket ticket;
   MonoTime deadline;
   MonoTime give_up{};  // Waiting for a session ends here; unset until it first waits.
   State state = State::kDelivered;
@@ -47,11 +48,15 @@ class OldChannels::Work {
   }
   void Listen(const Pending& call) { listened_.emplace_back(ResponseChannel(call.request_id), call.call_id); }
   void StopListening(const Pending& call) { unlistened_.push_back(ResponseChannel(call.request_id)); }
-  void Audit(AuditRow&& row) { rows_.push_back(std::move(row)); }
+  void Audit(AuditTicket ticket, AuditRow&& row) { rows_.emplace_back(ticket, std::move(row)); }
 
   // With no lock held.
   void Run() {
     if (frame_.deliveries_size() > 0 || frame_.cancels_size() > 0) channels_->to_edge_(std::move(frame_));
+    // Audit before the callers: if this process is killed, the row of a call that was answered says so.
+    if (channels_->audit_ != nullptr) {
+      for (auto& [ticket, row] : rows_) channels_->audit_->Settle(ticket, std::move(row));
+    }
     // Before the own publication of the same answer, which nobody here must take for another edge's.
     for (const std::string& channel : unlistened_) channels_->channels_.unsubscribe(channel);
     for (auto& [channel, message] : published_) channels_->channels_.publish(channel, std::move(message));
@@ -60,8 +65,6 @@ class OldChannels::Work {
         if (const auto channels = weak.lock()) channels->OnResponse(id, message);
       });
     }
-    if (channels_->audit_ == nullptr) return;
-    for (AuditRow& row : rows_) channels_->audit_->Append(std::move(row));
   }
 
  private:
@@ -70,7 +73,7 @@ class OldChannels::Work {
   std::vector<std::pair<std::string, std::string>> published_;
   std::vector<std::pair<std::string, uint64_t>> listened_;
   std::vector<std::string> unlistened_;
-  std::vector<AuditRow> rows_;
+  std::vector<std::pair<AuditTicket, AuditRow>> rows_;
 };
 
 OldChannels::OldChannels(const Clock& clock, Channels channels, AuditLog* audit, Options options)
@@ -96,17 +99,20 @@ void OldChannels::OnCommand(const std::string& user_id, const std::string& messa
     log::Warn("old command refused", {{"user", user_id}, {"why", std::string(command.why_bad)}});
     if (command.request_id.empty()) return;  // Nobody can be told.
   }
+  auto pending = std::make_unique<Pending>();
+  Pending* const call = pending.get();
+  call->user_id = user_id;
+  call->request_id = std::move(command.request_id);
+  call->tool = std::move(command.tool);
+  call->params_json = std::move(command.params_json);
+  call->deadline = clock_.Now() + options_.call_timeout;
+  if (audit_ != nullptr) {
+    call->ticket = audit_->Begin({call->user_id, call->request_id, call->tool, call->params_json, clock_.WallMs()});
+  }
   Work work(this);
   {
     std::lock_guard<std::mutex> lock(mu_);
-    auto pending = std::make_unique<Pending>();
-    Pending* const call = pending.get();
     call->call_id = ++last_call_id_;
-    call->user_id = user_id;
-    call->request_id = std::move(command.request_id);
-    call->tool = std::move(command.tool);
-    call->params_json = std::move(command.params_json);
-    call->deadline = clock_.Now() + options_.call_timeout;
     if (!command.why_bad.empty()) {
       FailLocked(call, E::INVALID_REQUEST, true, &work);
     } else if (!by_request_.emplace(RequestKey(call->user_id, call->request_id), call).second) {
@@ -236,7 +242,7 @@ void OldChannels::SettleLocked(Pending* call, AuditRow&& row, Work* work) {
   row.tool = std::move(call->tool);
   row.params_json = std::move(call->params_json);
   row.created_at_ms = clock_.WallMs();
-  work->Audit(std::move(row));
+  work->Audit(call->ticket, std::move(row));
   calls_.erase(call_id);
 }
 

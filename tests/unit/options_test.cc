@@ -94,6 +94,7 @@ TEST_F(OptionsTest, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(options.payload.payload_bytes_max, 16u << 20);
   EXPECT_EQ(options.payload.json_depth_max, 512);
   EXPECT_EQ(options.store.audit_json_bytes_max, 64u << 10);
+  EXPECT_EQ(options.store.audit_spool_bytes_max, 1u << 30);
 }
 
 TEST_F(OptionsTest, FrameHasRoomForOnePayloadAndItsEnvelope) {
@@ -133,6 +134,7 @@ TEST_F(OptionsTest, FlagsSetWhatTheyName) {
                              "--streams-max=23",
                              "--data-dir=d24",
                              "--audit-json-bytes-max=250",
+                             "--audit-spool-bytes-max=2000000",
                              "--database-url=u26",
                              "--database-connections-max=19",
                              "--redis-url=u27",
@@ -173,6 +175,7 @@ TEST_F(OptionsTest, FlagsSetWhatTheyName) {
   EXPECT_EQ(options.control.streams_max, 23);
   EXPECT_EQ(options.store.data_dir, "d24");
   EXPECT_EQ(options.store.audit_json_bytes_max, 250u);
+  EXPECT_EQ(options.store.audit_spool_bytes_max, 2000000u);
   EXPECT_EQ(options.store.database_url, "u26");
   EXPECT_EQ(options.registry.redis_url, "u27");
   EXPECT_EQ(options.registry.redis_timeout_ms, 270);
