@@ -17,10 +17,9 @@ void LeaseEvents::Claimed(const std::string& user_id, uint64_t epoch, bool whole
   const auto found = users_.find(user_id);
   User& user = found->second;
   user.epoch = std::max(user.epoch, epoch);
-  if (epoch > user.newest) {
-    // The mark is still to come, or was missed.
-    user.newest = epoch;
-    user.messages = whole ? User::Messages::kNotOurs : User::Messages::kUnsure;
+  if (!whole && epoch > user.marked) {
+    // The mark was missed, or is still to come.
+    user.messages = User::Messages::kUnsure;
     DropUndecided(user);
   }
   EndClaim(found);
@@ -44,22 +43,26 @@ void LeaseEvents::EndClaim(Users::iterator found) {
 
 void LeaseEvents::Marked(const std::string& user_id, uint64_t epoch) {
   const auto found = users_.find(user_id);
-  if (found == users_.end() || epoch < found->second.newest) return;
-  found->second.newest = epoch;
-  found->second.messages = User::Messages::kOurs;
-  DropUndecided(found->second);
+  if (found != users_.end()) Mark(found->second, User::Messages::kOurs, epoch);
+}
+
+void LeaseEvents::MarkedReplaced(const std::string& user_id, uint64_t epoch) {
+  const auto found = users_.find(user_id);
+  if (found != users_.end()) Mark(found->second, User::Messages::kNotOurs, epoch);
+  Replaced(user_id, epoch);
+}
+
+// Whatever the answers to claims say meanwhile: among the messages, only the order of the marks counts.
+void LeaseEvents::Mark(User& user, User::Messages messages, uint64_t epoch) {
+  user.messages = messages;
+  user.marked = epoch;
+  DropUndecided(user);
 }
 
 void LeaseEvents::Replaced(const std::string& user_id, uint64_t epoch) {
   const auto found = users_.find(user_id);
   if (found == users_.end()) return events_.replaced(user_id, epoch);
-  User& user = found->second;
-  if (epoch > user.newest) {
-    user.newest = epoch;
-    user.messages = User::Messages::kNotOurs;
-    DropUndecided(user);
-  }
-  Deliver(user_id, user, {epoch, {}});
+  Deliver(user_id, found->second, {epoch, {}});
   ForgetIfIdle(found);
 }
 
@@ -74,12 +77,7 @@ void LeaseEvents::Message(const std::string& user_id, std::string message) {
 void LeaseEvents::Released(const std::string& user_id, uint64_t epoch) {
   const auto found = users_.find(user_id);
   if (found == users_.end() || found->second.epoch != epoch) return;
-  User& user = found->second;
-  user.epoch = 0;
-  if (user.newest == epoch) {
-    user.messages = User::Messages::kNotOurs;
-    DropUndecided(user);
-  }
+  found->second.epoch = 0;
   ForgetIfIdle(found);
 }
 
@@ -94,7 +92,7 @@ void LeaseEvents::Confirmed(const std::string& user_id, uint64_t epoch) {
   const auto found = users_.find(user_id);
   if (found == users_.end()) return;
   User& user = found->second;
-  if (user.messages != User::Messages::kUnsure || user.newest != epoch) return;
+  if (user.messages != User::Messages::kUnsure || user.epoch != epoch) return;
   user.messages = User::Messages::kOurs;
   for (Event& event : std::exchange(user.undecided, {})) {
     kept_bytes_ -= event.message.size() + kEventOverhead;
@@ -110,7 +108,7 @@ bool LeaseEvents::Unsure(const std::string& user_id) const {
 bool LeaseEvents::Remember(const std::string& user_id, uint64_t epoch) {
   const auto [found, added] = users_.try_emplace(user_id);
   if (!added) return false;
-  found->second.epoch = found->second.newest = epoch;
+  found->second.epoch = epoch;
   found->second.messages = User::Messages::kUnsure;
   return true;
 }
@@ -129,6 +127,7 @@ void LeaseEvents::Deliver(const std::string& user_id, User& user, Event event) {
 void LeaseEvents::TellReplaced(const std::string& user_id, User& user, uint64_t epoch) {
   if (epoch <= user.epoch) return;  // Old news: what it replaced has been replaced by the lease that is held.
   user.epoch = 0;
+  if (epoch > user.marked) user.messages = User::Messages::kNotOurs;
   events_.replaced(user_id, epoch);
 }
 

@@ -34,12 +34,13 @@ class LeaseEvents {
   void ClaimFailed(const std::string& user_id);
 
   // --- what comes among the messages ---
-  // From here on messages are ours, under a lease of this epoch.
+  // From here on they are ours, under a lease of this epoch; or not any more.
   void Marked(const std::string& user_id, uint64_t epoch);
-  // From here on they are not. Also called when a refresh says so.
-  void Replaced(const std::string& user_id, uint64_t epoch);
+  void MarkedReplaced(const std::string& user_id, uint64_t epoch);
   void Message(const std::string& user_id, std::string message);
 
+  // A refresh was told of a newer lease at another edge.
+  void Replaced(const std::string& user_id, uint64_t epoch);
   // The edge gave up this lease.
   void Released(const std::string& user_id, uint64_t epoch);
   // Messages and marks were missed. Those that come now are kept until `Confirmed` says that the lease was ours all
@@ -65,13 +66,14 @@ class LeaseEvents {
     Messages messages = Messages::kNotOurs;
     uint32_t claims = 0;           // Under way.
     uint64_t epoch = 0;            // Of the lease that the edge holds; 0: none.
-    uint64_t newest = 0;           // The greatest epoch heard of.
+    uint64_t marked = 0;           // By the last mark.
     std::vector<Event> waiting;    // For the end of the claims.
     std::vector<Event> undecided;  // Messages, for `Confirmed`.
   };
   using Users = absl::flat_hash_map<std::string, User>;
 
   void EndClaim(Users::iterator user);
+  void Mark(User& user, User::Messages messages, uint64_t epoch);
   void Deliver(const std::string& user_id, User& user, Event event);
   void TellReplaced(const std::string& user_id, User& user, uint64_t epoch);
   void Keep(std::vector<Event>* kept, Event event);

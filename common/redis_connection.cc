@@ -193,8 +193,8 @@ void RedisConnection::Drop(LinkPtr link, const absl::Status& why) {
   link->timer.cancel();
   asio::error_code ignored;
   link->socket.close(ignored);
-  // A server that takes connections and then refuses to serve is not asked more often than one that is away.
-  if (std::exchange(up_, false) && clock_.Now() - up_since_ >= kBackOffMax) back_off_ = kBackOffMin;
+  // A server that takes connections and loses them at once is not asked more often than one that is away.
+  if (std::exchange(up_, false) && clock_.Now() - up_since_ >= back_off_) back_off_ = kBackOffMin;
   events_.down(why);
   const absl::Status lost = absl::IsUnavailable(why) ? why : Away(why.message());
   for (const RedisDone& done : link->waiting) done(lost);

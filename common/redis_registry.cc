@@ -92,7 +92,7 @@ struct RedisRegistry::Impl {
     EdgeEvents events;
     bool listening = false;  // To the channel; claims made before could be replaced unheard.
     bool announced = false;  // Since Redis was last connected.
-    bool contested = false;  // Another process writes the same key.
+    MonoTime contested{};    // When another process last wrote the same key.
   };
   struct EdgesWatch {
     EdgesChanged changed;
@@ -343,13 +343,13 @@ void RedisRegistry::Impl::OnAnnounced(const RedisReply& before) {
   if (!std::exchange(edge->announced, true)) return;
   // What we wrote is not there: Redis was emptied, or another process writes the same key.
   if (before.type == RedisReply::Type::kNil) return TellRestored();
-  const bool contested = before.text != edge->value;
-  if (contested && !edge->contested) {
-    const auto other = ReadEdge(edge->self.edge_id, before.text);
-    log::Error("another edge has the same server id",
-               {{"server_id", edge->self.edge_id}, {"its_address", other ? other->relay_address : before.text}});
-  }
-  edge->contested = contested;
+  if (before.text == edge->value) return;
+  // Both see their own value now and then: only a pause says that it is over.
+  const MonoTime last = std::exchange(edge->contested, clock.Now());
+  if (last != MonoTime() && edge->contested - last < 2 * options.edge_ttl) return;
+  const auto other = ReadEdge(edge->self.edge_id, before.text);
+  log::Error("another edge has the same server id",
+             {{"server_id", edge->self.edge_id}, {"its_address", other ? other->relay_address : before.text}});
 }
 
 void RedisRegistry::Impl::TellRestored() {
@@ -451,7 +451,7 @@ void RedisRegistry::Impl::OnLeaseMark(absl::string_view mark) {
   if (claimed) {
     lease_events.Marked(user_id, epoch);
   } else {
-    lease_events.Replaced(user_id, epoch);
+    lease_events.MarkedReplaced(user_id, epoch);
   }
 }
 
