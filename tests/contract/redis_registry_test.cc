@@ -79,7 +79,7 @@ class Node {
       epoch = held_[user_id];
       held_.erase(user_id);
     }
-    registry_->Release(user_id, id_, epoch);
+    registry_->Release(user_id, id_, epoch, {});
   }
   void Refresh() {
     std::vector<Registry::Held> held;
