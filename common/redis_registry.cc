@@ -550,6 +550,10 @@ void RedisRegistry::Unsubscribe(const std::string& channel) {
   });
 }
 
-RedisCounters RedisRegistry::counters() const { return impl_->client.counters(); }
+RedisCounters RedisRegistry::counters() const {
+  RedisCounters counters = impl_->client.counters();
+  counters.messages_dropped = impl_->lease_events.dropped();
+  return counters;
+}
 
 }  // namespace toolwire
