@@ -18,6 +18,7 @@
 #include "tests/fakes/doomed_process.h"
 #include "tests/fakes/failing_store.h"
 #include "tests/fakes/memory_store.h"
+#include "tests/fakes/temp_dir.h"
 
 namespace toolwire {
 namespace {
