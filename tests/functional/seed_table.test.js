@@ -457,6 +457,16 @@ row('logging: connections, results of authentication and disconnections are logg
   await until('the refusal is logged', () => lines('logged_in').some(({event}) => /refused|rejected|failed|invalid/i.test(event)));
 });
 
+row('logging: heartbeats and calls, too many for lines of their own, are counted for each server', async (cluster, scope) => {
+  const [edge] = cluster.edges;
+  const names = ['toolwire_edge_heartbeats_total', 'toolwire_edge_calls_delivered_total'];
+  const before = await Promise.all(names.map((name) => edge.metric(name)));
+  const agent = await cluster.agent('counted', {scope});
+  await agent.roundTrip();
+  await cluster.caller().call('counted', 'echo');
+  assert.deepEqual(await Promise.all(names.map((name) => edge.metric(name))), before.map((count) => count + 1));
+});
+
 // --- security ---
 
 row('security: a shared secret is never logged, the right one as little as wrong ones', async (cluster, scope) => {
@@ -486,6 +496,13 @@ row('security: every tool call is in the audit trail, also those that reached no
   for (const outcome of outcomes) assert.equal(outcome.reason, 'AGENT_NOT_CONNECTED');
   const rows = await cluster.rowsOnceThere(2, `user_id = 'audit_nobody'`);
   assert.deepEqual(rows.map(({success, error}) => [success, error]), Array(2).fill([false, 'AGENT_NOT_CONNECTED']));
+});
+
+row('logging: each server logs its metrics every 60 s', async (cluster) => {
+  for (const edge of cluster.edges) {
+    const line = await until('it is logged', () => edge.process.logged('metrics')[0], 90_000);
+    assert.equal(typeof line.connections, 'number');
+  }
 });
 
 // --- horizontal scaling and configuration ---

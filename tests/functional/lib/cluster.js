@@ -1,6 +1,5 @@
 // Toolwire as in production: edges and controls in processes of their own, over one Redis and one PostgreSQL.
 import {randomBytes} from 'node:crypto';
-import {existsSync, readdirSync} from 'node:fs';
 import {writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {after} from 'node:test';
@@ -12,18 +11,8 @@ import {SeedAgent} from './seed_agent.js';
 import {Scope, argumentsOf, claim, get, loginQuery, metric} from './toolwire.js';
 import {until} from './until.js';
 
-// Why the tests of a cluster cannot run here, if they cannot.
-function missing() {
-  const places = process.env.PATH.split(':');
-  const versions = '/usr/lib/postgresql';
-  if (existsSync(versions)) places.push(...readdirSync(versions).map((one) => path.join(versions, one, 'bin')));
-  const lacking = ['redis-server', 'initdb', 'postgres'].filter((name) => !places.some((dir) => existsSync(path.join(dir, name))));
-  return lacking.length > 0 ? `${lacking.join(', ')} not installed` : undefined;
-}
-const MISSING = missing();
-
 // A test that needs Redis and PostgreSQL.
-export const clusterClaim = (name, body, options) => claim(name, body, {skip: MISSING, ...options});
+export const clusterClaim = (name, body, options) => claim(name, body, {skip: Redis.missing ?? Postgres.missing, ...options});
 
 // What the tests of one file share; ends after the last of them.
 const file = new Scope();
@@ -146,9 +135,12 @@ export class Cluster {
   }
 
   // --- the two databases ---
-  // Rows as objects.
-  sql(text) {
-    return this.postgres.query(text, this.databaseUrl);
+  // One statement; the rows of one that returns some, as objects.
+  async sql(text) {
+    if (!/^\s*SELECT\b|\bRETURNING\b/i.test(text)) return this.postgres.query(text, this.databaseUrl);
+    const [[json]] = await this.postgres.query(
+      `WITH answer AS (${text}) SELECT coalesce(json_agg(answer), '[]') FROM answer`, this.databaseUrl);
+    return JSON.parse(json);
   }
   rows(where = 'true') {
     return this.sql(`SELECT * FROM tool_execution_logs WHERE ${where} ORDER BY id`);
