@@ -149,6 +149,7 @@ void AddStoreCommands(CLI::App* app, Command* chosen) {
   audit->callback([flags, chosen] { *chosen = [flags] { return ListAudit(*flags); }; });
   for (CLI::App* command : {create, list, audit}) {
     AddStoreFlags(command, &flags->store);
+    AddDatabaseFlags(command, &flags->store);
     command->add_flag("--json", flags->json, "One JSON object a line, for programs");
   }
 }

@@ -13,7 +13,8 @@
 
 namespace toolwire {
 
-// Creates the data directory (mode 0700) if it is missing and opens the store in it.
+// PostgreSQL if there is a database URL, also while it is away; else SQLite in the data directory, which is created
+// (mode 0700) if it is missing.
 absl::StatusOr<std::unique_ptr<Store>> OpenStore(const StoreOptions& options);
 
 // The audit log's options that follow from the store's.

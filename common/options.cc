@@ -99,8 +99,15 @@ void AddStoreFlags(CLI::App* app, StoreOptions* options) {
                  "Larger params and results are audited in a shortened form");
 }
 
+void AddDatabaseFlags(CLI::App* app, StoreOptions* options) {
+  Text(app, "--database-url", "DATABASE_URL", &options->database_url,
+       "PostgreSQL, postgresql://user:password@host:port/database; empty: SQLite in --data-dir");
+  Number(app, "--database-connections-max", "DATABASE_CONNECTIONS_MAX", &options->database_connections_max, 1, 20,
+         "Connections of this process to PostgreSQL");
+}
+
 void AddServerStoreFlags(CLI::App* app, StoreOptions* options) {
-  Text(app, "--database-url", "DATABASE_URL", &options->database_url, "Must be empty in this version: SQLite only");
+  AddDatabaseFlags(app, options);
   Text(app, "--redis-url", "REDIS_URL", &options->redis_url, "Must be empty in this version: one edge, no Redis");
 }
 
@@ -155,9 +162,6 @@ absl::Status Validate(const ControlOptions& options) {
 }
 
 absl::Status Validate(const StoreOptions& options) {
-  if (!options.database_url.empty()) {
-    return absl::InvalidArgumentError("DATABASE_URL: this version keeps its store in SQLite (--data-dir) only");
-  }
   if (!options.redis_url.empty()) {
     return absl::InvalidArgumentError("REDIS_URL: this version has no Redis registry; one control serves one edge");
   }

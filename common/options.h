@@ -68,8 +68,9 @@ struct ControlOptions {
 
 struct StoreOptions {
   std::string data_dir = "toolwire-data";   // The SQLite file's directory; created if missing.
-  std::string database_url;                 // Empty: SQLite in data_dir.
-  std::string redis_url;                   // Empty: no Redis.
+  std::string database_url;                 // Empty: SQLite in data_dir. Holds a password.
+  int database_connections_max = 4;         // As many batches at once; all processes share the database's own limit.
+  std::string redis_url;                    // Empty: no Redis.
   size_t audit_json_bytes_max = 64u << 10;  // Larger params and results are audited in a shortened form.
 };
 
@@ -80,7 +81,9 @@ void AddPayloadFlags(CLI::App* app, PayloadOptions* options);
 void AddEdgeFlags(CLI::App* app, EdgeOptions* options);
 void AddControlFlags(CLI::App* app, ControlOptions* options);
 void AddStoreFlags(CLI::App* app, StoreOptions* options);
-// DATABASE_URL and REDIS_URL, for processes that production starts.
+// DATABASE_URL and how it is used, for all that may open the store of production.
+void AddDatabaseFlags(CLI::App* app, StoreOptions* options);
+// Those and REDIS_URL, for processes that production starts.
 void AddServerStoreFlags(CLI::App* app, StoreOptions* options);
 void AddDrainFlag(CLI::App* app, int* drain_timeout_ms);
 

@@ -68,9 +68,17 @@ claim('values that do not fit together are refused with both names', async (scop
   assert.match(timeouts, /--call-timeout-max/);
 });
 
-claim('what this version does not have yet is refused by name: DATABASE_URL, REDIS_URL', async (scope) => {
-  assert.match(await refused(scope, 'toolwire-edge', ZERO_PORTS.edge, {DATABASE_URL: 'postgresql://localhost/x'}), /DATABASE_URL/);
+claim('what this version does not have yet is refused by name: REDIS_URL', async (scope) => {
   assert.match(await refused(scope, 'toolwire-edge', ZERO_PORTS.edge, {REDIS_URL: 'redis://localhost'}), /REDIS_URL/);
+});
+
+claim('a DATABASE_URL that is none is refused by name, and its password is not repeated', async (scope) => {
+  for (const url of ['mysql', 'postgresql://user:hunter2@localhost:port/x', 'postgresql://user:hun@ter2@localhost/x', 'user:hunter2@localhost']) {
+    const said = await refused(scope, 'toolwire-edge', ZERO_PORTS.edge, {DATABASE_URL: url});
+    assert.match(said, /DATABASE_URL/);
+    assert.doesNotMatch(said, /hunter2|ter2@/);
+  }
+  assert.match(await refused(scope, 'toolwire-edge', ZERO_PORTS.edge, {DATABASE_CONNECTIONS_MAX: '21'}), /DATABASE_CONNECTIONS_MAX|database-connections-max/);
 });
 
 claim('an address that other machines reach is refused without --insecure, by every server', async (scope) => {

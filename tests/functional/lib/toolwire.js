@@ -181,6 +181,7 @@ export function get(port, where, {method = 'GET', headers} = {}) {
 export class Scope {
   #owned = [];
   #processes = [];
+  #backends = [];
   #directories = [];
   #lenders = [];
 
@@ -195,6 +196,11 @@ export class Scope {
   own(thing) {
     this.#owned.push(thing);
     return thing;
+  }
+  // A server that processes depend on, with stop(): it ends after them.
+  backend(server) {
+    this.#backends.push(server);
+    return server;
   }
   process(name, args, options) {
     const one = new Process(name, args, options);
@@ -216,6 +222,7 @@ export class Scope {
     for (const one of this.#processes.reverse()) {
       if (!one.stopped) await one.stop().catch((error) => (failure ??= error));
     }
+    for (const one of this.#backends.reverse()) await one.stop().catch((error) => (failure ??= error));
     for (const one of this.#directories) await rm(one, {recursive: true, force: true});
     if (failure) throw failure;
   }

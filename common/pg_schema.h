@@ -1,0 +1,40 @@
+// The tables in PostgreSQL: making them, taking over those of the server before, and what of them varies.
+#ifndef TOOLWIRE_COMMON_PG_SCHEMA_H_
+#define TOOLWIRE_COMMON_PG_SCHEMA_H_
+
+#include <functional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/pg_connections.h"
+
+namespace toolwire {
+
+// What differs between the tables in the field.
+struct PgAuditTable {
+  bool numbered = true;  // Its ids are numbers that grow, so they tell the order of writing.
+  // Columns that must have a value.
+  bool params_required = false;
+  bool result_required = false;
+  bool error_required = false;
+  bool time_required = false;
+  bool has_call_index = false;  // The unique index on call_id is there, and valid.
+  bool has_user_index = false;  // So is the one that lists a user's rows.
+  bool has_user_key = false;    // user_id is a foreign key.
+};
+
+// Makes the tables that are missing and adds the column `call_id`; both change nothing for the server before, which may
+// go on using the tables. Quick, and harmless when several processes do it at once. Tables that are complete are only
+// looked at, so that a role without the right to change them will do.
+// UNAVAILABLE also if an existing table lacks a column that we need.
+absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session);
+
+// Makes the indexes that are missing or were left unfinished, while others go on writing: the unique one on `call_id`
+// (then calls `on_call_index`), and the one that lists a user's rows. May take as long as reading the table twice; the
+// session is not used again. Until the first is there, rows cannot be appended. Returns early if `stopping`.
+void BuildPgIndexes(PgSession& session, const PgAuditTable& table, const std::function<void()>& on_call_index,
+                    const std::function<bool()>& stopping);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_PG_SCHEMA_H_

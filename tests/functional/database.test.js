@@ -1,0 +1,50 @@
+// The store of production: both servers over one PostgreSQL, with the tables of the server before.
+import assert from 'node:assert/strict';
+import {Postgres} from './lib/postgres.js';
+import {output, run} from './lib/process.js';
+import {claim} from './lib/toolwire.js';
+import {until} from './lib/until.js';
+
+const OLD_TABLES = `
+  CREATE TABLE agent_credentials (
+    user_id text PRIMARY KEY, shared_secret text NOT NULL UNIQUE, platform text NOT NULL, status text DEFAULT 'pending',
+    created_at timestamp DEFAULT now(), last_seen timestamp, metadata jsonb);
+  CREATE TABLE tool_execution_logs (
+    id bigserial PRIMARY KEY, user_id text, request_id text, tool_name text, params jsonb NOT NULL, result jsonb,
+    success boolean NOT NULL, error text, execution_time_ms integer, created_at timestamp DEFAULT now());
+  INSERT INTO agent_credentials (user_id, shared_secret, platform) VALUES ('user_1', 'plain-secret', 'linux')`;
+
+claim('agents of the server before log in, are called and audited, also after the database was away', async (scope) => {
+  const postgres = await Postgres.start(scope);
+  await postgres.query(OLD_TABLES);
+  const env = {DATABASE_URL: postgres.url};
+  const tw = await scope.toolwire({topology: 'split', env});
+  const caller = tw.caller();
+  const status = async () => (await postgres.query("SELECT status FROM agent_credentials WHERE user_id = 'user_1'"))[0][0];
+  const rows = () => postgres.query('SELECT tool_name, success, params FROM tool_execution_logs ORDER BY id');
+
+  const first = tw.dial(tw.loginQuery('user_1', 'plain-secret'));
+  await first.connected();
+  await caller.call('user_1', 'one', {a: 1});
+  await until('the call is audited', async () => (await rows()).length === 1);
+  assert.deepEqual(await rows(), [['one', 't', '{"a": 1}']]);
+  await until('the status is written', async () => (await status()) === 'connected');
+
+  await postgres.stop('SIGQUIT');
+  await caller.call('user_1', 'two');
+  assert.equal((await tw.dial(tw.loginQuery('user_1', 'plain-secret')).closed()).code, 1013, 'nobody can be checked');
+  const {code, stderr} = await run('toolwire', ['audit'], {env});
+  assert.equal(code, 1);
+  assert.match(stderr, /out of reach/);
+  await postgres.start();
+  await until('the call of meanwhile is audited', async () => (await rows()).length === 2);
+
+  const secret = (await output('toolwire', ['credentials', 'create', 'user_2'], {env})).trim();
+  const second = tw.dial(tw.loginQuery('user_2', secret));
+  await second.connected();
+  assert.match(await output('toolwire', ['credentials', 'list'], {env}), /user_2\tconnected/);
+  assert.match(await output('toolwire', ['audit'], {env}), /user_1 {2}one {2}ok/);
+  await tw.stop();
+  assert.equal(await status(), 'disconnected');
+  assert.ok(!`${tw.logText}${stderr}`.includes('hunter2'), "the database's password is nowhere");
+}, {skip: Postgres.missing});

@@ -1,0 +1,111 @@
+// A PostgreSQL server of a test's own: a new cluster in a temporary directory, on a free port of 127.0.0.1.
+import {execFile, execFileSync, spawn} from 'node:child_process';
+import {accessSync, constants, readdirSync, readFileSync} from 'node:fs';
+import {chown} from 'node:fs/promises';
+import net from 'node:net';
+import path from 'node:path';
+import {promisify} from 'node:util';
+import {until, within} from './until.js';
+
+const execute = promisify(execFile);
+
+// The directory of the server's programs: Debian's newest, or else one of PATH.
+function findBin() {
+  let debian = [];
+  try {
+    debian = readdirSync('/usr/lib/postgresql').sort((a, b) => b - a).map((version) => `/usr/lib/postgresql/${version}/bin`);
+  } catch {}
+  return [...debian, ...process.env.PATH.split(':')].find((place) => {
+    try {
+      for (const name of ['initdb', 'postgres', 'psql']) accessSync(path.join(place, name), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+const BIN = findBin();
+
+// PostgreSQL refuses to run as root; its package makes a user for it.
+const idOf = (flag) => Number(execFileSync('id', [flag, 'postgres'], {encoding: 'utf8'}));
+const USER = BIN && process.getuid() === 0 ? {uid: idOf('-u'), gid: idOf('-g')} : undefined;
+
+// A command as that user, which ends with this process.
+const asUser = (name, args) => [
+  'setpriv', ['--pdeathsig', 'QUIT', ...(USER ? ['--reuid', USER.uid, '--regid', USER.gid, '--clear-groups'] : []),
+    path.join(BIN, name), ...args].map(String),
+];
+
+async function freePort() {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const {port} = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+export class Postgres {
+  // For `claim(..., {skip: Postgres.missing})`.
+  static missing = BIN ? undefined : 'PostgreSQL is not installed: scripts/setup test';
+
+  // Stopped when the scope ends, after its processes.
+  static async start(scope, {port} = {}) {
+    const postgres = new Postgres();
+    postgres.directory = await scope.directory();
+    if (USER) await chown(postgres.directory, USER.uid, USER.gid);
+    postgres.data = path.join(postgres.directory, 'data');
+    await execute(...asUser('initdb', ['-D', postgres.data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-sync']), {cwd: '/'});
+    postgres.port = port ?? (await freePort());
+    // The password is not asked for, but must not show up anywhere.
+    postgres.url = `postgresql://postgres:hunter2@127.0.0.1:${postgres.port}/postgres`;
+    scope.backend(postgres);
+    await postgres.start();
+    return postgres;
+  }
+
+  // Also again, with the same data and port.
+  async start() {
+    const settings = {listen_addresses: '127.0.0.1', fsync: 'off', full_page_writes: 'off'};
+    const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    const [command, all] = asUser('postgres', ['-D', this.data, '-k', this.directory, '-p', this.port, ...args]);
+    this.log = '';
+    this.child = spawn(command, all, {cwd: '/', stdio: ['ignore', 'ignore', 'pipe']});
+    this.child.stderr.setEncoding('utf8').on('data', (text) => (this.log += text));
+    this.ended = new Promise((resolve) => this.child.once('close', resolve));
+    await until('PostgreSQL is ready', async () => {
+      if (this.child.exitCode !== null) throw Object.assign(new Error(`it ended: ${this.log}`), {final: true});
+      return (await this.query('SELECT 1')).length === 1;
+    });
+  }
+
+  // Ends connections and server. SIGQUIT: at once, as a crash would.
+  async stop(signal = 'SIGINT') {
+    if (!this.child) return;
+    this.thaw();
+    this.child.kill(signal);
+    await within('PostgreSQL ends', this.ended);
+    this.child = undefined;
+  }
+
+  // As a frozen machine: connections stay, and nothing answers.
+  freeze() {
+    this.#signalAll('SIGSTOP');
+  }
+  thaw() {
+    this.#signalAll('SIGCONT');
+  }
+  #signalAll(signal) {
+    const {pid} = this.child;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+    for (const one of [pid, ...children]) process.kill(one, signal);
+  }
+
+  // Runs SQL; the rows, each a list of texts, NULL as ''.
+  async query(sql) {
+    const {stdout} = await execute(path.join(BIN, 'psql'), [
+      '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-F', '\x1f', '-R', '\x1e', '-d', this.url, '-c', sql,
+    ]);
+    const text = stdout.replace(/\n$/, '');
+    return text === '' ? [] : text.split('\x1e').map((row) => row.split('\x1f'));
+  }
+}
