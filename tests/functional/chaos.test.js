@@ -274,7 +274,7 @@ chaos('an edge dies while Redis is away: its agents come back at the other edge 
 
 // --- PostgreSQL ---
 
-for (const [how, begin, end] of [['stopped and started again', 'stop', 'start'], ['paused', 'pause', 'resume']]) {
+for (const [how, begin, end] of [['stopped and started again', 'stop', 'start'], ['frozen', 'freeze', 'thaw']]) {
   chaos(`PostgreSQL is ${how}: calls go on, logins get 1013 and never 1008, rows are written once when it is back`, async (scope) => {
     const {cluster, agents, traffic} = await underTraffic(scope, {ownPostgres: true});
     const {postgres} = cluster;
