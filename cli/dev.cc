@@ -76,17 +76,17 @@ int RunDev(DevOptions options) {
   if (!store.ok()) return Fail(store.status());
   SystemClock clock;
   MemoryRegistry registry(clock, std::chrono::milliseconds(options.edge.lease_ttl_ms));
-  AuditLog audit(**store, AuditOptions(options.store));
-  auto started = Edge::Start(options.listen, options.edge, clock, registry, **store);
-  if (!started.ok()) return Fail(started.status());
-  Edge& edge = **started;
+  AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
+  Edge edge(options.edge, clock, registry, **store);
   Control control(options.control, clock, registry, &audit);
   Dispatcher& dispatcher = control.dispatcher();
 
   auto to_edge = std::make_shared<LocalToEdge>(edge);
   const uint64_t link_number = dispatcher.LinkUp(edge.server_id(), to_edge);
   to_edge->SetLink(edge.Attach(std::make_shared<LocalToControl>(dispatcher, link_number)));
+  edge.Join("", {});
 
+  if (const absl::Status status = edge.Listen(options.listen); !status.ok()) return Fail(status);
   if (const absl::Status status = control.Listen(options.listen); !status.ok()) return Fail(status);
   auto metrics = MetricsEndpoint::Start(options.listen.host + ":" + std::to_string(options.listen.metrics_port),
                                         [&](std::vector<Sample>* out) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/log.h"
 
 namespace toolwire {
@@ -14,12 +15,6 @@ size_t BytesOf(const AuditRow& row) {
          row.result_json.size() + row.error.size();
 }
 
-size_t BytesOf(const std::vector<AuditRow>& rows) {
-  size_t bytes = 0;
-  for (const AuditRow& row : rows) bytes += BytesOf(row);
-  return bytes;
-}
-
 // A row the store has refused, without what it may have refused.
 AuditRow Reduced(const AuditRow& row) {
   constexpr size_t kTextBytesMax = 1024;
@@ -29,10 +24,23 @@ AuditRow Reduced(const AuditRow& row) {
   return reduced;
 }
 
+std::unique_ptr<AuditSpool> MakeSpool(const AuditLog::Options& options) {
+  if (options.spool_dir.empty()) return nullptr;
+  AuditSpool::Options spool;
+  spool.directory = options.spool_dir;
+  spool.lost_reason = options.lost_reason;
+  spool.bytes_max = options.spool_bytes_max;
+  return std::make_unique<AuditSpool>(std::move(spool));
+}
+
 }  // namespace
 
 AuditLog::AuditLog(Store& store, Options options)
-    : store_(store), options_(std::move(options)), thread_([this] { Run(); }) {}
+    : store_(store),
+      options_(std::move(options)),
+      call_id_prefix_(MakeSecret().substr(0, 16) + "-"),
+      spool_(MakeSpool(options_)),
+      thread_([this] { Run(); }) {}
 
 AuditLog::~AuditLog() {
   Flush(options_.close_time);
@@ -42,44 +50,92 @@ AuditLog::~AuditLog() {
   }
   wake_.notify_one();
   thread_.join();
-  if (const uint64_t lost = counters().waiting; lost > 0) {
-    log::Error("audit rows lost: the store was out of reach to the end", {{"rows", lost}});
+  const uint64_t left = accepted_rows_ - settled_rows_ - unspooled_rows_;
+  if (left > 0) log::Warn("audit rows left in the spool for the next process", {{"rows", left}});
+  if (unspooled_rows_ > 0) {
+    log::Error("audit rows lost: the store was out of reach to the end", {{"rows", unspooled_rows_}});
   }
 }
 
-void AuditLog::Append(AuditRow row) {
-  // Only what is too large: the store looks at the rest in its own time.
-  if (row.params_json.size() > options_.json_bytes_max) {
-    row.params_json = AuditSafeJson(row.params_json, options_.json_bytes_max);
-  }
-  if (row.result_json.size() > options_.json_bytes_max) {
-    row.result_json = AuditSafeJson(row.result_json, options_.json_bytes_max);
-  }
-  if (row.error.size() > options_.json_bytes_max) row.error = AuditSafeText(row.error, options_.json_bytes_max);
-  const size_t bytes = BytesOf(row);
+std::string AuditLog::CallId(uint64_t number) const {
+  // Of one width, so that the ids of one process sort as they were given: indexes grow at one end.
+  return absl::StrCat(call_id_prefix_, absl::Hex(number, absl::kZeroPad8));
+}
 
+AuditTicket AuditLog::Begin(const AuditIntent& call) {
+  AuditTicket ticket;
+  ticket.number = last_number_.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (spool_ == nullptr) return ticket;
+  if (call.params_json.size() > options_.json_bytes_max) {
+    const std::string shortened = AuditSafeJson(std::string(call.params_json), options_.json_bytes_max);
+    AuditIntent storable = call;
+    storable.params_json = shortened;
+    ticket.intent = spool_->AddIntent(storable, CallId(ticket.number));
+  } else {
+    ticket.intent = spool_->AddIntent(call, CallId(ticket.number));
+  }
+  return ticket;
+}
+
+void AuditLog::Settle(AuditTicket ticket, AuditRow row) {
+  // Only what is too large: the store looks at the rest in its own time.
+  for (std::string* json : {&row.params_json, &row.result_json}) {
+    if (json->size() > options_.json_bytes_max) *json = AuditSafeJson(*json, options_.json_bytes_max);
+  }
+  for (std::string* text : {&row.user_id, &row.request_id, &row.tool, &row.error}) {
+    if (text->size() > options_.json_bytes_max) *text = AuditSafeText(*text, options_.json_bytes_max);
+  }
+  if (ticket.number == 0) ticket.number = last_number_.fetch_add(1, std::memory_order_relaxed) + 1;
+  row.call_id = CallId(ticket.number);
+  AuditSpool::Spooled spooled;
+  if (spool_ != nullptr) spooled = spool_->AddRow(row, ticket.intent);
+
+  bool taken = false;
   bool wake = false;
   bool first_drop = false;
   uint64_t waiting = 0;
   {
     std::lock_guard<std::mutex> lock(mu_);
     waiting = accepted_rows_ - settled_rows_;
-    if (waiting >= options_.queue_rows_max || waiting_bytes_ + bytes > options_.queue_bytes_max) {
-      ++counters_.dropped;
-      first_drop = !dropping_;
-      dropping_ = true;
-    } else {
-      if (queue_.empty() || queue_.back().size() >= options_.batch_rows_max) queue_.emplace_back();
-      queue_.back().push_back(std::move(row));
-      ++queue_rows_;
-      ++accepted_rows_;
-      waiting_bytes_ += bytes;
+    taken = EnqueueLocked(&row, spooled);
+    if (taken) {
       // The writer waits for a first row, and then for a full batch.
       wake = queue_rows_ == 1 || queue_rows_ == options_.batch_rows_max;
+    } else {
+      ++counters_.dropped;
+      first_drop = !std::exchange(dropping_, true);
     }
   }
   if (wake) wake_.notify_one();
+  if (!taken && spool_ != nullptr) spool_->Done(&spooled, 1);
   if (first_drop) log::Error("audit queue full, dropping rows", {{"waiting", waiting}});
+}
+
+bool AuditLog::EnqueueLocked(AuditRow* row, const AuditSpool::Spooled& spooled) {
+  const size_t bytes = BytesOf(*row);
+  const bool room = memory_rows_ < options_.queue_rows_max && memory_bytes_ + bytes <= options_.queue_bytes_max;
+  if (!room && !spooled.whole) return false;
+  const bool last_is_full = queue_.empty() || queue_.back().spooled.size() >= options_.batch_rows_max;
+  bool in_memory = true;
+  if (spooled.whole) {
+    const bool last_is_in_spool = !last_is_full && !queue_.back().in_memory;
+    in_memory = room && memory_bytes_ + bytes <= options_.spooled_in_memory_bytes_max && !last_is_in_spool;
+  }
+  if (last_is_full || queue_.back().in_memory != in_memory) {
+    queue_.emplace_back();
+    queue_.back().in_memory = in_memory;
+  }
+  Batch& batch = queue_.back();
+  batch.spooled.push_back(spooled);
+  if (in_memory) {
+    batch.rows.push_back(std::move(*row));
+    ++memory_rows_;
+    memory_bytes_ += bytes;
+  }
+  if (!spooled.whole) ++unspooled_rows_;
+  ++queue_rows_;
+  ++accepted_rows_;
+  return true;
 }
 
 std::string AuditLog::Storable(const std::string& json) const {
@@ -99,30 +155,88 @@ bool AuditLog::Flush(Duration limit) {
 }
 
 AuditLog::Counters AuditLog::counters() const {
-  std::lock_guard<std::mutex> lock(mu_);
-  Counters counters = counters_;
-  counters.waiting = accepted_rows_ - settled_rows_;
+  Counters counters;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    counters = counters_;
+    counters.waiting = accepted_rows_ - settled_rows_;
+  }
+  if (spool_ != nullptr) {
+    counters.spool_errors = spool_->errors();
+    counters.spool_bytes = spool_->bytes();
+  }
   return counters;
 }
 
 void AuditLog::Run() {
   std::unique_lock<std::mutex> lock(mu_);
   while (true) {
-    wake_.wait(lock, [&] { return queue_rows_ > 0 || stopping_; });
-    wake_.wait_for(lock, options_.gather_time,
-                   [&] { return queue_rows_ >= options_.batch_rows_max || flush_rows_ > settled_rows_ || stopping_; });
+    WaitForWork(&lock);
     if (stopping_) return;  // The destructor has flushed: what is left is more than there was time for.
-    Batch batch;
-    batch.rows = std::move(queue_.front());
-    queue_.pop_front();
-    queue_rows_ -= batch.rows.size();
-    lock.unlock();
-    Duration wait = options_.retry_min;
-    while (!Write(&batch)) {
-      if (!WaitToRetry(&wait)) return;
+    if (!queue_.empty()) {
+      Batch batch = std::move(queue_.front());
+      queue_.pop_front();
+      queue_rows_ -= batch.spooled.size();
+      lock.unlock();
+      if (!batch.in_memory) {
+        for (const AuditSpool::Spooled& row : batch.spooled) batch.rows.push_back(spool_->Read(row.record));
+      }
+      if (!WriteOut(&batch)) return;
+      lock.lock();
     }
+    if (spool_ == nullptr) continue;
+    lock.unlock();
+    if (!Recover()) return;
     lock.lock();
   }
+}
+
+// Waits for rows to write, or until it is time to look for dead processes.
+void AuditLog::WaitForWork(std::unique_lock<std::mutex>* lock) {
+  if (abandoned_ != nullptr) return;
+  const auto has_rows = [&] { return queue_rows_ > 0 || stopping_; };
+  if (spool_ == nullptr) {
+    wake_.wait(*lock, has_rows);
+  } else if (!wake_.wait_until(*lock, adopt_at_, has_rows)) {
+    return;
+  }
+  wake_.wait_for(*lock, options_.gather_time,
+                 [&] { return queue_rows_ >= options_.batch_rows_max || flush_rows_ > settled_rows_ || stopping_; });
+}
+
+bool AuditLog::Recover() {
+  if (abandoned_ == nullptr) {
+    const MonoTime now = SystemClock().Now();
+    if (now < adopt_at_) return true;
+    spool_->TryAgain();
+    abandoned_ = spool_->AdoptOne();
+    abandoned_rows_ = 0;
+    if (abandoned_ == nullptr) {
+      adopt_at_ = now + options_.adopt_every;
+      return true;
+    }
+  }
+  Batch batch;
+  batch.recovered = true;
+  batch.rows = abandoned_->Next(options_.batch_rows_max);
+  if (!batch.rows.empty()) {
+    abandoned_rows_ += batch.rows.size();
+    return WriteOut(&batch);
+  }
+  const bool removed = abandoned_->Remove();
+  if (abandoned_rows_ > 0 || !removed)
+    log::Info("audit rows of a dead process recovered",
+              {{"rows", abandoned_rows_}, {"spool", abandoned_->directory()}, {"removed", removed}});
+  abandoned_.reset();
+  return true;
+}
+
+bool AuditLog::WriteOut(Batch* batch) {
+  Duration wait = options_.retry_min;
+  while (!Write(batch)) {
+    if (!WaitToRetry(&wait)) return false;
+  }
+  return true;
 }
 
 bool AuditLog::Write(Batch* batch) {
@@ -130,7 +244,7 @@ bool AuditLog::Write(Batch* batch) {
     const absl::Status status = store_.AppendAudit(batch->rows);
     if (status.ok()) {
       NoteBack();
-      Settle(batch->rows.size(), 0, BytesOf(batch->rows));
+      Settled(batch, batch->rows.size(), true);
       return true;
     }
     {
@@ -142,18 +256,19 @@ bool AuditLog::Write(Batch* batch) {
               {{"rows", batch->rows.size()}, {"code", absl::StatusCodeToString(status.code())}});
     batch->by_row = true;
   }
-  for (; batch->next < batch->rows.size(); ++batch->next) {
-    if (!WriteRow(batch->rows[batch->next])) return false;
+  while (batch->next < batch->rows.size()) {
+    if (!WriteRow(batch)) return false;
   }
   return true;
 }
 
-bool AuditLog::WriteRow(const AuditRow& row) {
+bool AuditLog::WriteRow(Batch* batch) {
+  const AuditRow& row = batch->rows[batch->next];
   absl::Status status = store_.AppendAudit({row});
   if (!status.ok() && !IsAway(status)) status = store_.AppendAudit({Reduced(row)});
   if (status.ok()) {
     NoteBack();
-    Settle(1, 0, BytesOf(row));
+    Settled(batch, 1, true);
     return true;
   }
   if (IsAway(status)) return false;
@@ -163,11 +278,12 @@ bool AuditLog::WriteRow(const AuditRow& row) {
                                    {"tool", row.tool},
                                    {"success", row.success},
                                    {"code", absl::StatusCodeToString(status.code())}});
-  Settle(0, 1, BytesOf(row));
+  Settled(batch, 1, false);
   return true;
 }
 
 bool AuditLog::WaitToRetry(Duration* wait) {
+  if (spool_ != nullptr) spool_->TryAgain();
   std::unique_lock<std::mutex> lock(mu_);
   wake_.wait_for(lock, *wait, [&] { return hurry_ || stopping_; });
   *wait = hurry_ ? options_.retry_min : std::min(*wait * 2, options_.retry_max);
@@ -198,18 +314,32 @@ void AuditLog::NoteBack() {
   log::Info("audit store back", {{"waiting", now.waiting}, {"dropped", now.dropped}});
 }
 
-void AuditLog::Settle(size_t written, size_t refused, size_t bytes) {
+void AuditLog::Settled(Batch* batch, size_t count, bool written) {
+  const size_t first = batch->next;
+  batch->next += count;
+  if (batch->recovered) {
+    std::lock_guard<std::mutex> lock(mu_);
+    counters_.recovered += count;
+    return;
+  }
+  size_t bytes = 0;
+  size_t unspooled = 0;
+  for (size_t i = first; i < batch->next; ++i) {
+    if (batch->in_memory) bytes += BytesOf(batch->rows[i]);
+    if (!batch->spooled[i].whole) ++unspooled;
+  }
+  if (spool_ != nullptr) spool_->Done(&batch->spooled[first], count);
+
   std::lock_guard<std::mutex> lock(mu_);
-  counters_.written += written;
-  counters_.refused += refused;
-  waiting_bytes_ -= bytes;
+  (written ? counters_.written : counters_.refused) += count;
+  if (batch->in_memory) memory_rows_ -= count;
+  memory_bytes_ -= bytes;
+  unspooled_rows_ -= unspooled;
   const bool someone_waits = settled_rows_ < flush_rows_;
-  settled_rows_ += written + refused;
+  settled_rows_ += count;
   if (someone_waits) settled_.notify_all();
   // At half and not at once, so that a queue that stays nearly full is not logged for every batch.
-  if (accepted_rows_ - settled_rows_ <= options_.queue_rows_max / 2 && waiting_bytes_ <= options_.queue_bytes_max / 2) {
-    dropping_ = false;
-  }
+  if (memory_rows_ <= options_.queue_rows_max / 2 && memory_bytes_ <= options_.queue_bytes_max / 2) dropping_ = false;
 }
 
 }  // namespace toolwire

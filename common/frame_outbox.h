@@ -17,9 +17,9 @@ namespace toolwire {
 void AppendFrame(v1::ControlFrame&& from, v1::ControlFrame* to);
 void AppendFrame(v1::EdgeFrame&& from, v1::EdgeFrame* to);
 
-// Frames of one direction of one stream. Whatever fits in one frame keeps its order. A frame of up to kWholeBytesMax goes out whole, together with its
-// neighbours; a larger one is cut into fragments that alternate with whatever else is waiting, so that a 16 MiB
-// result holds up nobody's small call for longer than one fragment takes.
+// Frames of one direction of one stream. Whatever fits in one frame keeps its order. A frame of up to kWholeBytesMax
+// goes out whole, together with its neighbours; a larger one is cut into fragments that alternate with whatever else is
+// waiting, so that a 16 MiB result holds up nobody's small call for longer than one fragment takes.
 //
 // Not thread-safe: the lock of the stream that owns it covers it.
 template <typename Frame>

@@ -24,6 +24,7 @@ void MemoryRegistry::Claim(const std::string& user_id, const std::string& edge_i
 
 void MemoryRegistry::Refresh(const std::string& edge_id, std::vector<Held> held) {
   std::vector<Held> newer;
+  std::vector<std::pair<std::string, Held>> taken;  // From another edge.
   {
     std::lock_guard<std::mutex> lock(mu_);
     const MonoTime now = clock_.Now();
@@ -32,11 +33,16 @@ void MemoryRegistry::Refresh(const std::string& edge_id, std::vector<Held> held)
       if (entry.lease.epoch > one.epoch && entry.expires > now) {
         newer.push_back({std::move(one.user_id), entry.lease.epoch});
       } else {
+        const Lease& other = entry.lease;
+        if (!other.edge_id.empty() && other.edge_id != edge_id && other.epoch < one.epoch) {
+          taken.emplace_back(other.edge_id, one);
+        }
         entry = Entry{Lease{edge_id, one.epoch}, now + time_to_live_};
       }
     }
   }
   for (const Held& one : newer) TellReplaced(edge_id, one.user_id, one.epoch);
+  for (const auto& [other, one] : taken) TellReplaced(other, one.user_id, one.epoch);
 }
 
 void MemoryRegistry::Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch) {
@@ -74,6 +80,7 @@ void MemoryRegistry::Leave(const std::string& edge_id) {
   {
     std::lock_guard<std::mutex> lock(mu_);
     edges_.erase(edge_id);
+    absl::erase_if(leases_, [&](const auto& entry) { return entry.second.lease.edge_id == edge_id; });
   }
   TellEdges();
 }

@@ -3,6 +3,7 @@
 #define TOOLWIRE_COMMON_OPEN_STORE_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -17,8 +18,9 @@ namespace toolwire {
 // (mode 0700) if it is missing.
 absl::StatusOr<std::unique_ptr<Store>> OpenStore(const StoreOptions& options);
 
-// The audit log's options that follow from the store's.
-AuditLog::Options AuditOptions(const StoreOptions& options);
+// The audit log's options that follow from the store's. `lost_reason` names the process: what its calls end with if it
+// ends before their outcome is known.
+AuditLog::Options AuditOptions(const StoreOptions& options, const std::string& lost_reason);
 void AddAuditSamples(const AuditLog& audit, std::vector<Sample>* out);
 
 }  // namespace toolwire

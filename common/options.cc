@@ -83,6 +83,21 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
   Number(app, "--lease-ttl", "", &options->lease_ttl_ms, 1000, kMaxInt, "Life of a lease without heartbeats, in ms");
 }
 
+void AddClusterEdgeFlags(CLI::App* app, EdgeOptions* options) {
+  Port(app, "--relay-port", "RELAY_PORT", &options->relay_port, "Controls' gRPC port, internal");
+  app->add_option(
+         "--relay-address", options->relay_address,
+         "host:port under which controls reach the relay; default: --listen, or this host's name, and the port")
+      ->envname("RELAY_ADDRESS");
+  app->add_flag("--old-channels,!--no-old-channels", options->old_channels,
+                "Serve the raw Redis channels agent:{userId}:commands and response:{requestId}; needs --redis-url")
+      ->envname("OLD_CHANNELS")
+      ->capture_default_str();
+  Number(app, "--old-call-timeout", "", &options->old_call_timeout_ms, 1, kMaxInt,
+         "Deadline of a call through the old channels, in ms");
+  Number(app, "--old-calls-max", "", &options->old_calls_max, 1, kMaxInt, "Calls in flight through the old channels");
+}
+
 void AddControlFlags(CLI::App* app, ControlOptions* options) {
   Port(app, "--grpc-port", "GRPC_PORT", &options->grpc_port, "Callers' gRPC port");
   Number(app, "--call-timeout-default", "", &options->call_timeout_default_ms, 1, kMaxInt,
@@ -94,9 +109,12 @@ void AddControlFlags(CLI::App* app, ControlOptions* options) {
 }
 
 void AddStoreFlags(CLI::App* app, StoreOptions* options) {
-  Text(app, "--data-dir", "TOOLWIRE_DATA_DIR", &options->data_dir, "Directory of the SQLite store");
+  Text(app, "--data-dir", "TOOLWIRE_DATA_DIR", &options->data_dir,
+       "Directory of the SQLite store and of the audit spool");
   Number<size_t>(app, "--audit-json-bytes-max", "", &options->audit_json_bytes_max, 64, 16u << 20,
                  "Larger params and results are audited in a shortened form");
+  Number<size_t>(app, "--audit-spool-bytes-max", "", &options->audit_spool_bytes_max, 1u << 20, size_t{1} << 40,
+                 "Audit rows on disk that wait for the store, in bytes");
 }
 
 void AddDatabaseFlags(CLI::App* app, StoreOptions* options) {
@@ -106,9 +124,11 @@ void AddDatabaseFlags(CLI::App* app, StoreOptions* options) {
          "Connections of this process to PostgreSQL");
 }
 
-void AddServerStoreFlags(CLI::App* app, StoreOptions* options) {
-  AddDatabaseFlags(app, options);
-  Text(app, "--redis-url", "REDIS_URL", &options->redis_url, "Must be empty in this version: one edge, no Redis");
+void AddRegistryFlags(CLI::App* app, RegistryOptions* options) {
+  Text(app, "--redis-url", "REDIS_URL", &options->redis_url,
+       "redis://[user[:password]@]host[:port][/db]: any number of edges and controls meet there");
+  Number(app, "--redis-timeout", "", &options->redis_timeout_ms, 10, 60000,
+         "Silence of Redis after which it counts as away, in ms");
 }
 
 void AddDrainFlag(CLI::App* app, int* drain_timeout_ms) {
@@ -153,6 +173,18 @@ absl::Status Validate(EdgeOptions* options) {
   return absl::OkStatus();
 }
 
+std::string RelayAddress(const EdgeOptions& options, const ListenOptions& listen, int relay_port) {
+  if (!options.relay_address.empty()) return options.relay_address;
+  std::string host = listen.host;
+  if (host == "0.0.0.0" || host == "::") {
+    char name[256] = "localhost";
+    gethostname(name, sizeof name - 1);
+    host = name;
+  }
+  const bool ipv6 = host.find(':') != std::string::npos;
+  return ipv6 ? absl::StrCat("[", host, "]:", relay_port) : absl::StrCat(host, ":", relay_port);
+}
+
 absl::Status Validate(const ControlOptions& options) {
   if (options.call_timeout_default_ms > options.call_timeout_max_ms) {
     return absl::InvalidArgumentError(absl::StrCat("--call-timeout-default=", options.call_timeout_default_ms,
@@ -162,9 +194,6 @@ absl::Status Validate(const ControlOptions& options) {
 }
 
 absl::Status Validate(const StoreOptions& options) {
-  if (!options.redis_url.empty()) {
-    return absl::InvalidArgumentError("REDIS_URL: this version has no Redis registry; one control serves one edge");
-  }
   if (options.data_dir.empty()) return absl::InvalidArgumentError("--data-dir must not be empty");
   return absl::OkStatus();
 }

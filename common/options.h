@@ -48,8 +48,12 @@ struct EdgeOptions {
   int calls_in_flight_max = 100000;                 // For the whole edge: about 100 MB of pending state at 1 kB each.
   size_t queued_bytes_per_session_max = 32u << 20;  // Two of the largest frames.
   int bad_frames_per_minute_max = 10;
-  int lease_ttl_ms = 120000;     // As the server before it.
-  int drain_timeout_ms = 10000;  // How long a stop waits for calls in flight.
+  int lease_ttl_ms = 120000;  // As the server before it.
+  std::string relay_address;  // host:port that controls dial. Default: --listen, or the host's name, and the port.
+  bool old_channels = true;   // Serve the raw Redis channels of the server before. Needs Redis.
+  int old_call_timeout_ms = 60000;  // Of calls through them: as long as their backends wait.
+  int old_calls_max = 20000;        // Of them in flight on this edge, for the memory they take.
+  int drain_timeout_ms = 10000;     // How long a stop waits for calls in flight.
   PayloadOptions payload;
   // A frame holds one payload and its envelope.
   size_t frame_bytes_max() const { return payload.payload_bytes_max + (64u << 10); }
@@ -67,11 +71,18 @@ struct ControlOptions {
 };
 
 struct StoreOptions {
-  std::string data_dir = "toolwire-data";   // The SQLite file's directory; created if missing.
+  std::string data_dir = "toolwire-data";   // The SQLite file's and the audit spool's directory; created if missing.
   std::string database_url;                 // Empty: SQLite in data_dir. Holds a password.
   int database_connections_max = 4;         // As many batches at once; all processes share the database's own limit.
-  std::string redis_url;                    // Empty: no Redis.
   size_t audit_json_bytes_max = 64u << 10;  // Larger params and results are audited in a shortened form.
+  size_t audit_spool_bytes_max = 1u << 30;  // Files under data_dir/spool of one process: a million rows of 1 kB.
+};
+
+// Where the leases of agents are kept.
+struct RegistryOptions {
+  std::string redis_url;  // Empty: no Redis, and so one edge only.
+  // A Redis that does not answer for so long counts as away: calls to agents that are not known fail then.
+  int redis_timeout_ms = 1000;
 };
 
 // Adds the flags to a command. Flags also read the environment names of the server that Toolwire replaces.
@@ -79,18 +90,21 @@ void AddLogFlags(CLI::App* app, LogOptions* options);
 void AddListenFlags(CLI::App* app, ListenOptions* options);
 void AddPayloadFlags(CLI::App* app, PayloadOptions* options);
 void AddEdgeFlags(CLI::App* app, EdgeOptions* options);
+// What an edge needs that is not in one process with its control.
+void AddClusterEdgeFlags(CLI::App* app, EdgeOptions* options);
 void AddControlFlags(CLI::App* app, ControlOptions* options);
 void AddStoreFlags(CLI::App* app, StoreOptions* options);
 // DATABASE_URL and how it is used, for all that may open the store of production.
 void AddDatabaseFlags(CLI::App* app, StoreOptions* options);
-// Those and REDIS_URL, for processes that production starts.
-void AddServerStoreFlags(CLI::App* app, StoreOptions* options);
+void AddRegistryFlags(CLI::App* app, RegistryOptions* options);
 void AddDrainFlag(CLI::App* app, int* drain_timeout_ms);
 
 // What no single flag can check. INVALID_ARGUMENT with a message that says what to do.
 absl::Status Validate(const ListenOptions& options);
 absl::Status Validate(EdgeOptions* options);  // Fills in the defaults that depend on the machine.
 absl::Status Validate(const ControlOptions& options);
+// What controls dial: the edge's --relay-address, or what follows from where its relay listens.
+std::string RelayAddress(const EdgeOptions& options, const ListenOptions& listen, int relay_port);
 absl::Status Validate(const StoreOptions& options);
 
 // Starts logging as asked.

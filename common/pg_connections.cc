@@ -332,10 +332,10 @@ PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::fun
   } catch (const pqxx::in_doubt_error&) {
     session.used_up_ = true;
     outcome.status = failed(absl::StatusCode::kUnavailable, "the connection broke while it was committed");
-  } catch (const pqxx::broken_connection& error) {
+  } catch (const pqxx::broken_connection&) {
     session.used_up_ = true;
     outcome.try_again = true;
-    outcome.status = failed(absl::StatusCode::kUnavailable, FirstLine(error.what()));
+    outcome.status = failed(absl::StatusCode::kUnavailable, "the connection broke");
   } catch (const pqxx::transaction_rollback&) {
     outcome.status = failed(absl::StatusCode::kUnavailable, "rolled back by the server");
   } catch (const pqxx::sql_error& exception) {

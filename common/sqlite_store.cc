@@ -53,6 +53,10 @@ CREATE TABLE IF NOT EXISTS tool_execution_logs (
 -- No index by user: rows of thousands of users would each touch a page of their own, at twice the cost of the row
 -- itself, on the path of every call; who reads one user's rows by hand can wait for a scan from the newest.
 )sql",
+    R"sql(
+ALTER TABLE tool_execution_logs ADD COLUMN call_id TEXT;  -- NULL in rows of earlier versions
+CREATE UNIQUE INDEX tool_execution_logs_call_id ON tool_execution_logs (call_id) WHERE call_id IS NOT NULL;
+)sql",
 };
 constexpr int kSchemaVersion = static_cast<int>(sizeof(kMigrations) / sizeof(kMigrations[0]));
 
@@ -63,15 +67,16 @@ constexpr char kListCredentials[] =
     "SELECT user_id, platform, status, created_at, last_seen FROM agent_credentials"
     " WHERE user_id > ? ORDER BY user_id LIMIT ?";
 constexpr char kListAudit[] =
-    "SELECT user_id, request_id, tool_name, params, result, success, error, execution_time_ms, created_at"
+    "SELECT user_id, request_id, tool_name, params, result, success, error, execution_time_ms, created_at, call_id"
     " FROM tool_execution_logs ORDER BY id DESC LIMIT ?";
 constexpr char kListAuditOfUser[] =
-    "SELECT user_id, request_id, tool_name, params, result, success, error, execution_time_ms, created_at"
+    "SELECT user_id, request_id, tool_name, params, result, success, error, execution_time_ms, created_at, call_id"
     " FROM tool_execution_logs WHERE user_id = ? ORDER BY id DESC LIMIT ?";
 constexpr char kUpdateStatus[] = "UPDATE agent_credentials SET status = ?, last_seen = ? WHERE user_id = ?";
 constexpr char kAppendAudit[] =
     "INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, error,"
-    " execution_time_ms, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    " execution_time_ms, created_at, call_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (call_id) WHERE call_id IS NOT NULL DO NOTHING";
 constexpr char kCreateCredential[] =
     "INSERT INTO agent_credentials (user_id, shared_secret, platform, created_at) VALUES (?, ?, ?, ?)";
 
@@ -268,6 +273,7 @@ AuditRow RowOf(const Run& run) {
   row.error = run.TextAt(6);
   row.execution_time_ms = run.OptionalIntAt(7);
   row.created_at_ms = run.IntAt(8);
+  row.call_id = run.TextAt(9);
   return row;
 }
 
@@ -396,7 +402,7 @@ absl::Status SqliteStore::AppendAudit(const std::vector<AuditRow>& rows) {
     Run run(writer.append_audit);
     run.Text(row.user_id).Text(row.request_id).Text(row.tool);
     run.TextOrNull(row.params_json).TextOrNull(row.result_json).Int(row.success ? 1 : 0).TextOrNull(row.error);
-    const int rc = run.IntOrNull(row.execution_time_ms).Int(row.created_at_ms).Step();
+    const int rc = run.IntOrNull(row.execution_time_ms).Int(row.created_at_ms).TextOrNull(row.call_id).Step();
     if (rc != SQLITE_DONE) return ErrorOf(writer.db.get(), rc, kDoing);
   }
   const int rc = transaction.Commit();

@@ -283,6 +283,7 @@ AuditRow AuditSafeRow(const AuditRow& row, size_t cap_bytes) {
   safe.error = AuditSafeText(row.error, cap_bytes);
   safe.execution_time_ms = row.execution_time_ms;
   safe.created_at_ms = row.created_at_ms;
+  safe.call_id = AuditSafeText(row.call_id, cap_bytes);
   return safe;
 }
 

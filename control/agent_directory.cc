@@ -9,6 +9,7 @@ v1::Agent ToAgent(const std::string& user_id, const std::optional<Presence>& pre
   agent.set_connected(true);
   agent.set_server_id(presence->edge_id);
   agent.set_epoch(presence->epoch);
+  if (presence->connected_at_ms == 0) return agent;  // Known from the registry alone.
   agent.mutable_connected_at()->set_seconds(presence->connected_at_ms / 1000);
   agent.mutable_connected_at()->set_nanos(static_cast<int32_t>(presence->connected_at_ms % 1000 * 1000000));
   return agent;
@@ -42,26 +43,38 @@ void AgentDirectory::ConnectedLocked(const std::string& edge_id, const v1::Sessi
   const bool same = !is_new && known.epoch == event.epoch() && known.edge_id == edge_id;
   it->second.stale = false;
   if (same) return;
+  if (!is_new) CountOutLocked(known.edge_id);
+  ++sizes_[edge_id];
   known = Presence{edge_id, event.epoch(), event.connected_at_ms()};
   if (is_new) index_.emplace(it->first, it);
   NotifyLocked(is_new ? v1::WatchAgentsResponse::CONNECTED : v1::WatchAgentsResponse::MOVED, it->first, known);
 }
 
+void AgentDirectory::CountOutLocked(const std::string& edge_id) {
+  auto found = sizes_.find(edge_id);
+  if (--found->second == 0) sizes_.erase(found);
+}
+
 void AgentDirectory::RemoveLocked(Agents::iterator it) {
   NotifyLocked(v1::WatchAgentsResponse::DISCONNECTED, it->first, it->second.presence);
+  CountOutLocked(it->second.presence.edge_id);
   index_.erase(it->first);
   agents_.erase(it);
 }
 
-void AgentDirectory::BeginSnapshot(const std::string& edge_id) {
+void AgentDirectory::BeginSnapshot(const std::string& edge_id, uint64_t link_number) {
   std::lock_guard<std::mutex> lock(mu_);
+  edges_[edge_id] = link_number;
   for (auto& [user_id, entry] : agents_) {
     if (entry.presence.edge_id == edge_id) entry.stale = true;
   }
 }
 
-void AgentDirectory::RemoveEdge(const std::string& edge_id) {
+void AgentDirectory::RemoveEdge(const std::string& edge_id, uint64_t link_number) {
   std::lock_guard<std::mutex> lock(mu_);
+  auto edge = edges_.find(edge_id);
+  if (edge != edges_.end() && edge->second > link_number) return;
+  if (edge != edges_.end()) edges_.erase(edge);
   for (auto it = agents_.begin(); it != agents_.end();) {
     auto next = std::next(it);
     if (it->second.presence.edge_id == edge_id) RemoveLocked(it);
@@ -84,10 +97,11 @@ std::optional<Presence> AgentDirectory::Find(const std::string& user_id) const {
   return found->second->second.presence;
 }
 
-std::vector<v1::Agent> AgentDirectory::List(const std::string& after, size_t limit) const {
+std::vector<v1::Agent> AgentDirectory::List(const std::string& after, size_t limit, const std::string& edge_id) const {
   std::vector<v1::Agent> out;
   std::lock_guard<std::mutex> lock(mu_);
   for (auto it = agents_.upper_bound(after); it != agents_.end() && out.size() < limit; ++it) {
+    if (!edge_id.empty() && it->second.presence.edge_id != edge_id) continue;
     out.push_back(ToAgent(it->first, it->second.presence));
   }
   return out;
@@ -96,6 +110,12 @@ std::vector<v1::Agent> AgentDirectory::List(const std::string& after, size_t lim
 size_t AgentDirectory::size() const {
   std::lock_guard<std::mutex> lock(mu_);
   return agents_.size();
+}
+
+size_t AgentDirectory::size_of(const std::string& edge_id) const {
+  std::lock_guard<std::mutex> lock(mu_);
+  auto found = sizes_.find(edge_id);
+  return found == sizes_.end() ? 0 : found->second;
 }
 
 uint64_t AgentDirectory::Watch(absl::flat_hash_set<std::string> users, Watcher watcher) {

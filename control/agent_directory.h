@@ -37,17 +37,18 @@ class AgentDirectory {
   // Applies the events of one frame from `edge_id`, in order.
   void Apply(const std::string& edge_id, const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events);
   // A link to the edge is up and its snapshot will follow: what was known of it is marked, and forgotten at the
-  // snapshot's end unless it was named again.
-  void BeginSnapshot(const std::string& edge_id);
-  // The edge is gone: so are its sessions.
-  void RemoveEdge(const std::string& edge_id);
+  // snapshot's end unless it was named again. Later links have greater numbers.
+  void BeginSnapshot(const std::string& edge_id, uint64_t link_number);
+  // The link is gone: so are the edge's sessions, unless a later link to it has begun.
+  void RemoveEdge(const std::string& edge_id, uint64_t link_number);
   // The edge answered that it does not have this session: forget it, unless something newer is known.
   void Forget(const std::string& user_id, const std::string& edge_id, uint64_t epoch);
 
   std::optional<Presence> Find(const std::string& user_id) const;
-  // Up to `limit` agents with a user id after `after`, in order.
-  std::vector<v1::Agent> List(const std::string& after, size_t limit) const;
+  // Up to `limit` agents with a user id after `after`, in order; of one edge if `edge_id` is not empty.
+  std::vector<v1::Agent> List(const std::string& after, size_t limit, const std::string& edge_id = {}) const;
   size_t size() const;
+  size_t size_of(const std::string& edge_id) const;
 
   // Reports what is connected, then SNAPSHOT_COMPLETE, then every change, until `Unwatch` returns. Empty `users`
   // means everyone.
@@ -67,11 +68,14 @@ class AgentDirectory {
 
   void ConnectedLocked(const std::string& edge_id, const v1::SessionEvent& event);
   void RemoveLocked(Agents::iterator it);
+  void CountOutLocked(const std::string& edge_id);
   void NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std::string& user_id, const Presence& presence);
 
   mutable std::mutex mu_;
   Agents agents_;                                             // Guarded by mu_.
   absl::flat_hash_map<std::string, Agents::iterator> index_;  // Guarded by mu_. For the call path.
+  absl::flat_hash_map<std::string, size_t> sizes_;            // Guarded by mu_. Agents of each edge.
+  absl::flat_hash_map<std::string, uint64_t> edges_;          // Guarded by mu_. The newest link of each.
   std::map<uint64_t, Watch_> watches_;                        // Guarded by mu_.
   uint64_t last_watch_id_ = 0;                                // Guarded by mu_.
 };

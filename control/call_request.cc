@@ -69,7 +69,8 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   if (request.has_params()) {
     if (!request.params_json().empty()) return Invalid(*call, "params", "set either params or params_json, not both");
     params_field = "params";
-    if (!HasOnlyFiniteNumbers(request.params())) return Invalid(*call, "params", "params hold a number that JSON does not have");
+    if (!HasOnlyFiniteNumbers(request.params()))
+      return Invalid(*call, "params", "params hold a number that JSON does not have");
     const auto status = google::protobuf::util::MessageToJsonString(request.params(), &call->params_json);
     if (!status.ok()) return Invalid(*call, "params", "params cannot be written as JSON");
   } else {

@@ -14,18 +14,10 @@ namespace toolwire {
 Control::Control(const ControlOptions& options, const Clock& clock, Registry& registry, AuditLog* audit)
     : options_(options),
       dispatcher_(clock, registry, directory_, audit, Dispatcher::Options()),
-      service_(clock, dispatcher_, directory_, options),
-      ticker_([this] { Tick(); }) {}
+      service_(clock, dispatcher_, directory_, registry, options),
+      ticker_(Dispatcher::kTick, [this] { dispatcher_.Tick(); }) {}
 
-Control::~Control() {
-  Stop();
-  {
-    std::lock_guard<std::mutex> lock(mu_);
-    stopped_ = true;
-  }
-  wake_.notify_all();
-  ticker_.join();
-}
+Control::~Control() { Stop(); }
 
 absl::Status Control::Listen(const ListenOptions& listen) {
   grpc::EnableDefaultHealthCheckService(true);
@@ -63,15 +55,6 @@ void Control::Stop() {
   server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
   server_->Wait();
   server_.reset();
-}
-
-void Control::Tick() {
-  std::unique_lock<std::mutex> lock(mu_);
-  while (!wake_.wait_for(lock, Dispatcher::kTick, [this] { return stopped_; })) {
-    lock.unlock();
-    dispatcher_.Tick();
-    lock.lock();
-  }
 }
 
 void Control::AddSamples(std::vector<Sample>* out) const {

@@ -4,11 +4,8 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -17,13 +14,14 @@
 #include "common/metrics.h"
 #include "common/options.h"
 #include "common/registry.h"
+#include "common/ticker.h"
 #include "control/agent_directory.h"
 #include "control/dispatch_service.h"
 #include "control/dispatcher.h"
 
 namespace toolwire {
 
-// One control in this process. Its threads: gRPC's, and one that ticks while calls are in flight.
+// One control in this process. Its threads: gRPC's, and one that ticks.
 class Control {
  public:
   // Prepares everything but the callers' port, so that links can be made first. All references outlive the control;
@@ -48,19 +46,13 @@ class Control {
   void AddSamples(std::vector<Sample>* out) const;
 
  private:
-  void Tick();
-
   const ControlOptions options_;
   AgentDirectory directory_;
   Dispatcher dispatcher_;
   DispatchService service_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
-
-  std::mutex mu_;
-  std::condition_variable wake_;
-  bool stopped_ = false;  // Guarded by mu_.
-  std::thread ticker_;
+  Ticker ticker_;
 };
 
 }  // namespace toolwire

@@ -92,8 +92,13 @@ v1::CallFailure TooManyStreams() {
 }  // namespace
 
 DispatchService::DispatchService(const Clock& clock, Dispatcher& dispatcher, AgentDirectory& directory,
-                                 const ControlOptions& options)
-    : clock_(clock), dispatcher_(dispatcher), directory_(directory), options_(options), requests_(clock, options) {}
+                                 Registry& registry, const ControlOptions& options)
+    : clock_(clock),
+      dispatcher_(dispatcher),
+      directory_(directory),
+      registry_(registry),
+      options_(options),
+      requests_(clock, options) {}
 
 grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
@@ -121,8 +126,23 @@ grpc::ServerUnaryReactor* DispatchService::GetAgent(grpc::CallbackServerContext*
     reactor->Finish(ToStatus(MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, "", "user_id must not be empty", "user_id")));
     return reactor;
   }
-  *response = ToAgent(request->user_id(), directory_.Find(request->user_id()));
-  reactor->Finish(grpc::Status::OK);
+  const std::optional<Presence> known = directory_.Find(request->user_id());
+  if (known) {
+    *response = ToAgent(request->user_id(), known);
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+  // A control that has just started, or is not linked to that edge, knows less than the registry.
+  registry_.Lookup(request->user_id(), [reactor, response, user_id = request->user_id()](auto lease) {
+    if (!lease.ok()) {
+      const std::string why(lease.status().message());
+      return reactor->Finish(ToStatus(MakeFailure(E::EDGE_UNAVAILABLE, E::NOT_SENT, "", "registry: " + why)));
+    }
+    std::optional<Presence> presence;
+    if (*lease && (*lease)->epoch != 0) presence = Presence{(*lease)->edge_id, (*lease)->epoch, 0};
+    *response = ToAgent(user_id, presence);
+    reactor->Finish(grpc::Status::OK);
+  });
   return reactor;
 }
 
@@ -137,13 +157,14 @@ grpc::ServerUnaryReactor* DispatchService::ListAgents(grpc::CallbackServerContex
   }
   const size_t size = request->page_size() == 0 ? 100 : std::min(request->page_size(), 1000);
   // The token is the last user id of the page before, so that agents may come and go between pages.
-  std::vector<v1::Agent> agents = directory_.List(request->page_token(), size + 1);
+  std::vector<v1::Agent> agents = directory_.List(request->page_token(), size + 1, request->server_id());
   if (agents.size() > size) {
     agents.pop_back();
     response->set_next_page_token(agents.back().user_id());
   }
   for (v1::Agent& agent : agents) *response->add_agents() = std::move(agent);
-  response->set_total_connected(static_cast<int64_t>(directory_.size()));
+  const size_t total = request->server_id().empty() ? directory_.size() : directory_.size_of(request->server_id());
+  response->set_total_connected(static_cast<int64_t>(total));
   reactor->Finish(grpc::Status::OK);
   return reactor;
 }

@@ -28,7 +28,8 @@ using DispatchServiceBase =
 // Runs on gRPC's threads; nothing blocks. All references outlive the gRPC server.
 class DispatchService final : public DispatchServiceBase {
  public:
-  DispatchService(const Clock& clock, Dispatcher& dispatcher, AgentDirectory& directory, const ControlOptions& options);
+  DispatchService(const Clock& clock, Dispatcher& dispatcher, AgentDirectory& directory, Registry& registry,
+                  const ControlOptions& options);
 
   grpc::ServerUnaryReactor* CallTool(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override;
@@ -52,6 +53,7 @@ class DispatchService final : public DispatchServiceBase {
   const Clock& clock_;
   Dispatcher& dispatcher_;
   AgentDirectory& directory_;
+  Registry& registry_;
   const ControlOptions options_;
   CallRequests requests_;
 

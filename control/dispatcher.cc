@@ -24,6 +24,7 @@ struct Dispatcher::Pending : TimerNode {
   Lease tried;               // The lease of the last delivery.
   // What the caller is told if looking again leads nowhere new.
   Reason last_reason = E::AGENT_NOT_CONNECTED;
+  AuditTicket ticket;
 };
 
 class Dispatcher::Work {
@@ -41,21 +42,22 @@ class Dispatcher::Work {
   void Settle(std::shared_ptr<CallSink> sink, v1::DispatchAnswer&& outcome) {
     settled_.emplace_back(std::move(sink), std::move(outcome));
   }
-  void Audit(AuditRow&& row) { audit_.push_back(std::move(row)); }
+  void Audit(const AuditTicket& ticket, AuditRow&& row) { audit_.emplace_back(ticket, std::move(row)); }
 
-  // With no lock held. Links first: an agent works while the rest is done.
+  // With no lock held. Links first: an agent works while the rest is done. Audit before the callers: if this process
+  // is killed, the row of a call that was answered says so.
   void Run() {
     for (Outgoing& one : frames_) {
       if (!one.to_edge->Send(std::move(one.frame))) NotSent(one);
+    }
+    if (dispatcher_->audit_ != nullptr) {
+      for (auto& [ticket, row] : audit_) dispatcher_->audit_->Settle(ticket, std::move(row));
     }
     for (auto& [sink, outcome] : settled_) sink->Settle(std::move(outcome));
     const CallSink* flushed = nullptr;
     for (auto& [sink, outcome] : settled_) {
       if (sink.get() != flushed) sink->Flush();
       flushed = sink.get();
-    }
-    if (dispatcher_->audit_ != nullptr) {
-      for (AuditRow& row : audit_) dispatcher_->audit_->Append(std::move(row));
     }
     for (auto& [call_id, user_id] : lookups_) {
       dispatcher_->registry_.Lookup(
@@ -89,7 +91,7 @@ class Dispatcher::Work {
   Dispatcher* const dispatcher_;
   std::vector<Outgoing> frames_;
   std::vector<std::pair<std::shared_ptr<CallSink>, v1::DispatchAnswer>> settled_;
-  std::vector<AuditRow> audit_;
+  std::vector<std::pair<AuditTicket, AuditRow>> audit_;
   std::vector<std::pair<uint64_t, std::string>> lookups_;
 };
 
@@ -108,20 +110,30 @@ Dispatcher::~Dispatcher() = default;
 
 void Dispatcher::Begin(std::vector<Call> calls) {
   Work work(this);
-  std::vector<std::optional<Presence>> known;
-  known.reserve(calls.size());
-  for (const Call& call : calls) known.push_back(directory_.Find(call.user_id));
+  struct Prepared {
+    std::optional<Presence> known;
+    AuditTicket ticket;
+  };
+  std::vector<Prepared> prepared;
+  prepared.reserve(calls.size());
+  const int64_t wall_ms = clock_.WallMs();
+  for (const Call& call : calls) {
+    prepared.push_back({directory_.Find(call.user_id), {}});
+    if (audit_ == nullptr) continue;
+    prepared.back().ticket = audit_->Begin({call.user_id, call.request_id, call.tool, call.params_json, wall_ms});
+  }
   {
     std::lock_guard<std::mutex> lock(mu_);
     const MonoTime now = clock_.Now();
     for (size_t i = 0; i < calls.size(); ++i) {
       const uint64_t call_id = calls[i].call_id;
-      if (!AdmitLocked(std::move(calls[i]), now, &work)) continue;
+      if (!AdmitLocked(std::move(calls[i]), prepared[i].ticket, now, &work)) continue;
+      std::optional<Presence>& known = prepared[i].known;
       Pending* call = calls_.find(call_id)->second.get();
-      const uint64_t link_number = known[i] ? LinkOfEdgeLocked(known[i]->edge_id) : 0;
+      const uint64_t link_number = known ? LinkOfEdgeLocked(known->edge_id) : 0;
       if (link_number != 0) {
-        call->tried.edge_id = std::move(known[i]->edge_id);
-        DeliverLocked(call, link_number, known[i]->epoch, now, &work);
+        call->tried.edge_id = std::move(known->edge_id);
+        DeliverLocked(call, link_number, known->epoch, now, &work);
       } else {
         LookAgainLocked(call, &work);
       }
@@ -131,10 +143,11 @@ void Dispatcher::Begin(std::vector<Call> calls) {
 }
 
 // Takes the call in, or settles it at once. False if it is settled.
-bool Dispatcher::AdmitLocked(Call&& call, MonoTime now, Work* work) {
+bool Dispatcher::AdmitLocked(Call&& call, const AuditTicket& ticket, MonoTime now, Work* work) {
   counters_.calls.Add();
   auto pending = std::make_unique<Pending>();
   pending->call = std::move(call);
+  pending->ticket = ticket;
   Pending* const raw = pending.get();
   if (!accepting_) {
     FailLocked(raw, E::EDGE_UNAVAILABLE, E::NOT_SENT, work);
@@ -257,14 +270,14 @@ uint64_t Dispatcher::LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> 
   {
     std::lock_guard<std::mutex> lock(mu_);
     replaced = LinkOfEdgeLocked(edge_id);
-  }
-  if (replaced != 0) LinkDown(replaced, {});
-  directory_.BeginSnapshot(edge_id);
-  {
-    std::lock_guard<std::mutex> lock(mu_);
     number = ++last_link_number_;
-    links_.emplace(number, Link{edge_id, std::move(link)});
   }
+  directory_.BeginSnapshot(edge_id, number);
+  if (replaced != 0) LinkDown(replaced, {});
+  std::lock_guard<std::mutex> lock(mu_);
+  links_.emplace(number, Link{edge_id, std::move(link)});
+  uint64_t& current = link_of_edge_[edge_id];
+  current = std::max(current, number);
   return number;
 }
 
@@ -312,6 +325,8 @@ void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& uns
     if (found == links_.end()) return;
     edge_id = found->second.edge_id;
     links_.erase(found);
+    auto of_edge = link_of_edge_.find(edge_id);
+    if (of_edge != link_of_edge_.end() && of_edge->second == link_number) link_of_edge_.erase(of_edge);
     const MonoTime now = clock_.Now();
     for (const uint64_t call_id : unsent) {
       Pending* call = FindOnLinkLocked(call_id, link_number);
@@ -331,7 +346,7 @@ void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& uns
       }
     }
   }
-  directory_.RemoveEdge(edge_id);
+  directory_.RemoveEdge(edge_id, link_number);
   work.Run();
 }
 
@@ -412,7 +427,7 @@ void Dispatcher::SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, Audit
   row.tool = std::move(call->call.tool);
   row.params_json = std::move(call->call.params_json);
   row.created_at_ms = clock_.WallMs();
-  work->Audit(std::move(row));
+  work->Audit(call->ticket, std::move(row));
   calls_.erase(call_id);
   if (calls_.empty()) idle_.notify_all();
 }
@@ -487,10 +502,8 @@ Dispatcher::Pending* Dispatcher::FindOnLinkLocked(uint64_t call_id, uint64_t lin
 }
 
 uint64_t Dispatcher::LinkOfEdgeLocked(const std::string& edge_id) const {
-  for (const auto& [number, link] : links_) {
-    if (link.edge_id == edge_id) return number;
-  }
-  return 0;
+  auto found = link_of_edge_.find(edge_id);
+  return found == link_of_edge_.end() ? 0 : found->second;
 }
 
 }  // namespace toolwire

@@ -124,7 +124,7 @@ class Dispatcher {
   class Work;
   using RequestKey = std::pair<std::string_view, std::string_view>;  // user id, request id
 
-  bool AdmitLocked(Call&& call, MonoTime now, Work* work);
+  bool AdmitLocked(Call&& call, const AuditTicket& ticket, MonoTime now, Work* work);
   void DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, MonoTime now, Work* work);
   void LookAgainLocked(Pending* call, Work* work);
   void OnLease(uint64_t call_id, absl::StatusOr<std::optional<Lease>> lease);
@@ -153,6 +153,7 @@ class Dispatcher {
   absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> calls_;
   absl::flat_hash_map<RequestKey, Pending*> by_request_;  // Keys point into the pending calls.
   absl::flat_hash_map<uint64_t, Link> links_;
+  absl::flat_hash_map<std::string, uint64_t> link_of_edge_;  // The current link of each edge.
   uint64_t last_link_number_ = 0;
   TimerWheel wheel_;
 };

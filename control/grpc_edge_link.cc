@@ -94,6 +94,7 @@ class GrpcEdgeLink::Stream final : public grpc::ClientBidiReactor<v1::ControlFra
       }
     }
     if (number_ != 0) {
+      link_->up_ = false;
       log::Warn("edge unlinked", {{"edge", edge_id_}, {"address", link_->address_}, {"error", status.error_message()}});
       link_->dispatcher_.LinkDown(number_, unsent);
     }
@@ -119,8 +120,10 @@ class GrpcEdgeLink::Stream final : public grpc::ClientBidiReactor<v1::ControlFra
     if (number_ == 0) {
       if (!incoming_.has_hello()) return false;
       edge_id_ = incoming_.hello().server_id();
+      if (!link_->wanted_edge_id_.empty() && edge_id_ != link_->wanted_edge_id_) return false;
       number_ = link_->dispatcher_.LinkUp(edge_id_, shared_from_this());
-      link_->on_edge_(edge_id_);
+      link_->up_ = true;
+      if (link_->on_edge_) link_->on_edge_(edge_id_);
       log::Info("edge linked", {{"edge", edge_id_}, {"address", link_->address_}});
     }
     link_->dispatcher_.Receive(number_, std::move(incoming_));
@@ -151,9 +154,10 @@ class GrpcEdgeLink::Stream final : public grpc::ClientBidiReactor<v1::ControlFra
   bool done_ = false;
 };
 
-GrpcEdgeLink::GrpcEdgeLink(std::string address, Dispatcher& dispatcher, size_t payload_bytes_max,
+GrpcEdgeLink::GrpcEdgeLink(std::string edge_id, std::string address, Dispatcher& dispatcher, size_t payload_bytes_max,
                            std::function<void(const std::string& edge_id)> on_edge)
-    : address_(std::move(address)),
+    : wanted_edge_id_(std::move(edge_id)),
+      address_(std::move(address)),
       dispatcher_(dispatcher),
       payload_bytes_max_(payload_bytes_max),
       on_edge_(std::move(on_edge)),

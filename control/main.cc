@@ -1,6 +1,7 @@
 // toolwire-control: the wiring of one control process.
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <memory>
 
 #include "common/audit_log.h"
 #include "common/lifecycle.h"
@@ -9,7 +10,9 @@
 #include "common/metrics.h"
 #include "common/open_store.h"
 #include "common/options.h"
+#include "common/redis_registry.h"
 #include "control/control.h"
+#include "control/edge_links.h"
 #include "control/grpc_edge_link.h"
 
 namespace toolwire {
@@ -20,6 +23,7 @@ struct Options {
   ListenOptions listen;
   ControlOptions control;
   StoreOptions store;
+  RegistryOptions registry;
 };
 
 int Fail(const absl::Status& status) {
@@ -27,27 +31,53 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
+absl::Status Validate(const Options& options) {
+  if (absl::Status status = Validate(options.listen); !status.ok()) return status;
+  if (absl::Status status = Validate(options.control); !status.ok()) return status;
+  if (options.control.edge_address.empty() == options.registry.redis_url.empty()) {
+    return absl::InvalidArgumentError(
+        "give either --redis-url (REDIS_URL), to find all edges, or --edge, for one edge without Redis");
+  }
+  return absl::OkStatus();
+}
+
 int Run(const Options& options, StopSignal& stop) {
-  if (const absl::Status status = Validate(options.listen); !status.ok()) return Fail(status);
-  if (const absl::Status status = Validate(options.control); !status.ok()) return Fail(status);
+  if (const absl::Status status = Validate(options); !status.ok()) return Fail(status);
   auto store = OpenStore(options.store);
   if (!store.ok()) return Fail(store.status());
   SystemClock clock;
-  AuditLog audit(**store, AuditOptions(options.store));
-  SingleEdgeRegistry registry;
-  Control control(options.control, clock, registry, &audit);
-  auto link = std::make_unique<GrpcEdgeLink>(options.control.edge_address, control.dispatcher(),
-                                             options.control.payload.payload_bytes_max,
-                                             [&](const std::string& edge_id) { registry.SetEdge(edge_id); });
+  SingleEdgeRegistry single;
+  std::unique_ptr<RedisRegistry> redis;
+  if (!options.registry.redis_url.empty()) {
+    RedisRegistry::Options registry;
+    registry.url = options.registry.redis_url;
+    registry.command_timeout = std::chrono::milliseconds(options.registry.redis_timeout_ms);
+    auto opened = RedisRegistry::Create(registry);
+    if (!opened.ok()) return Fail(opened.status());
+    redis = *std::move(opened);
+  }
+  AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
+  Control control(options.control, clock, redis ? static_cast<Registry&>(*redis) : single, &audit);
+  std::unique_ptr<GrpcEdgeLink> link;
+  std::unique_ptr<EdgeLinks> links;
+  if (redis) {
+    links = std::make_unique<EdgeLinks>(*redis, control.dispatcher(), options.control.payload.payload_bytes_max);
+  } else {
+    link = std::make_unique<GrpcEdgeLink>("", options.control.edge_address, control.dispatcher(),
+                                          options.control.payload.payload_bytes_max,
+                                          [&](const std::string& edge_id) { single.SetEdge(edge_id); });
+  }
   if (const absl::Status status = control.Listen(options.listen); !status.ok()) return Fail(status);
   auto metrics = MetricsEndpoint::Start(options.listen.host + ":" + std::to_string(options.listen.metrics_port),
                                         [&](std::vector<Sample>* out) {
                                           control.AddSamples(out);
+                                          if (redis) redis->AddSamples(out);
                                           AddAuditSamples(audit, out);
                                         });
   if (!metrics.ok()) return Fail(metrics.status());
-  log::Info("control ready",
-            {{"callers", control.port()}, {"edge", options.control.edge_address}, {"metrics", (*metrics)->port()}});
+  log::Info("control ready", {{"callers", control.port()},
+                              {"edge", redis ? "all" : options.control.edge_address},
+                              {"metrics", (*metrics)->port()}});
 
   stop.Wait(kMetricsLineEvery, [&] {
     log::Info("metrics", {{"callsInFlight", control.dispatcher().in_flight()},
@@ -59,6 +89,7 @@ int Run(const Options& options, StopSignal& stop) {
     log::Warn("drain time is over; calls in flight are given up");
   }
   control.Stop();
+  links.reset();
   link.reset();
   const bool written = audit.Flush(std::chrono::seconds(5));
   log::Info("control stopped", {{"auditWritten", written}});
@@ -75,13 +106,14 @@ int main(int argc, char** argv) {
   CLI::App app{"Toolwire control: serves ToolDispatch and delivers calls through the edge that holds the agent."};
   toolwire::AddListenFlags(&app, &options.listen);
   toolwire::AddControlFlags(&app, &options.control);
-  app.add_option("--edge", options.control.edge_address, "host:port of the edge's relay")
-      ->envname("EDGE_ADDRESS")
-      ->required();
+  app.add_option("--edge", options.control.edge_address,
+                 "host:port of the relay of the one edge, where there is no Redis")
+      ->envname("EDGE_ADDRESS");
   toolwire::AddDrainFlag(&app, &options.control.drain_timeout_ms);
   toolwire::AddPayloadFlags(&app, &options.control.payload);
   toolwire::AddStoreFlags(&app, &options.store);
-  toolwire::AddServerStoreFlags(&app, &options.store);
+  toolwire::AddDatabaseFlags(&app, &options.store);
+  toolwire::AddRegistryFlags(&app, &options.registry);
   toolwire::AddLogFlags(&app, &options.log);
   CLI11_PARSE(app, argc, argv);
   toolwire::InitLog(options.log);

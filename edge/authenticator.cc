@@ -100,12 +100,12 @@ void Authenticator::RunChecks(std::vector<std::pair<CredentialCheck, Done>> batc
   counters_.statements.Add();
   counters_.checks.Add(checks.size());
   const auto verdicts = store_.CheckCredentials(checks);
+  store_away_ = absl::IsUnavailable(verdicts.status());
   if (!verdicts.ok()) {
     counters_.store_errors.Add();
     log::Error("credentials could not be checked",
                {{"agents", checks.size()}, {"error", std::string(verdicts.status().message())}});
-    const bool away = absl::IsUnavailable(verdicts.status());
-    for (auto& [check, done] : batch) done(away ? Verdict::kStoreAway : Verdict::kInternal);
+    for (auto& [check, done] : batch) done(store_away_ ? Verdict::kStoreAway : Verdict::kInternal);
     return;
   }
   for (size_t i = 0; i < batch.size(); ++i) {
@@ -119,6 +119,7 @@ bool Authenticator::RunUpdates(std::vector<StatusUpdate>* updates) {
   if (updates->empty()) return true;
   counters_.statements.Add();
   const absl::Status status = store_.UpdateStatus(*updates);
+  store_away_ = absl::IsUnavailable(status);
   if (absl::IsUnavailable(status)) {
     counters_.store_errors.Add();
     return false;

@@ -2,6 +2,7 @@
 #ifndef TOOLWIRE_EDGE_AUTHENTICATOR_H_
 #define TOOLWIRE_EDGE_AUTHENTICATOR_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -38,6 +39,8 @@ class Authenticator {
   void Check(CredentialCheck check, Done done);
   void ReportStatus(StatusUpdate update);
 
+  // Whether the last statement found the store out of reach.
+  bool store_away() const { return store_away_.load(std::memory_order_relaxed); }
   const Counters& counters() const { return counters_; }
 
  private:
@@ -48,6 +51,7 @@ class Authenticator {
 
   Store& store_;
   Counters counters_;
+  std::atomic<bool> store_away_{false};
   std::mutex mu_;
   std::condition_variable wake_;
   // Guarded by mu_.

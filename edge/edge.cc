@@ -59,24 +59,33 @@ Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, S
                 counters_.sessions_replaced.Add();
                 loops_[ref.loop]->CloseSession(ref.id, {CloseCode::kReplaced, "Replaced by a newer connection"});
               },
-              [this](const std::string& path) { return Http(path); }} {}
-
-absl::StatusOr<std::unique_ptr<Edge>> Edge::Start(const ListenOptions& listen, const EdgeOptions& options,
-                                                  const Clock& clock, Registry& registry, Store& store) {
-  std::unique_ptr<Edge> edge(new Edge(options, clock, registry, store));
+              [this](const std::string& path) { return Http(path); }} {
   for (int i = 0; i < options.io_threads; ++i) {
-    edge->loops_.push_back(std::make_unique<EdgeLoop>(static_cast<uint32_t>(i), edge->shared_));
+    loops_.push_back(std::make_unique<EdgeLoop>(static_cast<uint32_t>(i), shared_));
   }
-  Edge* const raw = edge.get();
-  auto acceptor =
-      Acceptor::Listen(listen.host, options.port, clock, edge->admission_, [raw](int fd, std::string address) {
-        const uint32_t turn = raw->next_loop_.fetch_add(1, std::memory_order_relaxed);
-        raw->loops_[turn % raw->loops_.size()]->Adopt(fd, std::move(address));
-      });
+}
+
+void Edge::Join(const std::string& relay_address, OnCommand on_command) {
+  Registry::EdgeEvents events;
+  events.replaced = [this](const std::string& user_id, uint64_t epoch) {
+    for (const auto& loop : loops_) loop->Replaced(user_id, epoch);
+  };
+  events.restored = [this] {
+    for (const auto& loop : loops_) loop->RefreshLeases(Duration::zero());
+  };
+  events.command = std::move(on_command);
+  shared_.registry.Join({shared_.server_id, relay_address, instance_id_}, std::move(events));
+}
+
+absl::Status Edge::Listen(const ListenOptions& listen) {
+  auto acceptor = Acceptor::Listen(listen.host, options_.port, clock_, admission_, [this](int fd, std::string address) {
+    const uint32_t turn = next_loop_.fetch_add(1, std::memory_order_relaxed);
+    loops_[turn % loops_.size()]->Adopt(fd, std::move(address));
+  });
   if (!acceptor.ok()) return acceptor.status();
-  edge->acceptor_ = *std::move(acceptor);
-  edge->refresher_ = std::thread([raw] { raw->RefreshLeases(); });
-  return edge;
+  acceptor_ = *std::move(acceptor);
+  refresher_ = std::thread([this] { RefreshLeases(); });
+  return absl::OkStatus();
 }
 
 Edge::~Edge() { Stop(); }
@@ -200,16 +209,18 @@ void Edge::Stop() {
   std::unique_lock<std::mutex> lock(refresh_mu_);
   while (admission_.sockets() > 0 && clock_.Now() < until) refresh_wake_.wait_for(lock, std::chrono::milliseconds(5));
   lock.unlock();
+  shared_.registry.Leave(shared_.server_id);
   // Last, so that it writes the status of the agents that were just closed, and calls back into no loop afterwards.
   authenticator_.Stop();
 }
 
 void Edge::RefreshLeases() {
-  // Three tries within the lease's life.
+  // Heartbeats extend leases. This is for agents that live by other frames, and for refreshes that were lost: three
+  // tries within the lease's life.
   const Duration every = std::chrono::milliseconds(options_.lease_ttl_ms / 3);
   std::unique_lock<std::mutex> lock(refresh_mu_);
   while (!refresh_wake_.wait_for(lock, every, [this] { return stopped_; })) {
-    for (const auto& loop : loops_) loop->RefreshLeases();
+    for (const auto& loop : loops_) loop->RefreshLeases(every);
   }
 }
 
@@ -227,11 +238,18 @@ EdgeShared::HttpReply Edge::Http(const std::string& path) {
 }
 
 std::string Edge::HealthJson() const {
+  const bool registry = shared_.registry.connected();
+  const bool store = !authenticator_.store_away();
+  // Degraded is no failure: agents that are connected stay and can be called.
   const nlohmann::ordered_json health = {
-      {"status", draining_ ? "draining" : "healthy"},
+      {"status", draining_           ? "draining"
+                 : registry && store ? "healthy"
+                                     : "degraded"},
       {"serverId", shared_.server_id},
       {"connections", connections()},
-      {"uptime", std::chrono::duration_cast<std::chrono::seconds>(clock_.Now() - started_).count()}};
+      {"uptime", std::chrono::duration_cast<std::chrono::seconds>(clock_.Now() - started_).count()},
+      {"registry", registry ? "connected" : "away"},
+      {"store", store ? "connected" : "away"}};
   return health.dump();
 }
 
@@ -262,6 +280,7 @@ void Edge::AddSamples(std::vector<Sample>* out) const {
                     {{"limit", limit}}});
   };
   gauge("toolwire_edge_sessions", "Agents connected to this edge.", static_cast<double>(connections()));
+  gauge("toolwire_edge_registry_connected", "Whether the registry is in reach.", shared_.registry.connected());
   gauge("toolwire_edge_sockets", "Sockets of agents, logged in or not.", admission_.sockets());
   gauge("toolwire_edge_calls_in_flight", "Calls delivered to sessions and not settled.",
         static_cast<double>(counters_.calls_in_flight.load()));

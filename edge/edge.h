@@ -27,15 +27,22 @@
 
 namespace toolwire {
 
-// One edge in this process. Thread-safe; nothing blocks but Start, WaitIdle and Stop. Its threads: one for each loop,
+// One edge in this process. Thread-safe; nothing blocks but Listen, WaitIdle and Stop. Its threads: one for each loop,
 // one that accepts, one for the store, one for lease refreshes.
 class Edge {
  public:
-  // Listens for agents. All references outlive the edge. `options` must have been validated.
-  static absl::StatusOr<std::unique_ptr<Edge>> Start(const ListenOptions& listen, const EdgeOptions& options,
-                                                     const Clock& clock, Registry& registry, Store& store);
+  // All references outlive the edge. `options` must have been validated.
+  Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, Store& store);
   // Stops like Stop().
   ~Edge();
+
+  // What an old backend published for an agent of this edge. Set before Join; any thread, must not block.
+  using OnCommand = std::function<void(const std::string& user_id, std::string message)>;
+  // Makes the edge known to the registry; controls dial its relay at `relay_address` from then on. Before Listen, so
+  // that calls can come as soon as agents do.
+  void Join(const std::string& relay_address, OnCommand on_command);
+  // Opens the agents' port.
+  absl::Status Listen(const ListenOptions& listen);
 
   // --- links ---
   // A control is there: it gets a hello, the sessions of this edge and then everything that concerns it.
@@ -49,7 +56,7 @@ class Edge {
   void StopAccepting();
   // Waits until no call is in flight or `limit` has passed; true if none is.
   bool WaitIdle(Duration limit);
-  // Closes every session (1001), releases the leases and writes the agents' status.
+  // Closes every session (1001), releases the leases, leaves the registry and writes the agents' status.
   void Stop();
 
   int port() const { return acceptor_->port(); }
@@ -58,8 +65,6 @@ class Edge {
   void AddSamples(std::vector<Sample>* out) const;
 
  private:
-  Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, Store& store);
-
   EdgeShared::HttpReply Http(const std::string& path);
   std::string HealthJson() const;
   std::string MetricsJson() const;

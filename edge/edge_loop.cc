@@ -91,6 +91,7 @@ struct EdgeLoop::Impl {
   void Round();
   void ArmTick();
   void OnTick();
+  void RefreshHeard();
 
   void AdoptSocket(int fd, std::string address);
   void OnHttp(const ConnectionPtr& connection);
@@ -114,6 +115,7 @@ struct EdgeLoop::Impl {
   asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
   asio::steady_timer tick{io};
   Duration slow_tick{};
+  MonoTime next_refresh{};
   bool ticking_fast = false;
   bool round_scheduled = false;
   uint64_t sockets_made = 0;
@@ -263,8 +265,17 @@ void EdgeLoop::Impl::OnTick() {
     log::Warn("login timed out", {{"user", connection->login->user_id}});
     Close(connection->get_shared(), CloseCode::kTryLater, "Login timed out");
   });
+  if (table.has_heartbeats() && shared.clock.Now() >= next_refresh) RefreshHeard();
   ArmTick();
   Round();
+}
+
+// Heartbeats extend leases, gathered for a while: one batch of the registry's instead of one command for each.
+void EdgeLoop::Impl::RefreshHeard() {
+  next_refresh = shared.clock.Now() + slow_tick;
+  std::vector<Registry::Held> held;
+  table.TakeHeartbeats([&](const std::string& user_id, uint64_t epoch) { held.push_back({user_id, epoch}); });
+  if (!held.empty()) shared.registry.Refresh(shared.server_id, std::move(held));
 }
 
 // --- a socket's life -------------------------------------------------------------------------------------------------
@@ -532,10 +543,25 @@ void EdgeLoop::CloseAll(SessionClose close) {
   });
 }
 
-void EdgeLoop::RefreshLeases() {
-  impl_->Post([this] {
+void EdgeLoop::Replaced(const std::string& user_id, uint64_t epoch) {
+  impl_->Post([this, user_id, epoch] {
+    const auto ref = impl_->shared.directory.Find(user_id);
+    if (!ref || ref->loop != impl_->index || ref->epoch >= epoch) return;
+    const ConnectionPtr connection = impl_->Find(ref->id);
+    if (!connection) return;
+    impl_->shared.counters.sessions_replaced.Add();
+    // Lease and status are the newer one's now.
+    impl_->shared.directory.Remove(user_id, ref->id);
+    impl_->Close(connection, CloseCode::kReplaced, "Replaced by a newer connection");
+  });
+}
+
+void EdgeLoop::RefreshLeases(Duration unless_within) {
+  impl_->Post([this, since = impl_->shared.clock.Now() - unless_within] {
     std::vector<Registry::Held> held;
-    impl_->table.ForEach([&](const std::string& user_id, uint64_t epoch) { held.push_back({user_id, epoch}); });
+    impl_->table.TakeUnrefreshed(since, [&](const std::string& user_id, uint64_t epoch) {
+      held.push_back({user_id, epoch});
+    });
     if (!held.empty()) impl_->shared.registry.Refresh(impl_->shared.server_id, std::move(held));
   });
 }

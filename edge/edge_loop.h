@@ -67,10 +67,12 @@ class EdgeLoop {
   // Sends the sessions of this loop to a new link, then calls `done` on the loop.
   void Snapshot(LinkId link, std::function<void()> done);
   void CloseSession(SessionId id, SessionClose close);
+  // A newer connection of this user was made elsewhere: closes the user's session of this loop, if it is older (4001).
+  void Replaced(const std::string& user_id, uint64_t epoch);
   // Closes every session and socket with this code.
   void CloseAll(SessionClose close);
-  // Extends the leases of every session of this loop.
-  void RefreshLeases();
+  // Extends the leases of this loop's sessions that were not extended within `unless_within`; heartbeats do it, too.
+  void RefreshLeases(Duration unless_within);
 
   struct Impl;
 

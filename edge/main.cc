@@ -1,14 +1,20 @@
 // toolwire-edge: the wiring of one edge process.
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <memory>
+#include <optional>
 
+#include "common/audit_log.h"
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/memory_registry.h"
 #include "common/metrics.h"
 #include "common/open_store.h"
 #include "common/options.h"
+#include "common/redis_registry.h"
+#include "common/ticker.h"
 #include "edge/edge.h"
+#include "edge/old_channels.h"
 #include "edge/relay_service.h"
 
 namespace toolwire {
@@ -19,6 +25,7 @@ struct Options {
   ListenOptions listen;
   EdgeOptions edge;
   StoreOptions store;
+  RegistryOptions registry;
 };
 
 int Fail(const absl::Status& status) {
@@ -26,36 +33,107 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
+RedisRegistry::Options RegistryOptionsOf(const Options& options) {
+  RedisRegistry::Options registry;
+  registry.url = options.registry.redis_url;
+  registry.lease_ttl = std::chrono::milliseconds(options.edge.lease_ttl_ms);
+  registry.command_timeout = std::chrono::milliseconds(options.registry.redis_timeout_ms);
+  registry.claim_wait_max = std::chrono::milliseconds(options.edge.login_timeout_ms);
+  registry.command_channels = options.edge.old_channels;
+  return registry;
+}
+
+// The old channels of one edge: attached to it like a control, for as long as this lives.
+class OldChannelsLink {
+ public:
+  OldChannelsLink(const Options& options, const Clock& clock, RedisRegistry& redis, AuditLog& audit, Edge& edge)
+      : channels_(std::make_shared<OldChannels>(clock, ChannelsOf(redis), &audit, OptionsOf(options))),
+        edge_(edge),
+        link_(edge.Attach(channels_)),
+        ticker_(OldChannels::kTick, [this] { channels_->Tick(); }) {
+    channels_->SetEdge([this](v1::ControlFrame&& frame) { edge_.Receive(link_, std::move(frame)); });
+  }
+  ~OldChannelsLink() { edge_.Detach(link_); }
+  OldChannels& operator*() { return *channels_; }
+
+ private:
+  static OldChannels::Channels ChannelsOf(RedisRegistry& redis) {
+    OldChannels::Channels channels;
+    channels.publish = [&redis](const std::string& channel, std::string message) {
+      redis.Publish(channel, std::move(message), {});
+    };
+    channels.subscribe = [&redis](const std::string& channel, std::function<void(std::string)> on_message) {
+      redis.Subscribe(channel, std::move(on_message), [] {});
+    };
+    channels.unsubscribe = [&redis](const std::string& channel) { redis.Unsubscribe(channel); };
+    return channels;
+  }
+  static OldChannels::Options OptionsOf(const Options& options) {
+    OldChannels::Options old;
+    old.call_timeout = std::chrono::milliseconds(options.edge.old_call_timeout_ms);
+    old.calls_max = options.edge.old_calls_max;
+    old.params_bytes_max = options.edge.payload.payload_bytes_max;
+    old.json_depth_max = options.edge.payload.json_depth_max;
+    return old;
+  }
+
+  const std::shared_ptr<OldChannels> channels_;
+  Edge& edge_;
+  const LinkId link_;
+  Ticker ticker_;
+};
+
 int Run(Options options, StopSignal& stop) {
   if (const absl::Status status = Validate(options.listen); !status.ok()) return Fail(status);
   if (const absl::Status status = Validate(&options.edge); !status.ok()) return Fail(status);
   auto store = OpenStore(options.store);
   if (!store.ok()) return Fail(store.status());
   SystemClock clock;
-  MemoryRegistry registry(clock, std::chrono::milliseconds(options.edge.lease_ttl_ms));
-  auto edge = Edge::Start(options.listen, options.edge, clock, registry, **store);
-  if (!edge.ok()) return Fail(edge.status());
+  MemoryRegistry alone(clock, std::chrono::milliseconds(options.edge.lease_ttl_ms));
+  std::unique_ptr<RedisRegistry> redis;
+  if (!options.registry.redis_url.empty()) {
+    auto opened = RedisRegistry::Create(RegistryOptionsOf(options));
+    if (!opened.ok()) return Fail(opened.status());
+    redis = *std::move(opened);
+  }
+  AuditLog audit(**store, AuditOptions(options.store, "EDGE_LOST"));
+  Edge edge(options.edge, clock, redis ? static_cast<Registry&>(*redis) : alone, **store);
+  std::optional<OldChannelsLink> old;
+  Edge::OnCommand on_command;
+  if (redis && options.edge.old_channels) {
+    old.emplace(options, clock, *redis, audit, edge);
+    on_command = [&](const std::string& user_id, const std::string& message) { (**old).OnCommand(user_id, message); };
+  }
   auto relay =
-      RelayServer::Start(options.listen.host, options.edge.relay_port, **edge, options.edge.payload.payload_bytes_max);
+      RelayServer::Start(options.listen.host, options.edge.relay_port, edge, options.edge.payload.payload_bytes_max);
   if (!relay.ok()) return Fail(relay.status());
+  edge.Join(RelayAddress(options.edge, options.listen, (*relay)->port()), on_command);
+  if (const absl::Status status = edge.Listen(options.listen); !status.ok()) return Fail(status);
   auto metrics = MetricsEndpoint::Start(options.listen.host + ":" + std::to_string(options.listen.metrics_port),
-                                        [&](std::vector<Sample>* out) { (*edge)->AddSamples(out); });
+                                        [&](std::vector<Sample>* out) {
+                                          edge.AddSamples(out);
+                                          if (redis) redis->AddSamples(out);
+                                          if (old) (**old).AddSamples(out);
+                                          AddAuditSamples(audit, out);
+                                        });
   if (!metrics.ok()) return Fail(metrics.status());
-  log::Info("edge ready", {{"serverId", (*edge)->server_id()},
-                           {"agents", (*edge)->port()},
+  log::Info("edge ready", {{"serverId", edge.server_id()},
+                           {"agents", edge.port()},
                            {"relay", (*relay)->port()},
                            {"metrics", (*metrics)->port()}});
 
   stop.Wait(kMetricsLineEvery, [&] {
-    log::Info("metrics", {{"connections", (*edge)->connections()}, {"rss", ResidentBytes()}});
+    log::Info("metrics", {{"connections", edge.connections()}, {"rss", ResidentBytes()}});
   });
-  (*edge)->StopAccepting();
-  if (!(*edge)->WaitIdle(std::chrono::milliseconds(options.edge.drain_timeout_ms))) {
+  edge.StopAccepting();
+  if (!edge.WaitIdle(std::chrono::milliseconds(options.edge.drain_timeout_ms))) {
     log::Warn("drain time is over; calls in flight are given up");
   }
-  (*edge)->Stop();
+  edge.Stop();
+  if (old) (**old).FailAll();
   relay->reset();
-  log::Info("edge stopped");
+  const bool written = audit.Flush(std::chrono::seconds(5));
+  log::Info("edge stopped", {{"auditWritten", written}});
   return 0;
 }
 
@@ -68,14 +146,12 @@ int main(int argc, char** argv) {
   CLI::App app{"Toolwire edge: terminates agents' WebSockets and hands calls to them."};
   toolwire::AddListenFlags(&app, &options.listen);
   toolwire::AddEdgeFlags(&app, &options.edge);
-  app.add_option("--relay-port", options.edge.relay_port, "Controls' gRPC port, internal; 0 takes a free one")
-      ->envname("RELAY_PORT")
-      ->check(CLI::Range(0, 65535))
-      ->capture_default_str();
+  toolwire::AddClusterEdgeFlags(&app, &options.edge);
   toolwire::AddDrainFlag(&app, &options.edge.drain_timeout_ms);
   toolwire::AddPayloadFlags(&app, &options.edge.payload);
   toolwire::AddStoreFlags(&app, &options.store);
-  toolwire::AddServerStoreFlags(&app, &options.store);
+  toolwire::AddDatabaseFlags(&app, &options.store);
+  toolwire::AddRegistryFlags(&app, &options.registry);
   toolwire::AddLogFlags(&app, &options.log);
   CLI11_PARSE(app, argc, argv);
   toolwire::InitLog(options.log);

@@ -85,6 +85,7 @@ void Session::Receive(std::string_view text, const Context& context) {
   switch (frame.type) {
     case AgentFrame::Type::kHeartbeat:
       context.counters.heartbeats.Add();
+      context.heartbeats.push_back(id_);
       return QueueReply(EncodeHeartbeatAck(context.wall_ms), context);
     case AgentFrame::Type::kToolResponse:
       return ReceiveResponse(&frame, context);

@@ -113,6 +113,7 @@ class Session {
     TimerWheel& call_wheel;
     LinkBatches& out;
     absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*>& calls;  // All calls of the loop.
+    std::vector<SessionId>& heartbeats;  // Sessions that sent one: their leases are due.
     MonoTime now;
     int64_t wall_ms;
   };

@@ -28,7 +28,8 @@ SessionTable::SessionTable(const Clock& clock, const SessionLimits& limits, Edge
 SessionTable::~SessionTable() = default;
 
 Session::Context SessionTable::ContextNow() {
-  return Session::Context{limits_, counters_, decoder_, call_wheel_, batches_, calls_, clock_.Now(), clock_.WallMs()};
+  return Session::Context{limits_, counters_,   decoder_,     call_wheel_,    batches_,
+                          calls_,  heartbeats_, clock_.Now(), clock_.WallMs()};
 }
 
 void SessionTable::After(Entry* entry) {

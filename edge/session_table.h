@@ -53,10 +53,24 @@ class SessionTable {
   std::vector<SessionId>& writable() { return writable_; }
   std::vector<std::pair<SessionId, SessionClose>>& closing() { return closing_; }
 
-  // For refreshing the leases. `visit(user_id, epoch)`.
+  // The sessions whose leases are due, as `visit(user_id, epoch)`: those that sent a heartbeat since the last call.
   template <typename Visit>
-  void ForEach(Visit visit) const {
-    for (const auto& [id, entry] : sessions_) visit(entry->session.user_id(), entry->session.epoch());
+  void TakeHeartbeats(Visit visit) {
+    const MonoTime now = clock_.Now();
+    for (const SessionId id : heartbeats_) {
+      auto found = sessions_.find(id);
+      if (found != sessions_.end()) Refresh(found->second.get(), now, visit);
+    }
+    heartbeats_.clear();
+  }
+  bool has_heartbeats() const { return !heartbeats_.empty(); }
+  // Those that were not refreshed since `since`: agents may live by other frames than heartbeats.
+  template <typename Visit>
+  void TakeUnrefreshed(MonoTime since, Visit visit) {
+    const MonoTime now = clock_.Now();
+    for (const auto& [id, entry] : sessions_) {
+      if (entry->refreshed_at <= since) Refresh(entry.get(), now, visit);
+    }
   }
   size_t size() const { return sessions_.size(); }
   size_t calls() const { return calls_.size(); }
@@ -65,10 +79,17 @@ class SessionTable {
   // A session and its heartbeat timer.
   struct Entry : TimerNode {
     Entry(SessionId id, const std::string& user_id, uint64_t epoch, MonoTime now, int64_t wall_ms)
-        : session(id, user_id, epoch, now, wall_ms) {}
+        : session(id, user_id, epoch, now, wall_ms), refreshed_at(now) {}
     Session session;
+    MonoTime refreshed_at;  // When its lease was last extended.
     bool close_announced = false;
   };
+
+  // Once at a time, however many heartbeats an agent sends.
+  template <typename Visit>
+  static void Refresh(Entry* entry, MonoTime now, Visit visit) {
+    if (std::exchange(entry->refreshed_at, now) != now) visit(entry->session.user_id(), entry->session.epoch());
+  }
 
   Session::Context ContextNow();
   // Notes what an event left to do for the loop.
@@ -82,6 +103,7 @@ class SessionTable {
   TimerWheel call_wheel_;
   TimerWheel heartbeat_wheel_;
   LinkBatches batches_;
+  std::vector<SessionId> heartbeats_;
   std::vector<SessionId> writable_;
   std::vector<std::pair<SessionId, SessionClose>> closing_;
   absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*> calls_;

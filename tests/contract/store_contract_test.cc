@@ -1,5 +1,6 @@
 // What every store keeps, as one body of tests over each implementation; then what only the SQLite file promises.
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -320,6 +321,30 @@ TEST_P(StoreContract, SameRequestIdMayHaveSeveralRows) {
   EXPECT_EQ(RequestIds(store_->ListAudit("a", 10)).size(), 2u);
 }
 
+AuditRow RowOfCall(const std::string& call_id, const std::string& request_id) {
+  AuditRow row = Row("a", request_id);
+  row.call_id = call_id;
+  return row;
+}
+
+TEST_P(StoreContract, CallIdReadsBack) {
+  EXPECT_EQ(StoredForm(RowOfCall("0123456789abcdef-00000001", "1")).call_id, "0123456789abcdef-00000001");
+  EXPECT_EQ(StoredForm(Row("a", "2")).call_id, "");
+}
+
+TEST_P(StoreContract, FirstRowOfACallIsKeptAndLaterOnesArePassedOverInOneBatchAndAcrossBatches) {
+  ASSERT_TRUE(store_->AppendAudit({RowOfCall("c1", "1"), RowOfCall("c1", "1 again"), RowOfCall("c2", "2")}).ok());
+  ASSERT_TRUE(store_->AppendAudit({RowOfCall("c2", "2 again"), RowOfCall("c3", "3"), RowOfCall("c1", "no")}).ok());
+  ASSERT_TRUE(store_->AppendAudit({RowOfCall("c3", "3 again")}).ok());
+  EXPECT_EQ(RequestIds(store_->ListAudit("", 10)), (std::vector<std::string>{"3", "2", "1"}));
+}
+
+TEST_P(StoreContract, RowsWithoutACallIdAreAllKept) {
+  ASSERT_TRUE(store_->AppendAudit({Row("a", "1"), Row("a", "2"), RowOfCall("c1", "3")}).ok());
+  ASSERT_TRUE(store_->AppendAudit({Row("a", "4")}).ok());
+  EXPECT_EQ(RequestIds(store_->ListAudit("", 10)), (std::vector<std::string>{"4", "3", "2", "1"}));
+}
+
 TEST_P(StoreContract, JsonAtTheCapIsKeptAndOneByteMoreIsMarked) {
   AuditRow row = Row("user", "req_1");
   row.params_json = "{\"t\":\"" + std::string(kCapBytes - 8, 'x') + "\"}";
@@ -609,6 +634,21 @@ TEST_F(SqliteStoreTest, FileThatIsNoDatabaseIsAnErrorAndIsLeftAlone) {
   EXPECT_EQ(AllBytes(), text);
 }
 
+TEST_F(SqliteStoreTest, FileOfTheFirstVersionIsBroughtUpToDateAndKeepsItsRows) {
+  ASSERT_TRUE(OpenSqlite(path_)->AppendAudit({Row("user", "1"), Row("user", "2")}).ok());
+  sqlite3* db = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &db), SQLITE_OK);
+  constexpr char kAsInTheFirst[] =
+      "DROP INDEX tool_execution_logs_call_id; ALTER TABLE tool_execution_logs DROP COLUMN call_id;"
+      " PRAGMA user_version = 1";
+  EXPECT_EQ(sqlite3_exec(db, kAsInTheFirst, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
+  sqlite3_close(db);
+  auto store = OpenSqlite(path_);
+  ASSERT_NE(store, nullptr);
+  ASSERT_TRUE(store->AppendAudit({RowOfCall("c1", "3"), RowOfCall("c1", "3 again")}).ok());
+  EXPECT_EQ(RequestIds(store->ListAudit("", 10)), (std::vector<std::string>{"3", "2", "1"}));
+}
+
 TEST_F(SqliteStoreTest, FileOfANewerProgramIsUsedAsItIs) {
   OpenSqlite(path_)->CreateCredentials({Hashed("user", kSecretA)}).IgnoreError();
   // Byte 63 of a SQLite file is the lowest of its user_version, where the store keeps the version of its tables.
@@ -617,7 +657,7 @@ TEST_F(SqliteStoreTest, FileOfANewerProgramIsUsedAsItIs) {
     if (set) file.seekp(63).put(*set);
     return file.seekg(63).get();
   };
-  EXPECT_EQ(version(std::nullopt), 1);
+  EXPECT_EQ(version(std::nullopt), 2);
   version(99);
   {
     auto store = OpenSqlite(path_);

@@ -41,7 +41,10 @@ class MemoryStore final : public Store {
 
   absl::Status AppendAudit(const std::vector<AuditRow>& rows) override {
     std::lock_guard<std::mutex> lock(mu_);
-    for (const AuditRow& row : rows) rows_.push_back(AuditSafeRow(row, audit_json_bytes_max_));
+    for (const AuditRow& row : rows) {
+      if (!row.call_id.empty() && !call_ids_.insert(row.call_id).second) continue;
+      rows_.push_back(AuditSafeRow(row, audit_json_bytes_max_));
+    }
     return absl::OkStatus();
   }
 
@@ -96,6 +99,7 @@ class MemoryStore final : public Store {
   std::map<std::string, Entry> credentials_;  // Guarded by mu_, as are the others.
   std::set<std::string> secrets_;
   std::vector<AuditRow> rows_;
+  std::set<std::string> call_ids_;  // Of rows_.
 };
 
 }  // namespace toolwire

@@ -126,12 +126,51 @@ TEST(AgentDirectoryTest, EdgeThatIsGoneTakesItsAgentsAlong) {
   directory.Apply("edge_a", Connected("user_1", 1));
   directory.Apply("edge_b", Connected("user_2", 2));
   directory.Apply("edge_a", Connected("user_3", 3));
-  directory.RemoveEdge("edge_a");
+  directory.RemoveEdge("edge_a", 1);
   EXPECT_EQ(Where(directory, "user_1"), "none");
   EXPECT_EQ(Where(directory, "user_2"), "edge_b 2");
   EXPECT_EQ(Where(directory, "user_3"), "none");
-  directory.RemoveEdge("edge_unknown");
+  directory.RemoveEdge("edge_unknown", 1);
   EXPECT_EQ(directory.size(), 1u);
+}
+
+TEST(AgentDirectoryTest, AgentsOfOneEdgeAreListedAndCounted) {
+  AgentDirectory directory;
+  google::protobuf::RepeatedPtrField<v1::SessionEvent> events;
+  for (const char* user : {"a", "b", "c"}) {
+    v1::SessionEvent* event = events.Add();
+    event->set_user_id(user);
+    event->set_epoch(1);
+    event->set_connected(true);
+  }
+  directory.Apply("edge_1", events);
+  EXPECT_EQ(directory.size_of("edge_1"), 3u);
+  events.Mutable(1)->set_epoch(2);
+  directory.Apply("edge_2", events);  // "b" moves; the others are older than or as old as what is known.
+  EXPECT_EQ(directory.size_of("edge_2"), directory.List("", 10, "edge_2").size());
+  EXPECT_EQ(directory.size_of("edge_1") + directory.size_of("edge_2"), 3u);
+  const std::vector<v1::Agent> moved = directory.List("a", 1, "edge_2");
+  ASSERT_EQ(moved.size(), 1u);
+  EXPECT_EQ(moved[0].user_id(), "b");
+  directory.RemoveEdge("edge_2", 1);
+  EXPECT_EQ(directory.size_of("edge_2"), 0u);
+  EXPECT_EQ(directory.size_of("nowhere"), 0u);
+}
+
+TEST(AgentDirectoryTest, EndOfAnOldLinkLeavesWhatTheNewOneTold) {
+  AgentDirectory directory;
+  directory.BeginSnapshot("edge_a", 1);
+  directory.BeginSnapshot("edge_a", 2);
+  google::protobuf::RepeatedPtrField<v1::SessionEvent> events;
+  v1::SessionEvent* event = events.Add();
+  event->set_user_id("user");
+  event->set_epoch(7);
+  event->set_connected(true);
+  directory.Apply("edge_a", events);
+  directory.RemoveEdge("edge_a", 1);
+  EXPECT_EQ(directory.size(), 1u);
+  directory.RemoveEdge("edge_a", 2);
+  EXPECT_EQ(directory.size(), 0u);
 }
 
 TEST(AgentDirectoryTest, ForgettingNeedsTheEdgeAndTheEpoch) {
@@ -153,7 +192,7 @@ TEST(AgentDirectoryTest, SnapshotForgetsWhomItDoesNotName) {
   directory.Apply("edge_a", Connected("user_1", 1));
   directory.Apply("edge_a", Connected("user_2", 2));
   directory.Apply("edge_b", Connected("user_3", 3));
-  directory.BeginSnapshot("edge_a");
+  directory.BeginSnapshot("edge_a", 1);
   EXPECT_EQ(Where(directory, "user_2"), "edge_a 2") << "until the snapshot's end what was known is the best guess";
   directory.Apply("edge_a", Connected("user_1", 1));
   directory.Apply("edge_a", SnapshotComplete());
@@ -166,8 +205,8 @@ TEST(AgentDirectoryTest, SnapshotsOfTwoEdgesDoNotMix) {
   AgentDirectory directory;
   directory.Apply("edge_a", Connected("user_1", 1));
   directory.Apply("edge_b", Connected("user_2", 2));
-  directory.BeginSnapshot("edge_a");
-  directory.BeginSnapshot("edge_b");
+  directory.BeginSnapshot("edge_a", 1);
+  directory.BeginSnapshot("edge_b", 1);
   directory.Apply("edge_a", SnapshotComplete());
   EXPECT_EQ(Where(directory, "user_1"), "none");
   EXPECT_EQ(Where(directory, "user_2"), "edge_b 2");
@@ -179,7 +218,7 @@ TEST(AgentDirectoryTest, AgentThatMovedDuringASnapshotStays) {
   AgentDirectory directory;
   directory.Apply("edge_a", Connected("user_1", 1));
   directory.Apply("edge_a", Connected("user_2", 2));
-  directory.BeginSnapshot("edge_a");
+  directory.BeginSnapshot("edge_a", 1);
   directory.Apply("edge_b", Connected("user_1", 3));
   directory.Apply("edge_a", Connected("user_2", 4));
   directory.Apply("edge_a", SnapshotComplete());
@@ -190,9 +229,9 @@ TEST(AgentDirectoryTest, AgentThatMovedDuringASnapshotStays) {
 TEST(AgentDirectoryTest, SecondSnapshotStartsFromNothing) {
   AgentDirectory directory;
   directory.Apply("edge_a", Connected("user_1", 1));
-  directory.BeginSnapshot("edge_a");
+  directory.BeginSnapshot("edge_a", 1);
   directory.Apply("edge_a", Connected("user_1", 1));
-  directory.BeginSnapshot("edge_a");
+  directory.BeginSnapshot("edge_a", 1);
   directory.Apply("edge_a", SnapshotComplete());
   EXPECT_EQ(Where(directory, "user_1"), "none");
 }
@@ -282,7 +321,7 @@ TEST(AgentDirectoryTest, EventsThatChangeNothingAreNotReported) {
   directory.Apply("edge_a", Disconnected("user_1", 1));
   directory.Apply("edge_a", Disconnected("user_2", 5));
   directory.Forget("user_1", "edge_a", 1);
-  directory.BeginSnapshot("edge_a");
+  directory.BeginSnapshot("edge_a", 1);
   directory.Apply("edge_a", Connected("user_1", 2));
   directory.Apply("edge_a", SnapshotComplete());
   EXPECT_EQ(watched.Take(), Strings{}) << "a link that comes back is no news";
@@ -296,10 +335,10 @@ TEST(AgentDirectoryTest, EveryWayToBeForgottenIsReportedOnce) {
   watched.Take();
   directory.Apply("edge_a", Disconnected("user_1", 1));
   directory.Forget("user_2", "edge_a", 2);
-  directory.BeginSnapshot("edge_a");
+  directory.BeginSnapshot("edge_a", 1);
   directory.Apply("edge_a", Connected("user_4", 4));
   directory.Apply("edge_a", SnapshotComplete());
-  directory.RemoveEdge("edge_a");
+  directory.RemoveEdge("edge_a", 1);
   EXPECT_EQ(watched.Take(), (Strings{"DISCONNECTED user_1 edge_a 1", "DISCONNECTED user_2 edge_a 2",
                                      "DISCONNECTED user_3 edge_a 3", "DISCONNECTED user_4 edge_a 4"}));
 }
@@ -315,7 +354,7 @@ TEST(AgentDirectoryTest, WatchOfSomeUsersHearsOfThemOnly) {
   all.Take();
   directory.Apply("edge_a", Connected("user_3", 3));
   directory.Apply("edge_a", Connected("user_4", 4));
-  directory.RemoveEdge("edge_a");
+  directory.RemoveEdge("edge_a", 1);
   EXPECT_EQ(some.Take(),
             (Strings{"CONNECTED user_3 edge_a 3", "DISCONNECTED user_2 edge_a 2", "DISCONNECTED user_3 edge_a 3"}));
   EXPECT_EQ(all.Take().size(), 6u);
@@ -367,10 +406,10 @@ TEST(AgentDirectoryTest, WatchersKnowWhatTheDirectoryKnows) {
         const uint64_t recent = epoch - std::min<uint64_t>(epoch, random() % 20);
         switch (random() % 12) {
           case 0:
-            directory.RemoveEdge(edge);
+            directory.RemoveEdge(edge, 1);
             break;
           case 1:
-            directory.BeginSnapshot(edge);
+            directory.BeginSnapshot(edge, 1);
             break;
           case 2:
             directory.Apply(edge, SnapshotComplete());

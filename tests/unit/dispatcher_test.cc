@@ -1141,7 +1141,7 @@ TEST_F(DispatcherTest, RequestIdIsADuplicateInEveryStateAndInOneBatch) {
   Begin(MakeCall("user_2", "req_at_nobody"));
   const uint64_t lost = BeginLost(edge);
   EXPECT_EQ(OutcomeOf(Begin(MakeCall(kUser, RequestIdOf(lost)))), "DUPLICATE_REQUEST NOT_SENT");
-  directory_.RemoveEdge("edge_a");
+  directory_.RemoveEdge("edge_a", 1);
   const uint64_t looking = BeginLooking();
   EXPECT_EQ(OutcomeOf(Begin(MakeCall(kUser, RequestIdOf(looking)))), "DUPLICATE_REQUEST NOT_SENT");
   Stray(edge, kUser, RequestIdOf(lost));
@@ -1242,7 +1242,7 @@ TEST_F(DispatcherTest, FailAllSaysOfEachCallWhetherItMayHaveLeft) {
   const LinkedEdge edge = LinkWithAgent();
   const uint64_t delivered = BeginDelivered(edge);
   const uint64_t lost = BeginLost(edge);
-  directory_.RemoveEdge("edge_a");
+  directory_.RemoveEdge("edge_a", 1);
   const uint64_t looking = BeginLooking();
   dispatcher_.FailAll();
   EXPECT_EQ(OutcomeOf(delivered), "AGENT_LOST SENT");

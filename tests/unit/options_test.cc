@@ -1,6 +1,7 @@
 #include "common/options.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
@@ -21,6 +22,7 @@ struct Everything {
   EdgeOptions edge;
   ControlOptions control;
   StoreOptions store;
+  RegistryOptions registry;
   PayloadOptions payload;
   int drain_timeout_ms = 10000;
 
@@ -33,7 +35,9 @@ struct Everything {
     AddEdgeFlags(&app, &edge);
     AddControlFlags(&app, &control);
     AddStoreFlags(&app, &store);
-    AddServerStoreFlags(&app, &store);
+    AddDatabaseFlags(&app, &store);
+    AddRegistryFlags(&app, &registry);
+    AddClusterEdgeFlags(&app, &edge);
     AddDrainFlag(&app, &drain_timeout_ms);
     help = app.help();
     try {
@@ -90,6 +94,7 @@ TEST_F(OptionsTest, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(options.payload.payload_bytes_max, 16u << 20);
   EXPECT_EQ(options.payload.json_depth_max, 512);
   EXPECT_EQ(options.store.audit_json_bytes_max, 64u << 10);
+  EXPECT_EQ(options.store.audit_spool_bytes_max, 1u << 30);
 }
 
 TEST_F(OptionsTest, FrameHasRoomForOnePayloadAndItsEnvelope) {
@@ -129,9 +134,16 @@ TEST_F(OptionsTest, FlagsSetWhatTheyName) {
                              "--streams-max=23",
                              "--data-dir=d24",
                              "--audit-json-bytes-max=250",
+                             "--audit-spool-bytes-max=2000000",
                              "--database-url=u26",
                              "--database-connections-max=19",
                              "--redis-url=u27",
+                             "--redis-timeout=270",
+                             "--relay-port=271",
+                             "--relay-address=edge:272",
+                             "--no-old-channels",
+                             "--old-call-timeout=273",
+                             "--old-calls-max=274",
                              "--drain-timeout=28",
                              "--insecure"}));
   EXPECT_EQ(options.log.format, "json");
@@ -163,9 +175,16 @@ TEST_F(OptionsTest, FlagsSetWhatTheyName) {
   EXPECT_EQ(options.control.streams_max, 23);
   EXPECT_EQ(options.store.data_dir, "d24");
   EXPECT_EQ(options.store.audit_json_bytes_max, 250u);
+  EXPECT_EQ(options.store.audit_spool_bytes_max, 2000000u);
   EXPECT_EQ(options.store.database_url, "u26");
+  EXPECT_EQ(options.registry.redis_url, "u27");
+  EXPECT_EQ(options.registry.redis_timeout_ms, 270);
+  EXPECT_EQ(options.edge.relay_port, 271);
+  EXPECT_EQ(options.edge.relay_address, "edge:272");
+  EXPECT_FALSE(options.edge.old_channels);
+  EXPECT_EQ(options.edge.old_call_timeout_ms, 273);
+  EXPECT_EQ(options.edge.old_calls_max, 274);
   EXPECT_EQ(options.store.database_connections_max, 19);
-  EXPECT_EQ(options.store.redis_url, "u27");
   EXPECT_EQ(options.drain_timeout_ms, 28);
 }
 
@@ -186,7 +205,7 @@ TEST_F(OptionsTest, EnvironmentOfTheServerBeforeIsRead) {
   EXPECT_EQ(options.edge.heartbeat_timeout_ms, 45000);
   EXPECT_EQ(options.listen.metrics_port, 9191);
   EXPECT_EQ(options.store.database_url, "postgresql://localhost/db");
-  EXPECT_EQ(options.store.redis_url, "redis://localhost:6380");
+  EXPECT_EQ(options.registry.redis_url, "redis://localhost:6380");
   EXPECT_EQ(options.control.grpc_port, 50061);
   Everything flags;
   ASSERT_TRUE(flags.Parse({"--port=8084"}));
@@ -320,19 +339,29 @@ TEST_F(OptionsTest, DefaultTimeOfACallMayNotExceedTheLongest) {
   EXPECT_EQ(Validate(options).code(), absl::StatusCode::kInvalidArgument);
 }
 
-TEST_F(OptionsTest, StoreThatThisVersionDoesNotHaveIsRefusedByName) {
+TEST_F(OptionsTest, StoreNeedsADirectory) {
   StoreOptions options;
   EXPECT_TRUE(Validate(options).ok());
-  options.database_url = "postgresql://user:password@localhost/db";
-  EXPECT_TRUE(Validate(options).ok());
-  options.redis_url = "redis://:password@localhost";
-  const absl::Status status = Validate(options);
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_NE(status.message().find("REDIS_URL"), std::string::npos);
-  EXPECT_EQ(status.message().find("password"), std::string::npos) << "secrets are not repeated";
-  options = StoreOptions();
   options.data_dir = "";
   EXPECT_FALSE(Validate(options).ok());
+}
+
+TEST_F(OptionsTest, ControlsDialTheRelayWhereItListensUnlessToldOtherwise) {
+  EdgeOptions edge;
+  ListenOptions listen;
+  EXPECT_EQ(RelayAddress(edge, listen, 50052), "127.0.0.1:50052");
+  listen.host = "10.1.2.3";
+  EXPECT_EQ(RelayAddress(edge, listen, 1), "10.1.2.3:1");
+  listen.host = "::1";
+  EXPECT_EQ(RelayAddress(edge, listen, 1), "[::1]:1");
+  for (const char* any : {"0.0.0.0", "::"}) {
+    listen.host = any;
+    char name[256] = "";
+    gethostname(name, sizeof name - 1);
+    EXPECT_EQ(RelayAddress(edge, listen, 1), std::string(name) + ":1") << "nobody can dial " << any;
+  }
+  edge.relay_address = "edge-0.edges:9";
+  EXPECT_EQ(RelayAddress(edge, listen, 1), "edge-0.edges:9");
 }
 
 TEST_F(OptionsTest, LogLevelsAreTheOnesAskedFor) {

@@ -241,7 +241,9 @@ TEST_F(SessionTest, QueuedBytesAreWhatWaits) {
   WireDecoder decoder(64);
   TimerWheel wheel(kTick, 64, clock_.Now());
   absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*> calls;
-  const Session::Context context{limits_, counters_, decoder, wheel, out, calls, clock_.Now(), clock_.WallMs()};
+  std::vector<SessionId> heartbeats;
+  const Session::Context context{limits_, counters_,  decoder,      wheel,          out,
+                                 calls,   heartbeats, clock_.Now(), clock_.WallMs()};
   EXPECT_FALSE(session.has_frames());
   session.Welcome("ws-server-1", context);
   const size_t welcome = session.queued_bytes();
@@ -943,12 +945,42 @@ TEST_F(SessionTest, SnapshotTellsOneLinkOfEverySession) {
   EXPECT_EQ(events_.size(), 0u) << "the other links know already";
 }
 
-TEST_F(SessionTest, ForEachVisitsEverySession) {
+TEST_F(SessionTest, HeartbeatsMakeLeasesDueOnceEach) {
   Open(1, "user_1", 5);
   Open(2, "user_2", 6);
-  std::map<std::string, uint64_t> epochs;
-  table().ForEach([&](const std::string& user_id, uint64_t epoch) { epochs[user_id] = epoch; });
-  EXPECT_EQ(epochs, (std::map<std::string, uint64_t>{{"user_1", 5}, {"user_2", 6}}));
+  Open(3, "user_3", 7);
+  std::vector<std::pair<std::string, uint64_t>> due;
+  const auto note = [&](const std::string& user_id, uint64_t epoch) { due.emplace_back(user_id, epoch); };
+  table().TakeHeartbeats(note);
+  EXPECT_TRUE(due.empty());
+  clock_.Advance(seconds(1));
+  for (int i = 0; i < 100; ++i) Receive(kHeartbeat, 1);
+  Receive(R"({"type":"something else"})", 2);
+  Receive(kHeartbeat, 3);
+  CloseSocket(3);
+  EXPECT_TRUE(table().has_heartbeats());
+  table().TakeHeartbeats(note);
+  EXPECT_FALSE(table().has_heartbeats());
+  EXPECT_EQ(due, (std::vector<std::pair<std::string, uint64_t>>{{"user_1", 5}}));
+}
+
+TEST_F(SessionTest, SessionsWithoutHeartbeatsAreDueAfterAWhile) {
+  Open(1, "user_1", 5);
+  Open(2, "user_2", 6);
+  clock_.Advance(seconds(30));
+  Receive(kHeartbeat, 1);
+  std::map<std::string, uint64_t> due;
+  const auto note = [&](const std::string& user_id, uint64_t epoch) { due[user_id] = epoch; };
+  table().TakeHeartbeats(note);
+  EXPECT_EQ(due.size(), 1u);
+  due.clear();
+  clock_.Advance(seconds(10));
+  table().TakeUnrefreshed(clock_.Now() - seconds(40), note);
+  EXPECT_EQ(due, (std::map<std::string, uint64_t>{{"user_2", 6}}));
+  due.clear();
+  clock_.Advance(seconds(1));
+  table().TakeUnrefreshed(clock_.Now(), note);
+  EXPECT_EQ(due, (std::map<std::string, uint64_t>{{"user_1", 5}, {"user_2", 6}})) << "after the registry was emptied";
   EXPECT_EQ(table().size(), 2u);
 }
 

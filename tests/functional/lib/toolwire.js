@@ -17,6 +17,7 @@ export const TOPOLOGIES = ['dev', 'split'];
 const CONTROL_ONLY = ['call-timeout-default', 'call-timeout-max', 'stream-calls-max', 'streams-max'];
 const BOTH = [
   'drain-timeout', 'payload-bytes-max', 'json-depth-max', 'data-dir', 'log-format', 'log-level', 'audit-json-bytes-max',
+  'audit-spool-bytes-max',
 ];
 
 export const argumentsOf = (flags) => Object.entries(flags).map(([name, value]) => `--${name}=${value}`);

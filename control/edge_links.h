@@ -1,0 +1,51 @@
+// A link to every edge that is alive, as the registry names them.
+#ifndef TOOLWIRE_CONTROL_EDGE_LINKS_H_
+#define TOOLWIRE_CONTROL_EDGE_LINKS_H_
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/registry.h"
+#include "control/grpc_edge_link.h"
+
+namespace toolwire {
+
+// Edges that join are dialled at once. One that the registry no longer names keeps its link for as long as that holds
+// (the registry may have been emptied), and is dialled no more when it breaks. Links come and go on a thread of its
+// own, since ending one waits for its stream.
+class EdgeLinks {
+ public:
+  // All references outlive this; the registry calls it from now on.
+  EdgeLinks(Registry& registry, Dispatcher& dispatcher, size_t payload_bytes_max);
+  // Ends every link.
+  ~EdgeLinks();
+
+ private:
+  void Run();
+  void Reconcile(const std::vector<EdgeAddress>& edges);
+
+  Dispatcher& dispatcher_;
+  const size_t payload_bytes_max_;
+  std::map<std::string, std::unique_ptr<GrpcEdgeLink>> links_;  // By edge id. The thread's own.
+
+  // Shared with the callback that the registry may keep longer than this lives.
+  struct News {
+    std::mutex mu;
+    std::condition_variable wake;
+    // Guarded by mu.
+    std::vector<EdgeAddress> edges;
+    bool changed = false;
+    bool stopping = false;
+  };
+  const std::shared_ptr<News> news_;
+  std::thread thread_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_EDGE_LINKS_H_

@@ -1,0 +1,306 @@
+#include "edge/old_channels.h"
+
+#include <algorithm>
+
+#include "common/log.h"
+
+namespace toolwire {
+
+using E = v1::CallError;
+
+namespace {
+
+OldResponse FailureResponse(const std::string& user_id, std::string_view error) {
+  OldResponse response;
+  response.user_id = user_id;
+  response.error = std::string(error);
+  return response;
+}
+
+OldResponse ResponseOf(const std::string& user_id, v1::Answer* answer) {
+  OldResponse response;
+  response.user_id = user_id;
+  response.success = answer->success();
+  response.result_json = std::move(*answer->mutable_result_json());
+  response.error = std::move(*answer->mutable_error());
+  if (answer->has_execution_time_ms()) response.execution_time_ms = answer->execution_time_ms();
+  return response;
+}
+
+}  // namespace
+
+struct OldChannels::Pending : TimerNode {
+  uint64_t call_id = 0;
+  std::string user_id, request_id, tool, params_json;
+  AuditTicket ticket;
+  MonoTime deadline;
+  MonoTime give_up{};  // Waiting for a session ends here; unset until it first waits.
+  State state = State::kDelivered;
+};
+
+class OldChannels::Work {
+ public:
+  explicit Work(OldChannels* channels) : channels_(channels) {}
+
+  v1::ControlFrame* frame() { return &frame_; }
+  void Publish(std::string_view request_id, const OldResponse& response) {
+    published_.emplace_back(ResponseChannel(request_id), EncodeOldResponse(response));
+  }
+  void Listen(const Pending& call) { listened_.emplace_back(ResponseChannel(call.request_id), call.call_id); }
+  void StopListening(const Pending& call) { unlistened_.push_back(ResponseChannel(call.request_id)); }
+  void Audit(AuditTicket ticket, AuditRow&& row) { rows_.emplace_back(ticket, std::move(row)); }
+
+  // With no lock held.
+  void Run() {
+    if (frame_.deliveries_size() > 0 || frame_.cancels_size() > 0) channels_->to_edge_(std::move(frame_));
+    // Audit before the callers: if this process is killed, the row of a call that was answered says so.
+    if (channels_->audit_ != nullptr) {
+      for (auto& [ticket, row] : rows_) channels_->audit_->Settle(ticket, std::move(row));
+    }
+    // Before the own publication of the same answer, which nobody here must take for another edge's.
+    for (const std::string& channel : unlistened_) channels_->channels_.unsubscribe(channel);
+    for (auto& [channel, message] : published_) channels_->channels_.publish(channel, std::move(message));
+    for (const auto& [channel, call_id] : listened_) {
+      channels_->channels_.subscribe(channel, [weak = channels_->weak_from_this(), id = call_id](std::string message) {
+        if (const auto channels = weak.lock()) channels->OnResponse(id, message);
+      });
+    }
+  }
+
+ private:
+  OldChannels* const channels_;
+  v1::ControlFrame frame_;
+  std::vector<std::pair<std::string, std::string>> published_;
+  std::vector<std::pair<std::string, uint64_t>> listened_;
+  std::vector<std::string> unlistened_;
+  std::vector<std::pair<AuditTicket, AuditRow>> rows_;
+};
+
+OldChannels::OldChannels(const Clock& clock, Channels channels, AuditLog* audit, Options options)
+    : clock_(clock),
+      channels_(std::move(channels)),
+      audit_(audit),
+      options_(options),
+      wheel_(kTick, 1024, clock.Now()) {}
+
+OldChannels::~OldChannels() = default;
+
+// --- from backends ---------------------------------------------------------------------------------------------------
+
+void OldChannels::OnCommand(const std::string& user_id, const std::string& message) {
+  OldCommand command = DecodeOldCommand(message, options_.json_depth_max);
+  if (command.why_bad.empty() && command.params_json.size() > options_.params_bytes_max) {
+    command.why_bad = "params are too large";
+    command.params_json.clear();
+  }
+  counters_.commands.Add();
+  if (!command.why_bad.empty()) {
+    counters_.bad_commands.Add();
+    log::Warn("old command refused", {{"user", user_id}, {"why", std::string(command.why_bad)}});
+    if (command.request_id.empty()) return;  // Nobody can be told.
+  }
+  auto pending = std::make_unique<Pending>();
+  Pending* const call = pending.get();
+  call->user_id = user_id;
+  call->request_id = std::move(command.request_id);
+  call->tool = std::move(command.tool);
+  call->params_json = std::move(command.params_json);
+  call->deadline = clock_.Now() + options_.call_timeout;
+  if (audit_ != nullptr) {
+    call->ticket = audit_->Begin({call->user_id, call->request_id, call->tool, call->params_json, clock_.WallMs()});
+  }
+  Work work(this);
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    call->call_id = ++last_call_id_;
+    if (!command.why_bad.empty()) {
+      FailLocked(call, E::INVALID_REQUEST, true, &work);
+    } else if (!by_request_.emplace(RequestKey(call->user_id, call->request_id), call).second) {
+      // A response on their common channel would end the wait for the first.
+      FailLocked(call, E::DUPLICATE_REQUEST, false, &work);
+    } else if (calls_.size() >= options_.calls_max) {
+      FailLocked(call, E::EDGE_UNAVAILABLE, true, &work);
+    } else {
+      calls_.emplace(call->call_id, std::move(pending));
+      DeliverLocked(call, &work);
+    }
+  }
+  work.Run();
+}
+
+void OldChannels::DeliverLocked(Pending* call, Work* work) {
+  const Duration left = call->deadline - clock_.Now();
+  if (left <= Duration::zero()) return FailLocked(call, E::CALL_TIMEOUT, true, work);
+  call->state = State::kDelivered;
+  wheel_.Disarm(call);  // The edge keeps the deadline.
+  v1::Deliver* deliver = work->frame()->add_deliveries();
+  deliver->set_call_id(call->call_id);
+  deliver->set_user_id(call->user_id);
+  deliver->set_request_id(call->request_id);
+  deliver->set_tool(call->tool);
+  deliver->set_params_json(call->params_json);
+  deliver->set_timeout_us(std::chrono::duration_cast<std::chrono::microseconds>(left).count());
+}
+
+// --- from the edge ---------------------------------------------------------------------------------------------------
+
+void OldChannels::Send(v1::EdgeFrame&& frame) {
+  Work work(this);
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    for (v1::Answer& answer : *frame.mutable_answers()) {
+      if (Pending* call = FindLocked(answer.call_id())) AnswerLocked(call, std::move(answer), &work);
+    }
+    for (const v1::Refusal& refusal : frame.refusals()) {
+      if (Pending* call = FindLocked(refusal.call_id())) RefuseLocked(call, refusal, &work);
+    }
+    for (v1::StrayAnswer& stray : *frame.mutable_strays()) StrayLocked(std::move(stray), &work);
+  }
+  work.Run();
+}
+
+void OldChannels::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
+  counters_.answered.Add();
+  AuditRow row;
+  row.success = answer.success();
+  if (audit_ != nullptr) row.result_json = audit_->Storable(answer.result_json());
+  row.error = answer.error();
+  if (answer.has_execution_time_ms()) row.execution_time_ms = answer.execution_time_ms();
+  if (call->state == State::kLost) work->StopListening(*call);
+  work->Publish(call->request_id, ResponseOf(call->user_id, &answer));
+  SettleLocked(call, std::move(row), work);
+}
+
+void OldChannels::RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* work) {
+  const bool sent = refusal.delivery() != E::NOT_SENT;
+  switch (refusal.cause()) {
+    case v1::Refusal::NOT_HERE:
+    case v1::Refusal::SESSION_LOST:
+      if (sent) {
+        call->state = State::kLost;
+        wheel_.Arm(call, call->deadline);
+        return work->Listen(*call);
+      }
+      // The lease is here, so the session is about to open, or to be opened again by an agent that comes back.
+      call->state = State::kWaiting;
+      if (call->give_up == MonoTime{}) {
+        call->give_up = std::min(call->deadline, clock_.Now() + options_.session_wait);
+      }
+      return wheel_.Arm(call, clock_.Now() + kTick);
+    default:
+      return FailLocked(call, ReasonOf(refusal.cause()), true, work);
+  }
+}
+
+void OldChannels::StrayLocked(v1::StrayAnswer&& stray, Work* work) {
+  auto found = by_request_.find(RequestKey(stray.user_id(), stray.request_id()));
+  if (found != by_request_.end() && found->second->state != State::kWaiting) {
+    return AnswerLocked(found->second, std::move(*stray.mutable_answer()), work);
+  }
+  counters_.strays_published.Add();
+  work->Publish(stray.request_id(), ResponseOf(stray.user_id(), stray.mutable_answer()));
+}
+
+void OldChannels::OnResponse(uint64_t call_id, const std::string& message) {
+  OldResponse response;
+  if (!DecodeOldResponse(message, options_.json_depth_max, &response)) return;
+  Work work(this);
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    Pending* call = FindLocked(call_id);
+    if (call == nullptr || call->state != State::kLost || call->user_id != response.user_id) return;
+    counters_.answered.Add();
+    AuditRow row;
+    row.success = response.success;
+    if (audit_ != nullptr) row.result_json = audit_->Storable(response.result_json);
+    row.error = std::move(response.error);
+    row.execution_time_ms = response.execution_time_ms;
+    work.StopListening(*call);
+    SettleLocked(call, std::move(row), &work);
+  }
+  work.Run();
+}
+
+// --- settling --------------------------------------------------------------------------------------------------------
+
+void OldChannels::FailLocked(Pending* call, Reason reason, bool publish, Work* work) {
+  counters_.failed.Add();
+  AuditRow row;
+  row.error = RowOf(reason).name;
+  if (call->state == State::kLost) work->StopListening(*call);
+  if (publish) work->Publish(call->request_id, FailureResponse(call->user_id, RowOf(reason).sentence));
+  SettleLocked(call, std::move(row), work);
+}
+
+// The one way out. `call` may be gone when this returns.
+void OldChannels::SettleLocked(Pending* call, AuditRow&& row, Work* work) {
+  auto by_request = by_request_.find(RequestKey(call->user_id, call->request_id));
+  if (by_request != by_request_.end() && by_request->second == call) by_request_.erase(by_request);
+  const uint64_t call_id = call->call_id;
+  row.user_id = std::move(call->user_id);
+  row.request_id = std::move(call->request_id);
+  row.tool = std::move(call->tool);
+  row.params_json = std::move(call->params_json);
+  row.created_at_ms = clock_.WallMs();
+  work->Audit(call->ticket, std::move(row));
+  calls_.erase(call_id);
+}
+
+void OldChannels::Tick() {
+  Work work(this);
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    const MonoTime now = clock_.Now();
+    wheel_.Advance(now, [&](TimerNode* node) {
+      auto* call = static_cast<Pending*>(node);
+      if (call->state == State::kLost) return FailLocked(call, E::AGENT_LOST, true, &work);
+      if (now >= call->give_up) return FailLocked(call, E::AGENT_NOT_CONNECTED, true, &work);
+      DeliverLocked(call, &work);
+    });
+  }
+  work.Run();
+}
+
+void OldChannels::FailAll() {
+  Work work(this);
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    std::vector<Pending*> left;
+    for (auto& [call_id, call] : calls_) left.push_back(call.get());
+    for (Pending* call : left) {
+      // An agent that comes back elsewhere may still answer a call that was sent: the caller waits for that.
+      const bool sent = call->state != State::kWaiting;
+      FailLocked(call, sent ? E::AGENT_LOST : E::EDGE_UNAVAILABLE, !sent, &work);
+    }
+  }
+  work.Run();
+}
+
+size_t OldChannels::in_flight() const {
+  std::lock_guard<std::mutex> lock(mu_);
+  return calls_.size();
+}
+
+void OldChannels::AddSamples(std::vector<Sample>* out) const {
+  const auto count = [&](const char* name, const char* help, const Counter& counter) {
+    out->push_back({name, help, true, static_cast<double>(counter.value()), {}});
+  };
+  out->push_back({"toolwire_edge_old_calls_in_flight",
+                  "Calls of the old Redis channels that are not settled.",
+                  false,
+                  static_cast<double>(in_flight()),
+                  {}});
+  count("toolwire_edge_old_commands_total", "Messages on agent:{userId}:commands.", counters_.commands);
+  count("toolwire_edge_old_commands_bad_total", "Those that were not valid.", counters_.bad_commands);
+  count("toolwire_edge_old_calls_answered_total", "Calls of the old channels answered by agents.", counters_.answered);
+  count("toolwire_edge_old_calls_failed_total", "Calls of the old channels without an answer.", counters_.failed);
+  count("toolwire_edge_old_strays_published_total", "Answers published for calls of other edges or none.",
+        counters_.strays_published);
+}
+
+OldChannels::Pending* OldChannels::FindLocked(uint64_t call_id) {
+  auto found = calls_.find(call_id);
+  return found == calls_.end() ? nullptr : found->second.get();
+}
+
+}  // namespace toolwire

@@ -1,0 +1,112 @@
+// The raw-Redis protocol of the server before, for backends that are not changed: another kind of control to the edge.
+#ifndef TOOLWIRE_EDGE_OLD_CHANNELS_H_
+#define TOOLWIRE_EDGE_OLD_CHANNELS_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/audit_log.h"
+#include "common/clock.h"
+#include "common/metrics.h"
+#include "common/old_protocol.h"
+#include "common/outcome.h"
+#include "common/relay_port.h"
+#include "common/timer_wheel.h"
+#include "edge/session.h"
+
+namespace toolwire {
+
+// Turns what is published on `agent:{userId}:commands` into deliveries to this edge's sessions and publishes each
+// call's one response on `response:{requestId}`, failures included, so that callers need not wait for their timeout.
+// Each call leaves one audit row.
+//
+// A call whose session is lost after its frame left stays open until its deadline, since the agent may answer through
+// its next session, at any edge: whichever edge gets the answer publishes it, and this one listens for its audit row.
+// An answer that belongs to no call of this edge is published for whoever waits for it.
+//
+// Thread-safe. `mu_` guards the state and is never held while the edge, Redis or the audit log is called. Bounded by
+// `calls_max`.
+class OldChannels final : public ToControl, public std::enable_shared_from_this<OldChannels> {
+ public:
+  struct Options {
+    Duration call_timeout = std::chrono::seconds(60);  // As long as the backends wait.
+    // How long a command waits for the session whose lease has just been made.
+    Duration session_wait = std::chrono::seconds(2);
+    size_t calls_max = 20000;  // More in flight are refused with EDGE_UNAVAILABLE.
+    size_t params_bytes_max = 16u << 20;
+    int json_depth_max = 512;
+  };
+  // How responses travel. Must not block, and must not call back before they return.
+  struct Channels {
+    std::function<void(const std::string& channel, std::string message)> publish;
+    std::function<void(const std::string& channel, std::function<void(std::string message)> on_message)> subscribe;
+    std::function<void(const std::string& channel)> unsubscribe;
+  };
+  struct Counters {
+    Counter commands, bad_commands, answered, failed, strays_published;
+  };
+
+  // References outlive this; `audit` may be null.
+  OldChannels(const Clock& clock, Channels channels, AuditLog* audit, Options options);
+  ~OldChannels() override;
+
+  // Where deliveries go. Set once, before the first command.
+  void SetEdge(std::function<void(v1::ControlFrame&& frame)> to_edge) { to_edge_ = std::move(to_edge); }
+
+  // A backend published `message` for the user, whose lease this edge holds.
+  void OnCommand(const std::string& user_id, const std::string& message);
+  // ToControl: what the edge says of deliveries, sessions, and answers it has no call for.
+  void Send(v1::EdgeFrame&& frame) override;
+  // Settles what is overdue. Call every `kTick`.
+  void Tick();
+  static constexpr Duration kTick = std::chrono::milliseconds(20);
+  // Settles every call: the edge is stopping.
+  void FailAll();
+
+  size_t in_flight() const;
+  void AddSamples(std::vector<Sample>* out) const;
+  const Counters& counters() const { return counters_; }
+
+ private:
+  // kWaiting: tried again every tick until its session is open. kLost: its frame left, its session is gone.
+  enum class State { kWaiting, kDelivered, kLost };
+  struct Pending;
+  // What a locked section decided, carried out after the lock is released.
+  class Work;
+  using RequestKey = std::pair<std::string_view, std::string_view>;  // user id, request id
+
+  void DeliverLocked(Pending* call, Work* work);
+  void AnswerLocked(Pending* call, v1::Answer&& answer, Work* work);
+  void RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* work);
+  void StrayLocked(v1::StrayAnswer&& stray, Work* work);
+  void FailLocked(Pending* call, Reason reason, bool publish, Work* work);
+  void SettleLocked(Pending* call, AuditRow&& row, Work* work);
+  // Another edge published the answer to a lost call.
+  void OnResponse(uint64_t call_id, const std::string& message);
+  Pending* FindLocked(uint64_t call_id);
+
+  const Clock& clock_;
+  const Channels channels_;
+  AuditLog* const audit_;
+  const Options options_;
+  std::function<void(v1::ControlFrame&&)> to_edge_;
+  Counters counters_;
+
+  mutable std::mutex mu_;
+  // Everything below is guarded by mu_.
+  uint64_t last_call_id_ = 0;
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> calls_;
+  absl::flat_hash_map<RequestKey, Pending*> by_request_;  // Keys point into the pending calls.
+  TimerWheel wheel_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_EDGE_OLD_CHANNELS_H_

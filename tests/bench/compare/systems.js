@@ -1,0 +1,98 @@
+// What is compared. Each starts its servers and says how agents and callers reach them:
+// {pids, agents: {system, url, credentials}, callers: {system, url}, redis, database, stop}.
+import {randomBytes} from 'node:crypto';
+import {writeFile} from 'node:fs/promises';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {Process, freePort, run} from './process.js';
+import {startRedis} from './servers.js';
+
+export const here = (name) => fileURLToPath(new URL(name, import.meta.url));
+const bin = (name) => path.resolve(process.env.TOOLWIRE_BIN_DIR ?? here('../../../build/release'), name);
+
+async function stopAll(processes) {
+  for (const one of processes) await one.stop();
+}
+
+async function startToolwire({agents, directory, database}) {
+  const redis = await startRedis(directory);
+  const credentials = path.join(directory, 'credentials');
+  await run(bin('toolwire'), [
+    'credentials', 'create', 'user_', '--count', String(agents), '--out', credentials, '--database-url', database.url,
+  ]);
+  const common = [
+    '--metrics-port', '0', '--redis-url', redis.url, '--database-url', database.url, '--log-format', 'json',
+    '--data-dir',
+  ];
+  const edge = new Process(bin('toolwire-edge'), ['--port', '0', '--relay-port', '0', ...common, `${directory}/edge`]);
+  const edgeReady = await edge.event('edge ready');
+  const control = new Process(bin('toolwire-control'), ['--grpc-port', '0', ...common, `${directory}/control`]);
+  const controlReady = await control.event('control ready');
+  await control.event('edge linked');
+  return {
+    pids: [edge.pid, control.pid],
+    agents: {system: 'toolwire', url: `ws://127.0.0.1:${edgeReady.agents}`, credentials},
+    callers: {system: 'toolwire', url: `127.0.0.1:${controlReady.callers}`},
+    redis,
+    database,
+    stop: () => stopAll([control, edge, redis]),
+  };
+}
+
+async function startSeed({agents, directory, database}) {
+  const redis = await startRedis(directory);
+  const credentials = path.join(directory, 'credentials');
+  const secrets = Array.from({length: agents}, () => randomBytes(32).toString('hex'));
+  await database.createCredentials(secrets);
+  await writeFile(credentials, secrets.map((secret, i) => `user_${i} ${secret}\n`).join(''), {mode: 0o600});
+  const server = new Process(process.execPath, [here('seed_server.js')], {
+    env: {PORT: '0', REDIS_URL: redis.url, DATABASE_URL: database.url, NODE_ENV: 'production'},
+  });
+  const {agents: port} = await server.event('seed server ready');
+  return {
+    pids: [server.pid],
+    agents: {system: 'seed', url: `ws://127.0.0.1:${port}`, credentials},
+    callers: {system: 'seed', url: redis.url},
+    redis,
+    database,
+    stop: () => stopAll([server, redis]),
+  };
+}
+
+async function startNats({directory}) {
+  const callersPort = await freePort();
+  const agentsPort = await freePort();
+  const config = path.join(directory, 'nats.conf');
+  await writeFile(config, `
+    listen: "127.0.0.1:${callersPort}"
+    websocket { listen: "127.0.0.1:${agentsPort}", no_tls: true }
+  `);
+  const server = new Process('nats-server', ['-c', config]);
+  await server.says('Server is ready');
+  return {
+    pids: [server.pid],
+    agents: {system: 'nats', url: `ws://127.0.0.1:${agentsPort}`},
+    callers: {system: 'nats', url: `127.0.0.1:${callersPort}`},
+    stop: () => stopAll([server]),
+  };
+}
+
+const nodeAgents = ({system, url, credentials}, count) =>
+  new Process(process.execPath, [
+    here('agents.js'), '--system', system, '--url', url, '--count', String(count),
+    ...(credentials ? ['--credentials', credentials] : []),
+  ]);
+const cppAgents = ({url, credentials}, count) =>
+  new Process(bin('toolwire'), [
+    'agent', '--url', url, '--count', String(count), '--credentials', credentials, '--log-format', 'json',
+  ]);
+
+// `database`: audited in PostgreSQL. `callsOnly`: shows what the agents cost the calls, no more.
+export const SYSTEMS = {
+  toolwire: {title: 'Toolwire', start: startToolwire, startAgents: nodeAgents, database: true},
+  nats: {title: 'NATS', start: startNats, startAgents: nodeAgents, database: false},
+  seed: {title: 'Node.js server (seed)', start: startSeed, startAgents: nodeAgents, database: true},
+  'toolwire-cpp-agents': {
+    title: 'Toolwire, agents in C++', start: startToolwire, startAgents: cppAgents, database: true, callsOnly: true,
+  },
+};
