@@ -183,7 +183,6 @@ chaos('an edge stands still longer than its links are kept, and goes on: nothing
   await cluster.linked();
   await traffic.recovered(since, 'edge paused');
   const redis = await cluster.redis.client();
-  scope.own({close: () => redis.disconnect()});
   assert.equal(await redis.get(`agent:${USERS[0]}:server`), other.serverId);
   assert.equal(await redis.get(`agent:${USERS[2]}:server`), paused.serverId);
   await until('the database says connected', async () => (await cluster.statusOf(USERS[0])) === 'connected');
@@ -227,7 +226,6 @@ for (const [how, begin, end] of [
     for (const caller of cluster.callers()) assert.equal((await caller.call('newcomer', 'echo')).code, 0);
     await healthSays(cluster.edges, {status: 'healthy', registry: 'connected'});
     const client = await redis.client();
-    scope.own({close: () => client.disconnect()});
     for (const [i, userId] of USERS.entries()) {
       await until('every lease is there again', async () =>
         (await client.get(`agent:${userId}:server`)) === cluster.edges[i % 2].serverId);

@@ -12,11 +12,6 @@ const assertFailed = (outcome, ...expected) => assert.deepEqual([outcome.code, o
 
 // A test on the cluster that those which break nothing share; users are the test's own.
 const shared = (name, body) => clusterClaim(name, async (scope) => body(await sharedCluster(scope), scope));
-async function redisOf(cluster) {
-  const client = await cluster.redis.client();
-  cluster.scope.own({close: () => client.disconnect()});
-  return client;
-}
 
 // --- finding agents ---
 
@@ -73,7 +68,7 @@ shared('an agent that moves to another edge: the old socket is closed with 4001,
 
 clusterClaim('one user id from 60 sockets at once on three edges, again and again: one session stays, the lease names it, it gets the calls', async (scope) => {
   const cluster = await Cluster.start(scope, {edges: 3});
-  const redis = await redisOf(cluster);
+  const redis = await cluster.redis.client();
   const callers = cluster.callers();
   await cluster.secret('hammered');
   for (let round = 0; round < 5; ++round) {
@@ -101,7 +96,7 @@ clusterClaim('one user id from 60 sockets at once on three edges, again and agai
 
 clusterClaim('a slow clean-up at the old edge removes nothing of the new one: not the lease, not the status', async (scope) => {
   const cluster = await Cluster.start(scope);
-  const redis = await redisOf(cluster);
+  const redis = await cluster.redis.client();
   const [a, b] = cluster.edges;
   for (let round = 0; round < 3; ++round) {
     const old = await cluster.agent('user_1', {edge: 0});
@@ -180,7 +175,7 @@ clusterClaim('before the first edge is there, calls fail at once; afterwards the
 
 clusterClaim('an edge that is stopped disappears; its agents come back at another edge and are callable there', async (scope) => {
   const cluster = await Cluster.start(scope);
-  const redis = await redisOf(cluster);
+  const redis = await cluster.redis.client();
   const [stopped, stays] = cluster.edges;
   const agents = [];
   for (let i = 0; i < 10; ++i) {
@@ -254,11 +249,9 @@ shared('4,000 gRPC calls to connected agents: no Redis command belongs to a call
   for (const [edge, userId] of users.entries()) await cluster.agent(userId, {edge, scope});
   const streams = cluster.callers().map((caller) => caller.dispatch());
   for (const stream of streams) for (const userId of users) assert.equal((await stream.call(userId, 'echo')).code, 0);
-  const monitor = await cluster.redis.monitor();
-  scope.own({close: () => monitor.disconnect()});
   const commands = [];
-  monitor.on('monitor', (_, command) => commands.push(command));
-  const redis = await redisOf(cluster);
+  await cluster.redis.monitor((words) => commands.push(words));
+  const redis = await cluster.redis.client();
   await redis.echo('begin');
   for (let round = 0; round < 10; ++round) {
     const outcomes = await Promise.all(Array.from({length: 400}, (_, i) =>

@@ -17,12 +17,6 @@ const row = (name, body) => clusterClaim(name, async (scope) => {
   const cluster = await sharedCluster(scope);
   await body(cluster, scope);
 });
-// A client of the shared Redis, for this test alone.
-async function redisOf(cluster, scope) {
-  const client = await cluster.redis.client();
-  scope.own({close: () => client.disconnect()});
-  return client;
-}
 const lastSeen = async (cluster, userId) => {
   const [{last_seen: at}] = await cluster.sql(`SELECT last_seen FROM agent_credentials WHERE user_id = ${quoted(userId)}`);
   return at && new Date(at).getTime();
@@ -70,7 +64,7 @@ row('flow 2: missing credentials are closed with 1008 `Missing credentials` afte
 });
 
 row('flow 3, registerAgentConnection(): agent:{userId}:server is the server\'s id with a time to live of 120 s', async (cluster, scope) => {
-  const redis = await redisOf(cluster, scope);
+  const redis = await cluster.redis.client();
   for (const edge of [0, 1]) {
     await cluster.agent(`flow_3_${edge}`, {edge, scope});
     const key = `agent:flow_3_${edge}:server`;
@@ -81,7 +75,7 @@ row('flow 3, registerAgentConnection(): agent:{userId}:server is the server\'s i
 });
 
 row('flow 4, subscribeToAgentCommands(): the server is subscribed to agent:{userId}:commands when the agent is connected', async (cluster, scope) => {
-  const redis = await redisOf(cluster, scope);
+  const redis = await cluster.redis.client();
   await cluster.agent('flow_4', {...silent, scope});
   assert.equal(await subscribers(redis, 'flow_4'), 1);
 });
@@ -112,7 +106,7 @@ row('flow 7: a heartbeat is acknowledged with {type, timestamp}', async (cluster
 });
 
 row('flow 8, refreshAgentConnection(): a heartbeat refreshes the time to live in Redis', async (cluster, scope) => {
-  const redis = await redisOf(cluster, scope);
+  const redis = await cluster.redis.client();
   const agent = await cluster.agent('flow_8', {scope});
   for (const name of ['server', 'status']) await redis.expire(`agent:flow_8:${name}`, 40);
   await agent.roundTrip();
@@ -138,7 +132,7 @@ clusterClaim('flow 9, stale connections are closed: after HEARTBEAT_TIMEOUT with
   assert.equal(lively.closeFrame, undefined);
   assert.equal((await cluster.caller().call('stale', 'echo')).reason, 'AGENT_NOT_CONNECTED');
   assert.equal((await cluster.caller().call('lively', 'echo')).code, 0);
-  const redis = await redisOf(cluster, scope);
+  const redis = await cluster.redis.client();
   await until('the registry has forgotten it', async () => (await redis.exists('agent:stale:server')) === 0);
   await until('the database too', async () => (await cluster.statusOf('stale')) === 'disconnected');
 });
@@ -150,7 +144,7 @@ row('flow 9: heartbeats are expected every 30 s and missed after 90 s, unless to
 });
 
 row('flow 10, unregisterAgentConnection(), unsubscribeFromAgentCommands(): after a disconnect Redis, pub/sub and database are clean', async (cluster, scope) => {
-  const redis = await redisOf(cluster, scope);
+  const redis = await cluster.redis.client();
   for (const leave of ['close', 'destroy']) {
     const userId = `flow_10_${leave}`;
     const agent = await cluster.agent(userId, {scope});
@@ -165,7 +159,7 @@ row('flow 10, unregisterAgentConnection(), unsubscribeFromAgentCommands(): after
 // --- Redis: keys, channels, functions ---
 
 row('key agent:{userId}:status: the connection\'s status', async (cluster, scope) => {
-  const redis = await redisOf(cluster, scope);
+  const redis = await cluster.redis.client();
   await cluster.agent('key_status', {scope});
   assert.equal(await redis.get('agent:key_status:status'), 'connected');
 });
@@ -184,7 +178,7 @@ row('getAgentServer(): the old way and GetAgent name the same server, for a conn
 
 row('publishToolCall(), channel agent:{userId}:commands: what is published reaches the agent as tool_call', async (cluster, scope) => {
   const agent = await cluster.agent('publish_call', {...silent, scope});
-  const redis = await redisOf(cluster, scope);
+  const redis = await cluster.redis.client();
   const params = {path: '/home/user/file.txt', deep: [1, {a: null}], text: 'ü€😀'};
   const heard = await redis.publish(
     'agent:publish_call:commands', JSON.stringify({type: 'tool_call', requestId: 'req_publish', tool: 'read_file', params}));
@@ -238,7 +232,7 @@ row('getAllConnectedAgents(): ListAgents has every agent of every server, and no
 
 row('Redis client: when its connections break they are made again, and everything goes on', async (cluster, scope) => {
   const agent = await cluster.agent('reconnect', {edge: 1, scope});
-  const redis = await redisOf(cluster, scope);
+  const redis = await cluster.redis.client();
   for (const type of ['normal', 'pubsub']) await redis.client('KILL', 'TYPE', type, 'SKIPME', 'yes');
   const backend = await cluster.oldBackend();
   await until('calls come through again', async () =>
@@ -288,7 +282,7 @@ row('a command whose requestId is in flight is not delivered again, and gets one
   const message = {type: 'tool_call', requestId: 'req_twice', tool: 'slow', params: {}};
   const first = backend.publish('twice', message);
   await agent.called();
-  const redis = await redisOf(cluster, scope);
+  const redis = await cluster.redis.client();
   await redis.publish('agent:twice:commands', JSON.stringify(message));
   await redis.publish('agent:twice:commands', JSON.stringify({...message, requestId: 'req_after'}));
   await agent.called(2);
@@ -403,7 +397,7 @@ row('graceful error handling: frames that make no sense harm nobody', async (clu
 // --- one connection per user ---
 
 row('one connection per userId: a second one closes the first, on the same server and on another one', async (cluster, scope) => {
-  const redis = await redisOf(cluster, scope);
+  const redis = await cluster.redis.client();
   let old = await cluster.agent('single', {edge: 0, scope});
   for (const edge of [0, 1, 1, 0]) {
     const next = await cluster.agent('single', {edge, scope, answer: () => ({success: true, result: edge})});
@@ -551,7 +545,7 @@ clusterClaim('environment: PORT, SERVER_ID, DATABASE_URL, REDIS_URL, HEARTBEAT_I
   assert.deepEqual([ready.agents, ready.metrics, ready.serverId], [PORT, METRICS_PORT, 'ws-server-env']);
   const agent = scope.own(new SeedAgent(`ws://127.0.0.1:${PORT}${loginQuery('env', await cluster.secret('env'))}`));
   assert.equal((await agent.connected()).serverId, 'ws-server-env');
-  const redis = await redisOf(cluster, scope);
+  const redis = await cluster.redis.client();
   assert.equal(await redis.get('agent:env:server'), 'ws-server-env');
   assert.equal(await metric(METRICS_PORT, 'toolwire_edge_sessions'), 1);
   assert.equal((await agent.closed()).code, 4002, 'closed by the heartbeat timeout');
@@ -568,7 +562,7 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
     const other = await cluster.agent('other', {edge: 1});
     const backend = await cluster.oldBackend();
     await Promise.all(agents.map((_, i) => backend.sendToolCall(`user_${i}`, {tool: 'echo'})));
-    const redis = await redisOf(cluster, scope);
+    const redis = await cluster.redis.client();
     const idsOf = async () => (await redis.client('LIST')).split('\n').filter(Boolean).length;
     const before = await idsOf();
 
@@ -593,7 +587,7 @@ clusterClaim('shutdown: when the last process ends, no connection to Redis or Po
   const cluster = await Cluster.start(scope);
   await cluster.agent('user_1');
   await cluster.stop();
-  const redis = await redisOf(cluster, scope);
+  const redis = await cluster.redis.client();
   const connections = (await redis.client('LIST')).split('\n').filter(Boolean).length;
   assert.equal(connections, 1, 'the one that asks');
   await until('PostgreSQL has none', async () => (await cluster.sql(`SELECT count(*)::int AS count FROM pg_stat_activity

@@ -6,13 +6,14 @@ import {after} from 'node:test';
 import {Caller} from './caller.js';
 import {OldBackend} from './old_backend.js';
 import {Postgres} from './postgres.js';
-import {Redis} from './redis.js';
+import {output} from './process.js';
+import {Redis, redisMissing} from './redis.js';
 import {SeedAgent} from './seed_agent.js';
 import {Scope, argumentsOf, claim, get, loginQuery, metric} from './toolwire.js';
 import {until} from './until.js';
 
 // A test that needs Redis and PostgreSQL.
-export const clusterClaim = (name, body, options) => claim(name, body, {skip: Redis.missing ?? Postgres.missing, ...options});
+export const clusterClaim = (name, body, options) => claim(name, body, {skip: redisMissing ?? Postgres.missing, ...options});
 
 // What the tests of one file share; ends after the last of them.
 const file = new Scope();
@@ -70,7 +71,7 @@ export class Cluster {
   #members = [];
   #names = 0;
 
-  // `flags` and `env` go to every process, `edgeFlags` and `controlFlags` to some. `prepare(sql)` runs on the empty
+  // `flags` and `env` go to every process, `edgeFlags` and `controlFlags` to some. The SQL `prepare` runs on the empty
   // database before the first process. With `ownPostgres` the cluster has a PostgreSQL that it may stop.
   static async start(scope, {
     edges = 2, controls = 2, flags = {}, edgeFlags = {}, controlFlags = {}, env = {}, prepare, ownPostgres = false,
@@ -87,11 +88,10 @@ export class Cluster {
       Object.assign(cluster, {postgres: server, databaseUrl: url});
     }
     if (prepare) await cluster.sql(prepare);
+    else await output('toolwire', ['credentials', 'list', '--database-url', cluster.databaseUrl]);  // Makes the tables.
     scope.own(cluster);  // After the servers it needs, so that it ends before them.
     for (let i = 0; i < edges; ++i) await cluster.addEdge();
     for (let i = 0; i < controls; ++i) await cluster.addControl();
-    await until('the tables are there', async () =>
-      (await cluster.sql(`SELECT to_regclass('tool_execution_logs') AS name`))[0].name !== null);
     await cluster.linked();
     return cluster;
   }
@@ -197,8 +197,8 @@ export class Cluster {
   callers() {
     return this.controls.map((_, control) => this.caller({control}));
   }
-  async oldBackend() {
-    return this.scope.own(await OldBackend.connect(this.redis));
+  oldBackend() {
+    return OldBackend.connect(this.redis);
   }
   // Every control knows where this user's agent is.
   async known(userId, serverId) {

@@ -53,9 +53,4 @@ export class OldBackend {
       this.#subscriber.unsubscribe(channel).catch(() => {});
     }
   }
-
-  close() {
-    this.#main.disconnect();
-    this.#subscriber.disconnect();
-  }
 }

@@ -43,7 +43,6 @@ export class Traffic {
 
   async #listen() {
     const witness = await this.#cluster.redis.client();
-    this.#cluster.scope.own({close: () => witness.disconnect()});
     witness.on('pmessage', (_, channel) => {
       const id = channel.slice('response:'.length);
       this.responses.set(id, (this.responses.get(id) ?? 0) + 1);
