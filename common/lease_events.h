@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "common/metrics.h"
 
 namespace toolwire {
 
@@ -53,8 +54,8 @@ class LeaseEvents {
   // The edge says that it holds this lease. True if that was not known: then whose messages are is undecided.
   bool Remember(const std::string& user_id, uint64_t epoch);
   void ForgetAll();
-  // Messages that were dropped because too many were kept.
-  uint64_t dropped() const { return dropped_; }
+  // Messages that were dropped because too many were kept. Any thread.
+  uint64_t dropped() const { return dropped_.value(); }
 
  private:
   struct Event {
@@ -84,7 +85,7 @@ class LeaseEvents {
   const Events events_;
   Users users_;
   size_t kept_bytes_ = 0;
-  uint64_t dropped_ = 0;
+  Counter dropped_;
 };
 
 }  // namespace toolwire

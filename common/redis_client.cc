@@ -78,7 +78,7 @@ void RedisClient::DrainInbox() {
 }
 
 RedisCounters RedisClient::counters() const {
-  return {connected(), reconnects_.value(), commands_sent_.value(), errors_.value()};
+  return {connected(), reconnects_.value(), commands_sent_.value(), errors_.value(), 0};
 }
 
 // --- commands --------------------------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ struct RedisCounters {
   uint64_t reconnects = 0;  // Times that Redis was back after it had been lost.
   uint64_t commands = 0;    // Sent or refused, subscriptions included.
   uint64_t errors = 0;      // Of these, answered with an error or not at all.
+  // Messages from old channels that were dropped while it was undecided whose they are.
+  uint64_t messages_dropped = 0;
 };
 
 // Two connections to one server, commands and subscriptions, both dialled again for ever (50 ms doubling to 2 s).
@@ -57,7 +59,7 @@ class RedisClient {
   void Post(Task task);
   // Both connections are up.
   bool connected() const { return connected_.load(std::memory_order_relaxed); }
-  RedisCounters counters() const;
+  RedisCounters counters() const;  // Without messages_dropped, of which it knows nothing.
   bool OnClientThread() { return io_.get_executor().running_in_this_thread(); }
 
   // Fails at once while there is no connection for commands.

@@ -550,7 +550,11 @@ void RedisRegistry::Unsubscribe(const std::string& channel) {
   });
 }
 
-RedisCounters RedisRegistry::counters() const { return impl_->client.counters(); }
+RedisCounters RedisRegistry::counters() const {
+  RedisCounters counters = impl_->client.counters();
+  counters.messages_dropped = impl_->lease_events.dropped();
+  return counters;
+}
 
 void RedisRegistry::AddSamples(std::vector<Sample>* out) const {
   const RedisCounters now = counters();

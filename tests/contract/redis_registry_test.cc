@@ -403,8 +403,8 @@ TEST_F(RedisRegistryTest, EdgeThatDiesIsListedNoMore) {
 TEST_F(RedisRegistryTest, WatcherKeepsItsListWhileRedisIsAwayAndWhenItComesBackEmpty) {
   const auto first = MakeEdge("edge_1");
   const auto second = MakeEdge("edge_2");
-  Node control(options_, "control");
   Lists lists;
+  Node control(options_, "control");
   control.registry().WatchEdges([&](const std::vector<EdgeAddress>& edges) { lists(edges); });
   lists.AwaitLast({"edge_1", "edge_2"});
   const size_t told = lists.count();

@@ -1,0 +1,88 @@
+// A private redis-server: on the loopback, nothing on disk, gone with its test.
+import {Redis as Client} from 'ioredis';
+import {spawn, spawnSync} from 'node:child_process';
+import net from 'node:net';
+import {deferred, until, within} from './until.js';
+
+// For `skip` of a test: why there can be no Redis, or undefined.
+export const redisMissing =
+  spawnSync('redis-server', ['--version']).status === 0 ? undefined : 'redis-server is not installed';
+
+function freePort() {
+  const found = deferred();
+  const listener = net.createServer().listen(0, '127.0.0.1', () => {
+    const {port} = listener.address();
+    listener.close(() => found.resolve(port));
+  });
+  listener.on('error', found.reject);
+  return found.promise;
+}
+
+export class Redis {
+  #scope;
+  #args;
+  #child;
+  #exit;
+
+  // Ready when this returns. `args` are further arguments of redis-server.
+  static async start(scope, {port, args = []} = {}) {
+    const redis = new Redis();
+    redis.#scope = scope;
+    redis.port = port ?? (await freePort());
+    redis.url = `redis://127.0.0.1:${redis.port}`;
+    redis.#args = ['--port', redis.port, '--bind', '127.0.0.1', '--save', '', '--dir', await scope.directory(), ...args];
+    scope.own(redis);
+    await redis.start();
+    return redis;
+  }
+
+  // Starts it again, empty, on the same port.
+  async start() {
+    let log = '';
+    const exit = (this.#exit = deferred());
+    this.#child = spawn('redis-server', this.#args.map(String), {stdio: ['ignore', 'pipe', 'pipe']});
+    for (const stream of ['stdout', 'stderr']) {
+      this.#child[stream].setEncoding('utf8').on('data', (text) => (log = (log + text).slice(-4096)));
+    }
+    this.#child.on('error', exit.reject);
+    this.#child.on('close', exit.resolve);
+    let ended = false;
+    exit.promise.then(() => (ended = true), () => (ended = true));
+    await until('redis-server is ready', () => {
+      if (ended) throw Object.assign(new Error(`it ended:\n${log}`), {final: true});
+      return log.includes('Ready to accept connections');
+    });
+  }
+  // At once, without saying goodbye to anybody.
+  async stop() {
+    this.#child.kill('SIGKILL');
+    await within('redis-server ends', this.#exit.promise);
+  }
+
+  // Connections stay, nothing is answered.
+  pause() {
+    this.#child.kill('SIGSTOP');
+  }
+  resume() {
+    this.#child.kill('SIGCONT');
+  }
+
+  // A connected client, for as long as the test; it connects again by itself.
+  async client(options = {}) {
+    const client = new Client(this.url, {
+      lazyConnect: true, maxRetriesPerRequest: null, retryStrategy: () => 50, ...options});
+    client.on('error', () => {});  // Told by what a command comes to.
+    this.#scope.own({close: () => client.disconnect()});
+    await client.connect();
+    return client;
+  }
+  // Calls `saw` with every command that the server carries out from now on, as its array of words; those of scripts,
+  // too.
+  async monitor(saw) {
+    const client = await this.client();
+    const monitor = await client.monitor();
+    monitor.on('error', () => {});
+    monitor.on('monitor', (time, words) => saw(words));
+    this.#scope.own({close: () => monitor.disconnect()});
+  }
+}
