@@ -100,11 +100,11 @@ export class Postgres {
     for (const one of [pid, ...children]) process.kill(one, signal);
   }
 
-  // Runs SQL; the rows, each a list of texts, NULL as ''.
-  async query(sql) {
+  // Runs SQL, in the database of another URL if one is given; the rows, each a list of texts, NULL as ''.
+  async query(sql, url = this.url) {
     const {stdout} = await execute(path.join(BIN, 'psql'), [
-      '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-F', '\x1f', '-R', '\x1e', '-d', this.url, '-c', sql,
-    ]);
+      '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-F', '\x1f', '-R', '\x1e', '-d', url, '-c', sql,
+    ], {maxBuffer: 1 << 28});
     const text = stdout.replace(/\n$/, '');
     return text === '' ? [] : text.split('\x1e').map((row) => row.split('\x1f'));
   }

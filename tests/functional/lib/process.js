@@ -20,6 +20,7 @@ export class Process {
   stderr = '';
   #child;
   #exit = deferred();
+  #paused = false;
 
   constructor(name, args, {env = {}, cwd, stdin = 'ignore'} = {}) {
     this.name = name;
@@ -64,6 +65,15 @@ export class Process {
     this.signalled = true;
     this.#child.kill(name);
   }
+  // The process stands still, with its sockets open, until it is resumed.
+  pause() {
+    this.#paused = true;
+    this.#child.kill('SIGSTOP');
+  }
+  resume() {
+    this.#paused = false;
+    this.#child.kill('SIGCONT');
+  }
   async exited() {
     return within(`${this.command} ends`, this.#exit.promise);
   }
@@ -71,6 +81,7 @@ export class Process {
   // Asks the process to stop, unless it was asked before, and waits for its end. A sanitizer's report makes the exit
   // status another one.
   async stop(signal = 'SIGTERM') {
+    if (this.#paused) this.resume();
     if (!this.ended && !this.signalled) this.signal(signal);
     try {
       assert.deepEqual(await this.exited(), {code: 0, signal: null}, `exit status of ${this.command}`);

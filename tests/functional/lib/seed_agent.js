@@ -10,9 +10,9 @@ export class SeedAgent {
   #closed = deferred();
 
   // `answer(call, agent)` gets a tool_call frame and returns the fields of the response, or nothing to stay silent.
-  constructor(url, {answer = ({params}) => ({success: true, result: params}), headers} = {}) {
+  constructor(url, {answer = ({params}) => ({success: true, result: params}), headers, handshakeTimeout} = {}) {
     this.answer = answer;
-    this.#socket = new WebSocket(url, {headers, maxPayload: 64 << 20, perMessageDeflate: false});
+    this.#socket = new WebSocket(url, {headers, handshakeTimeout, maxPayload: 64 << 20, perMessageDeflate: false});
     this.#socket.on('open', () => (this.opened = true));
     this.#socket.on('message', (data) => this.#receive(data.toString()));
     this.#socket.on('close', (code, reason) => this.#closed.resolve({code, reason: reason.toString()}));
@@ -76,6 +76,10 @@ export class SeedAgent {
       if (this.closeFrame) throw new Error(`closed with ${this.closeFrame.code} ${this.closeFrame.reason}`);
       return this.of('heartbeat_ack').length > acks;
     });
+  }
+  // When it is closed, however late.
+  get end() {
+    return this.#closed.promise;
   }
   async closed() {
     return within('the agent is closed', this.#closed.promise);

@@ -20,7 +20,7 @@ const BOTH = [
   'audit-spool-bytes-max',
 ];
 
-const argumentsOf = (flags) => Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
+export const argumentsOf = (flags) => Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
 const only = (flags, wanted) => Object.fromEntries(Object.entries(flags).filter(([name]) => wanted(name)));
 
 export class Toolwire {
@@ -93,7 +93,7 @@ export class Toolwire {
     return this.scope.own(new SeedAgent(this.url(query), options));
   }
   loginQuery(userId, secret) {
-    return `?userId=${encodeURIComponent(userId)}&secret=${encodeURIComponent(secret)}`;
+    return loginQuery(userId, secret);
   }
   // A connected agent that echoes, unless `options.answer` says otherwise.
   async agent(userId, options) {
@@ -115,12 +115,8 @@ export class Toolwire {
   async metric(name, labels = {}) {
     let sum;
     for (const port of this.ports.metrics) {
-      const {body} = await get(port, '/metrics');
-      for (const line of body.split('\n')) {
-        const [, sample, inner = '', value] = line.match(/^(\w+)(?:\{(.*)\})? (\S+)$/) ?? [];
-        const matches = Object.entries(labels).every(([key, wanted]) => inner.includes(`${key}="${wanted}"`));
-        if (sample === name && matches) sum = (sum ?? 0) + Number(value);
-      }
+      const value = await metric(port, name, labels);
+      if (value !== undefined) sum = (sum ?? 0) + value;
     }
     return sum;
   }
@@ -153,7 +149,22 @@ export class Toolwire {
   }
 }
 
-const linesOf = (text) => text.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+// How an agent logs in, as its query.
+export const loginQuery = (userId, secret) => `?userId=${encodeURIComponent(userId)}&secret=${encodeURIComponent(secret)}`;
+
+// The value of a Prometheus sample of one process, summed over labels that are not named. Undefined if there is none.
+export async function metric(port, name, labels = {}) {
+  const {body} = await get(port, '/metrics');
+  let sum;
+  for (const line of body.split('\n')) {
+    const [, sample, inner = '', value] = line.match(/^(\w+)(?:\{(.*)\})? (\S+)$/) ?? [];
+    const matches = Object.entries(labels).every(([key, wanted]) => inner.includes(`${key}="${wanted}"`));
+    if (sample === name && matches) sum = (sum ?? 0) + Number(value);
+  }
+  return sum;
+}
+
+export const linesOf = (text) => text.split('\n').filter(Boolean).map((line) => JSON.parse(line));
 
 export function get(port, where, {method = 'GET', headers} = {}) {
   const answer = new Promise((resolve, reject) => {
@@ -173,11 +184,16 @@ export class Scope {
   #processes = [];
   #backends = [];
   #directories = [];
+  #lenders = [];
 
   toolwire(options) {
     return Toolwire.start(this, options);
   }
-  // Anything with destroy(), close() or stop().
+  // Uses what another scope has open: what its servers logged is shown with this scope's.
+  borrow(other) {
+    this.#lenders.push(other);
+  }
+  // Anything with destroy(), close() or stop(), which may take its time.
   own(thing) {
     this.#owned.push(thing);
     return thing;
@@ -201,9 +217,8 @@ export class Scope {
   async close() {
     let failure;
     for (const one of this.#owned.reverse()) {
-      if (one.destroy) one.destroy();
-      else if (one.close) one.close();
-      else one.stop();
+      const end = (one.destroy ?? one.close ?? one.stop).bind(one);
+      await Promise.resolve().then(end).catch((error) => (failure ??= error));
     }
     for (const one of this.#processes.reverse()) {
       if (!one.stopped) await one.stop().catch((error) => (failure ??= error));
@@ -213,7 +228,10 @@ export class Scope {
     if (failure) throw failure;
   }
   logTails() {
-    return this.#processes.map((one) => `--- ${one.command}\n${one.tail()}`).join('\n');
+    return [
+      ...this.#lenders.map((one) => one.logTails()),
+      ...this.#processes.map((one) => `--- ${one.command}\n${one.tail()}`),
+    ].join('\n');
   }
 }
 
