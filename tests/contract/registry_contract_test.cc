@@ -65,6 +65,7 @@ class RedisCluster final : public Cluster {
       RedisRegistry::Options options;
       options.url = server().url();
       options.lease_ttl = kTimeToLive;
+      options.command_timeout = options.claim_wait_max = kAwaitDeadline;  // A busy machine is no error.
       options.command_channels = command_channels_ && edge_id != "control";
       registry = *RedisRegistry::Create(options);
       Await([&] { return registry->connected(); });
