@@ -219,10 +219,9 @@ bool AuditLog::Recover() {
   Batch batch;
   batch.recovered = true;
   batch.rows = abandoned_->Next(options_.batch_rows_max);
-  if (!batch.rows.empty()) {
-    abandoned_rows_ += batch.rows.size();
-    return WriteOut(&batch);
-  }
+  abandoned_rows_ += batch.rows.size();
+  if (!batch.rows.empty() && !WriteOut(&batch)) return false;
+  if (batch.rows.size() == options_.batch_rows_max) return true;  // There may be more.
   const bool removed = abandoned_->Remove();
   if (abandoned_rows_ > 0 || !removed)
     log::Info("audit rows of a dead process recovered",

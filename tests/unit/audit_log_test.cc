@@ -487,6 +487,7 @@ class SpooledAuditLogTest : public ::testing::Test {
     options.lost_reason = "LOST";
     return options;
   }
+  // For as long as `request_id` lives.
   static AuditIntent Intent(const std::string& request_id) {
     return {"user", request_id, "read_file", R"({"path":"/tmp/x"})", 1'700'000'000'456};
   }
@@ -746,9 +747,7 @@ TEST_F(SpooledAuditLogTest, ParamsOfALostCallAreShortenedLikeAnyOthers) {
   {
     MemoryStore unused;
     AuditLog log(unused, options);
-    AuditIntent intent = Intent("running");
-    intent.params_json = params;
-    log.Begin(intent);
+    log.Begin({"user", "running", "read_file", params, 0});
   }
   MemoryStore store;
   AuditLog log(store, options);
