@@ -162,6 +162,25 @@ TEST(AuditLogTest, RowsThatWaitAreWrittenInFullBatches) {
   EXPECT_EQ(Written(store.kept()), Numbers(0, 26));
 }
 
+TEST(AuditLogTest, BatchesOfLargeRowsAreBounded) {
+  GatedStore store;
+  store.Hold();
+  AuditLog::Options options = Quick();
+  options.batch_bytes_max = 3000;
+  AuditLog log(store, options);
+  log.Append(Row(0));
+  store.WaitForAttempts(1);
+  for (int i = 1; i < 7; ++i) {
+    AuditRow row = Row(i);
+    row.error = std::string(2000, 'x');
+    log.Append(std::move(row));
+  }
+  store.LetGo();
+  ASSERT_TRUE(log.Flush(kForever));
+  EXPECT_EQ(store.batch_sizes(), (std::vector<size_t>{1, 2, 2, 2})) << "each ends with the row that fills it";
+  EXPECT_EQ(Written(store.kept()), Numbers(0, 7));
+}
+
 TEST(AuditLogTest, RowsGatherUntilABatchIsFullOrAFlushWaits) {
   GatedStore store;
   AuditLog::Options options = Quick();
