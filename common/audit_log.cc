@@ -9,6 +9,9 @@
 namespace toolwire {
 namespace {
 
+// However large these are, a transaction of them is small enough.
+constexpr size_t kRecoveredBatchRows = 64;
+
 // What a row takes in memory, near enough.
 size_t BytesOf(const AuditRow& row) {
   return sizeof(AuditRow) + row.user_id.size() + row.request_id.size() + row.tool.size() + row.params_json.size() +
@@ -115,7 +118,8 @@ bool AuditLog::EnqueueLocked(AuditRow* row, const AuditSpool::Spooled& spooled) 
   const size_t bytes = BytesOf(*row);
   const bool room = memory_rows_ < options_.queue_rows_max && memory_bytes_ + bytes <= options_.queue_bytes_max;
   if (!room && !spooled.whole) return false;
-  const bool last_is_full = queue_.empty() || queue_.back().spooled.size() >= options_.batch_rows_max;
+  const bool last_is_full = queue_.empty() || queue_.back().spooled.size() >= options_.batch_rows_max ||
+                            queue_.back().bytes >= options_.batch_bytes_max;
   bool in_memory = true;
   if (spooled.whole) {
     const bool last_is_in_spool = !last_is_full && !queue_.back().in_memory;
@@ -127,6 +131,7 @@ bool AuditLog::EnqueueLocked(AuditRow* row, const AuditSpool::Spooled& spooled) 
   }
   Batch& batch = queue_.back();
   batch.spooled.push_back(spooled);
+  batch.bytes += bytes;
   if (in_memory) {
     batch.rows.push_back(std::move(*row));
     ++memory_rows_;
@@ -218,11 +223,10 @@ bool AuditLog::Recover() {
   }
   Batch batch;
   batch.recovered = true;
-  batch.rows = abandoned_->Next(options_.batch_rows_max);
-  if (!batch.rows.empty()) {
-    abandoned_rows_ += batch.rows.size();
-    return WriteOut(&batch);
-  }
+  batch.rows = abandoned_->Next(kRecoveredBatchRows);
+  abandoned_rows_ += batch.rows.size();
+  if (!batch.rows.empty() && !WriteOut(&batch)) return false;
+  if (batch.rows.size() == kRecoveredBatchRows) return true;  // There may be more.
   const bool removed = abandoned_->Remove();
   if (abandoned_rows_ > 0 || !removed)
     log::Info("audit rows of a dead process recovered",

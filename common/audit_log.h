@@ -41,7 +41,8 @@ struct AuditTicket {
 class AuditLog {
  public:
   struct Options {
-    size_t batch_rows_max = 512;  // Rows in one transaction: bounds how long it holds the write lock.
+    size_t batch_rows_max = 512;        // Rows in one transaction: bounds how long it holds the write lock.
+    size_t batch_bytes_max = 8u << 20;  // Bytes in one transaction: a slow database must be done within its timeout.
     // Rows waiting in memory, by number and bytes; past it the newest that are not in the spool are dropped, counted
     // and logged.
     size_t queue_rows_max = 1000000;
@@ -100,6 +101,7 @@ class AuditLog {
   struct Batch {
     bool in_memory = true;  // Else `rows` are read from the spool when their turn comes.
     std::vector<AuditRow> rows;
+    size_t bytes = 0;                          // Of the rows, wherever they are.
     std::vector<AuditSpool::Spooled> spooled;  // What the spool has of each row. Empty if `recovered`.
     bool recovered = false;                    // From a dead process: the rows never were in the queue.
     size_t next = 0;                           // The first row that is not settled. Only grows beyond 0 row by row.

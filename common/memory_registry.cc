@@ -45,11 +45,18 @@ void MemoryRegistry::Refresh(const std::string& edge_id, std::vector<Held> held)
   for (const auto& [other, one] : taken) TellReplaced(other, one.user_id, one.epoch);
 }
 
-void MemoryRegistry::Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch) {
-  std::lock_guard<std::mutex> lock(mu_);
-  auto it = leases_.find(user_id);
-  if (it == leases_.end() || it->second.lease.epoch != epoch || it->second.lease.edge_id != edge_id) return;
-  leases_.erase(it);
+void MemoryRegistry::Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done) {
+  bool nowhere = true;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    auto it = leases_.find(user_id);
+    if (it != leases_.end()) {
+      const bool current = it->second.lease.epoch == epoch && it->second.lease.edge_id == edge_id;
+      nowhere = current || it->second.lease.epoch < epoch || it->second.expires <= clock_.Now();
+      if (current) leases_.erase(it);
+    }
+  }
+  if (done) done(nowhere);
 }
 
 void MemoryRegistry::Lookup(const std::string& user_id, LookupDone done) {

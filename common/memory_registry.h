@@ -23,7 +23,7 @@ class MemoryRegistry final : public Registry {
 
   void Claim(const std::string& user_id, const std::string& edge_id, ClaimDone done) override;
   void Refresh(const std::string& edge_id, std::vector<Held> held) override;
-  void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch) override;
+  void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done) override;
   void Lookup(const std::string& user_id, LookupDone done) override;
   void Join(const EdgeAddress& self, EdgeEvents events) override;
   void Leave(const std::string& edge_id) override;
@@ -61,7 +61,7 @@ class SingleEdgeRegistry final : public Registry {
 
   void Claim(const std::string& user_id, const std::string& edge_id, ClaimDone done) override;
   void Refresh(const std::string&, std::vector<Held>) override {}
-  void Release(const std::string&, const std::string&, uint64_t) override {}
+  void Release(const std::string&, const std::string&, uint64_t, ReleaseDone) override {}
   void Lookup(const std::string& user_id, LookupDone done) override;
   void Join(const EdgeAddress&, EdgeEvents) override {}
   void Leave(const std::string&) override {}

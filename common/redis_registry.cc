@@ -120,7 +120,7 @@ struct RedisRegistry::Impl {
   void Refresh(const std::string& edge_id, std::vector<Held> held);
   void SendRefresh(const std::string& edge_id, std::vector<Held> batch);
   void OnRefreshed(const std::string& edge_id, const std::vector<Held>& batch, const RedisReply& reply, bool whole);
-  void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch);
+  void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done);
 
   // --- edges ---
   void Join(const EdgeAddress& self, EdgeEvents events);
@@ -227,7 +227,7 @@ void RedisRegistry::Impl::OnClaimReply(uint64_t id, const std::string& user_id, 
   const absl::StatusOr<uint64_t> epoch = reply.ok() ? EpochOf(*reply) : reply.status();
   const auto found = claims.find(id);
   if (found == claims.end()) {
-    if (epoch.ok()) Release(user_id, edge_id, *epoch);  // The edge has left meanwhile.
+    if (epoch.ok()) Release(user_id, edge_id, *epoch, {});  // The edge has left meanwhile.
     return;
   }
   // Lost with its connection. To make it again does no harm, if it was made: the newer lease is as good.
@@ -311,10 +311,12 @@ void RedisRegistry::Impl::OnRefreshed(const std::string& edge_id, const std::vec
   }
 }
 
-void RedisRegistry::Impl::Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch) {
+void RedisRegistry::Impl::Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch,
+                                  ReleaseDone done) {
   lease_events.Released(user_id, epoch);
   client.Eval(kReleaseScript, {user_id, EpochHash(user_id), edge_id, std::to_string(epoch)},
-              [this, user_id, edge_id, epoch](const absl::StatusOr<RedisReply>& reply) {
+              [this, user_id, edge_id, epoch, done = std::move(done)](const absl::StatusOr<RedisReply>& reply) {
+                if (done) done(!reply.ok() || reply->integer != 0);
                 if (reply.ok() || !absl::IsUnavailable(reply.status()) || unreleased.size() >= kWaitingMax) return;
                 unreleased.emplace_back(user_id, edge_id, epoch);
               });
@@ -414,7 +416,7 @@ void RedisRegistry::Impl::OnUp(bool again) {
     edge->announced = false;
     Announce();
   }
-  for (const auto& [user_id, edge_id, epoch] : std::exchange(unreleased, {})) Release(user_id, edge_id, epoch);
+  for (const auto& [user_id, edge_id, epoch] : std::exchange(unreleased, {})) Release(user_id, edge_id, epoch, {});
   RunQueuedClaims();
   if (again) TellRestored();
   if (watch) ReadEdges();
@@ -482,8 +484,10 @@ void RedisRegistry::Refresh(const std::string& edge_id, std::vector<Held> held) 
   impl_->client.Post([impl = impl_.get(), edge_id, held = std::move(held)] { impl->Refresh(edge_id, held); });
 }
 
-void RedisRegistry::Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch) {
-  impl_->client.Post([impl = impl_.get(), user_id, edge_id, epoch] { impl->Release(user_id, edge_id, epoch); });
+void RedisRegistry::Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done) {
+  impl_->client.Post([impl = impl_.get(), user_id, edge_id, epoch, done = std::move(done)] {
+    impl->Release(user_id, edge_id, epoch, done);
+  });
 }
 
 void RedisRegistry::Lookup(const std::string& user_id, LookupDone done) {

@@ -63,7 +63,7 @@ class RedisRegistry final : public Registry {
 
   void Claim(const std::string& user_id, const std::string& edge_id, ClaimDone done) override;
   void Refresh(const std::string& edge_id, std::vector<Held> held) override;
-  void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch) override;
+  void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done) override;
   void Lookup(const std::string& user_id, LookupDone done) override;
   void Join(const EdgeAddress& self, EdgeEvents events) override;
   // Blocks for at most 1 s. Claims that are unanswered fail before it returns.

@@ -66,9 +66,12 @@ return outcomes
 constexpr char kRelease[] = R"(
 local user, hash, edge, epoch = unpack(ARGV)
 local server, status, epochs = keys(user, hash)
-if redis.call('HGET', epochs, user) ~= epoch then return 0 end
+local recorded = redis.call('HGET', epochs, user)
+if recorded and recorded ~= epoch then return tonumber(recorded) < tonumber(epoch) and 1 or 0 end
 redis.call('HDEL', epochs, user)
-if redis.call('GET', server) == edge then redis.call('DEL', server, status) end
+local holder = redis.call('GET', server)
+if holder and holder ~= edge then return 0 end
+redis.call('DEL', server, status)
 return 1
 )";
 

@@ -40,6 +40,7 @@ class Registry {
  public:
   using ClaimDone = std::function<void(absl::StatusOr<uint64_t> epoch)>;
   using LookupDone = std::function<void(absl::StatusOr<std::optional<Lease>> lease)>;
+  using ReleaseDone = std::function<void(bool nowhere)>;
   using EdgesChanged = std::function<void(std::vector<EdgeAddress> edges)>;
   struct Held {
     std::string user_id;
@@ -67,8 +68,9 @@ class Registry {
   // made again; one that was replaced by a newer claim is reported through EdgeEvents::replaced.
   virtual void Refresh(const std::string& edge_id, std::vector<Held> held) = 0;
 
-  // Removes the lease if `epoch` is still the current one.
-  virtual void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch) = 0;
+  // Removes the lease if `epoch` is still the current one. `done` may be empty; it is told true if the user's agent is
+  // nowhere now, as far as can be known, and false if a newer claim holds it.
+  virtual void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done) = 0;
 
   // The current lease, or nullopt if there is none, it has expired, or its edge is not alive.
   virtual void Lookup(const std::string& user_id, LookupDone done) = 0;

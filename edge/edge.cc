@@ -241,15 +241,17 @@ std::string Edge::HealthJson() const {
   const bool registry = shared_.registry.connected();
   const bool store = !authenticator_.store_away();
   // Degraded is no failure: agents that are connected stay and can be called.
-  const nlohmann::ordered_json health = {
+  nlohmann::ordered_json health = {
       {"status", draining_           ? "draining"
                  : registry && store ? "healthy"
                                      : "degraded"},
       {"serverId", shared_.server_id},
       {"connections", connections()},
-      {"uptime", std::chrono::duration_cast<std::chrono::seconds>(clock_.Now() - started_).count()},
-      {"registry", registry ? "connected" : "away"},
-      {"store", store ? "connected" : "away"}};
+      {"uptime", std::chrono::duration_cast<std::chrono::seconds>(clock_.Now() - started_).count()}};
+  if (!registry || !store) {
+    health["registry"] = registry ? "connected" : "away";
+    health["store"] = store ? "connected" : "away";
+  }
   return health.dump();
 }
 

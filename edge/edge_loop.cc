@@ -368,7 +368,7 @@ void EdgeLoop::Impl::OnVerdict(SessionId id, Verdict verdict) {
 void EdgeLoop::Impl::OnClaimed(SessionId id, const std::string& user_id, absl::StatusOr<uint64_t> epoch) {
   const ConnectionPtr connection = Find(id);
   if (!connection || connection->state != Peer::State::kLogin) {
-    if (epoch.ok()) shared.registry.Release(user_id, shared.server_id, *epoch);  // The socket has gone meanwhile.
+    if (epoch.ok()) shared.registry.Release(user_id, shared.server_id, *epoch, {});  // The socket has gone meanwhile.
     return;
   }
   if (!epoch.ok()) return Close(connection, CloseCode::kTryLater, "Registry unavailable");
@@ -447,8 +447,12 @@ void EdgeLoop::Impl::EndSession(const ConnectionPtr& connection, bool answers_lo
   const auto lease = leases.extract(peer.id);
   // Only the user's current session may clean up: a replaced one would take the newer one's lease and status away.
   if (shared.directory.Remove(user_id, peer.id)) {
-    shared.registry.Release(user_id, shared.server_id, lease.mapped());
-    shared.authenticator.ReportStatus({user_id, AgentStatus::kDisconnected, shared.clock.WallMs()});
+    shared.registry.Release(user_id, shared.server_id, lease.mapped(),
+                            [this, user_id, at_ms = shared.clock.WallMs()](bool nowhere) {
+                              // An agent that has moved is not gone.
+                              if (!nowhere) return;
+                              shared.authenticator.ReportStatus({user_id, AgentStatus::kDisconnected, at_ms});
+                            });
   }
   log::Info("agent disconnected", {{"user", user_id}, {"epoch", lease.mapped()}});
   ScheduleRound();

@@ -6,7 +6,9 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <deque>
+#include <filesystem>
 #include <memory>
 #include <random>
 #include <string>
@@ -332,6 +334,43 @@ void AuditAppend(benchmark::State& state) {
   CountItems(state, 1);
 }
 BENCHMARK(AuditAppend)->UseRealTime();
+
+// What a call's threads pay from its beginning to its end, without a spool (0) and with one (1); `inflight` calls are
+// between the two. As above, `dropped` and `unspooled` should be 0.
+void AuditBeginAndSettle(benchmark::State& state) {
+  const bool spooled = state.range(0) != 0;
+  const size_t in_flight = state.range(1);
+  std::string directory = "/tmp/toolwire_bench_XXXXXX";
+  if (spooled && mkdtemp(directory.data()) == nullptr) return state.SkipWithError("no directory");
+  {
+    StoreThatTakesAll store;
+    AuditLog::Options options;
+    if (spooled) options.spool_dir = directory + "/spool";
+    AuditLog audit(store, options);
+    const std::string user_id = UserNumber(1), json = JsonOfSize(200);
+    const auto begin = [&] { return audit.Begin({user_id, kRequestId, kTool, json, 1'700'000'000'000}); };
+    AuditRow pattern;
+    pattern.user_id = user_id;
+    pattern.request_id = kRequestId;
+    pattern.tool = kTool;
+    pattern.params_json = pattern.result_json = json;
+    pattern.success = true;
+    std::vector<AuditTicket> tickets;
+    for (size_t i = 0; i < in_flight; ++i) tickets.push_back(begin());
+    Ring ring(in_flight);
+    for (auto _ : state) {
+      const size_t i = ring.Next();
+      audit.Settle(std::exchange(tickets[i], begin()), pattern);
+    }
+    for (const AuditTicket& ticket : tickets) audit.Settle(ticket, pattern);
+    if (!audit.Flush(std::chrono::minutes(1))) state.SkipWithError("rows not written");
+    state.counters["dropped"] = static_cast<double>(audit.counters().dropped);
+    state.counters["unspooled"] = static_cast<double>(audit.counters().spool_errors);
+  }
+  std::filesystem::remove_all(directory);
+  CountItems(state, 1);
+}
+BENCHMARK(AuditBeginAndSettle)->ArgNames({"spool", "inflight"})->ArgsProduct({{0, 1}, {64, 10000}})->UseRealTime();
 
 // So many small frames are pushed one by one and leave together.
 void OutboxPushAndNext(benchmark::State& state) {

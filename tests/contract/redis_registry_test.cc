@@ -79,7 +79,7 @@ class Node {
       epoch = held_[user_id];
       held_.erase(user_id);
     }
-    registry_->Release(user_id, id_, epoch);
+    registry_->Release(user_id, id_, epoch, {});
   }
   void Refresh() {
     std::vector<Registry::Held> held;
@@ -132,6 +132,8 @@ class RedisRegistryTest : public ::testing::Test {
     if (!RedisServer::Installed()) GTEST_SKIP() << "redis-server is not installed";
     server_ = std::make_unique<RedisServer>();
     options_.url = server_->url();
+    // A busy machine is not a Redis that is away; tests of that say so.
+    options_.command_timeout = options_.claim_wait_max = kAwaitDeadline;
   }
   std::unique_ptr<Node> MakeEdge(const std::string& id) {
     auto node = std::make_unique<Node>(options_, id);
@@ -183,7 +185,6 @@ TEST_F(RedisRegistryTest, RedisThatDoesNotAnswerIsUnavailableUntilItDoes) {
 }
 
 TEST_F(RedisRegistryTest, ClaimsWaitForRedis) {
-  options_.claim_wait_max = kAwaitDeadline;
   const auto edge = MakeEdge("edge_1");
   server_->Stop();
   edge->AwaitLost();
@@ -195,7 +196,6 @@ TEST_F(RedisRegistryTest, ClaimsWaitForRedis) {
 }
 
 TEST_F(RedisRegistryTest, ClaimsThatWereOnTheirWayAreMadeAgain) {
-  options_.claim_wait_max = kAwaitDeadline;
   options_.command_timeout = milliseconds(100);
   const auto edge = MakeEdge("edge_1");
   server_->Pause();
@@ -228,7 +228,6 @@ TEST_F(RedisRegistryTest, ReleasesMadeWhileRedisWasAwayAreCarriedOut) {
 }
 
 TEST_F(RedisRegistryTest, LeavingDoesNotWaitForARedisThatDoesNotAnswer) {
-  options_.claim_wait_max = options_.command_timeout = kAwaitDeadline;
   const auto edge = MakeEdge("edge_1");
   server_->Pause();
   const auto claim = edge->StartClaim("user");
@@ -239,7 +238,6 @@ TEST_F(RedisRegistryTest, LeavingDoesNotWaitForARedisThatDoesNotAnswer) {
 }
 
 TEST_F(RedisRegistryTest, EverythingIsAnsweredWhenTheRegistryEnds) {
-  options_.claim_wait_max = options_.command_timeout = kAwaitDeadline;
   Answer<absl::StatusOr<uint64_t>> claimed;
   Answer<absl::StatusOr<std::optional<Lease>>> found;
   server_->Pause();
@@ -280,14 +278,16 @@ TEST_F(RedisRegistryTest, PasswordAndDatabaseAreUsed) {
 
 TEST_F(RedisRegistryTest, WrongPasswordIsSaidAndNotShown) {
   RedisServer guarded({}, "right");
-  options_.claim_wait_max = milliseconds(300);
+  options_.claim_wait_max = milliseconds(100);
   for (const char* login : {":wr0ng@", "somebody:wr0ng@", ""}) {
     options_.url = absl::StrCat("redis://", login, "127.0.0.1:", guarded.port());
     Node edge(options_, "edge_1");
-    const absl::Status status = edge.StartClaim("user").Take().status();
+    absl::Status status;
+    Await([&] {
+      status = edge.StartClaim("user").Take().status();
+      return absl::StrContains(status.message(), *login != '\0' ? "WRONGPASS" : "NOAUTH");
+    });
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-    EXPECT_TRUE(absl::StrContains(status.message(), "WRONGPASS") || absl::StrContains(status.message(), "NOAUTH"))
-        << status;
     EXPECT_FALSE(absl::StrContains(status.message(), "wr0ng"));
   }
 }
@@ -498,7 +498,6 @@ TEST_F(CommandChannelTest, EveryMessageGoesToTheOneEdgeThatHeldTheLease) {
 }
 
 TEST_F(CommandChannelTest, NothingIsDeliveredTwiceWhenSubscriptionsAreInterrupted) {
-  options_.claim_wait_max = kAwaitDeadline;
   std::vector<std::unique_ptr<Node>> edges;
   for (const char* id : {"edge_1", "edge_2", "edge_3"}) edges.push_back(MakeEdge(id));
   edges[0]->Claim("user");

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -64,6 +65,7 @@ class RedisCluster final : public Cluster {
       RedisRegistry::Options options;
       options.url = server().url();
       options.lease_ttl = kTimeToLive;
+      options.command_timeout = options.claim_wait_max = kAwaitDeadline;  // A busy machine is no error.
       options.command_channels = command_channels_ && edge_id != "control";
       registry = *RedisRegistry::Create(options);
       Await([&] { return registry->connected(); });
@@ -139,7 +141,7 @@ class RegistryContract : public ::testing::TestWithParam<Implementation> {
     return epoch.value_or(0);
   }
   void Release(const std::string& user_id, const std::string& edge, uint64_t epoch) {
-    cluster_->Of(edge).Release(user_id, edge, epoch);
+    cluster_->Of(edge).Release(user_id, edge, epoch, {});
     LookupAt(edge, user_id);
   }
   void Refresh(const std::string& edge, std::vector<Held> held) {
@@ -252,6 +254,19 @@ TEST_P(RegistryContract, StaleAndUnknownReleasesChangeNothing) {
   EXPECT_EQ(EdgeOf("user"), "edge_2");
 }
 
+TEST_P(RegistryContract, ReleaseSaysWhetherTheAgentIsNowhereNow) {
+  const uint64_t first = Claim("user", "edge_1");
+  const uint64_t second = Claim("user", "edge_2");
+  const auto nowhere = [&](const std::string& edge, uint64_t epoch) {
+    auto told = std::make_shared<std::promise<bool>>();
+    cluster_->Of(edge).Release("user", edge, epoch, [told](bool is_nowhere) { told->set_value(is_nowhere); });
+    return told->get_future().get();
+  };
+  EXPECT_FALSE(nowhere("edge_1", first)) << "it is at edge_2";
+  EXPECT_TRUE(nowhere("edge_2", second));
+  EXPECT_TRUE(nowhere("edge_2", second)) << "as it was before";
+}
+
 TEST_P(RegistryContract, ReleasingTwiceIsHarmless) {
   const uint64_t epoch = Claim("user", "edge_1");
   Release("user", "edge_1", epoch);
@@ -342,7 +357,7 @@ TEST_P(RegistryContract, CallbacksMayCallTheRegistry) {
   Answer<std::string> edge;
   registry.Claim("user", "edge_1", [&](const absl::StatusOr<uint64_t>&) {
     registry.Lookup("user", [&](absl::StatusOr<std::optional<Lease>> lease) {
-      registry.Release("user", "edge_1", (*lease)->epoch);
+      registry.Release("user", "edge_1", (*lease)->epoch, {});
       edge((*lease)->edge_id);
     });
   });
@@ -362,7 +377,7 @@ TEST_P(RegistryContract, GreatestEpochOfRacingClaimsIsTheLease) {
         const uint64_t epoch = Claim("user", edge);
         EXPECT_GT(epoch, greatest[t]);
         cluster_->Of(edge).Refresh(edge, {{"user", greatest[t]}});
-        cluster_->Of(edge).Release("user", edge, greatest[t]);
+        cluster_->Of(edge).Release("user", edge, greatest[t], {});
         greatest[t] = epoch;
       }
     });

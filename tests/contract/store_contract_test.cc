@@ -25,6 +25,7 @@
 #include "common/sqlite_store.h"
 #include "common/store.h"
 #include "tests/fakes/memory_store.h"
+#include "tests/fakes/temp_dir.h"
 #include "tests/support/postgres_server.h"
 
 namespace toolwire {
@@ -33,23 +34,6 @@ namespace {
 constexpr size_t kCapBytes = 8192;
 constexpr char kSecretA[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 constexpr char kSecretB[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
-
-// A directory that is gone after the test.
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern = ::testing::TempDir() + "toolwire_store_XXXXXX";
-    path_ = mkdtemp(pattern.data()) != nullptr ? pattern : "";
-  }
-  ~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string File(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 std::unique_ptr<SqliteStore> OpenSqlite(const std::string& path) {
   SqliteStore::Options options;

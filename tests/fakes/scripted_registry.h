@@ -90,7 +90,7 @@ class ScriptedRegistry final : public Registry {
     done(absl::UnimplementedError("only Lookup is"));
   }
   void Refresh(const std::string&, std::vector<Held>) override {}
-  void Release(const std::string&, const std::string&, uint64_t) override {}
+  void Release(const std::string&, const std::string&, uint64_t, ReleaseDone) override {}
   void Join(const EdgeAddress&, EdgeEvents) override {}
   void Leave(const std::string&) override {}
   void WatchEdges(EdgesChanged) override {}

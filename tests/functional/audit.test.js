@@ -1,5 +1,7 @@
 // Every call leaves exactly one audit row, whatever became of it.
 import assert from 'node:assert/strict';
+import {writeFile} from 'node:fs/promises';
+import path from 'node:path';
 import {toStruct} from './lib/caller.js';
 import {output} from './lib/process.js';
 import {claim, claimInBoth} from './lib/toolwire.js';
@@ -124,6 +126,77 @@ claimInBoth('rows of calls in flight are written before the server ends', async 
   const rows = await tw.audit();
   assert.equal(rows.length, 300);
   rowsById(rows);
+});
+
+claimInBoth('kill -9 with calls answered and in flight: after the next start each has exactly one row, in flight CONTROL_LOST', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  const agent = await tw.agent('user_1', {
+    answer: ({tool, params}) => (tool === 'quick' ? {success: true, result: params} : undefined),
+  });
+  const stream = tw.caller().dispatch();
+  const quick = Array.from({length: 300}, (_, id) => ({id, userId: 'user_1', tool: 'quick', params: {id}, requestId: `quick ${id}`}));
+  const slow = Array.from({length: 50}, (_, i) => ({id: 1000 + i, userId: 'user_1', tool: 'slow', params: {i}, requestId: `slow ${i}`}));
+  const before = Date.now();
+  stream.send({calls: slow});
+  stream.send({calls: quick.slice(0, 250)});
+  await agent.called(300);
+  stream.send({calls: quick.slice(250)});
+  for (const {id} of quick) assert.equal((await stream.answer(id)).code, 0);
+  await tw.control.kill();
+  const after = Date.now();
+
+  const {ports, dataDir} = tw;
+  const again = await scope.toolwire(
+    shape.topology === 'dev' ? {dataDir} : {topology: 'control', edge: `127.0.0.1:${ports.relay}`, dataDir});
+  await again.auditRows(350);
+  assert.equal(await again.metric('toolwire_audit_spool_errors_total'), 0);
+  await again.stop();
+  const rows = await again.audit();
+  assert.equal(rows.length, 350);
+  const byId = rowsById(rows);
+  for (const {requestId, params} of quick) {
+    const row = byId[requestId];
+    assert.deepEqual([row.success, row.error, row.result], [true, '', JSON.stringify(params)], requestId);
+  }
+  for (const {requestId, params} of slow) {
+    const {success, error, at, ...row} = byId[requestId];
+    assert.deepEqual([success, error], [false, 'CONTROL_LOST'], requestId);
+    assert.deepEqual(row, {
+      userId: 'user_1', requestId, tool: 'slow', params: JSON.stringify(params), result: '', executionTimeMs: null});
+    assert.ok(at >= before - 1 && at <= after + 1, 'the time when it began');
+  }
+});
+
+claim('of two controls on one data directory the one that lives on writes what the killed one leaves, and keeps its own', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split'});
+  const agent = await tw.agent('user_1', {answer: () => undefined});
+  const other = await scope.toolwire({topology: 'control', edge: `127.0.0.1:${tw.ports.relay}`, dataDir: tw.dataDir});
+  await other.linked();
+  const lost = tw.caller().call('user_1', 'slow', {}, {requestId: 'lost'});
+  const kept = other.caller().call('user_1', 'slow', {}, {requestId: 'kept'});
+  await agent.called(2);
+  await tw.control.kill();
+  await lost;
+  const [row] = await other.auditRows(1);
+  assert.deepEqual([row.requestId, row.error], ['lost', 'CONTROL_LOST']);
+  await until('it is counted', async () => (await other.metric('toolwire_audit_rows_recovered_total')) === 1);
+  agent.respond('kept', {success: true, result: 1});
+  assert.equal((await kept).code, 0);
+  await other.stop();
+  assert.deepEqual((await other.audit()).map(({requestId, error}) => [requestId, error]), [['lost', 'CONTROL_LOST'], ['kept', '']]);
+});
+
+claim('a spool that cannot be written fails no call, is counted and logged once', async (scope) => {
+  const dataDir = await scope.directory();
+  await writeFile(path.join(dataDir, 'spool'), 'a file where the directory should be');
+  const tw = await scope.toolwire({dataDir});
+  await tw.agent('user_1');
+  const caller = tw.caller();
+  for (let i = 0; i < 20; ++i) assert.equal((await caller.call('user_1', 'echo', {}, {requestId: `r${i}`})).code, 0);
+  assert.equal(await tw.metric('toolwire_audit_spool_errors_total'), 40, 'the beginning and the row of each');
+  assert.equal(tw.control.logged('audit spool failed, rows wait in memory only').length, 1);
+  await tw.stop();
+  assert.equal((await tw.audit()).length, 20);
 });
 
 claim('`toolwire audit` shows the newest rows of one user, oldest first, as text and as JSON', async (scope) => {

@@ -68,8 +68,23 @@ claim('values that do not fit together are refused with both names', async (scop
   assert.match(timeouts, /--call-timeout-max/);
 });
 
-claim('what this version does not have yet is refused by name: REDIS_URL', async (scope) => {
-  assert.match(await refused(scope, 'toolwire-edge', ZERO_PORTS.edge, {REDIS_URL: 'redis://localhost'}), /REDIS_URL/);
+claim('a REDIS_URL that is none is refused by name, and its password is not repeated', async (scope) => {
+  for (const url of ['localhost', 'rediss://:hunter2@localhost', 'redis://:hunter2@localhost:port']) {
+    for (const [name, args] of [['toolwire-edge', ZERO_PORTS.edge], ['toolwire-control', ['--grpc-port=0', '--metrics-port=0']]]) {
+      const said = await refused(scope, name, args, {REDIS_URL: url});
+      assert.match(said, /redis/i);
+      assert.doesNotMatch(said, /hunter2/);
+    }
+  }
+});
+
+claim('a control is told how it finds edges: by Redis or by one address, and not both', async (scope) => {
+  const args = ['--grpc-port=0', '--metrics-port=0'];
+  for (const more of [[], ['--edge=127.0.0.1:1', '--redis-url=redis://127.0.0.1:1']]) {
+    const said = await refused(scope, 'toolwire-control', [...args, ...more]);
+    assert.match(said, /--redis-url/);
+    assert.match(said, /--edge/);
+  }
 });
 
 claim('a DATABASE_URL that is none is refused by name, and its password is not repeated', async (scope) => {

@@ -73,6 +73,7 @@ void RedisServer::Start() {
   RedisClient::Options options;
   options.url = *ParseRedisUrl(url());
   options.name = "test";
+  options.command_timeout = kAwaitDeadline;
   client_ = std::make_unique<RedisClient>(
       options, RedisClient::Events{[](bool) {}, [] {}, [](const std::string&, const std::string&) {}});
   client_->Start();

@@ -18,6 +18,7 @@
 #include "tests/fakes/doomed_process.h"
 #include "tests/fakes/failing_store.h"
 #include "tests/fakes/memory_store.h"
+#include "tests/fakes/temp_dir.h"
 
 namespace toolwire {
 namespace {
@@ -159,6 +160,25 @@ TEST(AuditLogTest, RowsThatWaitAreWrittenInFullBatches) {
   ASSERT_TRUE(log.Flush(kForever));
   EXPECT_EQ(store.batch_sizes(), (std::vector<size_t>{1, 10, 10, 5}));
   EXPECT_EQ(Written(store.kept()), Numbers(0, 26));
+}
+
+TEST(AuditLogTest, BatchesOfLargeRowsAreBounded) {
+  GatedStore store;
+  store.Hold();
+  AuditLog::Options options = Quick();
+  options.batch_bytes_max = 3000;
+  AuditLog log(store, options);
+  log.Append(Row(0));
+  store.WaitForAttempts(1);
+  for (int i = 1; i < 7; ++i) {
+    AuditRow row = Row(i);
+    row.error = std::string(2000, 'x');
+    log.Append(std::move(row));
+  }
+  store.LetGo();
+  ASSERT_TRUE(log.Flush(kForever));
+  EXPECT_EQ(store.batch_sizes(), (std::vector<size_t>{1, 2, 2, 2})) << "each ends with the row that fills it";
+  EXPECT_EQ(Written(store.kept()), Numbers(0, 7));
 }
 
 TEST(AuditLogTest, RowsGatherUntilABatchIsFullOrAFlushWaits) {
@@ -486,6 +506,7 @@ class SpooledAuditLogTest : public ::testing::Test {
     options.lost_reason = "LOST";
     return options;
   }
+  // For as long as `request_id` lives.
   static AuditIntent Intent(const std::string& request_id) {
     return {"user", request_id, "read_file", R"({"path":"/tmp/x"})", 1'700'000'000'456};
   }
@@ -745,9 +766,7 @@ TEST_F(SpooledAuditLogTest, ParamsOfALostCallAreShortenedLikeAnyOthers) {
   {
     MemoryStore unused;
     AuditLog log(unused, options);
-    AuditIntent intent = Intent("running");
-    intent.params_json = params;
-    log.Begin(intent);
+    log.Begin({"user", "running", "read_file", params, 0});
   }
   MemoryStore store;
   AuditLog log(store, options);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "tests/fakes/doomed_process.h"
+#include "tests/fakes/temp_dir.h"
 
 namespace toolwire {
 namespace {

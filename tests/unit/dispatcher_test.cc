@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,6 +23,7 @@
 #include "tests/fakes/recording_sink.h"
 #include "tests/fakes/scripted_edge.h"
 #include "tests/fakes/scripted_registry.h"
+#include "tests/fakes/temp_dir.h"
 
 namespace toolwire {
 namespace {
@@ -38,8 +40,9 @@ constexpr Duration kTimeout = seconds(10);
 constexpr milliseconds kTick(10);
 const std::string kUser = "user_1";
 
-AuditLog::Options QuickAudit() {
+AuditLog::Options QuickAudit(const std::string& spool_dir) {
   AuditLog::Options options;
+  options.spool_dir = spool_dir;
   options.gather_time = Duration::zero();
   options.close_time = kForever;
   return options;
@@ -61,13 +64,16 @@ struct LinkedEdge {
 };
 
 // What every test begins with, and what must be true after each: `TearDown` checks that every call that was begun has
-// settled exactly once, that its sink was told to send it, and that one audit row says the same.
+// settled exactly once, that its sink was told to send it, and that one audit row says the same, with nothing left over
+// in the audit log's spool.
 class DispatcherTest : public ::testing::Test {
  protected:
   void TearDown() override {
     dispatcher_.FailAll();
     EXPECT_EQ(dispatcher_.in_flight(), 0u);
-    ASSERT_TRUE(audit_.Flush(kForever));
+    ASSERT_TRUE(audit_->Flush(kForever));
+    audit_.reset();
+    EXPECT_TRUE(!std::filesystem::exists(spool_dir_) || std::filesystem::is_empty(spool_dir_));
     const auto rows = store_.ListAudit("", 1'000'000);
     ASSERT_TRUE(rows.ok());
     std::map<std::string, std::vector<AuditRow>> by_tool;  // Every call of these tests has a tool of its own.
@@ -249,9 +255,11 @@ class DispatcherTest : public ::testing::Test {
   ScriptedRegistry registry_;
   AgentDirectory directory_;
   MemoryStore store_;
-  AuditLog audit_{store_, QuickAudit()};
+  TempDir dir_;
+  const std::string spool_dir_ = dir_.File("spool");
+  std::optional<AuditLog> audit_{std::in_place, store_, QuickAudit(spool_dir_)};
   Dispatcher::Options options_;
-  Dispatcher dispatcher_{clock_, registry_, directory_, &audit_, options_};
+  Dispatcher dispatcher_{clock_, registry_, directory_, &*audit_, options_};
   std::shared_ptr<RecordingSink> sink_ = std::make_shared<RecordingSink>();
   std::map<uint64_t, Call> begun_;  // By caller id.
   size_t rejected_ = 0;
@@ -408,7 +416,7 @@ TEST_F(DispatcherTest, AnswerReachesTheCallerByteForByte) {
   EXPECT_EQ(response.error(), "no such file");
   EXPECT_TRUE(response.has_execution_time_ms());
   EXPECT_EQ(response.execution_time_ms(), 0);
-  ASSERT_TRUE(audit_.Flush(kForever));
+  ASSERT_TRUE(audit_->Flush(kForever));
   EXPECT_EQ(store_.ListAudit(kUser, 1)->at(0).created_at_ms, clock_.WallMs());
 }
 
@@ -1167,7 +1175,7 @@ TEST_F(DispatcherTest, RejectedCallIsCountedAndAuditedAndItsCallerIsNotTold) {
   EXPECT_EQ(sink_->settled(), 0u);
   EXPECT_EQ(dispatcher_.counters().calls.value(), 1u);
   EXPECT_EQ(dispatcher_.counters().failed[E::INVALID_REQUEST].value(), 1u);
-  ASSERT_TRUE(audit_.Flush(kForever));
+  ASSERT_TRUE(audit_->Flush(kForever));
   const auto rows = store_.ListAudit("", 10);
   ASSERT_EQ(rows->size(), 1u);
   EXPECT_EQ(rows->at(0).user_id, kUser);

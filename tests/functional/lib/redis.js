@@ -30,7 +30,8 @@ export class Redis {
     redis.#scope = scope;
     redis.port = port ?? (await freePort());
     redis.url = `redis://127.0.0.1:${redis.port}`;
-    redis.#args = ['--port', redis.port, '--bind', '127.0.0.1', '--save', '', '--dir', await scope.directory(), ...args];
+    const directory = await scope.directory();
+    redis.#args = ['--port', redis.port, '--bind', '127.0.0.1', '--save', '', '--dir', directory, ...args];
     scope.own(redis);
     await redis.start();
     return redis;
