@@ -67,8 +67,10 @@ void Authenticator::Run() {
     {
       std::unique_lock<std::mutex> lock(mu_);
       const auto ready = [this] { return stopping_ || !checks_.empty() || !updates_.empty(); };
-      if (kept.empty()) {
+      if (kept.empty() && !store_away_) {
         wake_.wait(lock, ready);
+      } else if (kept.empty()) {
+        wake_.wait_for(lock, kRetryWait, ready);
       } else {
         wake_.wait_for(lock, kRetryWait, [this] { return !checks_.empty() || (stopping_ && updates_.empty()); });
       }
@@ -80,6 +82,7 @@ void Authenticator::Run() {
       updates_.clear();
     }
     // Logins first: an agent waits for its verdict, nobody for a status.
+    if (checks.empty() && kept.empty() && !stopping && store_away_) Probe();
     if (!checks.empty() && !stopping) RunChecks(std::move(checks));
     kept = NewestOfEach(std::move(kept));
     const bool written = RunUpdates(&kept);
@@ -113,6 +116,11 @@ void Authenticator::RunChecks(std::vector<std::pair<CredentialCheck, Done>> batc
     (right ? counters_.right : counters_.wrong).Add();
     batch[i].second(right ? Verdict::kRight : Verdict::kWrong);
   }
+}
+
+void Authenticator::Probe() {
+  counters_.statements.Add();
+  store_away_ = absl::IsUnavailable(store_.CheckCredentials({CredentialCheck{}}).status());
 }
 
 bool Authenticator::RunUpdates(std::vector<StatusUpdate>* updates) {

@@ -39,13 +39,15 @@ class Authenticator {
   void Check(CredentialCheck check, Done done);
   void ReportStatus(StatusUpdate update);
 
-  // Whether the last statement found the store out of reach.
+  // Whether the last statement found the store out of reach. While it is, and nobody comes, one is made every 500 ms.
   bool store_away() const { return store_away_.load(std::memory_order_relaxed); }
   const Counters& counters() const { return counters_; }
 
  private:
   void Run();
   void RunChecks(std::vector<std::pair<CredentialCheck, Done>> batch);
+  // Asks for nobody's credentials, to see whether the store is back.
+  void Probe();
   // False if the store is away: the updates are kept.
   bool RunUpdates(std::vector<StatusUpdate>* updates);
 

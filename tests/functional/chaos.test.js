@@ -33,7 +33,7 @@ async function underTraffic(scope, options) {
   const agents = await Promise.all(USERS.map((userId, i) => fieldAgent(cluster, userId, {edge: i % 2})));
   for (const agent of agents) await agent.connected();
   const traffic = await Traffic.start(cluster, USERS);
-  await traffic.recovered(0, 'before');
+  await traffic.recovered(Date.now(), 'before');
   return {cluster, agents, traffic};
 }
 
@@ -89,7 +89,7 @@ chaos('an edge is killed with 200 calls in flight: each ends with a definite out
   const outcomes = await inFlight([...callers, ...callers.map((caller) => caller.dispatch())], victims, theirs, 200, 'flight');
   const backend = await cluster.oldBackend();
   const old = Array.from({length: 20}, (_, i) =>
-    backend.sendToolCall(victims[i % 3], {tool: 'slow', requestId: `old_${i}`, timeout: 30_000}).catch((error) => error));
+    backend.sendToolCall(victims[i % 3], {tool: 'slow', requestId: `old_${i}`, timeout: 5000}).catch((error) => error));
   await until('they are in flight', () =>
     theirs.flatMap((agent) => agent.calls).filter(({requestId}) => requestId.startsWith('old_')).length === 20);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -229,6 +230,21 @@ TEST(AuthenticatorTest, WhileTheStoreIsAwayChecksSaySoAtOnce) {
   EXPECT_EQ(verdicts.Of("back"), std::vector<Verdict>{Verdict::kRight});
   EXPECT_EQ(authenticator.counters().store_errors.value(), 2u);
   EXPECT_EQ(authenticator.counters().wrong.value(), 0u) << "nobody was found to be wrong";
+}
+
+TEST(AuthenticatorTest, ThatTheStoreIsBackIsFoundOutWithoutLogins) {
+  GatedStore store({"user_1"});
+  store.JudgeChecks([](int) { return absl::UnavailableError("no route"); });
+  Verdicts verdicts;
+  Authenticator authenticator(store);
+  authenticator.Check(Right("user_1"), verdicts.For("away"));
+  verdicts.WaitFor(1);
+  EXPECT_TRUE(authenticator.store_away());
+  ASSERT_NO_FATAL_FAILURE(store.WaitForStatements(2));  // It asks by itself.
+  store.JudgeChecks(nullptr);
+  const auto give_up = std::chrono::steady_clock::now() + kForever;
+  while (authenticator.store_away() && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+  EXPECT_FALSE(authenticator.store_away());
 }
 
 TEST(AuthenticatorTest, LoginsComeBeforeStatusUpdates) {

@@ -42,6 +42,7 @@ export class OldBackend {
     const channel = `response:${requestId}`;
     const done = deferred();
     this.#waiting.set(requestId, done);
+    done.promise.catch(() => {});  // It may come to nothing while Redis keeps us waiting.
     const timer = setTimeout(() => done.reject(new Error('Tool call timed out')), timeout);
     try {
       await this.#subscriber.subscribe(channel);

@@ -97,7 +97,13 @@ export class Postgres {
   #signalAll(signal) {
     const {pid} = this.child;
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-    for (const one of [pid, ...children]) process.kill(one, signal);
+    for (const one of [pid, ...children]) {
+      try {
+        process.kill(one, signal);
+      } catch (error) {
+        if (error.code !== 'ESRCH') throw error;  // It has just ended.
+      }
+    }
   }
 
   // Runs SQL, in the database of another URL if one is given; the rows, each a list of texts, NULL as ''.

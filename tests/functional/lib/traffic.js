@@ -32,6 +32,7 @@ export class Traffic {
     const traffic = new Traffic();
     traffic.#cluster = cluster;
     traffic.#users = users;
+    cluster.scope.own({close: () => traffic.stop()});  // Before what the calls need ends.
     if (backends > 0) await traffic.#listen();
     for (let i = 0; i < callers; ++i) traffic.#workers.push(traffic.#work((call) => traffic.#callByGrpc(i, call)));
     for (let i = 0; i < backends; ++i) {
@@ -51,7 +52,7 @@ export class Traffic {
   }
 
   async #work(make) {
-    while (!this.#stopped) {
+    while (!this.#stopped && this.#cluster.controls.some((one) => one.running)) {
       const requestId = `call_${++this.#nextId}`;
       const call = {requestId, userId: this.#users[this.#nextId % this.#users.length]};
       this.calls.set(requestId, call);
