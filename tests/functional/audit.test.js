@@ -167,7 +167,7 @@ claimInBoth('kill -9 with calls answered and in flight: after the next start eac
   }
 });
 
-claim('of two controls on one data directory the one that lives on writes what the killed one leaves, and keeps its own', async (scope) => {
+claim('of processes on one data directory one that lives on writes what a killed one leaves, and keeps its own', async (scope) => {
   const tw = await scope.toolwire({topology: 'split'});
   const agent = await tw.agent('user_1', {answer: () => undefined});
   const other = await scope.toolwire({topology: 'control', edge: `127.0.0.1:${tw.ports.relay}`, dataDir: tw.dataDir});
@@ -179,6 +179,7 @@ claim('of two controls on one data directory the one that lives on writes what t
   await lost;
   const [row] = await other.auditRows(1);
   assert.deepEqual([row.requestId, row.error], ['lost', 'CONTROL_LOST']);
+  other.ports.metrics.push(tw.ports.metrics[0]);  // The edge shares the directory, too.
   await until('it is counted', async () => (await other.metric('toolwire_audit_rows_recovered_total')) === 1);
   agent.respond('kept', {success: true, result: 1});
   assert.equal((await kept).code, 0);
