@@ -224,7 +224,7 @@ for (const [how, begin, end] of [
     await newcomer.connected();
     assert.ok(closeCodes(newcomer).every((one) => one === 1013), `newcomer: ${closeCodes(newcomer)}`);
     for (const caller of cluster.callers()) assert.equal((await caller.call('newcomer', 'echo')).code, 0);
-    await healthSays(cluster.edges, {status: 'healthy', registry: 'connected'});
+    await healthSays(cluster.edges, {status: 'healthy'});
     const client = await redis.client();
     for (const [i, userId] of USERS.entries()) {
       await until('every lease is there again', async () =>
@@ -292,7 +292,7 @@ for (const [how, begin, end] of [['stopped and started again', 'stop', 'start'],
     await newcomer.connected();
     assert.ok(closeCodes(newcomer).every((one) => one === 1013), `newcomer: ${closeCodes(newcomer)}`);
     for (const caller of cluster.callers()) assert.equal((await caller.call('newcomer', 'echo')).code, 0);
-    await healthSays(cluster.edges, {status: 'healthy', store: 'connected'});
+    await healthSays(cluster.edges, {status: 'healthy'});
     for (const agent of agents) assert.equal(agent.sessions.length, 1, 'no agent was disconnected');
     await until('the status is right', async () => (await cluster.statusOf('newcomer')) === 'connected');
     await traffic.sum([...agents, newcomer], `PostgreSQL ${how}`);
