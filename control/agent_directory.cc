@@ -1,5 +1,7 @@
 #include "control/agent_directory.h"
 
+#include <utility>
+
 namespace toolwire {
 
 v1::Agent ToAgent(const std::string& user_id, const std::optional<Presence>& presence) {
@@ -16,7 +18,7 @@ v1::Agent ToAgent(const std::string& user_id, const std::optional<Presence>& pre
 }
 
 void AgentDirectory::Apply(const std::string& edge_id,
-                           const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events) {
+                           const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events, MonoTime now) {
   std::lock_guard<std::mutex> lock(mu_);
   for (const v1::SessionEvent& event : events) {
     if (event.snapshot_complete()) {
@@ -30,9 +32,24 @@ void AgentDirectory::Apply(const std::string& edge_id,
     } else {
       auto found = index_.find(event.user_id());
       if (found == index_.end()) continue;
-      const Presence& known = found->second->second.presence;
-      if (known.edge_id == edge_id && known.epoch == event.epoch()) RemoveLocked(found->second);
+      Entry& entry = found->second->second;
+      if (entry.presence.edge_id != edge_id || entry.presence.epoch != event.epoch()) continue;
+      if (!event.replaced()) {
+        RemoveLocked(found->second);
+      } else if (!std::exchange(entry.moving, true)) {
+        moves_.push_back({now, event.user_id(), event.epoch()});
+      }
     }
+  }
+}
+
+void AgentDirectory::Expire(MonoTime now) {
+  std::lock_guard<std::mutex> lock(mu_);
+  for (; !moves_.empty() && now - moves_.front().since >= kMoveMax; moves_.pop_front()) {
+    auto found = index_.find(moves_.front().user_id);
+    if (found == index_.end()) continue;
+    const Entry& entry = found->second->second;
+    if (entry.moving && entry.presence.epoch == moves_.front().epoch) RemoveLocked(found->second);
   }
 }
 
@@ -43,6 +60,7 @@ void AgentDirectory::ConnectedLocked(const std::string& edge_id, const v1::Sessi
   const bool same = !is_new && known.epoch == event.epoch() && known.edge_id == edge_id;
   it->second.stale = false;
   if (same) return;
+  it->second.moving = false;
   if (!is_new) CountOutLocked(known.edge_id);
   ++sizes_[edge_id];
   known = Presence{edge_id, event.epoch(), event.connected_at_ms()};
@@ -86,14 +104,15 @@ void AgentDirectory::Forget(const std::string& user_id, const std::string& edge_
   std::lock_guard<std::mutex> lock(mu_);
   auto found = index_.find(user_id);
   if (found == index_.end()) return;
-  const Presence& known = found->second->second.presence;
-  if (known.edge_id == edge_id && known.epoch == epoch) RemoveLocked(found->second);
+  const Entry& entry = found->second->second;
+  if (entry.moving) return;
+  if (entry.presence.edge_id == edge_id && entry.presence.epoch == epoch) RemoveLocked(found->second);
 }
 
 std::optional<Presence> AgentDirectory::Find(const std::string& user_id) const {
   std::lock_guard<std::mutex> lock(mu_);
   auto found = index_.find(user_id);
-  if (found == index_.end()) return std::nullopt;
+  if (found == index_.end() || found->second->second.moving) return std::nullopt;
   return found->second->second.presence;
 }
 

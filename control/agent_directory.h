@@ -3,6 +3,7 @@
 #define TOOLWIRE_CONTROL_AGENT_DIRECTORY_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -13,6 +14,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "common/clock.h"
 #include "toolwire/v1/dispatch.pb.h"
 #include "toolwire/v1/relay.pb.h"
 
@@ -34,8 +36,15 @@ class AgentDirectory {
   using WatchEvent = v1::WatchAgentsResponse::Event;
   using Watcher = std::function<void(const WatchEvent& event)>;
 
-  // Applies the events of one frame from `edge_id`, in order.
-  void Apply(const std::string& edge_id, const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events);
+  // How long an agent that is moving may be on its way before it counts as gone.
+  static constexpr Duration kMoveMax = std::chrono::seconds(5);
+
+  // Applies the events of one frame from `edge_id`, in order. An agent whose session was replaced elsewhere is moving:
+  // no longer to be called there, still connected, until the event of the other edge comes.
+  void Apply(const std::string& edge_id, const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events,
+             MonoTime now = {});
+  // Forgets agents that have been moving for too long. Call now and then.
+  void Expire(MonoTime now);
   // A link to the edge is up and its snapshot will follow: what was known of it is marked, and forgotten at the
   // snapshot's end unless it was named again. Later links have greater numbers.
   void BeginSnapshot(const std::string& edge_id, uint64_t link_number);
@@ -58,7 +67,8 @@ class AgentDirectory {
  private:
   struct Entry {
     Presence presence;
-    bool stale = false;  // Known before the edge's running snapshot, not named in it yet.
+    bool stale = false;   // Known before the edge's running snapshot, not named in it yet.
+    bool moving = false;  // Left its edge for another, whose word has not come yet.
   };
   struct Watch_ {
     absl::flat_hash_set<std::string> users;
@@ -77,7 +87,13 @@ class AgentDirectory {
   absl::flat_hash_map<std::string, size_t> sizes_;            // Guarded by mu_. Agents of each edge.
   absl::flat_hash_map<std::string, uint64_t> edges_;          // Guarded by mu_. The newest link of each.
   std::map<uint64_t, Watch_> watches_;                        // Guarded by mu_.
-  uint64_t last_watch_id_ = 0;                                // Guarded by mu_.
+  struct Move {
+    MonoTime since;
+    std::string user_id;
+    uint64_t epoch = 0;
+  };
+  std::deque<Move> moves_;      // Guarded by mu_. In the order of their times.
+  uint64_t last_watch_id_ = 0;  // Guarded by mu_.
 };
 
 // The public form of what is known of a user.

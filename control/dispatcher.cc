@@ -290,7 +290,7 @@ void Dispatcher::Receive(uint64_t link_number, v1::EdgeFrame&& frame) {
       if (found == links_.end()) return;
       edge_id = found->second.edge_id;
     }
-    directory_.Apply(edge_id, frame.sessions());
+    directory_.Apply(edge_id, frame.sessions(), clock_.Now());
   }
   Work work(this);
   std::vector<std::pair<std::string, Lease>> forget;
@@ -433,6 +433,7 @@ void Dispatcher::SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, Audit
 }
 
 void Dispatcher::Tick() {
+  directory_.Expire(clock_.Now());
   Work work(this);
   {
     std::lock_guard<std::mutex> lock(mu_);

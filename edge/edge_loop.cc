@@ -104,7 +104,7 @@ struct EdgeLoop::Impl {
 
   void Close(const ConnectionPtr& connection, CloseCode code, const std::string& reason);
   // The session of this socket ends now, whatever becomes of the socket. Idempotent.
-  void EndSession(const ConnectionPtr& connection, bool answers_lost);
+  void EndSession(const ConnectionPtr& connection, bool answers_lost, bool replaced = false);
   void Pump(SessionId id);
   ConnectionPtr Find(SessionId id);
   ConnectionPtr FromHandle(const websocketpp::connection_hdl& handle);
@@ -429,21 +429,21 @@ void EdgeLoop::Impl::OnClosed(const ConnectionPtr& connection) {
 }
 
 void EdgeLoop::Impl::Close(const ConnectionPtr& connection, CloseCode code, const std::string& reason) {
-  EndSession(connection, false);
+  EndSession(connection, false, code == CloseCode::kReplaced);
   if (connection->get_state() == websocketpp::session::state::closing) return;
   std::error_code ec;
   connection->close(static_cast<websocketpp::close::status::value>(code), reason, ec);
   if (ec) connection->terminate(ec);
 }
 
-void EdgeLoop::Impl::EndSession(const ConnectionPtr& connection, bool answers_lost) {
+void EdgeLoop::Impl::EndSession(const ConnectionPtr& connection, bool answers_lost, bool replaced) {
   Peer& peer = *connection;
   const Peer::State was = std::exchange(peer.state, Peer::State::kEnding);
   if (peer.login) login_wheel.Disarm(peer.login.get());
   if (was != Peer::State::kLive) return;
   shared.admission.LoggedOut();
   const std::string user_id = table.UserOf(peer.id);
-  table.Close(peer.id, answers_lost);
+  table.Close(peer.id, answers_lost, replaced);
   const auto lease = leases.extract(peer.id);
   // Only the user's current session may clean up: a replaced one would take the newer one's lease and status away.
   if (shared.directory.Remove(user_id, peer.id)) {

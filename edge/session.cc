@@ -27,11 +27,12 @@ void Refuse(LinkId link, uint64_t call_id, v1::Refusal::Cause cause, E::Delivery
 
 Session::~Session() = default;
 
-v1::SessionEvent Session::Event(bool connected) const {
+v1::SessionEvent Session::Event(bool connected, bool replaced) const {
   v1::SessionEvent event;
   event.set_user_id(user_id_);
   event.set_epoch(epoch_);
   event.set_connected(connected);
+  event.set_replaced(replaced);
   event.set_connected_at_ms(connected_at_ms_);
   return event;
 }

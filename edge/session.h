@@ -126,7 +126,7 @@ class Session {
   const std::string& user_id() const { return user_id_; }
   uint64_t epoch() const { return epoch_; }
   // What controls are told of this session.
-  v1::SessionEvent Event(bool connected) const;
+  v1::SessionEvent Event(bool connected, bool replaced = false) const;
   MonoTime last_heard() const { return last_heard_; }
   size_t calls_in_flight() const { return calls_.size(); }
   size_t queued_bytes() const { return queued_bytes_; }

@@ -60,12 +60,12 @@ void SessionTable::Receive(SessionId id, std::string_view text) {
   After(found->second.get());
 }
 
-void SessionTable::Close(SessionId id, bool answers_lost) {
+void SessionTable::Close(SessionId id, bool answers_lost, bool replaced) {
   auto found = sessions_.find(id);
   if (found == sessions_.end()) return;
   found->second->session.Lose(answers_lost, ContextNow());
   counters_.sessions_closed.Add();
-  batches_.sessions()->push_back(found->second->session.Event(false));
+  batches_.sessions()->push_back(found->second->session.Event(false, replaced));
   sessions_.erase(found);
 }
 

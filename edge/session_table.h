@@ -31,8 +31,9 @@ class SessionTable {
   // The socket of an authenticated agent: queues `connected`. `id` is unique in the edge.
   void Open(SessionId id, const std::string& user_id, uint64_t epoch);
   void Receive(SessionId id, std::string_view text);
-  // The socket is gone, by whosever will. With `answers_lost` an answer broke a limit, or the edge is stopping.
-  void Close(SessionId id, bool answers_lost);
+  // The socket is gone, by whosever will. With `answers_lost` an answer broke a limit, or the edge is stopping;
+  // `replaced`: a newer session of the user is here or elsewhere.
+  void Close(SessionId id, bool answers_lost, bool replaced = false);
 
   void Deliver(SessionId id, LinkId link, v1::Deliver&& deliver);
   void Cancel(LinkId link, uint64_t call_id);

@@ -157,6 +157,44 @@ TEST(AgentDirectoryTest, AgentsOfOneEdgeAreListedAndCounted) {
   EXPECT_EQ(directory.size_of("nowhere"), 0u);
 }
 
+TEST(AgentDirectoryTest, AgentThatMovesIsNeverReportedDisconnected) {
+  AgentDirectory directory;
+  const auto event = [](uint64_t epoch, bool connected, bool replaced) {
+    google::protobuf::RepeatedPtrField<v1::SessionEvent> events;
+    v1::SessionEvent* one = events.Add();
+    one->set_user_id("user");
+    one->set_epoch(epoch);
+    one->set_connected(connected);
+    one->set_replaced(replaced);
+    return events;
+  };
+  const MonoTime start{};
+  std::vector<v1::WatchAgentsResponse::Kind> seen;
+  directory.Watch({}, [&](const AgentDirectory::WatchEvent& one) { seen.push_back(one.kind()); });
+  directory.Apply("edge_1", event(1, true, false), start);
+  // The old edge speaks first.
+  directory.Apply("edge_1", event(1, false, true), start);
+  EXPECT_FALSE(directory.Find("user")) << "calls ask the registry";
+  EXPECT_EQ(directory.size(), 1u);
+  directory.Forget("user", "edge_1", 1);
+  directory.Apply("edge_2", event(2, true, false), start);
+  EXPECT_EQ(directory.Find("user")->edge_id, "edge_2");
+  // The new edge speaks first.
+  directory.Apply("edge_1", event(3, true, false), start);
+  directory.Apply("edge_2", event(2, false, true), start);
+  directory.Expire(start + AgentDirectory::kMoveMax);
+  EXPECT_EQ(directory.Find("user")->edge_id, "edge_1");
+  using W = v1::WatchAgentsResponse;
+  EXPECT_EQ(seen, (std::vector<W::Kind>{W::SNAPSHOT_COMPLETE, W::CONNECTED, W::MOVED, W::MOVED}));
+  // The new edge never speaks.
+  directory.Apply("edge_1", event(3, false, true), start);
+  directory.Expire(start + AgentDirectory::kMoveMax - Duration(1));
+  EXPECT_EQ(directory.size(), 1u);
+  directory.Expire(start + AgentDirectory::kMoveMax);
+  EXPECT_EQ(directory.size(), 0u);
+  EXPECT_EQ(seen.back(), W::DISCONNECTED);
+}
+
 TEST(AgentDirectoryTest, EndOfAnOldLinkLeavesWhatTheNewOneTold) {
   AgentDirectory directory;
   directory.BeginSnapshot("edge_a", 1);
