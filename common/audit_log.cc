@@ -223,10 +223,11 @@ bool AuditLog::Recover() {
   }
   Batch batch;
   batch.recovered = true;
-  batch.rows = abandoned_->Next(kRecoveredBatchRows);
+  const size_t rows_max = std::min(options_.batch_rows_max, kRecoveredBatchRows);
+  batch.rows = abandoned_->Next(rows_max);
   abandoned_rows_ += batch.rows.size();
   if (!batch.rows.empty() && !WriteOut(&batch)) return false;
-  if (batch.rows.size() == kRecoveredBatchRows) return true;  // There may be more.
+  if (batch.rows.size() == rows_max) return true;  // There may be more.
   const bool removed = abandoned_->Remove();
   if (abandoned_rows_ > 0 || !removed)
     log::Info("audit rows of a dead process recovered",
