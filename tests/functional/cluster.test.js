@@ -207,7 +207,8 @@ clusterClaim('a control that is stopped is not missed, and one that is started k
   await cluster.addControl();
   await cluster.linked();
   const caller = cluster.caller({control: 1});
-  assert.equal((await caller.ask('ListAgents', {})).totalConnected, '10');
+  // Right after the links are up the edges tell who is there.
+  await until('the new control knows all agents', async () => (await caller.ask('ListAgents', {})).totalConnected === '10');
   for (let i = 0; i < 10; ++i) assert.equal((await caller.call(`user_${i}`, 'echo')).code, 0);
 });
 
