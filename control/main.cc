@@ -91,6 +91,9 @@ int Run(const Options& options, StopSignal& stop) {
   control.Stop();
   links.reset();
   link.reset();
+  // Before the control: answers that are still owed come when it ends.
+  metrics->reset();
+  redis.reset();
   const bool written = audit.Flush(std::chrono::seconds(5));
   log::Info("control stopped", {{"auditWritten", written}});
   return 0;

@@ -132,6 +132,10 @@ int Run(Options options, StopSignal& stop) {
   edge.Stop();
   if (old) (**old).FailAll();
   relay->reset();
+  // Before the edge and after what publishes: answers that are still owed come when it ends.
+  metrics->reset();
+  old.reset();
+  redis.reset();
   const bool written = audit.Flush(std::chrono::seconds(5));
   log::Info("edge stopped", {{"auditWritten", written}});
   return 0;
