@@ -85,6 +85,12 @@ struct RedisRegistry::Impl {
     bool sent = false;
     uint64_t interruptions = 0;  // Of the subscriptions, when it was sent.
   };
+  struct KeptRelease {
+    std::string user_id;
+    std::string edge_id;
+    uint64_t epoch = 0;
+    ReleaseDone done;
+  };
   struct Joined {
     EdgeAddress self;
     std::string value;    // Of the edge's key.
@@ -147,7 +153,7 @@ struct RedisRegistry::Impl {
   std::deque<uint64_t> queued;                           // Claims that wait for Redis.
   std::deque<std::pair<MonoTime, uint64_t>> claims_due;  // In the order of their deadlines.
   bool expiry_armed = false;
-  std::vector<std::tuple<std::string, std::string, uint64_t>> unreleased;
+  std::vector<KeptRelease> unreleased;  // For when Redis is back.
   uint64_t interruptions = 0;
   std::optional<Joined> edge;
   std::optional<EdgesWatch> watch;
@@ -316,9 +322,12 @@ void RedisRegistry::Impl::Release(const std::string& user_id, const std::string&
   lease_events.Released(user_id, epoch);
   client.Eval(kReleaseScript, {user_id, EpochHash(user_id), edge_id, std::to_string(epoch)},
               [this, user_id, edge_id, epoch, done = std::move(done)](const absl::StatusOr<RedisReply>& reply) {
-                if (done) done(!reply.ok() || reply->integer != 0);
-                if (reply.ok() || !absl::IsUnavailable(reply.status()) || unreleased.size() >= kWaitingMax) return;
-                unreleased.emplace_back(user_id, edge_id, epoch);
+                // Whether the agent has moved is not known until Redis is back, so nobody is told before.
+                if (absl::IsUnavailable(reply.status()) && edge && unreleased.size() < kWaitingMax) {
+                  unreleased.push_back({user_id, edge_id, epoch, done});
+                } else if (done) {
+                  done(!reply.ok() || reply->integer != 0);
+                }
               });
 }
 
@@ -367,6 +376,10 @@ void RedisRegistry::Impl::Leave(const std::string& edge_id, const std::shared_pt
     if (claim.edge_id == edge_id) unanswered.push_back(id);
   }
   for (const uint64_t id : unanswered) FinishClaim(id, absl::UnavailableError("the edge is leaving"));
+  // Nobody will know any more.
+  for (const KeptRelease& kept : std::exchange(unreleased, {})) {
+    if (kept.done) kept.done(true);
+  }
   lease_events.ForgetAll();
   client.Unsubscribe(leaving.channel);
   client.Eval(kLeaveScript, {edge_id, leaving.value}, [left](const absl::StatusOr<RedisReply>&) { left->set_value(); });
@@ -416,7 +429,9 @@ void RedisRegistry::Impl::OnUp(bool again) {
     edge->announced = false;
     Announce();
   }
-  for (const auto& [user_id, edge_id, epoch] : std::exchange(unreleased, {})) Release(user_id, edge_id, epoch, {});
+  for (KeptRelease& kept : std::exchange(unreleased, {})) {
+    Release(kept.user_id, kept.edge_id, kept.epoch, std::move(kept.done));
+  }
   RunQueuedClaims();
   if (again) TellRestored();
   if (watch) ReadEdges();

@@ -69,7 +69,8 @@ class Registry {
   virtual void Refresh(const std::string& edge_id, std::vector<Held> held) = 0;
 
   // Removes the lease if `epoch` is still the current one. `done` may be empty; it is told true if the user's agent is
-  // nowhere now, as far as can be known, and false if a newer claim holds it.
+  // nowhere now, and false if a newer claim holds it. While the registry is out of reach that is not known: `done`
+  // waits until it is back or the edge leaves, and is told true then.
   virtual void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done) = 0;
 
   // The current lease, or nullopt if there is none, it has expired, or its edge is not alive.
