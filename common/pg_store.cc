@@ -36,7 +36,9 @@ constexpr int64_t kLatestMs = 253402300799999;  // The end of the year 9999.
 constexpr char kFindSecrets[] = "SELECT user_id, shared_secret FROM agent_credentials WHERE user_id = ANY ($1::text[])";
 constexpr char kUpdateStatus[] =
     "UPDATE agent_credentials AS c SET status = u.status, last_seen = to_timestamp(u.at_ms / 1000.0)"
-    " FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u (user_id, status, at_ms) WHERE c.user_id = u.user_id";
+    " FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u (user_id, status, at_ms) WHERE c.user_id = u.user_id"
+    " AND (u.status <> 'disconnected' OR c.last_seen IS NULL"
+    " OR c.last_seen::timestamptz <= to_timestamp(u.at_ms / 1000.0))";
 constexpr char kCreateCredentials[] =
     "INSERT INTO agent_credentials (user_id, shared_secret, platform, status, created_at)"
     " SELECT u.user_id, u.secret, u.platform, 'pending', to_timestamp(u.at_ms / 1000.0)"

@@ -72,7 +72,9 @@ constexpr char kListAudit[] =
 constexpr char kListAuditOfUser[] =
     "SELECT user_id, request_id, tool_name, params, result, success, error, execution_time_ms, created_at, call_id"
     " FROM tool_execution_logs WHERE user_id = ? ORDER BY id DESC LIMIT ?";
-constexpr char kUpdateStatus[] = "UPDATE agent_credentials SET status = ?, last_seen = ? WHERE user_id = ?";
+constexpr char kUpdateStatus[] =
+    "UPDATE agent_credentials SET status = ?1, last_seen = ?2 WHERE user_id = ?3"
+    " AND (?1 <> 'disconnected' OR last_seen IS NULL OR last_seen <= ?2)";
 constexpr char kAppendAudit[] =
     "INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, error,"
     " execution_time_ms, created_at, call_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

@@ -66,7 +66,8 @@ class Store {
   // time, and a stored `sha256:<hex>` is compared with the hash of what was presented.
   virtual absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) = 0;
 
-  // Applies the updates in order. Users who are unknown by now are passed over.
+  // Applies the updates in order. Users who are unknown by now are passed over, and so is a disconnect from before the
+  // user was last seen: it comes late, from an edge that the agent has left for another.
   virtual absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) = 0;
 
   // Appends all rows or none; those whose `call_id` is in the log already are passed over, and that is no error.

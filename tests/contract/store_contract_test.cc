@@ -180,6 +180,19 @@ TEST_P(StoreContract, NewCredentialsArePendingAndNeverSeen) {
   EXPECT_FALSE(listed->front().last_seen_ms.has_value());
 }
 
+TEST_P(StoreContract, LateDisconnectDoesNotUndoANewerConnect) {
+  ASSERT_TRUE(store_->CreateCredentials({Hashed("a", kSecretA)}).ok());
+  const auto after = [&](AgentStatus status, int64_t at_ms) {
+    EXPECT_TRUE(store_->UpdateStatus({{"a", status, at_ms}}).ok());
+    return store_->ListCredentials("", 1)->front().status;
+  };
+  EXPECT_EQ(after(AgentStatus::kConnected, 1763300000100), AgentStatus::kConnected);
+  EXPECT_EQ(after(AgentStatus::kDisconnected, 1763300000099), AgentStatus::kConnected);
+  EXPECT_EQ(store_->ListCredentials("", 1)->front().last_seen_ms, 1763300000100);
+  EXPECT_EQ(after(AgentStatus::kDisconnected, 1763300000100), AgentStatus::kDisconnected);
+  EXPECT_EQ(after(AgentStatus::kConnected, 1763300000050), AgentStatus::kConnected) << "by another edge's clock";
+}
+
 TEST_P(StoreContract, StatusUpdatesApplyInOrderAndPassOverUnknownUsers) {
   ASSERT_TRUE(store_->CreateCredentials({Hashed("a", kSecretA), Hashed("b", kSecretB)}).ok());
   ASSERT_TRUE(store_

@@ -33,6 +33,8 @@ class MemoryStore final : public Store {
     for (const StatusUpdate& update : updates) {
       auto it = credentials_.find(update.user_id);
       if (it == credentials_.end()) continue;
+      const auto& seen_ms = it->second.shown.last_seen_ms;
+      if (update.status == AgentStatus::kDisconnected && seen_ms && *seen_ms > update.at_ms) continue;
       it->second.shown.status = update.status;
       it->second.shown.last_seen_ms = update.at_ms;
     }
