@@ -157,6 +157,10 @@ void Edge::Detach(LinkId link) {
   for (const auto& loop : loops_) loop->LinkDown(link);
 }
 
+asio::io_context& Edge::LinkLoop() {
+  return loops_[next_link_loop_.fetch_add(1, std::memory_order_relaxed) % loops_.size()]->io();
+}
+
 void Edge::SendToControls(LinkBatches* batches) {
   const bool for_all = !batches->strays()->empty() || !batches->sessions()->empty();
   std::vector<std::pair<std::shared_ptr<ToControl>, v1::EdgeFrame>> out;

@@ -50,6 +50,8 @@ class Edge {
   void Receive(LinkId link, v1::ControlFrame&& frame);
   // The control has gone; so are its calls.
   void Detach(LinkId link);
+  // The loop on which the next link may run its socket.
+  asio::io_context& LinkLoop();
 
   // --- stopping, in this order ---
   // Refuses new agents and new calls.
@@ -88,7 +90,8 @@ class Edge {
 
   std::vector<std::unique_ptr<EdgeLoop>> loops_;
   std::unique_ptr<Acceptor> acceptor_;
-  std::atomic<uint32_t> next_loop_{0};
+  std::atomic<uint32_t> next_loop_{0};       // For agents' sockets,
+  std::atomic<uint32_t> next_link_loop_{0};  // and for links.
 
   std::mutex refresh_mu_;
   std::condition_variable refresh_wake_;

@@ -501,6 +501,8 @@ ConnectionPtr EdgeLoop::Impl::FromHandle(const websocketpp::connection_hdl& hand
 EdgeLoop::EdgeLoop(uint32_t index, EdgeShared& shared) : impl_(std::make_unique<Impl>(index, shared)) {}
 EdgeLoop::~EdgeLoop() = default;
 
+asio::io_context& EdgeLoop::io() { return impl_->io; }
+
 void EdgeLoop::Adopt(int fd, std::string address) {
   impl_->Post([this, fd, address = std::move(address)] { impl_->AdoptSocket(fd, address); });
 }

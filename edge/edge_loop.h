@@ -15,6 +15,10 @@
 #include "edge/session.h"
 #include "edge/user_directory.h"
 
+namespace asio {
+class io_context;
+}
+
 namespace toolwire {
 
 class EdgeLoop;
@@ -58,6 +62,9 @@ class EdgeLoop {
   EdgeLoop(uint32_t index, EdgeShared& shared);
   // Stops the thread at once; call CloseAll and wait first to be polite.
   ~EdgeLoop();
+
+  // What else runs on this loop's thread: links to controls.
+  asio::io_context& io();
 
   // Takes over a connected socket, already counted by the admission.
   void Adopt(int fd, std::string address);
