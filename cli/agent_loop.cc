@@ -3,10 +3,7 @@
 // websocketpp, which would resolve the name once per agent and cannot spread the dials.
 #include "cli/agent_loop.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
-#include <array>
 #include <asio.hpp>
 #include <atomic>
 #include <deque>
@@ -20,6 +17,7 @@
 #include <websocketpp/transport/asio/endpoint.hpp>
 
 #include "absl/container/flat_hash_map.h"
+#include "cli/masking_keys.h"
 #include "common/timer_wheel.h"
 #include "common/wire_codec.h"
 
@@ -41,29 +39,6 @@ constexpr int kJsonDepthMax = 1024;            // Deeper than any edge lets thro
 constexpr uint32_t kCallsRunningMax = 1024;    // For each agent: sleeps and file tools under way.
 constexpr size_t kUnsentMax = 256;             // For each agent: answers that wait for the next connection,
 constexpr size_t kUnsentBytesMax = 64u << 20;  // and their bytes.
-
-// Masking keys must not be guessable. The system's generator is asked for many at once: a system call for each frame
-// would cost as much as the rest of the frame.
-class MaskingKeys {
- public:
-  uint32_t operator()() {
-    if (next_ == keys_.size()) Refill();
-    return keys_[next_++];
-  }
-
- private:
-  void Refill() {
-    auto* bytes = reinterpret_cast<char*>(keys_.data());
-    for (size_t filled = 0; filled < sizeof(keys_);) {
-      const ssize_t got = getrandom(bytes + filled, sizeof(keys_) - filled, 0);
-      if (got > 0) filled += static_cast<size_t>(got);
-    }
-    next_ = 0;
-  }
-
-  std::array<uint32_t, 256> keys_{};
-  size_t next_ = keys_.size();
-};
 
 struct Agent;
 struct AgentOfConnection {
