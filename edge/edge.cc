@@ -57,7 +57,8 @@ Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, S
               revocations_,
               counters_,
               [this](LinkBatches* batches) { SendToControls(batches); },
-              [this](const SessionRef& ref) {
+              [this](const SessionRef& ref, bool revoked) {
+                if (revoked) return CloseRevoked(ref);
                 counters_.sessions_replaced.Add();
                 loops_[ref.loop]->CloseSession(ref.id, {CloseCode::kReplaced, "Replaced by a newer connection"});
               },
@@ -162,12 +163,14 @@ void Edge::Disconnect(const v1::Disconnect& disconnect) {
   const auto ref = directory_.Find(user_id);
   if (!ref || (disconnect.epoch_max() != 0 && ref->epoch > disconnect.epoch_max())) return;
   log::Info("session is ended", {{"user", user_id}, {"epoch", ref->epoch}, {"revoked", revoked}});
-  if (revoked) {
-    counters_.sessions_revoked.Add();
-    return loops_[ref->loop]->CloseSession(ref->id, {CloseCode::kPolicy, "Credentials revoked"}, /*answers_lost=*/true);
-  }
+  if (revoked) return CloseRevoked(*ref);
   counters_.sessions_ended_by_operator.Add();
   loops_[ref->loop]->CloseSession(ref->id, {CloseCode::kByOperator, "Disconnected by an operator"});
+}
+
+void Edge::CloseRevoked(const SessionRef& ref) {
+  counters_.sessions_revoked.Add();
+  loops_[ref.loop]->CloseSession(ref.id, {CloseCode::kPolicy, "Credentials revoked"}, /*answers_lost=*/true);
 }
 
 void Edge::Detach(LinkId link) {

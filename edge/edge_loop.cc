@@ -392,9 +392,10 @@ void EdgeLoop::Impl::OnClaimed(SessionId id, const std::string& user_id, absl::S
     return Close(connection, CloseCode::kTryLater, "Login timed out");
   }
   const auto inserted = shared.directory.Insert(user_id, SessionRef{index, id, *epoch});
-  if (inserted.displaced) shared.replace(*inserted.displaced);
   // After the insert: a revocation that comes later finds the session.
-  if (shared.revocations.Covers(user_id, check_began)) {
+  const bool revoked = shared.revocations.Covers(user_id, check_began);
+  if (inserted.displaced) shared.close_displaced(*inserted.displaced, revoked);
+  if (revoked) {
     if (shared.directory.Remove(user_id, id)) Release(user_id, *epoch);
     return CloseAsRevoked(connection, user_id);
   }

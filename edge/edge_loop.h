@@ -40,8 +40,9 @@ struct EdgeShared {
   EdgeCounters& counters;
   // Sends what a loop gathered to the controls.
   std::function<void(LinkBatches* batches)> send_to_controls;
-  // Closes a session that a newer one of the same user replaced, on whatever loop it is.
-  std::function<void(const SessionRef& ref)> replace;
+  // Closes the session that a newer login of the same user displaced, on whatever loop it is: as replaced, or as
+  // `revoked` if the credentials were while that login was under way.
+  std::function<void(const SessionRef& ref, bool revoked)> close_displaced;
   // Plain HTTP on the agents' port.
   std::function<HttpReply(const std::string& path)> http;
 };
