@@ -1,157 +1,104 @@
-// `toolwire credentials` and `toolwire audit`: the store, opened directly, also while the servers run.
-#include <sys/stat.h>
-
+// `toolwire audit`: what was called, when, and what came of it.
 #include <CLI/CLI.hpp>
-#include <ctime>
-#include <fstream>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
-#include <vector>
 
+#include "absl/time/time.h"
+#include "cli/admin_client.h"
 #include "cli/commands.h"
 #include "common/clock.h"
-#include "common/open_store.h"
 
 namespace toolwire {
 namespace {
 
-struct StoreFlags {
-  StoreOptions store;
-  std::string user, platform = "linux", out;
-  int count = 0;
+constexpr char kCommand[] = "audit";
+
+struct AuditFlags {
+  AdminFlags admin;
+  std::string user, since, until;
   int limit = 50;
   bool json = false;
 };
 
-int Fail(const std::string& command, const absl::Status& status) {
-  std::cerr << "toolwire " << command << ": " << status.message() << "\n";
-  return 1;
+// Unix milliseconds of an RFC 3339 time, or of a time so long before now: 90s, 10m, 2h, 7d.
+std::optional<int64_t> ReadTime(const std::string& text, int64_t now_ms) {
+  absl::Time time;
+  std::string error;
+  if (absl::ParseTime(absl::RFC3339_full, text, &time, &error)) return absl::ToUnixMillis(time);
+  if (text.empty()) return std::nullopt;
+  const int64_t unit_ms = text.back() == 's'   ? 1000
+                          : text.back() == 'm' ? 60 * 1000
+                          : text.back() == 'h' ? 3600 * 1000
+                          : text.back() == 'd' ? 24 * 3600 * 1000
+                                               : 0;
+  constexpr int64_t kMost = 10'000'000;  // So that no product overflows.
+  int64_t count = 0;
+  if (unit_ms == 0 || !ReadInt(std::string_view(text).substr(0, text.size() - 1), &count)) return std::nullopt;
+  if (count < 0 || count > kMost) return std::nullopt;
+  return std::max<int64_t>(now_ms - count * unit_ms, 0);
 }
 
-std::string TimeText(int64_t unix_ms) {
-  const std::time_t seconds = unix_ms / 1000;
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
+std::string CheckTime(const std::string& text) {
+  if (ReadTime(text, 0)) return "";
+  return "\"" + text + "\" is neither a time such as 2026-01-31T12:00:00Z nor one such as 90s, 10m, 2h or 7d ago";
 }
 
-int CreateCredentials(const StoreFlags& flags) {
-  auto store = OpenStore(flags.store);
-  if (!store.ok()) return Fail("credentials", store.status());
-  std::vector<std::string> users;
-  if (flags.count == 0) {
-    users.push_back(flags.user);
-  } else {
-    for (int i = 0; i < flags.count; ++i) users.push_back(flags.user + std::to_string(i));
+void PrintRow(const AuditRow& row, bool json) {
+  if (json) {
+    nlohmann::ordered_json line = {
+        {"at", row.created_at_ms},   {"userId", row.user_id},     {"requestId", row.request_id},
+        {"tool", row.tool},          {"success", row.success},    {"error", row.error},
+        {"params", row.params_json}, {"result", row.result_json}, {"executionTimeMs", nullptr}};
+    if (row.execution_time_ms) line["executionTimeMs"] = *row.execution_time_ms;
+    std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    return;
   }
-  std::vector<Store::NewCredential> credentials;
-  std::vector<std::string> secrets;
+  std::cout << TimeText(row.created_at_ms) << "  " << row.user_id << "  " << row.tool << "  "
+            << (row.success ? "ok" : "failed: " + row.error);
+  if (row.execution_time_ms) std::cout << "  " << *row.execution_time_ms << " ms";
+  std::cout << "\n";
+}
+
+int ListAudit(const AuditFlags& flags) {
   const int64_t now_ms = SystemClock().WallMs();
-  for (const std::string& user : users) {
-    secrets.push_back(MakeSecret());
-    credentials.push_back({user, flags.platform, HashSecret(secrets.back()), now_ms});
+  AuditQuery query;
+  query.user_id = flags.user;
+  query.limit = flags.limit;
+  if (!flags.since.empty()) query.from_ms = ReadTime(flags.since, now_ms);
+  if (!flags.until.empty()) query.until_ms = ReadTime(flags.until, now_ms);
+  if (query.from_ms && query.until_ms && *query.from_ms > *query.until_ms) {
+    return FailAdmin(kCommand, absl::InvalidArgumentError("--since must not be later than --until"));
   }
-  std::ofstream file;
-  if (!flags.out.empty()) {
-    umask(0077);  // Only for this user to read.
-    file.open(flags.out);
-    if (!file) return Fail("credentials", absl::InvalidArgumentError("cannot write " + flags.out));
-  }
-  if (const absl::Status status = (*store)->CreateCredentials(credentials); !status.ok()) {
-    return Fail("credentials", status);
-  }
-  std::ostream& out = flags.out.empty() ? std::cout : file;
-  for (size_t i = 0; i < users.size(); ++i) {
-    if (users.size() > 1 || !flags.out.empty()) out << users[i] << " ";
-    out << secrets[i] << "\n";
-  }
-  out.flush();
-  if (!out) return Fail("credentials", absl::InternalError("the secrets could not be written; create new ones"));
-  std::cerr << "created " << users.size() << (users.size() == 1 ? " credential" : " credentials")
-            << "; the store keeps only hashes, so this is the only time the secret is shown\n";
-  return 0;
-}
-
-int ListCredentials(const StoreFlags& flags) {
-  auto store = OpenStore(flags.store);
-  if (!store.ok()) return Fail("credentials", store.status());
-  std::string after;
-  while (true) {
-    const auto page = (*store)->ListCredentials(after, 1000);
-    if (!page.ok()) return Fail("credentials", page.status());
-    for (const Credential& one : *page) {
-      if (flags.json) {
-        nlohmann::ordered_json line = {{"userId", one.user_id},
-                                       {"platform", one.platform},
-                                       {"status", StatusWord(one.status)},
-                                       {"createdAt", one.created_at_ms},
-                                       {"lastSeen", nullptr}};
-        if (one.last_seen_ms) line["lastSeen"] = *one.last_seen_ms;
-        std::cout << line.dump() << "\n";
-      } else {
-        std::cout << one.user_id << "\t" << StatusWord(one.status) << "\t" << one.platform << "\t"
-                  << (one.last_seen_ms ? TimeText(*one.last_seen_ms) : "never seen") << "\n";
-      }
-    }
-    if (page->size() < 1000) return 0;
-    after = page->back().user_id;
-  }
-}
-
-int ListAudit(const StoreFlags& flags) {
-  auto store = OpenStore(flags.store);
-  if (!store.ok()) return Fail("audit", store.status());
-  const auto rows = (*store)->ListAudit(flags.user, flags.limit);
-  if (!rows.ok()) return Fail("audit", rows.status());
-  for (auto row = rows->rbegin(); row != rows->rend(); ++row) {  // Oldest first: the newest is next to the prompt.
-    if (flags.json) {
-      nlohmann::ordered_json line = {
-          {"at", row->created_at_ms},   {"userId", row->user_id},     {"requestId", row->request_id},
-          {"tool", row->tool},          {"success", row->success},    {"error", row->error},
-          {"params", row->params_json}, {"result", row->result_json}, {"executionTimeMs", nullptr}};
-      if (row->execution_time_ms) line["executionTimeMs"] = *row->execution_time_ms;
-      std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
-    } else {
-      std::cout << TimeText(row->created_at_ms) << "  " << row->user_id << "  " << row->tool << "  "
-                << (row->success ? "ok" : "failed: " + row->error);
-      if (row->execution_time_ms) std::cout << "  " << *row->execution_time_ms << " ms";
-      std::cout << "\n";
-    }
-  }
+  const auto admin = OpenAdmin(flags.admin);
+  if (!admin.ok()) return FailAdmin(kCommand, admin.status());
+  const auto rows = (*admin)->ListAudit(query);
+  if (!rows.ok()) return FailAdmin(kCommand, rows.status());
+  for (auto row = rows->rbegin(); row != rows->rend(); ++row) PrintRow(*row, flags.json);
   return 0;
 }
 
 }  // namespace
 
-void AddStoreCommands(CLI::App* app, Command* chosen) {
-  auto flags = std::make_shared<StoreFlags>();
-  CLI::App* credentials = app->add_subcommand("credentials", "Agents' credentials");
-  credentials->require_subcommand(1);
-  CLI::App* create = credentials->add_subcommand("create", "Make a credential and print its secret once");
-  create->add_option("user", flags->user, "The user id; with --count its beginning")->required();
-  create->add_option("--platform", flags->platform, "win32, linux or darwin")
-      ->check(CLI::IsMember({"win32", "linux", "darwin"}))
-      ->capture_default_str();
-  create->add_option("--count", flags->count, "Make so many, for users USER0, USER1, ...")
-      ->check(CLI::Range(1, 1000000));
-  create->add_option("--out", flags->out, "Write `user secret` lines to this file, for toolwire agent --credentials");
-  create->callback([flags, chosen] { *chosen = [flags] { return CreateCredentials(*flags); }; });
-  CLI::App* list = credentials->add_subcommand("list", "All credentials, without secrets");
-  list->callback([flags, chosen] { *chosen = [flags] { return ListCredentials(*flags); }; });
-
-  CLI::App* audit = app->add_subcommand("audit", "The newest audit rows, oldest first");
+void AddAuditCommand(CLI::App* app, Command* chosen) {
+  auto flags = std::make_shared<AuditFlags>();
+  CLI::App* audit = app->add_subcommand("audit", "The newest rows of the audit log, oldest first");
   audit->add_option("user", flags->user, "Only this user's");
+  audit->add_option("--since", flags->since, "Only calls that settled at this time or later: 2026-01-31T12:00:00Z, 10m")
+      ->check(CheckTime);
+  audit->add_option("--until", flags->until, "Only calls that settled before this time")->check(CheckTime);
   audit->add_option("--limit", flags->limit, "How many at most")->check(CLI::Range(1, 1000000))->capture_default_str();
+  AddAdminFlags(audit, &flags->admin);
+  audit->add_flag("--json", flags->json, "One JSON object a line, for programs");
+  audit->footer(
+      std::string("With --json: {\"at\":1767225600000,\"userId\":\"u1\",\"requestId\":\"r1\",\"tool\":\"read_file\","
+                  "\"success\":true,\n\"error\":\"\",\"params\":\"{}\",\"result\":\"null\",\"executionTimeMs\":3}, "
+                  "where params and result are JSON as text.\n") +
+      kAdminExitStatus);
   audit->callback([flags, chosen] { *chosen = [flags] { return ListAudit(*flags); }; });
-  for (CLI::App* command : {create, list, audit}) {
-    AddStoreFlags(command, &flags->store);
-    AddDatabaseFlags(command, &flags->store);
-    command->add_flag("--json", flags->json, "One JSON object a line, for programs");
-  }
 }
 
 }  // namespace toolwire
