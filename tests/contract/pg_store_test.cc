@@ -321,6 +321,62 @@ TEST_F(PgStoreTest, RoleThatMayNotChangeTablesIsEnoughOnceTheyAreThere) {
   Sql("DROP OWNED BY clerk; DROP ROLE clerk");
 }
 
+TEST_F(PgStoreTest, PagesOfTakenOverTablesHaveEveryRowOnceInTheOrderOfTime) {
+  for (const char* id : {"id bigserial PRIMARY KEY", "id uuid PRIMARY KEY DEFAULT gen_random_uuid()"}) {
+    for (const char* time : {"created_at timestamp DEFAULT now()", "created_at timestamptz DEFAULT now()"}) {
+      url_ = options_.database_url = server_->NewDatabase();
+      Sql(kOldTables);
+      Sql(std::string("DROP TABLE tool_execution_logs; CREATE TABLE tool_execution_logs (") + id +
+          ", user_id text NOT NULL, request_id text NOT NULL, tool_name text NOT NULL, params jsonb, result jsonb,"
+          " success boolean NOT NULL, error text, execution_time_ms integer, " +
+          time + ")");
+      // Two of each microsecond, some in the hour that summer time's end repeats, and some without a time.
+      Sql("INSERT INTO tool_execution_logs (user_id, request_id, tool_name, success, created_at) SELECT 'old_user',"
+          " 'r' || i, 't', true, CASE WHEN i < 5 THEN NULL ELSE timestamptz '2023-11-05 05:59:59.999995Z'"
+          " + (i / 2) * interval '1 microsecond' END FROM generate_series(1, 30) i");
+      auto store = Open();
+      std::set<std::string> seen;
+      AuditQuery query{"", 7};
+      int64_t newest_ms = std::numeric_limits<int64_t>::max();
+      int rows = 0;
+      while (true) {
+        const auto page = store->ListAudit(query);
+        ASSERT_TRUE(page.ok()) << page.status();
+        if (page->empty()) break;
+        for (const ListedAuditRow& row : *page) {
+          seen.insert(row.request_id);
+          ++rows;
+          EXPECT_LE(row.created_at_ms, newest_ms);
+          newest_ms = row.created_at_ms;
+        }
+        query.after = page->back().cursor;
+      }
+      EXPECT_EQ(rows, 30) << id << ", " << time;
+      EXPECT_EQ(seen.size(), 30u) << id << ", " << time;
+      query = {"old_user", 100, 1'000'000'000'000};
+      EXPECT_EQ(store->ListAudit(query)->size(), 26u) << "rows without a time count as of 1970";
+    }
+  }
+}
+
+TEST_F(PgStoreTest, ListsOfALargeTableReadTheirIndexes) {
+  auto store = OpenNew();
+  ASSERT_TRUE(store->AppendAudit({Row("1", "c1")}).ok());
+  AwaitIndexes();
+  Sql("INSERT INTO tool_execution_logs (user_id, request_id, tool_name, success, created_at) SELECT 'u' || i % 100,"
+      " 'r', 't', true, now() - i * interval '1 s' FROM generate_series(1, 20000) i; ANALYZE tool_execution_logs");
+  const auto used = [&](const std::string& index) {
+    return std::stoi(One("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = '" + index + "'"));
+  };
+  const int of_all = used("toolwire_audit_time"), of_user = used("toolwire_audit_user_time");
+  AuditQuery query{"", 10, 1'600'000'000'000};
+  query.after = store->ListAudit(query)->back().cursor;
+  EXPECT_EQ(store->ListAudit(query)->size(), 10u);
+  query.user_id = "u7";
+  EXPECT_EQ(store->ListAudit(query)->size(), 10u);
+  EXPECT_TRUE(Soon([&] { return used("toolwire_audit_time") > of_all && used("toolwire_audit_user_time") > of_user; }));
+}
+
 // --- rows ------------------------------------------------------------------------------------------------------------
 
 TEST_F(PgStoreTest, CallIdsMakeRepetitionHarmless) {

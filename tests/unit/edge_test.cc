@@ -48,9 +48,10 @@ class RevocableStore final : public MemoryStore {
     changed_.wait(lock, [this] { return !held_; });
     return verdicts;
   }
-  void Revoke(const std::string& user_id) {
+  absl::Status Revoke(const std::string& user_id) override {
     std::lock_guard<std::mutex> lock(mu_);
     revoked_.insert(user_id);
+    return absl::OkStatus();
   }
   void Hold() {
     std::lock_guard<std::mutex> lock(mu_);
@@ -262,7 +263,7 @@ class EdgeTest : public ::testing::Test {
   }
   // A revocation as a control carries it out: the store first.
   void Revoke(const std::string& user_id = kUser) {
-    store_.Revoke(user_id);
+    EXPECT_TRUE(store_.Revoke(user_id).ok());
     Disconnect(D::CREDENTIAL_REVOKED, 0, user_id);
   }
   void Disconnect(D::Cause cause, uint64_t epoch_max = 0, const std::string& user_id = kUser) {
