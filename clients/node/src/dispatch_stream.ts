@@ -1,0 +1,188 @@
+// One Dispatch stream at a time to one control: opens it again when it breaks, and knows what is on it.
+import * as grpc from '@grpc/grpc-js';
+import {Call, CallState} from './call.js';
+import {errorOfStatus, type Channel} from './channel.js';
+import {RequestWriter, numberOf, v1} from './codec.js';
+import {ToolwireError, connectionLost, errorOf, timedOut} from './errors.js';
+import {ToolResult} from './result.js';
+
+const PATH = '/toolwire.v1.ToolDispatch/Dispatch';
+const decodeReply = (bytes: Buffer): v1.DispatchReply => v1.DispatchReply.decode(bytes);
+
+// A stream that ended before it had answered anything is not opened again at once.
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 2_000;
+// How much longer than its deadline a call waits for the server's word, which knows whether it was sent.
+const GRACE_MS = 1_000;
+// The same after a cancel: control itself waits 1 s for a silent edge.
+const CANCEL_GRACE_MS = 2_000;
+
+/** What a stream tells and asks of whoever has the calls. */
+export interface CallSource {
+  /** The stream can take calls. */
+  writable(stream: DispatchStream): void;
+  /** A call that was written did not reach an agent, and may be tried again elsewhere. */
+  givenBack(call: Call, error: ToolwireError, stream: DispatchStream): void;
+  /** The stream is gone; what it held is settled or given back. `refused`: trying again will not help. */
+  broken(stream: DispatchStream, refused: ToolwireError | undefined): void;
+}
+
+export class DispatchStream {
+  /** Why there is no stream, for people. */
+  lastFailure = '';
+  readonly #inFlight = new Map<number, Call>();
+  readonly #writer = new RequestWriter();
+  readonly #deserialize: (text: string) => unknown;
+  #stream: grpc.ClientDuplexStream<Buffer, v1.DispatchReply> | undefined;
+  #writing = false;
+  #cancels: number[] = [];
+  #lastId = 0;
+  #answered = false;
+  #pauseMs = FIRST_PAUSE_MS;
+  #pause: NodeJS.Timeout | undefined;
+  #stopConnecting: (() => void) | undefined;
+  #closed = false;
+
+  constructor(
+    readonly channel: Channel,
+    private readonly source: CallSource,
+    private readonly callsMax: number,
+    parse: (text: string) => unknown,
+  ) {
+    this.#deserialize = parse;
+  }
+
+  get open(): boolean {
+    return this.#stream !== undefined;
+  }
+  get callsInFlight(): number {
+    return this.#inFlight.size;
+  }
+  /** How many calls it takes now. */
+  get room(): number {
+    return this.#stream && !this.#writing ? this.callsMax - this.#inFlight.size : 0;
+  }
+
+  /** Connects, and does so again whenever the stream breaks, until `close`. */
+  start(): void {
+    this.#stopConnecting = this.channel.connect(() => this.#begin(), (why) => (this.lastFailure = why));
+  }
+
+  /** Writes these calls, at most `room`, in one message with the cancels that wait. */
+  write(calls: readonly Call[], now: number): void {
+    for (const call of calls) {
+      call.stream = this;
+      call.id = ++this.#lastId;
+      call.state = CallState.Written;
+      this.#inFlight.set(call.id, call);
+    }
+    const message = this.#writer.write(calls, this.#cancels, now);
+    if (this.#cancels.length > 0) this.#cancels = [];
+    this.#writing = true;
+    const stream = this.#stream!;
+    // One message at a time: what comes meanwhile goes into the next one.
+    stream.write(message, () => {
+      if (this.#stream !== stream) return;
+      this.#writing = false;
+      if (this.#cancels.length > 0) this.write([], performance.now());
+      else this.source.writable(this);
+    });
+  }
+
+  /** Tells control that nobody waits for this call, which was written here. */
+  cancel(call: Call): void {
+    this.#cancels.push(call.id);
+    if (!this.#writing && this.#stream) this.write([], performance.now());
+  }
+
+  #begin(): void {
+    if (this.#closed) return;
+    const stream = this.channel.bidiStream(PATH, decodeReply);
+    this.#stream = stream;
+    this.#writing = false;
+    this.#cancels = [];
+    this.#answered = false;
+    stream.on('data', ({answers}: v1.DispatchReply) => {
+      this.#answered = true;
+      this.#pauseMs = FIRST_PAUSE_MS;
+      for (const answer of answers) this.#take(answer);
+      // There is room again, if there was none.
+      if (!this.#writing) this.source.writable(this);
+    });
+    stream.on('error', () => {});  // Told by `status`.
+    stream.on('status', (status) => this.#ended(stream, status));
+    this.source.writable(this);
+  }
+
+  #take({id, response, failure}: v1.IDispatchAnswer): void {
+    const number = numberOf(id as never);
+    const call = this.#inFlight.get(number);
+    if (!call) return;
+    this.#inFlight.delete(number);
+    if (call.settled) return;  // It did not wait for this.
+    if (response) {
+      call.succeed(new ToolResult(
+        response.requestId!, response.success!, response.resultJson as Buffer, response.error || undefined,
+        response.executionTimeMs == null ? undefined : numberOf(response.executionTimeMs as never), this.#deserialize));
+      return;
+    }
+    const error = errorOf(failure?.code ?? grpc.status.INTERNAL, failure?.message || 'an answer without an outcome', failure?.detail);
+    if (error.reason === 'CALLER_CANCELLED') call.cancel(error.delivery);
+    else if (call.cancelledAt !== undefined || error.delivery === 'SENT') call.fail(error);
+    else this.source.givenBack(call, error, this);
+  }
+
+  #ended(stream: grpc.ClientDuplexStream<Buffer, v1.DispatchReply>, status: grpc.StatusObject): void {
+    if (this.#stream !== stream) return;
+    this.#stream = undefined;
+    const error = errorOfStatus(status);
+    this.lastFailure = status.details || error.code;
+    // Before the first answer such a status means that control took nothing from the stream at all.
+    const untouched = !this.#answered && error.delivery === 'NOT_SENT';
+    const lost = [...this.#inFlight.values()];
+    this.#inFlight.clear();
+    for (const call of lost) {
+      if (call.settled) continue;
+      if (call.cancelledAt !== undefined) call.cancel(untouched ? 'NOT_SENT' : 'SENT');
+      else if (untouched) this.source.givenBack(call, error, this);
+      else call.fail(connectionLost(this.lastFailure, call.requestId || undefined));
+    }
+    const hopeless = untouched && error.reason !== 'CALLER_BUSY';
+    if (!this.#closed) this.#openAgain();
+    this.source.broken(this, hopeless ? error : undefined);
+  }
+  #openAgain(): void {
+    if (this.#answered) {
+      this.start();
+      return;
+    }
+    const wait = this.#pauseMs * (0.5 + Math.random());
+    this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
+    this.#pause = setTimeout(() => this.start(), wait);
+  }
+
+  /** Gives up on calls about which control should have said something by now. */
+  expire(now: number): void {
+    for (const call of this.#inFlight.values()) {
+      if (call.settled) continue;
+      if (call.cancelledAt !== undefined && now > call.cancelledAt + CANCEL_GRACE_MS) call.cancel('SENT');
+      else if (now > call.deadline + GRACE_MS) call.fail(timedOut(call.timeoutMs, 'SENT', call.requestId || undefined));
+    }
+  }
+
+  /** The calls that are written and not settled. */
+  *pending(): Generator<Call> {
+    for (const call of this.#inFlight.values()) if (!call.settled) yield call;
+  }
+
+  /** Breaks the stream, for good; control cancels what is on it. The calls are the caller's to settle. */
+  close(): void {
+    this.#closed = true;
+    this.#stopConnecting?.();
+    clearTimeout(this.#pause);
+    this.#inFlight.clear();
+    const stream = this.#stream;
+    this.#stream = undefined;
+    stream?.cancel();
+  }
+}
