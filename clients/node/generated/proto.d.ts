@@ -6,25 +6,25 @@ export namespace toolwire {
 
         interface IDispatchRequest {
             calls?: (toolwire.v1.IDispatchCall[]|null);
-            cancels?: (Long[]|null);
+            cancels?: ((number|Long)[]|null);
         }
 
         class DispatchRequest implements IDispatchRequest {
             constructor(properties?: toolwire.v1.IDispatchRequest);
             public calls: toolwire.v1.IDispatchCall[];
-            public cancels: Long[];
+            public cancels: (number|Long)[];
             public static encode(message: toolwire.v1.IDispatchRequest, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.DispatchRequest;
         }
 
         interface IDispatchCall {
-            id?: (Long|null);
+            id?: (number|Long|null);
             call?: (toolwire.v1.ICallToolRequest|null);
         }
 
         class DispatchCall implements IDispatchCall {
             constructor(properties?: toolwire.v1.IDispatchCall);
-            public id: Long;
+            public id: (number|Long);
             public call?: (toolwire.v1.ICallToolRequest|null);
             public static encode(message: toolwire.v1.IDispatchCall, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.DispatchCall;
@@ -42,14 +42,14 @@ export namespace toolwire {
         }
 
         interface IDispatchAnswer {
-            id?: (Long|null);
+            id?: (number|Long|null);
             response?: (toolwire.v1.ICallToolResponse|null);
             failure?: (toolwire.v1.ICallFailure|null);
         }
 
         class DispatchAnswer implements IDispatchAnswer {
             constructor(properties?: toolwire.v1.IDispatchAnswer);
-            public id: Long;
+            public id: (number|Long);
             public response?: (toolwire.v1.ICallToolResponse|null);
             public failure?: (toolwire.v1.ICallFailure|null);
             public outcome?: ("response"|"failure");
@@ -72,7 +72,7 @@ export namespace toolwire {
             userId?: (string|null);
             connected?: (boolean|null);
             serverId?: (string|null);
-            epoch?: (Long|null);
+            epoch?: (number|Long|null);
             connectedAt?: (google.protobuf.ITimestamp|null);
         }
 
@@ -81,7 +81,7 @@ export namespace toolwire {
             public userId: string;
             public connected: boolean;
             public serverId: string;
-            public epoch: Long;
+            public epoch: (number|Long);
             public connectedAt?: (google.protobuf.ITimestamp|null);
             public static encode(message: toolwire.v1.IAgent, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.Agent;
@@ -105,14 +105,14 @@ export namespace toolwire {
         interface IListAgentsResponse {
             agents?: (toolwire.v1.IAgent[]|null);
             nextPageToken?: (string|null);
-            totalConnected?: (Long|null);
+            totalConnected?: (number|Long|null);
         }
 
         class ListAgentsResponse implements IListAgentsResponse {
             constructor(properties?: toolwire.v1.IListAgentsResponse);
             public agents: toolwire.v1.IAgent[];
             public nextPageToken: string;
-            public totalConnected: Long;
+            public totalConnected: (number|Long);
             public static encode(message: toolwire.v1.IListAgentsResponse, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.ListAgentsResponse;
         }
@@ -190,7 +190,7 @@ export namespace toolwire {
             resultJson?: (Uint8Array|null);
             error?: (string|null);
             result?: (google.protobuf.IValue|null);
-            executionTimeMs?: (Long|null);
+            executionTimeMs?: (number|Long|null);
         }
 
         class CallToolResponse implements ICallToolResponse {
@@ -200,7 +200,7 @@ export namespace toolwire {
             public resultJson: Uint8Array;
             public error: string;
             public result?: (google.protobuf.IValue|null);
-            public executionTimeMs?: (Long|null);
+            public executionTimeMs?: (number|Long|null);
             public static encode(message: toolwire.v1.ICallToolResponse, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.CallToolResponse;
         }
@@ -446,7 +446,7 @@ export namespace toolwire {
             resultJson?: (Uint8Array|null);
             success?: (boolean|null);
             error?: (string|null);
-            executionTimeMs?: (Long|null);
+            executionTimeMs?: (number|Long|null);
             createdAt?: (google.protobuf.ITimestamp|null);
         }
 
@@ -459,7 +459,7 @@ export namespace toolwire {
             public resultJson: Uint8Array;
             public success: boolean;
             public error: string;
-            public executionTimeMs?: (Long|null);
+            public executionTimeMs?: (number|Long|null);
             public createdAt?: (google.protobuf.ITimestamp|null);
             public static encode(message: toolwire.v1.IExecution, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.Execution;
@@ -485,26 +485,26 @@ export namespace google {
     namespace protobuf {
 
         interface ITimestamp {
-            seconds?: (Long|null);
+            seconds?: (number|Long|null);
             nanos?: (number|null);
         }
 
         class Timestamp implements ITimestamp {
             constructor(properties?: google.protobuf.ITimestamp);
-            public seconds: Long;
+            public seconds: (number|Long);
             public nanos: number;
             public static encode(message: google.protobuf.ITimestamp, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): google.protobuf.Timestamp;
         }
 
         interface IDuration {
-            seconds?: (Long|null);
+            seconds?: (number|Long|null);
             nanos?: (number|null);
         }
 
         class Duration implements IDuration {
             constructor(properties?: google.protobuf.IDuration);
-            public seconds: Long;
+            public seconds: (number|Long);
             public nanos: number;
             public static encode(message: google.protobuf.IDuration, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): google.protobuf.Duration;

@@ -34,7 +34,7 @@ $root.toolwire = (function() {
              * @memberof toolwire.v1
              * @interface IDispatchRequest
              * @property {Array.<toolwire.v1.IDispatchCall>|null} [calls] DispatchRequest calls
-             * @property {Array.<Long>|null} [cancels] DispatchRequest cancels
+             * @property {Array.<number|Long>|null} [cancels] DispatchRequest cancels
              */
 
             /**
@@ -64,7 +64,7 @@ $root.toolwire = (function() {
 
             /**
              * DispatchRequest cancels.
-             * @member {Array.<Long>} cancels
+             * @member {Array.<number|Long>} cancels
              * @memberof toolwire.v1.DispatchRequest
              * @instance
              */
@@ -177,7 +177,7 @@ $root.toolwire = (function() {
              * Properties of a DispatchCall.
              * @memberof toolwire.v1
              * @interface IDispatchCall
-             * @property {Long|null} [id] DispatchCall id
+             * @property {number|Long|null} [id] DispatchCall id
              * @property {toolwire.v1.ICallToolRequest|null} [call] DispatchCall call
              */
 
@@ -198,7 +198,7 @@ $root.toolwire = (function() {
 
             /**
              * DispatchCall id.
-             * @member {Long} id
+             * @member {number|Long} id
              * @memberof toolwire.v1.DispatchCall
              * @instance
              */
@@ -410,7 +410,7 @@ $root.toolwire = (function() {
              * Properties of a DispatchAnswer.
              * @memberof toolwire.v1
              * @interface IDispatchAnswer
-             * @property {Long|null} [id] DispatchAnswer id
+             * @property {number|Long|null} [id] DispatchAnswer id
              * @property {toolwire.v1.ICallToolResponse|null} [response] DispatchAnswer response
              * @property {toolwire.v1.ICallFailure|null} [failure] DispatchAnswer failure
              */
@@ -432,7 +432,7 @@ $root.toolwire = (function() {
 
             /**
              * DispatchAnswer id.
-             * @member {Long} id
+             * @member {number|Long} id
              * @memberof toolwire.v1.DispatchAnswer
              * @instance
              */
@@ -671,7 +671,7 @@ $root.toolwire = (function() {
              * @property {string|null} [userId] Agent userId
              * @property {boolean|null} [connected] Agent connected
              * @property {string|null} [serverId] Agent serverId
-             * @property {Long|null} [epoch] Agent epoch
+             * @property {number|Long|null} [epoch] Agent epoch
              * @property {google.protobuf.ITimestamp|null} [connectedAt] Agent connectedAt
              */
 
@@ -716,7 +716,7 @@ $root.toolwire = (function() {
 
             /**
              * Agent epoch.
-             * @member {Long} epoch
+             * @member {number|Long} epoch
              * @memberof toolwire.v1.Agent
              * @instance
              */
@@ -974,7 +974,7 @@ $root.toolwire = (function() {
              * @interface IListAgentsResponse
              * @property {Array.<toolwire.v1.IAgent>|null} [agents] ListAgentsResponse agents
              * @property {string|null} [nextPageToken] ListAgentsResponse nextPageToken
-             * @property {Long|null} [totalConnected] ListAgentsResponse totalConnected
+             * @property {number|Long|null} [totalConnected] ListAgentsResponse totalConnected
              */
 
             /**
@@ -1011,7 +1011,7 @@ $root.toolwire = (function() {
 
             /**
              * ListAgentsResponse totalConnected.
-             * @member {Long} totalConnected
+             * @member {number|Long} totalConnected
              * @memberof toolwire.v1.ListAgentsResponse
              * @instance
              */
@@ -1664,7 +1664,7 @@ $root.toolwire = (function() {
              * @property {Uint8Array|null} [resultJson] CallToolResponse resultJson
              * @property {string|null} [error] CallToolResponse error
              * @property {google.protobuf.IValue|null} [result] CallToolResponse result
-             * @property {Long|null} [executionTimeMs] CallToolResponse executionTimeMs
+             * @property {number|Long|null} [executionTimeMs] CallToolResponse executionTimeMs
              */
 
             /**
@@ -1724,7 +1724,7 @@ $root.toolwire = (function() {
 
             /**
              * CallToolResponse executionTimeMs.
-             * @member {Long|null|undefined} executionTimeMs
+             * @member {number|Long|null|undefined} executionTimeMs
              * @memberof toolwire.v1.CallToolResponse
              * @instance
              */
@@ -3861,7 +3861,7 @@ $root.toolwire = (function() {
              * @property {Uint8Array|null} [resultJson] Execution resultJson
              * @property {boolean|null} [success] Execution success
              * @property {string|null} [error] Execution error
-             * @property {Long|null} [executionTimeMs] Execution executionTimeMs
+             * @property {number|Long|null} [executionTimeMs] Execution executionTimeMs
              * @property {google.protobuf.ITimestamp|null} [createdAt] Execution createdAt
              */
 
@@ -3938,7 +3938,7 @@ $root.toolwire = (function() {
 
             /**
              * Execution executionTimeMs.
-             * @member {Long|null|undefined} executionTimeMs
+             * @member {number|Long|null|undefined} executionTimeMs
              * @memberof toolwire.v1.Execution
              * @instance
              */
@@ -4240,7 +4240,7 @@ $root.google = (function() {
              * Properties of a Timestamp.
              * @memberof google.protobuf
              * @interface ITimestamp
-             * @property {Long|null} [seconds] Timestamp seconds
+             * @property {number|Long|null} [seconds] Timestamp seconds
              * @property {number|null} [nanos] Timestamp nanos
              */
 
@@ -4261,7 +4261,7 @@ $root.google = (function() {
 
             /**
              * Timestamp seconds.
-             * @member {Long} seconds
+             * @member {number|Long} seconds
              * @memberof google.protobuf.Timestamp
              * @instance
              */
@@ -4362,7 +4362,7 @@ $root.google = (function() {
              * Properties of a Duration.
              * @memberof google.protobuf
              * @interface IDuration
-             * @property {Long|null} [seconds] Duration seconds
+             * @property {number|Long|null} [seconds] Duration seconds
              * @property {number|null} [nanos] Duration nanos
              */
 
@@ -4383,7 +4383,7 @@ $root.google = (function() {
 
             /**
              * Duration seconds.
-             * @member {Long} seconds
+             * @member {number|Long} seconds
              * @memberof google.protobuf.Duration
              * @instance
              */

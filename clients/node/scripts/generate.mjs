@@ -19,7 +19,7 @@ function generate(directory) {
   const [code, types] = FILES.map((name) => path.join(directory, name));
   const run = (...args) => execFileSync(process.execPath, args, {stdio: ['ignore', 'ignore', 'inherit']});
   run(tool('pbjs'), '--target', 'static-module', '--wrap', 'commonjs', '--no-create', '--no-verify', '--no-convert',
-    '--no-delimited', '--no-typeurl', '--no-service', '--force-long', '--path', PROTOS, '--out', code,
+    '--no-delimited', '--no-typeurl', '--no-service', '--path', PROTOS, '--out', code,
     path.join(PROTOS, 'toolwire/v1/dispatch.proto'), path.join(PROTOS, 'toolwire/v1/admin.proto'));
   run(tool('pbts'), '--no-comments', '--out', types, code);
 }

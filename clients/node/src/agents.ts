@@ -51,12 +51,14 @@ const FINAL = new Set(['INVALID_ARGUMENT', 'UNAUTHENTICATED', 'PERMISSION_DENIED
 
 const agentOf = ({userId, connected, serverId, epoch, connectedAt}: v1.IAgent): Agent =>
   connected
-    ? {userId: userId!, connected: true, serverId: serverId!, epoch: numberOf(epoch as never), connectedAt: dateOf(connectedAt as never)}
+    ? {userId: userId!, connected: true, serverId: serverId!, epoch: numberOf(epoch), connectedAt: dateOf(connectedAt)}
     : {userId: userId!, connected: false};
 
+/** @internal */
 export const getAgent = async (channels: Channels, userId: string, timeoutMs: number): Promise<Agent> =>
   agentOf(await channels.unary(GET, {userId}, timeoutMs));
 
+/** @internal */
 export async function* listAgents(
   channels: Channels, {serverId, pageSize}: {serverId?: string; pageSize?: number}, timeoutMs: number,
 ): AsyncGenerator<Agent, void, undefined> {
@@ -98,7 +100,7 @@ async function* watchForEver(
   }
 }
 
-/** Events as they happen, over all streams that it takes; after a break, what has changed meanwhile. */
+/** Events as they happen, over all streams that it takes; after a break, what has changed meanwhile. @internal */
 export async function* watchAgents(
   channels: Channels, {userIds = []}: WatchAgentsOptions, signal: AbortSignal,
 ): AsyncGenerator<AgentEvent, void, undefined> {
@@ -137,6 +139,7 @@ type Told = (connected: boolean) => void;
 /**
  * Calls that wait for their agents. One watch serves them all: it watches the users that somebody waits for, and is
  * opened anew when there are others.
+ * @internal
  */
 export class AgentWaiters {
   readonly #waiting = new Map<string, Set<Told>>();

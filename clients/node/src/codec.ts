@@ -131,11 +131,11 @@ export class RequestWriter {
 }
 
 /** Of the two forms in which the generated code reads 64-bit integers. All of ours are below 2^53. */
-export const numberOf = (value: number | {toNumber(): number} | null | undefined): number =>
+export const numberOf = (value: v1.IDispatchAnswer['id']): number =>
   typeof value === 'number' ? value : (value?.toNumber() ?? 0);
 
-export const dateOf = (timestamp: {seconds?: unknown; nanos?: number | null} | null | undefined): Date | undefined =>
-  timestamp ? new Date(numberOf(timestamp.seconds as number) * 1000 + (timestamp.nanos ?? 0) / 1e6) : undefined;
+export const dateOf = (timestamp: v1.IAgent['connectedAt']): Date | undefined =>
+  timestamp ? new Date(numberOf(timestamp.seconds) * 1000 + (timestamp.nanos ?? 0) / 1e6) : undefined;
 
 export function timestampOf(date: Date | number | undefined): {seconds: number; nanos: number} | undefined {
   if (date === undefined) return undefined;

@@ -31,10 +31,11 @@ export class DispatchStream {
   /** Why there is no stream, for people. */
   lastFailure = '';
   readonly #inFlight = new Map<number, Call>();
-  readonly #writer = new RequestWriter();
+  readonly #writers = [new RequestWriter(), new RequestWriter()];
   readonly #deserialize: (text: string) => unknown;
   #stream: grpc.ClientDuplexStream<Buffer, v1.DispatchReply> | undefined;
-  #writing = false;
+  #written = 0;
+  #writing = 0;
   #cancels: number[] = [];
   #lastId = 0;
   #answered = false;
@@ -60,7 +61,13 @@ export class DispatchStream {
   }
   /** How many calls it takes now. */
   get room(): number {
-    return this.#stream && !this.#writing ? this.callsMax - this.#inFlight.size : 0;
+    return this.#stream && this.#mayWrite ? this.callsMax - this.#inFlight.size : 0;
+  }
+
+  // Two messages at a time, and what comes meanwhile goes into the next one. With one, a single caller would wait: HTTP/2
+  // says that it has written a call when its answer is already there.
+  get #mayWrite(): boolean {
+    return this.#writing < this.#writers.length;
   }
 
   /** Connects, and does so again whenever the stream breaks, until `close`. */
@@ -76,14 +83,14 @@ export class DispatchStream {
       call.state = CallState.Written;
       this.#inFlight.set(call.id, call);
     }
-    const message = this.#writer.write(calls, this.#cancels, now);
+    // In turn, as messages are done in the order in which they were written.
+    const message = this.#writers[this.#written++ % this.#writers.length]!.write(calls, this.#cancels, now);
     if (this.#cancels.length > 0) this.#cancels = [];
-    this.#writing = true;
+    ++this.#writing;
     const stream = this.#stream!;
-    // One message at a time: what comes meanwhile goes into the next one.
     stream.write(message, () => {
       if (this.#stream !== stream) return;
-      this.#writing = false;
+      --this.#writing;
       if (this.#cancels.length > 0) this.write([], performance.now());
       else this.source.writable(this);
     });
@@ -92,14 +99,14 @@ export class DispatchStream {
   /** Tells control that nobody waits for this call, which was written here. */
   cancel(call: Call): void {
     this.#cancels.push(call.id);
-    if (!this.#writing && this.#stream) this.write([], performance.now());
+    if (this.#stream && this.#mayWrite) this.write([], performance.now());
   }
 
   #begin(): void {
     if (this.#closed) return;
     const stream = this.channel.bidiStream(PATH, decodeReply);
     this.#stream = stream;
-    this.#writing = false;
+    this.#writing = 0;
     this.#cancels = [];
     this.#answered = false;
     stream.on('data', ({answers}: v1.DispatchReply) => {
@@ -107,7 +114,7 @@ export class DispatchStream {
       this.#pauseMs = FIRST_PAUSE_MS;
       for (const answer of answers) this.#take(answer);
       // There is room again, if there was none.
-      if (!this.#writing) this.source.writable(this);
+      if (this.#mayWrite) this.source.writable(this);
     });
     stream.on('error', () => {});  // Told by `status`.
     stream.on('status', (status) => this.#ended(stream, status));
@@ -115,7 +122,7 @@ export class DispatchStream {
   }
 
   #take({id, response, failure}: v1.IDispatchAnswer): void {
-    const number = numberOf(id as never);
+    const number = numberOf(id);
     const call = this.#inFlight.get(number);
     if (!call) return;
     this.#inFlight.delete(number);
@@ -123,7 +130,7 @@ export class DispatchStream {
     if (response) {
       call.succeed(new ToolResult(
         response.requestId!, response.success!, response.resultJson as Buffer, response.error || undefined,
-        response.executionTimeMs == null ? undefined : numberOf(response.executionTimeMs as never), this.#deserialize));
+        response.executionTimeMs == null ? undefined : numberOf(response.executionTimeMs), this.#deserialize));
       return;
     }
     const error = errorOf(failure?.code ?? grpc.status.INTERNAL, failure?.message || 'an answer without an outcome', failure?.detail);

@@ -21,7 +21,7 @@ const HTTP_STATUSES: Partial<Record<Code, number>> = {
   UNIMPLEMENTED: 501, UNAVAILABLE: 503, UNAUTHENTICATED: 401,
 };
 
-/** What an error is made of; everything but the message and the code has a default. */
+/** What an error is made of beside its message. */
 export interface ErrorFields {
   code: Code;
   reason?: string;
@@ -126,7 +126,7 @@ const {Delivery, Reason} = toolwire.v1.CallError;
 const millisecondsOf = (duration: toolwire.v1.ICallError['retryAfter']): number | undefined =>
   duration ? Number(duration.seconds ?? 0) * 1000 + (duration.nanos ?? 0) / 1e6 : undefined;
 
-/** The error of a failed request, whichever way the failure came. */
+/** The error of a failed request, whichever way the failure came. @internal */
 export function errorOf(code: number, message: string, detail?: toolwire.v1.ICallError | null, cause?: unknown): ToolwireError {
   const name = CODES[code] ?? 'UNKNOWN';
   const known = detail?.reason ? Reason[detail.reason] : undefined;
@@ -144,30 +144,32 @@ export function errorOf(code: number, message: string, detail?: toolwire.v1.ICal
   });
 }
 
+/** @internal */
 export const timedOut = (timeoutMs: number, delivery: Delivery, requestId?: string): CallTimeoutError =>
   new CallTimeoutError(`no answer within ${timeoutMs} ms`, {code: 'DEADLINE_EXCEEDED', reason: 'CALL_TIMEOUT', delivery, requestId});
 
+/** @internal */
 export const cancelled = (delivery: Delivery, cause: unknown, requestId?: string): CallCancelledError =>
   new CallCancelledError('the caller cancelled', {code: 'CANCELLED', reason: 'CALLER_CANCELLED', delivery, cause, requestId});
 
+/** @internal */
 export const invalid = (field: string, message: string): InvalidRequestError =>
   new InvalidRequestError(message, {code: 'INVALID_ARGUMENT', reason: 'INVALID_REQUEST', delivery: 'NOT_SENT', field});
 
+/** @internal */
 export const controlUnavailable = (message: string, requestId?: string, cause?: unknown): ControlUnavailableError =>
   new ControlUnavailableError(message, {code: 'UNAVAILABLE', reason: 'CONTROL_UNAVAILABLE', delivery: 'NOT_SENT', requestId, cause});
 
+/** @internal */
 export const connectionLost = (why: string, requestId?: string): ConnectionLostError =>
   new ConnectionLostError(`the connection to control broke after the call had left (${why})`,
     {code: 'ABORTED', reason: 'CONNECTION_LOST', delivery: 'SENT', requestId});
 
+/** @internal */
 export const queueFull = (waiting: number, requestId?: string): CallerBusyError =>
   new CallerBusyError(`${waiting} calls are waiting for a control`,
     {code: 'RESOURCE_EXHAUSTED', reason: 'CALLER_BUSY', delivery: 'NOT_SENT', retryAfterMs: 100, requestId});
 
+/** @internal */
 export const closed = (delivery: Delivery, requestId?: string): ClientClosedError =>
   new ClientClosedError('the client is closed', {code: 'UNAVAILABLE', reason: 'CLIENT_CLOSED', delivery, requestId});
-
-/** A call for which no agent came within `waitForAgentMs`. */
-export const notConnected = (requestId?: string): AgentNotConnectedError =>
-  new AgentNotConnectedError('no agent is connected for this user', {
-    code: 'UNAVAILABLE', reason: 'AGENT_NOT_CONNECTED', delivery: 'NOT_SENT', retryAfterMs: 1000, requestId});

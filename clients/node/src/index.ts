@@ -7,3 +7,6 @@ export {
   CallCancelledError, InvalidRequestError, DuplicateRequestError, CallerBusyError, UnauthenticatedError,
   PermissionDeniedError, ControlUnavailableError, ConnectionLostError, ClientClosedError, type Code, type Delivery,
 } from './errors.js';
+export {
+  ToolwireAdmin, type Credential, type CredentialSecret, type Execution, type ListExecutionsOptions, type Platform,
+} from './admin.js';

@@ -49,6 +49,7 @@ export interface ClientOptions extends ConnectOptions {
 
 const DEFAULT_ADDRESS = '127.0.0.1:50051';
 
+/** @internal */
 export function addressesOf({address}: ConnectOptions): string[] {
   const given = address ?? (process.env.TOOLWIRE_ADDRESS || DEFAULT_ADDRESS);
   const all = (typeof given === 'string' ? given.split(',') : [...given]).map((one) => one.trim()).filter(Boolean);
@@ -62,22 +63,25 @@ const pem = (given: string | Buffer | undefined): Buffer | null => {
   return given.includes('-----BEGIN') ? Buffer.from(given) : readFileSync(given);
 };
 
+/** @internal */
 export function credentialsOf({tls}: ConnectOptions): grpc.ChannelCredentials {
   if (!tls) return grpc.credentials.createInsecure();
   const {ca, cert, key} = tls === true ? ({} as TlsOptions) : tls;
   return grpc.credentials.createSsl(pem(ca), pem(key), pem(cert));
 }
 
+/** @internal */
 export const serverNameOf = ({tls}: ConnectOptions): string | undefined =>
   typeof tls === 'object' ? tls.serverName : undefined;
 
+/** @internal */
 export function metadataOf({token = process.env.TOOLWIRE_TOKEN}: ConnectOptions): grpc.Metadata {
   const metadata = new grpc.Metadata();
   if (token) metadata.set('authorization', `Bearer ${token}`);
   return metadata;
 }
 
-/** A positive number of the options, or its default. */
+/** A positive number of the options, or its default. @internal */
 export function positive(name: string, value: number | undefined, otherwise: number): number {
   if (value === undefined) return otherwise;
   if (!(value > 0)) throw new TypeError(`${name}: a positive number, not ${value}`);
