@@ -9,7 +9,12 @@ import {ToolResult} from './result.js';
 const PATH = '/toolwire.v1.ToolDispatch/Dispatch';
 const decodeReply = (bytes: Buffer): v1.DispatchReply => v1.DispatchReply.decode(bytes);
 
-// A stream that ended before it had answered anything is not opened again at once.
+// How grpc-js says that the server's HTTP/2 layer refused a stream, as it does while it shuts down: by that protocol
+// nothing of such a stream was looked at. Were it said otherwise, the calls would count as sent.
+const REFUSED_BY_HTTP2 = 'Stream refused by server';
+
+// Before a stream is opened again, so that a control that stops has gone; doubled as long as streams end before their
+// first answer.
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
 // How much longer than its deadline a call waits for the server's word, which knows whether it was sent.
@@ -21,8 +26,10 @@ const CANCEL_GRACE_MS = 2_000;
 export interface CallSource {
   /** The stream can take calls. */
   writable(stream: DispatchStream): void;
-  /** A call that was written did not reach an agent, and may be tried again elsewhere. */
+  /** Control answered that the call did not reach an agent; it may be tried again elsewhere. */
   givenBack(call: Call, error: ToolwireError, stream: DispatchStream): void;
+  /** Calls that were written, and that control never took from the stream. */
+  unread(calls: readonly Call[]): void;
   /** The stream is gone; what it held is settled or given back. `refused`: trying again will not help. */
   broken(stream: DispatchStream, refused: ToolwireError | undefined): void;
 }
@@ -144,25 +151,30 @@ export class DispatchStream {
     this.#stream = undefined;
     const error = errorOfStatus(status);
     this.lastFailure = status.details || error.code;
-    // Before the first answer such a status means that control took nothing from the stream at all.
-    const untouched = !this.#answered && error.delivery === 'NOT_SENT';
+    // A control that ends a stream in good order has answered every call that it took; one that refuses a stream says so
+    // before the first answer.
+    const again = status.details === REFUSED_BY_HTTP2 || error.reason === 'CALLER_BUSY';
+    const refused = !this.#answered && (again || error.delivery === 'NOT_SENT');
+    const hopeless = refused && !again;
+    const unread: Call[] = [];
     const lost = [...this.#inFlight.values()];
     this.#inFlight.clear();
     for (const call of lost) {
       if (call.settled) continue;
-      if (call.cancelledAt !== undefined) call.cancel(untouched ? 'NOT_SENT' : 'SENT');
-      else if (untouched) this.source.givenBack(call, error, this);
-      else call.fail(connectionLost(this.lastFailure, call.requestId || undefined));
+      if (!refused && status.code !== grpc.status.OK) {
+        if (call.cancelledAt === undefined) call.fail(connectionLost(this.lastFailure, call.requestId || undefined));
+        else call.cancel('SENT');
+      } else if (call.cancelledAt !== undefined) {
+        call.cancel('NOT_SENT');
+      } else {
+        unread.push(call);
+      }
     }
-    const hopeless = untouched && error.reason !== 'CALLER_BUSY';
+    if (unread.length > 0) this.source.unread(unread);
     if (!this.#closed) this.#openAgain();
     this.source.broken(this, hopeless ? error : undefined);
   }
   #openAgain(): void {
-    if (this.#answered) {
-      this.start();
-      return;
-    }
     const wait = this.#pauseMs * (0.5 + Math.random());
     this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
     this.#pause = setTimeout(() => this.start(), wait);

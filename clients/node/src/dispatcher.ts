@@ -135,12 +135,14 @@ export class Dispatcher implements CallSource {
     const now = performance.now();
     if (this.#closing) return call.fail(error);
     if (error.reason === 'AGENT_NOT_CONNECTED' && now < call.waitUntil) return this.#waitForAgent(call, error, now);
-    const streamRefused = !stream.open && error.reason === 'CALLER_BUSY';
-    const notHere = error.reason === 'EDGE_UNAVAILABLE' || error.reason === 'CALLER_BUSY' || !stream.open;
-    if (notHere) (call.refusedBy ??= new Set()).add(stream);
-    if (!streamRefused && !(notHere && this.#elsewhere(call))) return call.fail(error);
-    if (streamRefused) call.refusedBy!.delete(stream);  // It will be opened again.
+    if (error.reason !== 'EDGE_UNAVAILABLE' && error.reason !== 'CALLER_BUSY') return call.fail(error);
+    (call.refusedBy ??= new Set()).add(stream);
+    if (!this.#elsewhere(call)) return call.fail(error);
     this.#putBack([call]);
+    this.#schedule();
+  }
+  unread(calls: readonly Call[]): void {
+    this.#putBack(calls);
     this.#schedule();
   }
 
