@@ -20,6 +20,7 @@ std::vector<v1::ControlFrame> SplitItems(v1::ControlFrame&& frame) {
   std::vector<v1::ControlFrame> frames;
   for (v1::Deliver& one : *frame.mutable_deliveries()) *frames.emplace_back().add_deliveries() = std::move(one);
   if (frame.cancels_size() > 0) frames.emplace_back().mutable_cancels()->Swap(frame.mutable_cancels());
+  for (v1::Disconnect& one : *frame.mutable_disconnects()) *frames.emplace_back().add_disconnects() = std::move(one);
   return frames;
 }
 
@@ -38,6 +39,7 @@ std::vector<v1::EdgeFrame> SplitItems(v1::EdgeFrame&& frame) {
 void AppendFrame(v1::ControlFrame&& from, v1::ControlFrame* to) {
   MoveAll(from.mutable_deliveries(), to->mutable_deliveries());
   to->mutable_cancels()->MergeFrom(from.cancels());
+  MoveAll(from.mutable_disconnects(), to->mutable_disconnects());
 }
 
 void AppendFrame(v1::EdgeFrame&& from, v1::EdgeFrame* to) {

@@ -84,7 +84,7 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
 }
 
 void AddClusterEdgeFlags(CLI::App* app, EdgeOptions* options) {
-  Port(app, "--relay-port", "RELAY_PORT", &options->relay_port, "Controls' gRPC port, internal");
+  Port(app, "--relay-port", "RELAY_PORT", &options->relay_port, "Controls' port, internal");
   app->add_option(
          "--relay-address", options->relay_address,
          "host:port under which controls reach the relay; default: --listen, or this host's name, and the port")

@@ -65,7 +65,7 @@ void EdgeLinks::Reconcile(const std::vector<EdgeAddress>& edges) {
     if (links_.count(edge_id) != 0) continue;
     log::Info("edge found", {{"edge", edge_id}, {"address", edge->relay_address}});
     links_.emplace(edge_id,
-                   std::make_unique<GrpcEdgeLink>(edge_id, edge->relay_address, dispatcher_, payload_bytes_max_));
+                   std::make_unique<EdgeLink>(edge_id, edge->relay_address, dispatcher_, payload_bytes_max_));
   }
 }
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "common/registry.h"
-#include "control/grpc_edge_link.h"
+#include "control/edge_link.h"
 
 namespace toolwire {
 
@@ -31,7 +31,7 @@ class EdgeLinks {
 
   Dispatcher& dispatcher_;
   const size_t payload_bytes_max_;
-  std::map<std::string, std::unique_ptr<GrpcEdgeLink>> links_;  // By edge id. The thread's own.
+  std::map<std::string, std::unique_ptr<EdgeLink>> links_;  // By edge id. The thread's own.
 
   // Shared with the callback that the registry may keep longer than this lives.
   struct News {

@@ -13,7 +13,7 @@
 #include "common/redis_registry.h"
 #include "control/control.h"
 #include "control/edge_links.h"
-#include "control/grpc_edge_link.h"
+#include "control/edge_link.h"
 
 namespace toolwire {
 namespace {
@@ -58,12 +58,12 @@ int Run(const Options& options, StopSignal& stop) {
   }
   AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
   Control control(options.control, clock, redis ? static_cast<Registry&>(*redis) : single, &audit);
-  std::unique_ptr<GrpcEdgeLink> link;
+  std::unique_ptr<EdgeLink> link;
   std::unique_ptr<EdgeLinks> links;
   if (redis) {
     links = std::make_unique<EdgeLinks>(*redis, control.dispatcher(), options.control.payload.payload_bytes_max);
   } else {
-    link = std::make_unique<GrpcEdgeLink>("", options.control.edge_address, control.dispatcher(),
+    link = std::make_unique<EdgeLink>("", options.control.edge_address, control.dispatcher(),
                                           options.control.payload.payload_bytes_max,
                                           [&](const std::string& edge_id) { single.SetEdge(edge_id); });
   }

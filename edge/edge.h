@@ -23,6 +23,7 @@
 #include "edge/admission.h"
 #include "edge/authenticator.h"
 #include "edge/edge_loop.h"
+#include "edge/revocations.h"
 #include "edge/user_directory.h"
 
 namespace toolwire {
@@ -50,6 +51,8 @@ class Edge {
   void Receive(LinkId link, v1::ControlFrame&& frame);
   // The control has gone; so are its calls.
   void Detach(LinkId link);
+  // The loop on which the next link may run its socket.
+  asio::io_context& LinkLoop();
 
   // --- stopping, in this order ---
   // Refuses new agents and new calls.
@@ -65,6 +68,8 @@ class Edge {
   void AddSamples(std::vector<Sample>* out) const;
 
  private:
+  void Disconnect(const v1::Disconnect& disconnect);
+  void CloseRevoked(const SessionRef& ref);
   EdgeShared::HttpReply Http(const std::string& path);
   std::string HealthJson() const;
   std::string MetricsJson() const;
@@ -77,6 +82,7 @@ class Edge {
   const std::string instance_id_;
   EdgeCounters counters_;
   UserDirectory directory_;
+  Revocations revocations_;
   Admission admission_;
   Authenticator authenticator_;
   EdgeShared shared_;
@@ -88,7 +94,8 @@ class Edge {
 
   std::vector<std::unique_ptr<EdgeLoop>> loops_;
   std::unique_ptr<Acceptor> acceptor_;
-  std::atomic<uint32_t> next_loop_{0};
+  std::atomic<uint32_t> next_loop_{0};       // For agents' sockets,
+  std::atomic<uint32_t> next_link_loop_{0};  // and for links.
 
   std::mutex refresh_mu_;
   std::condition_variable refresh_wake_;

@@ -15,7 +15,7 @@
 #include "common/ticker.h"
 #include "edge/edge.h"
 #include "edge/old_channels.h"
-#include "edge/relay_service.h"
+#include "edge/relay_server.h"
 
 namespace toolwire {
 namespace {

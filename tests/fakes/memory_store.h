@@ -14,7 +14,7 @@
 
 namespace toolwire {
 
-class MemoryStore final : public Store {
+class MemoryStore : public Store {
  public:
   explicit MemoryStore(size_t audit_json_bytes_max = 64 * 1024) : audit_json_bytes_max_(audit_json_bytes_max) {}
 

@@ -6,7 +6,6 @@
 // Warms up, prints {"event":"warm"}, waits for a line on standard input, measures, prints {"event":"done", ...}. The
 // wait lets whoever counts the servers' CPU time begin and end with no call in flight. Every answer is checked to be
 // the params of its call.
-import {fileURLToPath} from 'node:url';
 import {once} from 'node:events';
 import {parseArgs} from 'node:util';
 
@@ -23,50 +22,17 @@ const {values: flags} = parseArgs({
 const PARAMS_BYTES = 200;
 const TIMEOUT_MS = 60_000;
 
-// One Dispatch stream; calls that are made in one turn of the event loop leave in one message.
+// What backends install.
 async function toolwireClient(url) {
-  const {default: grpc} = await import('@grpc/grpc-js');
-  const {default: protoLoader} = await import('@grpc/proto-loader');
-  const protos = fileURLToPath(new URL('../../../proto', import.meta.url));
-  const definition = protoLoader.loadSync('toolwire/v1/dispatch.proto', {
-    includeDirs: [protos],
-    longs: Number,
-    bytes: Buffer,
-  });
-  const {ToolDispatch} = grpc.loadPackageDefinition(definition).toolwire.v1;
-  const client = new ToolDispatch(url, grpc.credentials.createInsecure());
-  const stream = client.Dispatch();
-  const waiting = new Map();
-  let calls = [], lastId = 0;
-  stream.on('data', ({answers}) => {
-    for (const {id, response, failure} of answers) {
-      const {resolve, reject} = waiting.get(id);
-      waiting.delete(id);
-      if (failure) reject(new Error(failure.message));
-      else if (!response.success) reject(new Error(response.error || 'the tool failed'));
-      else resolve(JSON.parse(response.resultJson));
-    }
-  });
-  stream.on('error', (error) => {
-    for (const {reject} of waiting.values()) reject(error);
-  });
-  const send = () => {
-    stream.write({calls});
-    calls = [];
-  };
+  const {ToolwireClient} = await import('../../../clients/node/dist/index.mjs');
+  const client = new ToolwireClient({address: url});
   return {
-    call: (userId, tool, params) =>
-      new Promise((resolve, reject) => {
-        const id = ++lastId;
-        waiting.set(id, {resolve, reject});
-        if (calls.push({id, call: {userId, tool, paramsJson: Buffer.from(JSON.stringify(params))}}) === 1) {
-          setImmediate(send);
-        }
-      }),
-    close: () => {
-      stream.end();
-      client.close();
+    call: async (userId, tool, params) => {
+      const answer = await client.callTool(userId, tool, params);
+      if (!answer.success) throw new Error(answer.error ?? 'the tool failed');
+      return answer.result;
     },
+    close: () => client.close(),
   };
 }
 

@@ -1,0 +1,200 @@
+#include "edge/relay_server.h"
+
+#include <asio.hpp>
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "common/log.h"
+#include "common/relay_socket.h"
+
+namespace toolwire {
+namespace {
+
+constexpr size_t kLinksMax = 1024;
+// What may wait for one control before its link is cut: a control that does not read loses its calls anyway.
+constexpr size_t kOutboxBytesMax = 512u << 20;
+// Long, since a control that was only paused for a moment would lose the answers to its calls.
+constexpr Duration kSilenceMax = std::chrono::seconds(30);
+// A peer that does not show in time that it is a control.
+constexpr Duration kPrefaceWaitMax = std::chrono::seconds(5);
+constexpr Duration kEndWaitMax = std::chrono::seconds(2);
+constexpr Duration kAcceptAgainAfter = std::chrono::milliseconds(50);
+
+// One control's link; the edge may hold it a little longer than the server does.
+class Link final : public ToControl, public std::enable_shared_from_this<Link> {
+ public:
+  Link(Edge& edge, asio::ip::tcp::socket socket, std::string peer, const EdgeSocket::Options& options)
+      : edge_(edge),
+        peer_(std::move(peer)),
+        preface_timer_(socket.get_executor()),
+        socket_(std::make_shared<EdgeSocket>(std::move(socket), options)) {}
+
+  // Loop thread, as all that follows from it.
+  void Start(std::function<void()> on_closed) {
+    const auto self = shared_from_this();
+    preface_timer_.expires_after(kPrefaceWaitMax);
+    preface_timer_.async_wait([self](const asio::error_code& ec) {
+      if (!ec) self->Close("no preface");
+    });
+    EdgeSocket::Events events;
+    events.opened = [self] {
+      self->preface_timer_.cancel();
+      self->link_ = self->edge_.Attach(self);
+      log::Info("control linked", {{"peer", self->peer_}, {"link", self->link_}});
+    };
+    events.frame = [self](v1::ControlFrame&& frame) {
+      self->edge_.Receive(self->link_, std::move(frame));
+      return true;
+    };
+    events.closed = [self, on_closed = std::move(on_closed)](const std::string& why) {
+      self->preface_timer_.cancel();
+      if (self->link_ != 0) {
+        self->edge_.Detach(self->link_);
+        log::Info("control unlinked", {{"peer", self->peer_}, {"link", self->link_}, {"why", why}});
+      } else {
+        log::Warn("relay: refused", {{"peer", self->peer_}, {"why", why}});
+      }
+      on_closed();
+    };
+    socket_->Start(std::move(events));
+  }
+
+  void Send(v1::EdgeFrame&& frame) override {
+    if (!socket_->Send(std::move(frame))) socket_->Close("the control does not read");
+  }
+  void EndWhenWritten() { socket_->EndWhenWritten(); }
+  void Close(const char* why) { socket_->Close(why); }
+
+ private:
+  Edge& edge_;
+  const std::string peer_;
+  asio::steady_timer preface_timer_;
+  const std::shared_ptr<EdgeSocket> socket_;
+  LinkId link_ = 0;  // 0 until the preface came.
+};
+
+}  // namespace
+
+// Lives for as long as a handler may come to it.
+class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
+ public:
+  Impl(Edge& edge, size_t payload_bytes_max)
+      : edge_(edge),
+        // A frame that comes in pieces holds one payload; several may be unfinished at once.
+        options_{kOutboxBytesMax, 16 * payload_bytes_max + (1u << 20), kSilenceMax},
+        listener_(edge.LinkLoop()),
+        accept_again_(listener_.get_executor()) {}
+
+  absl::Status Listen(const std::string& host, int port) {
+    asio::error_code ec;
+    const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, ec);
+    if (ec) return absl::InvalidArgumentError("--listen: not an IP address: " + host);
+    const asio::ip::tcp::endpoint endpoint(address, static_cast<unsigned short>(port));
+    listener_.open(endpoint.protocol(), ec);
+    if (!ec) listener_.set_option(asio::socket_base::reuse_address(true), ec);
+    if (!ec) listener_.bind(endpoint, ec);
+    if (!ec) listener_.listen(asio::socket_base::max_listen_connections, ec);
+    if (ec)
+      return absl::UnavailableError("relay: cannot listen on " + host + ":" + std::to_string(port) + ": " +
+                                    ec.message());
+    port_ = listener_.local_endpoint(ec).port();
+    asio::post(listener_.get_executor(), [self = shared_from_this()] { self->Accept(); });
+    return absl::OkStatus();
+  }
+
+  void Stop() {
+    asio::post(listener_.get_executor(), [self = shared_from_this()] {
+      asio::error_code ignored;
+      self->listener_.close(ignored);
+      self->accept_again_.cancel();
+      std::lock_guard<std::mutex> lock(self->mu_);
+      self->listening_ = false;
+      self->changed_.notify_all();
+    });
+    std::unique_lock<std::mutex> lock(mu_);
+    changed_.wait(lock, [this] { return !listening_; });
+    for (const auto& [number, link] : links_) link->EndWhenWritten();
+    if (changed_.wait_for(lock, kEndWaitMax, [this] { return links_.empty(); })) return;
+    for (const auto& [number, link] : links_) link->Close("the edge is stopping");
+    changed_.wait(lock, [this] { return links_.empty(); });
+  }
+
+  int port() const { return port_; }
+
+ private:
+  void Accept() {
+    // The socket belongs to the loop that will run the link.
+    listener_.async_accept(edge_.LinkLoop(),
+                           [self = shared_from_this()](const asio::error_code& ec, asio::ip::tcp::socket socket) {
+                             if (ec == asio::error::operation_aborted) return;
+                             if (!ec) self->Begin(std::move(socket));
+                             if (ec == asio::error::no_descriptors || ec == std::errc::too_many_files_open_in_system)
+                               return self->AcceptLater();
+                             self->Accept();
+                           });
+  }
+
+  // The peer stays in the kernel's queue; without a pause the loop would spin.
+  void AcceptLater() {
+    accept_again_.expires_after(kAcceptAgainAfter);
+    accept_again_.async_wait([self = shared_from_this()](const asio::error_code& ec) {
+      if (!ec) self->Accept();
+    });
+  }
+
+  void Begin(asio::ip::tcp::socket socket) {
+    asio::error_code ec;
+    const auto endpoint = socket.remote_endpoint(ec);
+    if (ec) return;  // It has gone already.
+    const std::string peer = endpoint.address().to_string() + ":" + std::to_string(endpoint.port());
+    const auto executor = socket.get_executor();
+    auto link = std::make_shared<Link>(edge_, std::move(socket), peer, options_);
+    uint64_t number = 0;
+    {
+      std::lock_guard<std::mutex> lock(mu_);
+      if (!listening_) return;
+      if (links_.size() >= kLinksMax) return log::Warn("relay: too many links", {{"peer", peer}});
+      number = ++last_number_;
+      links_.emplace(number, link);
+    }
+    asio::post(executor, [self = shared_from_this(), link, number] {
+      link->Start([self, number] {
+        std::lock_guard<std::mutex> lock(self->mu_);
+        self->links_.erase(number);
+        self->changed_.notify_all();
+      });
+    });
+  }
+
+  Edge& edge_;
+  const EdgeSocket::Options options_;
+  // Used by the listener's loop only, after Listen.
+  asio::ip::tcp::acceptor listener_;
+  asio::steady_timer accept_again_;
+  int port_ = 0;
+
+  std::mutex mu_;
+  std::condition_variable changed_;
+  // Guarded by mu_.
+  bool listening_ = true;
+  uint64_t last_number_ = 0;
+  std::map<uint64_t, std::shared_ptr<Link>> links_;
+};
+
+RelayServer::RelayServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+absl::StatusOr<std::unique_ptr<RelayServer>> RelayServer::Start(const std::string& host, int port, Edge& edge,
+                                                                size_t payload_bytes_max) {
+  auto impl = std::make_shared<Impl>(edge, payload_bytes_max);
+  if (absl::Status status = impl->Listen(host, port); !status.ok()) return status;
+  return std::unique_ptr<RelayServer>(new RelayServer(std::move(impl)));
+}
+
+RelayServer::~RelayServer() { impl_->Stop(); }
+
+int RelayServer::port() const { return impl_->port(); }
+
+}  // namespace toolwire
