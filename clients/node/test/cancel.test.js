@@ -112,3 +112,16 @@ claim('a call that waits for its agent can be aborted; close ends it', async (sc
   await client.close({drainMs: 0});
   assert.equal((await closed).delivery, 'NOT_SENT');
 });
+
+claim('an agent that said hello is told of the cancel', async (scope) => {
+  const tw = await scope.toolwire();
+  const agent = await tw.agent('user_1', silent);
+  agent.send({type: 'hello', capabilities: ['cancel']});
+  await until('hello is acknowledged', () => agent.of('hello_ack')[0]);
+  const controller = new AbortController();
+  const call = rejection(clientOf(scope, tw).callTool('user_1', 'slow', {}, {signal: controller.signal, requestId: 'mine'}));
+  await agent.called();
+  controller.abort();
+  assert.deepEqual(fields(await call), CANCELLED('SENT'));
+  await until('the agent gets tool_cancel', () => agent.of('tool_cancel').some(({requestId}) => requestId === 'mine'));
+});
