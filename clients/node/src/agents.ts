@@ -151,9 +151,9 @@ export class AgentWaiters {
 
   /**
    * Tells `told` when the user's agent is connected, or that it is not after `waitMs`. A caller that comes again because
-   * the agent was not there after all says how often, and waits a little first.
+   * the agent was not there after all says how often, and waits a little first. Returns how to wait no longer.
    */
-  wait(userId: string, waitMs: number, times: number, told: Told): void {
+  wait(userId: string, waitMs: number, times: number, told: Told): () => void {
     const timer = setTimeout(() => this.#tell(userId, one, false), waitMs);
     const one: Told = (connected) => {
       clearTimeout(timer);
@@ -163,10 +163,11 @@ export class AgentWaiters {
     const waiting = this.#waiting.get(userId);
     if (waiting) waiting.add(one);
     else this.#waiting.set(userId, new Set([one]));
-    if (waiting && this.#watched.has(userId)) return;
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => this.#rewatch());
+    if (!this.#watched.has(userId) && !this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(() => this.#rewatch());
+    }
+    return () => this.#tell(userId, one, false);
   }
 
   #tell(userId: string, one: Told, connected: boolean): void {

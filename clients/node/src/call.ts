@@ -28,6 +28,8 @@ export class Call {
   readonly paramsBytes: number;
   /** The streams whose control gave it back. */
   refusedBy: Set<unknown> | undefined;
+  /** Set while it waits for its agent. */
+  stopWaiting: (() => void) | undefined;
   /** How often its agent was there and then was not. */
   disappointments = 0;
   cancelledAt: number | undefined;
@@ -73,6 +75,7 @@ export class Call {
       this.signal!.removeEventListener('abort', this.onAbort);
       this.onAbort = undefined;
     }
+    this.stopWaiting?.();
     this.whenSettled();
     return true;
   }

@@ -105,25 +105,35 @@ export class Channel {
   }
   // A request on a channel that could not connect fails at once, and says why.
   #learnWhy(tell: (why: string) => void): void {
-    const call = this.#client.makeUnaryRequest(
+    this.#client.makeUnaryRequest(
       '/toolwire.v1.ToolDispatch/GetAgent', () => Buffer.alloc(0), () => undefined, undefined, new grpc.Metadata(),
-      {deadline: Date.now() + LONGEST_BACK_OFF_MS}, (error) => tell(error?.details ?? ''));
-    call.on('error', () => {});
+      {deadline: Date.now() + LONGEST_BACK_OFF_MS}, (error) => tell((error?.details ?? '').replace(/ Resolution note: $/, '')));
+  }
+
+  /** Connects within `timeoutMs`; says why not, if an attempt came to nothing. */
+  ready(timeoutMs: number): Promise<string | undefined> {
+    return new Promise((resolve) => {
+      const end = (why?: string): void => {
+        clearTimeout(timer);
+        stop();
+        resolve(why);
+      };
+      const timer = setTimeout(() => end(`not connected within ${Math.round(timeoutMs)} ms`), timeoutMs);
+      let stop = (): void => {};
+      stop = this.connect(() => end(), end);
+    });
   }
 
   /** One request and its response, within `timeoutMs`. */
   unary<Request, Response>(
-    {path, encode, decode}: Method<Request, Response>, request: Request, timeoutMs: number, signal?: AbortSignal,
+    {path, encode, decode}: Method<Request, Response>, request: Request, timeoutMs: number,
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
       const options = {deadline: Date.now() + timeoutMs};
-      const call = this.#client.makeUnaryRequest(path, encode, decode, request, this.#metadata, options, (error, response) => {
-        signal?.removeEventListener('abort', cancel);
+      this.#client.makeUnaryRequest(path, encode, decode, request, this.#metadata, options, (error, response) => {
         if (error) reject(errorOfStatus(error));
         else resolve(response as Response);
       });
-      const cancel = (): void => call.cancel();
-      signal?.addEventListener('abort', cancel, {once: true});
     });
   }
 
@@ -131,7 +141,8 @@ export class Channel {
   serverStream<Request, Response>(
     {path, encode, decode}: Method<Request, Response>, request: Request,
   ): grpc.ClientReadableStream<Response> {
-    return this.#client.makeServerStreamRequest(path, encode, decode, request, this.#metadata);
+    const stream = this.#client.makeServerStreamRequest(path, encode, decode, request, this.#metadata);
+    return stream.on('error', () => {});  // For those that end after nobody reads them any more.
   }
 
   bidiStream<Response>(path: string, decode: (bytes: Buffer) => Response): grpc.ClientDuplexStream<Buffer, Response> {
@@ -161,33 +172,31 @@ export class Channels {
   }
 
   /**
-   * One request to whichever control answers. If one is out of reach the next is asked, unless the request changes
-   * something.
+   * One request to whichever control answers. If one is out of reach the next is asked; if a request that changes
+   * something has left, no other is.
    */
-  async unary<Request, Response>(
-    wanted: Method<Request, Response>, request: Request, timeoutMs: number, signal?: AbortSignal,
-  ): Promise<Response> {
+  async unary<Request, Response>(wanted: Method<Request, Response>, request: Request, timeoutMs: number): Promise<Response> {
     const giveUp = performance.now() + timeoutMs;
-    let last: unknown;
+    const failures: string[] = [];
     for (const channel of this.inTurn()) {
       const left = giveUp - performance.now();
-      if (left <= 0 && last) break;
+      if (left <= 0) break;
+      const why = channel.connected ? undefined : await channel.ready(left);
+      if (why !== undefined) {
+        failures.push(`${channel.address}: ${why}`);
+        continue;
+      }
       try {
-        return await channel.unary(wanted, request, left, signal);
+        return await channel.unary(wanted, request, Math.max(1, giveUp - performance.now()));
       } catch (error) {
-        last = error;
-        if (!(error instanceof ToolwireError) || error.code !== 'UNAVAILABLE' || wanted.changes) break;
+        // What control itself says of the agent or the store is the answer; without a reason it is the connection.
+        if (!(error instanceof ToolwireError) || error.reason !== 'UNAVAILABLE' || wanted.changes) throw error;
+        failures.push(`${channel.address}: ${error.message}`);
       }
     }
-    if (last instanceof ToolwireError && last.reason === 'UNAVAILABLE' && !wanted.changes) {
-      throw controlUnavailable(`no control answers at ${this.#addresses}: ${last.message}`, undefined, last);
-    }
-    throw last;
+    throw controlUnavailable(`no control is reachable: ${failures.join('; ')}`);
   }
 
-  get #addresses(): string {
-    return this.all.map(({address}) => address).join(', ');
-  }
   close(): void {
     for (const one of this.all) one.close();
   }

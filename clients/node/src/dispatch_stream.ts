@@ -63,8 +63,9 @@ export class DispatchStream {
   get open(): boolean {
     return this.#stream !== undefined;
   }
-  get callsInFlight(): number {
-    return this.#inFlight.size;
+  /** Whether the present stream, or the last one if there is none, has carried an answer. */
+  get answered(): boolean {
+    return this.#answered;
   }
   /** How many calls it takes now. */
   get room(): number {

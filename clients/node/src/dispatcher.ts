@@ -33,6 +33,9 @@ export class Dispatcher implements CallSource {
   #ticker: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
   #drained: (() => void) | undefined;
+  #ended = false;
+  // When the last stream broke that had worked.
+  #lostAt = 0;
 
   constructor(channels: Channels, limits: DispatcherLimits, parse: (text: string) => unknown) {
     this.#limits = limits;
@@ -146,7 +149,8 @@ export class Dispatcher implements CallSource {
     this.#schedule();
   }
 
-  broken(_stream: DispatchStream, refused: ToolwireError | undefined): void {
+  broken(stream: DispatchStream, refused: ToolwireError | undefined): void {
+    if (stream.answered) this.#lostAt = performance.now();
     if (refused && !this.#streams.some((one) => one.open)) {
       for (const call of this.#emptyQueue()) call.fail(refused);
     } else if (this.#head < this.#queue.length) {
@@ -157,9 +161,11 @@ export class Dispatcher implements CallSource {
   // --- waiting ---
   #waitForAgent(call: Call, error: ToolwireError, now: number): void {
     call.state = CallState.Waiting;
-    this.#waiters.wait(call.userId, call.waitUntil - now, call.disappointments++, (connected) => {
+    call.stopWaiting = this.#waiters.wait(call.userId, call.waitUntil - now, call.disappointments++, (connected) => {
+      call.stopWaiting = undefined;
       if (call.settled) return;
       if (!connected) return call.fail(error);
+      if (this.#ended) return call.fail(closed('NOT_SENT', error.requestId));
       call.queuedAt = performance.now();
       this.#putBack([call]);
       this.#schedule();
@@ -179,7 +185,7 @@ export class Dispatcher implements CallSource {
     for (const call of this.#emptyQueue()) {
       const requestId = call.requestId || undefined;
       if (call.deadline <= now) call.fail(timedOut(call.timeoutMs, 'NOT_SENT', requestId));
-      else if (unreachable && call.queuedAt + this.#limits.controlWaitMs <= now) {
+      else if (unreachable && Math.max(call.queuedAt, this.#lostAt) + this.#limits.controlWaitMs <= now) {
         call.fail(controlUnavailable(`no control is reachable: ${this.#whyUnreachable}`, requestId));
       } else kept.push(call);
     }
@@ -200,6 +206,7 @@ export class Dispatcher implements CallSource {
   /** Takes no more calls; those that are here may end by themselves for `drainMs`, then they fail. */
   close(drainMs: number): Promise<void> {
     this.#closing ??= this.#drain(drainMs).then(() => {
+      this.#ended = true;
       clearInterval(this.#ticker);
       for (const call of this.#emptyQueue()) call.fail(closed('NOT_SENT', call.requestId || undefined));
       this.#waiters.close();

@@ -111,6 +111,14 @@ claim('a call that waits for its agent can be aborted; close ends it', async (sc
   assert.deepEqual(fields(await aborted), CANCELLED('NOT_SENT'));
   await client.close({drainMs: 0});
   assert.equal((await closed).delivery, 'NOT_SENT');
+
+  const other = clientOf(scope, tw);
+  const last = new AbortController();
+  const only = rejection(other.callTool('user_1', 'echo', {}, {waitForAgentMs: 60_000, signal: last.signal}));
+  await until('the watch is open', async () => (await tw.metric('toolwire_control_streams')) === 2);
+  last.abort();
+  await only;
+  await until('nobody watches', async () => (await tw.metric('toolwire_control_streams')) === 1);
 });
 
 claim('an agent that said hello is told of the cancel', async (scope) => {
