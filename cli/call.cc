@@ -9,6 +9,7 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "cli/control_channel.h"
 #include "common/outcome.h"
 #include "toolwire/v1/dispatch.grpc.pb.h"
 
@@ -19,30 +20,13 @@ namespace {
 constexpr int kToolFailed = 1;
 constexpr int kNotSent = 3;
 constexpr int kSent = 4;
-constexpr std::chrono::seconds kConnectMax(5);
 
 struct CallFlags {
-  std::string address = "127.0.0.1:50051";
+  std::string address = kDefaultControlAddress;
   std::string user, tool, params = "{}", request_id;
   int timeout_ms = 60000;
   bool json = false;
 };
-
-// Null if control cannot be reached: then nothing has left.
-std::unique_ptr<v1::ToolDispatch::Stub> Connect(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
-  const auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-  const auto deadline = std::chrono::system_clock::now() + kConnectMax;
-  grpc_connectivity_state state = channel->GetState(true);
-  while (state != GRPC_CHANNEL_READY) {
-    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || !channel->WaitForStateChange(state, deadline)) return nullptr;
-    state = channel->GetState(true);
-  }
-  return v1::ToolDispatch::NewStub(channel);
-}
-
-std::string NotReached(const std::string& address) { return "no control can be reached at " + address; }
 
 // The detail of a status. One without comes from gRPC itself, and the call may have left.
 v1::CallFailure FailureOf(const grpc::Status& status) {
@@ -92,11 +76,11 @@ int PrintResponse(const CallFlags& flags, const v1::CallToolResponse& response) 
 }
 
 int RunCall(const CallFlags& flags) {
-  const auto stub = Connect(flags.address);
-  if (stub == nullptr) {
+  const auto channel = ConnectToControl(flags.address);
+  if (channel == nullptr) {
     v1::CallFailure failure;
     failure.set_code(grpc::StatusCode::UNAVAILABLE);
-    failure.set_message(NotReached(flags.address));
+    failure.set_message(NoControlAt(flags.address));
     failure.mutable_detail()->set_delivery(v1::CallError::NOT_SENT);
     return PrintFailure(flags, failure);
   }
@@ -111,16 +95,14 @@ int RunCall(const CallFlags& flags) {
   // A little longer than the call itself, so that control's word on what happened arrives.
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(flags.timeout_ms + 5000));
   v1::CallToolResponse response;
-  const grpc::Status status = stub->CallTool(&context, request, &response);
+  const grpc::Status status = v1::ToolDispatch::NewStub(channel)->CallTool(&context, request, &response);
   return status.ok() ? PrintResponse(flags, response) : PrintFailure(flags, FailureOf(status));
 }
 
 int RunAgentsList(const CallFlags& flags) {
-  const auto stub = Connect(flags.address);
-  if (stub == nullptr) {
-    std::cerr << "toolwire agents: " << NotReached(flags.address) << "\n";
-    return 1;
-  }
+  const auto channel = ConnectToControl(flags.address);
+  if (channel == nullptr) return FailCommand("agents", NoControlAt(flags.address));
+  const auto stub = v1::ToolDispatch::NewStub(channel);
   v1::ListAgentsRequest request;
   request.set_page_size(1000);
   int64_t total = 0;
@@ -129,10 +111,7 @@ int RunAgentsList(const CallFlags& flags) {
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
     v1::ListAgentsResponse page;
     const grpc::Status status = stub->ListAgents(&context, request, &page);
-    if (!status.ok()) {
-      std::cerr << "toolwire agents: " << status.error_message() << "\n";
-      return 1;
-    }
+    if (!status.ok()) return FailCommand("agents", status.error_message());
     for (const v1::Agent& agent : page.agents()) {
       if (flags.json) {
         const nlohmann::ordered_json line = {{"userId", agent.user_id()},
@@ -172,9 +151,7 @@ void AddCallCommands(CLI::App* app, Command* chosen) {
   CLI::App* agents = app->add_subcommand("agents", "The connected agents");
   agents->callback([flags, chosen] { *chosen = [flags] { return RunAgentsList(*flags); }; });
   for (CLI::App* command : {call, agents}) {
-    command->add_option("--address", flags->address, "Control's host:port")
-        ->envname("TOOLWIRE_ADDRESS")
-        ->capture_default_str();
+    AddAddressFlag(command, &flags->address);
     command->add_flag("--json", flags->json, "One JSON object a line, for programs");
   }
 }

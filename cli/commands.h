@@ -17,8 +17,9 @@ void AddDevCommand(CLI::App* app, Command* chosen);
 void AddAgentCommand(CLI::App* app, Command* chosen);
 // `call`: one CallTool. `agents`: who is connected.
 void AddCallCommands(CLI::App* app, Command* chosen);
-// `credentials create|list` and `audit`: the store, opened directly.
-void AddStoreCommands(CLI::App* app, Command* chosen);
+// `credentials create|rotate|revoke|list`, `audit`: through a control, or in the store.
+void AddCredentialsCommand(CLI::App* app, Command* chosen);
+void AddAuditCommand(CLI::App* app, Command* chosen);
 
 }  // namespace toolwire
 

@@ -12,7 +12,8 @@ int main(int argc, char** argv) {
   toolwire::AddDevCommand(&app, &chosen);
   toolwire::AddAgentCommand(&app, &chosen);
   toolwire::AddCallCommands(&app, &chosen);
-  toolwire::AddStoreCommands(&app, &chosen);
+  toolwire::AddCredentialsCommand(&app, &chosen);
+  toolwire::AddAuditCommand(&app, &chosen);
   CLI11_PARSE(app, argc, argv);
   return chosen();
 }

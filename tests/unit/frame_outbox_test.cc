@@ -73,6 +73,7 @@ TEST(FrameOutboxTest, SmallFramesThatWaitAreWrittenAsOneInTheirOrder) {
   for (uint64_t i = 1; i <= 5; ++i) {
     v1::ControlFrame frame = DeliverFrame(i);
     frame.add_cancels(100 + i);
+    frame.add_disconnects()->set_epoch_max(100 + i);
     EXPECT_TRUE(outbox.Push(std::move(frame)));
   }
   const std::vector<v1::ControlFrame> frames = Drain(&outbox);
@@ -267,20 +268,23 @@ TEST(FrameOutboxTest, UnsentPartsOfALargeFrameAreWhole) {
   v1::ControlFrame frame;
   for (uint64_t i = 1; i <= 4; ++i) *frame.add_deliveries() = DeliverFrame(i, i % 2 * 2 * kFragment).deliveries(0);
   frame.add_cancels(9);
+  frame.add_disconnects()->set_user_id("user");
   const v1::ControlFrame expected = frame;
   EXPECT_TRUE(outbox.Push(std::move(frame)));
   std::vector<uint64_t> unsent;
-  int cancels = 0;
+  int cancels = 0, disconnects = 0;
   for (const v1::ControlFrame& one : outbox.TakeUnsent()) {
     for (const v1::Deliver& deliver : one.deliveries()) {
       unsent.push_back(deliver.call_id());
       EXPECT_TRUE(MessageDifferencer::Equals(deliver, expected.deliveries(static_cast<int>(deliver.call_id()) - 1)));
     }
     cancels += one.cancels_size();
+    disconnects += one.disconnects_size();
   }
   std::sort(unsent.begin(), unsent.end());
   EXPECT_EQ(unsent, (std::vector<uint64_t>{1, 2, 3, 4}));
   EXPECT_EQ(cancels, 1);
+  EXPECT_EQ(disconnects, 1);
 }
 
 // --- reading ---------------------------------------------------------------------------------------------------------

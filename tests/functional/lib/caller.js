@@ -1,11 +1,11 @@
-// A backend: the public gRPC service, unary and as one stream.
+// A backend: the public gRPC services, unary and as one stream.
 import grpc from '@grpc/grpc-js';
 import protoLoader from '@grpc/proto-loader';
 import path from 'node:path';
 import {REPOSITORY} from './process.js';
 import {deferred, until, within, DEADLINE_MS} from './until.js';
 
-const definition = protoLoader.loadSync('toolwire/v1/dispatch.proto', {
+const definition = protoLoader.loadSync(['toolwire/v1/dispatch.proto', 'toolwire/v1/admin.proto'], {
   includeDirs: [path.join(REPOSITORY, 'proto')],
   longs: String,
   enums: String,
@@ -90,12 +90,12 @@ const durationOf = (ms) => ({seconds: Math.floor(ms / 1000), nanos: (ms % 1000) 
 
 export class Caller {
   constructor(port) {
-    this.client = new v1.ToolDispatch(`127.0.0.1:${port}`, grpc.credentials.createInsecure(), {
-      'grpc.max_receive_message_length': -1,
-      'grpc.max_send_message_length': -1,
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc.enable_retries': 0,
+    const to = [`127.0.0.1:${port}`, grpc.credentials.createInsecure()];
+    const options = {'grpc.use_local_subchannel_pool': 1, 'grpc.enable_retries': 0};
+    this.client = new v1.ToolDispatch(...to, {
+      'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1, ...options,
     });
+    this.administration = new v1.AgentAdmin(...to, options);  // With gRPC's own limits, as most clients have them.
   }
 
   // One CallTool. The outcome; throws only if something other than the call failed.
@@ -127,6 +127,24 @@ export class Caller {
     return within(`${method} answers`, done.promise);
   }
 
+  // A method of AgentAdmin: its response, or {code, message}.
+  admin(method, request = {}) {
+    const done = deferred();
+    this.administration[method](request, {deadline: Date.now() + 4 * DEADLINE_MS}, (error, response) =>
+      done.resolve(error ? {code: error.code, message: error.details} : response));
+    return done.promise;
+  }
+  // The pages of a listing of AgentAdmin, as an array of responses.
+  async adminPages(method, request) {
+    const pages = [];
+    for (let token = ''; token !== '' || pages.length === 0; token = pages.at(-1).nextPageToken) {
+      const page = await this.admin(method, {...request, pageToken: token});
+      if (page.code) throw new Error(`${method}: ${page.message}`);
+      pages.push(page);
+    }
+    return pages;
+  }
+
   dispatch() {
     return new Dispatch(this.client.Dispatch());
   }
@@ -135,6 +153,7 @@ export class Caller {
   }
   close() {
     this.client.close();
+    this.administration.close();
   }
 }
 

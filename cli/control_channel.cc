@@ -1,0 +1,42 @@
+#include "cli/control_channel.h"
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <iostream>
+
+namespace toolwire {
+namespace {
+
+constexpr std::chrono::seconds kConnectMax(5);
+
+}  // namespace
+
+CLI::Option* AddAddressFlag(CLI::App* app, std::string* address) {
+  return app->add_option("--address", *address, "Control's host:port")
+      ->envname("TOOLWIRE_ADDRESS")
+      ->capture_default_str();
+}
+
+std::shared_ptr<grpc::Channel> ConnectToControl(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  const auto deadline = std::chrono::system_clock::now() + kConnectMax;
+  grpc_connectivity_state state = channel->GetState(true);
+  while (state != GRPC_CHANNEL_READY) {
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || !channel->WaitForStateChange(state, deadline)) return nullptr;
+    state = channel->GetState(true);
+  }
+  return channel;
+}
+
+std::string NoControlAt(const std::string& address) {
+  return "no control at " + address + "; start one, or name another with --address";
+}
+
+int FailCommand(const std::string& command, const std::string& message) {
+  std::cerr << "toolwire " << command << ": " << message << "\n";
+  return 1;
+}
+
+}  // namespace toolwire

@@ -1,0 +1,34 @@
+// How commands reach a control: its address, the channel, and what is said when nobody answers there.
+#ifndef TOOLWIRE_CLI_CONTROL_CHANNEL_H_
+#define TOOLWIRE_CLI_CONTROL_CHANNEL_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace toolwire {
+
+inline constexpr char kDefaultControlAddress[] = "127.0.0.1:50051";
+
+// --address, also TOOLWIRE_ADDRESS; its default is what `address` holds.
+CLI::Option* AddAddressFlag(CLI::App* app, std::string* address);
+
+// A channel to the control at `address` (host:port) that is connected and takes messages of any size; waits up to 5 s.
+// Null if the control cannot be reached: then nothing has left.
+std::shared_ptr<grpc::Channel> ConnectToControl(const std::string& address);
+
+// The sentence for that.
+std::string NoControlAt(const std::string& address);
+
+// Prints `toolwire COMMAND: MESSAGE` for people, and returns the exit status of a command that failed: 1.
+int FailCommand(const std::string& command, const std::string& message);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CLI_CONTROL_CHANNEL_H_

@@ -1,0 +1,319 @@
+// AgentAdmin: credentials, live sessions and the audit log, for operators.
+import assert from 'node:assert/strict';
+import {code} from './lib/caller.js';
+import {Cluster, clusterClaim, sharedCluster} from './lib/cluster.js';
+import {output, run} from './lib/process.js';
+import {claim, claimInBoth, linesOf, loginQuery} from './lib/toolwire.js';
+import {until} from './lib/until.js';
+import {SeedAgent} from './lib/seed_agent.js';
+
+const seconds = (ms) => ({seconds: String(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1e6});
+const toMs = ({seconds, nanos}) => Number(seconds) * 1000 + nanos / 1e6;
+
+// --- credentials -----------------------------------------------------------------------------------------------------
+
+claimInBoth('a credential is created, listed, rotated and revoked, and its agent connects or is refused accordingly', async (scope, shape) => {
+  const tw = await scope.toolwire({...shape, flags: {'log-level': 'debug'}});
+  const caller = tw.caller();
+  const dial = (secret) => tw.dial(tw.loginQuery('user_1', secret));
+  const refused = async (secret) => assert.equal((await dial(secret).closed()).code, 1008);
+
+  const {secret, ...created} = await caller.admin('CreateCredential', {userId: 'user_1', platform: 'darwin'});
+  assert.deepEqual(created, {userId: 'user_1'});
+  assert.match(secret, /^[0-9a-f]{64}$/);
+  const agent = dial(secret);
+  await agent.connected();
+  assert.equal((await caller.admin('CreateCredential', {userId: 'user_1'})).code, code.ALREADY_EXISTS);
+
+  const rotated = await caller.admin('RotateCredential', {userId: 'user_1'});
+  assert.equal((await agent.closed()).code, 1008);
+  await refused(secret);
+  const second = dial(rotated.secret);
+  await second.connected();
+
+  const kept = await caller.admin('RotateCredential', {userId: 'user_1', keepSession: true});
+  await refused(rotated.secret);
+  await second.roundTrip();
+  assert.equal((await caller.call('user_1', 'echo', {a: 1})).code, 0, 'the session goes on');
+
+  assert.deepEqual(await caller.admin('RevokeCredential', {userId: 'user_1'}), {sessionClosed: true});
+  assert.equal((await second.closed()).code, 1008);
+  await refused(kept.secret);
+  assert.equal((await caller.call('user_1', 'echo')).reason, 'AGENT_NOT_CONNECTED');
+  assert.deepEqual(await caller.admin('RevokeCredential', {userId: 'user_1'}), {sessionClosed: false}, 'harmless');
+  assert.equal((await caller.admin('RotateCredential', {userId: 'user_1'})).code, code.NOT_FOUND);
+  const [revoked] = (await caller.admin('ListCredentials')).credentials;
+  assert.deepEqual([revoked.userId, revoked.platform, revoked.status, revoked.revoked], ['user_1', 'darwin', 'disconnected', true]);
+
+  const anew = await caller.admin('CreateCredential', {userId: 'user_1'});
+  const third = dial(anew.secret);
+  await third.connected();
+  await until('the new agent is known', async () => (await caller.call('user_1', 'echo')).code === 0);
+  assert.equal((await caller.admin('RotateCredential', {userId: 'nobody'})).code, code.NOT_FOUND);
+  assert.equal((await caller.admin('RevokeCredential', {userId: 'nobody'})).code, code.NOT_FOUND);
+
+  await tw.stop();
+  for (const one of [secret, rotated.secret, kept.secret, anew.secret]) {
+    assert.ok(!tw.logText.includes(one.slice(0, 16)), 'the log holds a secret');
+  }
+});
+
+claim('credentials are listed in pages, without secrets, with the times of their sessions', async (scope) => {
+  const tw = await scope.toolwire();
+  const caller = tw.caller();
+  for (const userId of ['b', 'a', 'é', 'c', 'B']) await caller.admin('CreateCredential', {userId});
+  await tw.secrets('more', 3);
+  const pages = await caller.adminPages('ListCredentials', {pageSize: 3});
+  assert.deepEqual(pages.map(({credentials}) => credentials.map(({userId}) => userId)),
+    [['B', 'a', 'b'], ['c', 'more0', 'more1'], ['more2', 'é']]);
+  const [one] = pages[0].credentials;
+  assert.deepEqual(Object.keys(one).sort(), ['createdAt', 'lastSeen', 'platform', 'revoked', 'status', 'userId']);
+  assert.ok(Math.abs(toMs(one.createdAt) - Date.now()) < 600_000);
+  assert.deepEqual([one.lastSeen, one.platform, one.status, one.revoked], [null, 'linux', 'pending', false]);
+});
+
+claim('what is wrong with a request is told by the name of the field', async (scope) => {
+  const tw = await scope.toolwire();
+  const caller = tw.caller();
+  const refuses = async (method, request, field) => {
+    const answer = await caller.admin(method, request);
+    assert.equal(answer.code, code.INVALID_ARGUMENT, `${method} ${JSON.stringify(request)}`);
+    assert.ok(answer.message.startsWith(field), answer.message);
+  };
+  for (const method of ['CreateCredential', 'RotateCredential', 'RevokeCredential', 'DisconnectAgent']) {
+    for (const userId of ['', 'x'.repeat(257), 'é'.repeat(129), 'a\0b']) await refuses(method, {userId}, 'user_id');
+  }
+  await refuses('CreateCredential', {userId: 'user_1', platform: 'amiga'}, 'platform');
+  await refuses('ListCredentials', {pageSize: -1}, 'page_size');
+  await refuses('ListCredentials', {pageToken: 'a\0'}, 'page_token');
+  await refuses('ListExecutions', {pageSize: -1}, 'page_size');
+  await refuses('ListExecutions', {userId: 'x'.repeat(257)}, 'user_id');
+  for (const pageToken of ['x', '1', '1:', ':1', '1:x']) await refuses('ListExecutions', {pageToken}, 'page_token');
+  await refuses('ListExecutions', {from: seconds(2000), until: seconds(1000)}, 'from');
+  await refuses('ListExecutions', {from: {seconds: '0', nanos: -1}}, 'from');
+  await refuses('ListExecutions', {until: {seconds: '999999999999'}}, 'until');
+  assert.deepEqual((await caller.admin('ListCredentials')).credentials, []);
+  assert.equal((await caller.admin('CreateCredential', {userId: 'é'.repeat(128)})).code, undefined, '256 bytes are allowed');
+});
+
+// --- sessions --------------------------------------------------------------------------------------------------------
+
+claimInBoth('an agent that an operator disconnects is closed with 4003, and agents in the field come back', async (scope, shape) => {
+  const tw = await scope.toolwire({...shape, flags: {'server-id': 'edge-7'}});
+  const caller = tw.caller();
+  assert.equal((await caller.admin('DisconnectAgent', {userId: 'user_1'})).code, code.NOT_FOUND);
+  const agent = await tw.agent('user_1');
+  await until('the agent is known', async () => (await caller.ask('GetAgent', {userId: 'user_1'})).connected);
+  assert.deepEqual(await caller.admin('DisconnectAgent', {userId: 'user_1'}), {serverId: 'edge-7'});
+  assert.equal((await agent.closed()).code, 4003);
+
+  const env = {TOOLWIRE_SECRET: await tw.secret('user_1')};
+  const program = scope.process('toolwire', ['agent', '--url', tw.url(), '--user', 'user_1', '--log-format', 'json'], {env});
+  const epoch = () => caller.ask('GetAgent', {userId: 'user_1'}).then(({epoch}) => Number(epoch));
+  const first = await until('the program is connected', epoch);
+  await caller.admin('DisconnectAgent', {userId: 'user_1'});
+  await until('it came back', async () => (await epoch()) > first);
+  await program.stop();
+});
+
+clusterClaim('an agent is disconnected at once wherever it is when its secret is revoked, and stays out', async (scope) => {
+  const cluster = await sharedCluster(scope);
+  const [one, two] = cluster.callers();
+  const agent = await cluster.agent('revoked', {edge: 1});
+  await until('both controls know', async () => (await one.ask('GetAgent', {userId: 'revoked'})).connected
+    && (await two.ask('GetAgent', {userId: 'revoked'})).connected);
+  assert.deepEqual(await one.admin('RevokeCredential', {userId: 'revoked'}), {sessionClosed: true});
+  assert.equal((await agent.closed()).code, 1008);
+  for (const edge of [0, 1]) assert.equal((await (await cluster.dial('revoked', {edge})).closed()).code, 1008);
+  assert.equal((await two.admin('RevokeCredential', {userId: 'revoked'})).code, undefined, 'once more is harmless');
+  const {secret} = await two.admin('CreateCredential', {userId: 'revoked'});
+  const next = scope.own(new SeedAgent(cluster.edges[0].url(loginQuery('revoked', secret))));
+  await next.connected();
+  await next.roundTrip();
+  assert.equal(next.closeFrame, undefined);
+});
+
+clusterClaim('logins that are under way while their secret is revoked do not become sessions', async (scope) => {
+  const cluster = await sharedCluster(scope);
+  const [one] = cluster.callers();
+  for (let round = 0; round < 5; ++round) {
+    const userId = `under_way_${round}`;
+    await cluster.secret(userId);
+    const dialled = [];
+    for (let i = 0; i < 20; ++i) dialled.push(await cluster.dial(userId, {edge: i % 2, scope}));
+    const revoked = one.admin('RevokeCredential', {userId});
+    for (let i = 0; i < 20; ++i) dialled.push(await cluster.dial(userId, {edge: i % 2, scope}));
+    assert.equal((await revoked).code, undefined);
+    for (const agent of dialled) await agent.closed();
+    assert.equal((await (await cluster.dial(userId, {scope})).closed()).code, 1008);
+    await until('nobody is connected', async () => !(await one.ask('GetAgent', {userId})).connected);
+  }
+});
+
+clusterClaim('an edge that was out of reach when a secret was revoked is told when it is linked again', async (scope) => {
+  const cluster = await Cluster.start(scope, {edges: 2, controls: 1});
+  const caller = cluster.caller();
+  const [, edge] = cluster.edges;
+  const secretOf = {revoked: await cluster.secret('revoked'), rotated: await cluster.secret('rotated')};
+  const agents = {};
+  for (const userId of Object.keys(secretOf)) agents[userId] = await cluster.agent(userId, {edge: 1});
+  const bystander = await cluster.agent('bystander', {edge: 1});
+  await until('they are known', async () => (await caller.ask('ListAgents', {})).totalConnected === '3');
+  edge.process.pause();
+  await until('the link is cut', async () => (await cluster.controls[0].metric('toolwire_control_edges_linked')) === 1);
+  assert.deepEqual(await caller.admin('RevokeCredential', {userId: 'revoked'}), {sessionClosed: false});
+  assert.match((await caller.admin('RotateCredential', {userId: 'rotated'})).secret, /^[0-9a-f]{64}$/);
+  edge.process.resume();
+  for (const agent of Object.values(agents)) assert.equal((await agent.closed()).code, 1008);
+  await bystander.roundTrip();
+});
+
+// --- the audit log ---------------------------------------------------------------------------------------------------
+
+claimInBoth('executions are listed by user and time, newest first, in pages that rows in between do not disturb', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  const caller = tw.caller();
+  await tw.agent('user_1', {answer: ({params}) => ({success: true, result: params, executionTime: 7})});
+  await tw.agent('user_2');
+  for (let i = 0; i < 10; ++i) {
+    await caller.call('user_1', `tool_${i}`, {i}, {requestId: `r${i}`});
+    await caller.call('user_2', 'other');
+  }
+  await caller.call('nobody', 'lost');
+  await tw.auditRows(21);
+  const tools = (pages) => pages.flatMap(({executions}) => executions.map(({tool}) => tool));
+  const all = [9, 8, 7, 6, 5, 4, 3, 2, 1, 0].map((i) => `tool_${i}`);
+
+  const first = await caller.admin('ListExecutions', {userId: 'user_1', pageSize: 4});
+  await caller.call('user_1', 'newer');
+  await tw.auditRows(22);
+  const second = await caller.admin('ListExecutions', {userId: 'user_1', pageSize: 4, pageToken: first.nextPageToken});
+  const third = await caller.admin('ListExecutions', {userId: 'user_1', pageSize: 4, pageToken: second.nextPageToken});
+  assert.deepEqual(tools([first, second, third]), all);
+  assert.equal(third.nextPageToken, '');
+  assert.equal(tools(await caller.adminPages('ListExecutions', {pageSize: 5})).length, 22);
+  assert.equal(tools(await caller.adminPages('ListExecutions', {pageSize: 22})).length, 22);
+
+  const five = second.executions.find(({tool}) => tool === 'tool_5');
+  assert.deepEqual(
+    [five.userId, five.requestId, five.success, five.error, five.executionTimeMs, five.paramsJson.toString(), five.resultJson.toString()],
+    ['user_1', 'r5', true, '', '7', '{"i":5}', '{"i":5}']);
+  const at = toMs(five.createdAt);
+  const between = async (from, until) => tools(await caller.adminPages('ListExecutions', {
+    userId: 'user_1', ...(from && {from: seconds(from)}), ...(until && {until: seconds(until)}),
+  }));
+  assert.ok((await between(at, undefined)).includes('tool_5'), 'from is in');
+  assert.ok(!(await between(undefined, at)).includes('tool_5'), 'until is out');
+  assert.ok((await between(undefined, at + 1)).includes('tool_5'));
+  assert.ok(!(await between(at + 1, undefined)).includes('tool_5'));
+  const [lost] = (await caller.admin('ListExecutions', {userId: 'nobody'})).executions;
+  assert.deepEqual([lost.success, lost.error, lost.executionTimeMs ?? null], [false, 'AGENT_NOT_CONNECTED', null]);
+});
+
+claim('a page of large executions ends before it is too large for a gRPC client, and none is lost', async (scope) => {
+  const tw = await scope.toolwire();
+  const caller = tw.caller();
+  await tw.agent('user_1');
+  const text = 'x'.repeat(60_000);
+  for (let i = 0; i < 60; ++i) await caller.call('user_1', `tool_${i}`, {text});
+  await tw.auditRows(60);
+  const pages = await caller.adminPages('ListExecutions', {pageSize: 1000});
+  assert.ok(pages.length >= 3, `${pages.length} pages`);
+  assert.equal(new Set(pages.flatMap(({executions}) => executions.map(({tool}) => tool))).size, 60);
+});
+
+// --- trouble ---------------------------------------------------------------------------------------------------------
+
+clusterClaim('while the store is away requests are UNAVAILABLE and change nothing; when control stops they are answered', async (scope) => {
+  const cluster = await Cluster.start(scope, {edges: 1, controls: 1, ownPostgres: true});
+  const caller = cluster.caller();
+  const agent = await cluster.agent('user_1');
+  await cluster.postgres.stop('SIGQUIT');
+  for (const [method, request] of [
+    ['CreateCredential', {userId: 'user_2'}], ['RotateCredential', {userId: 'user_1'}], ['RevokeCredential', {userId: 'user_1'}],
+    ['ListCredentials', {}], ['ListExecutions', {}],
+  ]) {
+    const answer = await caller.admin(method, request);
+    assert.equal(answer.code, code.UNAVAILABLE, method);
+    assert.match(answer.message, /store is out of reach/);
+    assert.ok(!answer.message.includes('hunter2'));
+  }
+  await agent.roundTrip();
+  await cluster.postgres.start();
+  await until('the store is back', async () => (await caller.admin('ListCredentials')).code === undefined);
+  assert.deepEqual((await caller.admin('ListCredentials')).credentials.map(({userId, revoked}) => [userId, revoked]), [['user_1', false]]);
+  assert.equal((await (await cluster.agent('user_1')).roundTrip()), undefined, 'the secret is as it was');
+
+  cluster.postgres.freeze();
+  const asked = Array.from({length: 300}, () => caller.admin('ListCredentials'));
+  const full = await Promise.race(asked);
+  assert.equal(full.code, code.RESOURCE_EXHAUSTED, 'no more than some wait');
+  const stopped = cluster.controls[0].process.stop();
+  const answers = await Promise.all(asked);
+  cluster.postgres.thaw();
+  await stopped;
+  assert.ok(answers.every(({code: one}) => [code.RESOURCE_EXHAUSTED, code.UNAVAILABLE].includes(one)));
+});
+
+// --- the command line ------------------------------------------------------------------------------------------------
+
+claim('`toolwire credentials` and `audit` ask a control, or open the store, and say the same in the same form', async (scope) => {
+  const tw = await scope.toolwire();
+  const control = ['--address', `127.0.0.1:${tw.ports.callers}`];
+  const store = ['--data-dir', tw.dataDir];
+  for (const [where, userId] of [[control, 'user_c'], [store, 'user_s']]) {
+    const toolwire = (...args) => run('toolwire', [...args, ...where]);
+    const created = await toolwire('credentials', 'create', userId, '--platform', 'win32', '--json');
+    const {secret} = JSON.parse(created.stdout);
+    assert.equal(created.stdout, `{"userId":"${userId}","secret":"${secret}"}\n`);
+    const again = await toolwire('credentials', 'create', userId);
+    assert.deepEqual([again.code, again.stdout], [1, '']);
+    assert.match(again.stderr, /has (a )?credentials? already/);
+    const agent = tw.dial(tw.loginQuery(userId, secret));
+    await agent.connected();
+    await until('the agent is known', async () => (await tw.caller().call(userId, 'echo', {a: 1})).code === 0);
+    await tw.auditRows(1, userId);
+    const rotated = await toolwire('credentials', 'rotate', userId, '--keep-session');
+    assert.match(rotated.stdout, /^[0-9a-f]{64}\n$/);
+    await agent.roundTrip();
+    const revoked = await toolwire('credentials', 'revoke', userId, '--json');
+    const closes = where === control;
+    assert.equal(revoked.stdout, `{"userId":"${userId}","revoked":true,"sessionClosed":${closes}}\n`);
+    assert.equal(/no live session was closed/.test(revoked.stderr), !closes);
+    if (closes) assert.equal((await agent.closed()).code, 1008);
+    else await agent.roundTrip();
+    const listed = linesOf((await toolwire('credentials', 'list', '--json')).stdout).find((one) => one.userId === userId);
+    assert.deepEqual([listed.platform, listed.revoked, Object.keys(listed).join()],
+      ['win32', true, 'userId,platform,status,createdAt,lastSeen,revoked']);
+    assert.match((await toolwire('credentials', 'list')).stdout, new RegExp(`^${userId}\trevoked\twin32\t`, 'm'));
+    const [row] = linesOf((await toolwire('audit', userId, '--json', '--since', '10m')).stdout);
+    assert.deepEqual([row.userId, row.tool, row.params, row.success], [userId, 'echo', '{"a":1}', true]);
+    assert.equal((await toolwire('audit', userId, '--until', '2001-01-01T00:00:00+01:00')).stdout, '');
+    assert.equal((await toolwire('audit', userId, '--since', '2001-01-01T00:00:00Z')).stdout.split('\n').length, 2);
+    for (const wrong of [['--since', 'yesterday'], ['--since', '1h', '--until', '2h'], ['--until', '10']]) {
+      assert.notEqual((await toolwire('audit', ...wrong)).code, 0, wrong.join(' '));
+    }
+    for (const command of ['rotate', 'revoke']) assert.equal((await toolwire('credentials', command, 'nobody')).code, 1);
+    const file = `${await scope.directory()}/list`;
+    await output('toolwire', ['credentials', 'create', `${userId}_`, '--count', '3', '--out', file, ...where]);
+    assert.equal((await toolwire('credentials', 'list')).stdout.match(new RegExp(`^${userId}_\\d\tpending`, 'gm')).length, 3);
+  }
+});
+
+claim('flags come before the environment, a control before a store, and what is wrong is said with what to do', async (scope) => {
+  const tw = await scope.toolwire();
+  const address = `127.0.0.1:${tw.ports.callers}`;
+  const empty = await scope.directory();
+  await tw.secret('user_1');
+  const listed = async (args, env) => {
+    const {code: status, stdout, stderr} = await run('toolwire', ['credentials', 'list', ...args], {env});
+    return status === 0 ? stdout.split('\t')[0] : `${status} ${stderr}`;
+  };
+  assert.equal(await listed(['--address', address], {TOOLWIRE_DATA_DIR: empty}), 'user_1');
+  assert.equal(await listed(['--data-dir', empty], {TOOLWIRE_ADDRESS: address}), '');
+  assert.equal(await listed([], {TOOLWIRE_ADDRESS: address, TOOLWIRE_DATA_DIR: empty}), 'user_1');
+  assert.equal(await listed([], {TOOLWIRE_DATA_DIR: tw.dataDir}), 'user_1');
+  assert.match(await listed(['--address', address, '--data-dir', empty]), /^1 .*give one or the other/);
+  assert.equal(await listed(['--address', '127.0.0.1:1']),
+    '3 toolwire credentials: no control at 127.0.0.1:1; start one, or name another with --address, or open the store directly with --database-url or --data-dir\n');
+});

@@ -1,0 +1,153 @@
+// Which sessions end because a secret was revoked, at edges that were linked then and at those that were not.
+#include "control/revoked_sessions.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "control/dispatcher.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/fakes/scripted_edge.h"
+#include "tests/fakes/scripted_registry.h"
+
+namespace toolwire {
+namespace {
+
+using std::chrono::milliseconds;
+using Seen = std::vector<std::string>;
+
+constexpr uint64_t kOld = 7;  // An epoch from before the revocation.
+constexpr int64_t kLoginMs = RevokedSessions::kLoginMax.count();
+
+// "user revoked 0" for each disconnect that an edge was sent.
+Seen Disconnects(const ScriptedEdge& edge) {
+  Seen seen;
+  for (const v1::ControlFrame& frame : edge.frames()) {
+    for (const v1::Disconnect& one : frame.disconnects()) {
+      seen.push_back(one.user_id() + (one.cause() == v1::Disconnect::CREDENTIAL_REVOKED ? " revoked " : " operator ") +
+                     std::to_string(one.epoch_max()));
+    }
+  }
+  return seen;
+}
+
+class RevokedSessionsTest : public ::testing::Test {
+ protected:
+  struct Linked {
+    std::shared_ptr<ScriptedEdge> edge = std::make_shared<ScriptedEdge>();
+    uint64_t number = 0;
+  };
+  Linked Link(const std::string& edge_id) {
+    Linked linked;
+    linked.number = dispatcher_.LinkUp(edge_id, linked.edge);
+    return linked;
+  }
+  // `began` is when the session began, from now.
+  void Report(const Linked& at, const std::string& user_id, uint64_t epoch, milliseconds began = milliseconds(0)) {
+    v1::EdgeFrame frame;
+    v1::SessionEvent* event = frame.add_sessions();
+    event->set_user_id(user_id);
+    event->set_epoch(epoch);
+    event->set_connected(true);
+    event->set_connected_at_ms(clock_.WallMs() + began.count());
+    dispatcher_.Receive(at.number, std::move(frame));
+  }
+
+  FakeClock clock_;
+  ScriptedRegistry registry_;
+  AgentDirectory directory_;
+  Dispatcher dispatcher_{clock_, registry_, directory_, nullptr, Dispatcher::Options()};
+};
+
+TEST_F(RevokedSessionsTest, EveryLinkedEdgeIsToldAtOnceAndOnceOnly) {
+  const Linked a = Link("a"), b = Link("b");
+  EXPECT_FALSE(dispatcher_.EndRevoked("user", 0)) << "no session is known";
+  EXPECT_EQ(Disconnects(*a.edge), Seen{"user revoked 0"});
+  EXPECT_EQ(Disconnects(*b.edge), Seen{"user revoked 0"});
+  // The edge itself sees to logins that were under way; what it reports from now on has the new secret.
+  Report(a, "user", kOld);
+  EXPECT_EQ(Disconnects(*a.edge).size(), 1u);
+}
+
+TEST_F(RevokedSessionsTest, SessionThatIsKnownAndWhoseEdgeWasToldCountsAsClosed) {
+  const Linked a = Link("a"), b = Link("b");
+  Report(a, "user", kOld);
+  EXPECT_TRUE(dispatcher_.EndRevoked("user", 0));
+  b.edge->Break();
+  EXPECT_TRUE(dispatcher_.EndRevoked("user", 0));
+  a.edge->Break();
+  EXPECT_FALSE(dispatcher_.EndRevoked("user", 0));
+}
+
+TEST_F(RevokedSessionsTest, EdgeThatLinksLaterEndsSessionsOfBeforeAndNoOthers) {
+  dispatcher_.EndRevoked("user", kOld);
+  clock_.Advance(RevokedSessions::kKept / 2);
+  const Linked a = Link("a");
+  Report(a, "user", kOld);  // Also if the edge's clock says it began just now.
+  Report(a, "other", kOld);
+  EXPECT_EQ(Disconnects(*a.edge), Seen{"user revoked 7"});
+  Report(a, "user", kOld + 1);
+  EXPECT_EQ(Disconnects(*a.edge).size(), 1u) << "its secret is a new one, whichever control made it";
+}
+
+TEST_F(RevokedSessionsTest, WhereNoEpochIsKnownTheTimeTellsSessionsOfBefore) {
+  dispatcher_.EndRevoked("user", 0);
+  clock_.Advance(milliseconds(2 * kLoginMs));
+  const Linked a = Link("a");
+  Report(a, "user", 100, -milliseconds(kLoginMs));  // A login may have been under way.
+  EXPECT_EQ(Disconnects(*a.edge), Seen{"user revoked 100"});
+  Report(a, "user", 101, -milliseconds(kLoginMs - 1));
+  EXPECT_EQ(Disconnects(*a.edge).size(), 1u);
+}
+
+TEST_F(RevokedSessionsTest, EdgeThatLinksAgainIsJudgedAgain) {
+  Linked a = Link("a");
+  Report(a, "user", kOld);
+  dispatcher_.LinkDown(a.number, {});
+  EXPECT_FALSE(dispatcher_.EndRevoked("user", 0));
+  a = Link("a");
+  Report(a, "user", kOld);
+  EXPECT_EQ(Disconnects(*a.edge), Seen{"user revoked 7"});
+}
+
+TEST_F(RevokedSessionsTest, LaterRevocationCountsAndKnowsTheEpochsOfTheEarlierOne) {
+  dispatcher_.EndRevoked("user", kOld);
+  const Linked a = Link("a");
+  dispatcher_.EndRevoked("user", 0);
+  const Linked b = Link("b");
+  clock_.Advance(milliseconds(2 * kLoginMs));
+  Report(a, "user", kOld);
+  Report(b, "user", kOld);
+  EXPECT_EQ(Disconnects(*a.edge), Seen{"user revoked 0"}) << "told of the second when it came";
+  EXPECT_EQ(Disconnects(*b.edge), Seen{"user revoked 7"});
+}
+
+TEST_F(RevokedSessionsTest, RevocationsAreForgottenAfterTheirTimeAndBeyondTheirNumber) {
+  dispatcher_.EndRevoked("user", kOld);
+  clock_.Advance(RevokedSessions::kKept);
+  const Linked a = Link("a");
+  Report(a, "user", kOld, -std::chrono::minutes(20));
+  EXPECT_EQ(Disconnects(*a.edge), Seen{});
+
+  for (size_t i = 0; i <= RevokedSessions::kUsersMax; ++i) {
+    dispatcher_.EndRevoked("user_" + std::to_string(i), kOld);
+  }
+  const Linked b = Link("b");
+  for (const char* user : {"user_0", "user_1", "user_10000"}) Report(b, user, kOld);
+  EXPECT_EQ(Disconnects(*b.edge), (Seen{"user_1 revoked 7", "user_10000 revoked 7"}));
+}
+
+TEST_F(RevokedSessionsTest, OperatorEndsOneSessionAtItsEdgeIfThatIsLinked) {
+  const Linked a = Link("a"), b = Link("b");
+  EXPECT_TRUE(dispatcher_.EndSession("user", {"b", 3}));
+  EXPECT_EQ(Disconnects(*b.edge), Seen{"user operator 3"});
+  EXPECT_EQ(Disconnects(*a.edge), Seen{});
+  EXPECT_FALSE(dispatcher_.EndSession("user", {"c", 3}));
+  b.edge->Break();
+  EXPECT_FALSE(dispatcher_.EndSession("user", {"b", 3}));
+}
+
+}  // namespace
+}  // namespace toolwire
