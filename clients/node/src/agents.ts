@@ -1,0 +1,224 @@
+// Who is connected: asking, listing, watching, waiting.
+import {setTimeout as sleep} from 'node:timers/promises';
+import type * as grpc from '@grpc/grpc-js';
+import {errorOfStatus, method, type Channels} from './channel.js';
+import {dateOf, numberOf, v1} from './codec.js';
+import {ToolwireError} from './errors.js';
+
+/** One user's agent. */
+export interface Agent {
+  userId: string;
+  /** Without a live agent all fields but `userId` are absent. */
+  connected: boolean;
+  /** The id of the edge that holds the session (`SERVER_ID`). */
+  serverId?: string;
+  /** The lease's number: a later connection of the same user has a greater one. */
+  epoch?: number;
+  connectedAt?: Date;
+}
+
+export type AgentEvent =
+  | {
+      /**
+       * `connected`: also each agent that is connected when the watch begins. `disconnected`: the session ended and none
+       * replaced it. `moved`: a newer session replaced the one known before.
+       */
+      kind: 'connected' | 'disconnected' | 'moved';
+      agent: Agent;
+    }
+  | {
+      /** All agents that were connected when the watch began have been told. Once for each watch. */
+      kind: 'snapshot';
+      agent?: undefined;
+    };
+
+export interface WatchAgentsOptions {
+  /** Only these users; all if absent or empty. */
+  userIds?: readonly string[];
+  /** Ends the iteration, as if nothing came any more. */
+  signal?: AbortSignal;
+}
+
+const GET = method('/toolwire.v1.ToolDispatch/GetAgent', v1.GetAgentRequest, v1.Agent);
+const LIST = method('/toolwire.v1.ToolDispatch/ListAgents', v1.ListAgentsRequest, v1.ListAgentsResponse);
+const WATCH = method('/toolwire.v1.ToolDispatch/WatchAgents', v1.WatchAgentsRequest, v1.WatchAgentsResponse);
+const {Kind} = v1.WatchAgentsResponse;
+
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 2_000;
+// Statuses that will be the same the next time.
+const FINAL = new Set(['INVALID_ARGUMENT', 'UNAUTHENTICATED', 'PERMISSION_DENIED', 'UNIMPLEMENTED']);
+
+const agentOf = ({userId, connected, serverId, epoch, connectedAt}: v1.IAgent): Agent =>
+  connected
+    ? {userId: userId!, connected: true, serverId: serverId!, epoch: numberOf(epoch), connectedAt: dateOf(connectedAt)}
+    : {userId: userId!, connected: false};
+
+/** @internal */
+export const getAgent = async (channels: Channels, userId: string, timeoutMs: number): Promise<Agent> =>
+  agentOf(await channels.unary(GET, {userId}, timeoutMs));
+
+/** @internal */
+export async function* listAgents(
+  channels: Channels, {serverId, pageSize}: {serverId?: string; pageSize?: number}, timeoutMs: number,
+): AsyncGenerator<Agent, void, undefined> {
+  for (let pageToken = ''; ; ) {
+    const page = await channels.unary(LIST, {serverId, pageSize, pageToken}, timeoutMs);
+    for (const agent of page.agents) yield agentOf(agent);
+    pageToken = page.nextPageToken;
+    if (pageToken === '') return;
+  }
+}
+
+type Watching = grpc.ClientReadableStream<v1.WatchAgentsResponse>;
+
+// The events of streams to whichever control answers, one stream after the other; `begun` is told of each new one. The
+// consumer's pace is the stream's: what it does not take stays with the server, within HTTP/2's window.
+async function* watchForEver(
+  channels: Channels, userIds: readonly string[], signal: AbortSignal, begun: () => void,
+): AsyncGenerator<v1.WatchAgentsResponse.IEvent, void, undefined> {
+  for (let pause = FIRST_PAUSE_MS; !signal.aborted; ) {
+    const [channel] = channels.inTurn();
+    const stream: Watching = channel!.serverStream(WATCH, {userIds: [...userIds]});
+    const stop = (): void => stream.cancel();
+    signal.addEventListener('abort', stop, {once: true});
+    begun();
+    try {
+      for await (const {events} of stream as AsyncIterable<v1.WatchAgentsResponse>) {
+        pause = FIRST_PAUSE_MS;
+        yield* events;
+      }
+    } catch (error) {
+      const known = errorOfStatus(error as grpc.ServiceError);
+      if (!signal.aborted && FINAL.has(known.code)) throw known;
+    } finally {
+      signal.removeEventListener('abort', stop);
+      stream.cancel();
+    }
+    await sleep(pause * (0.5 + Math.random()), undefined, {signal}).catch(() => {});
+    pause = Math.min(2 * pause, LONGEST_PAUSE_MS);
+  }
+}
+
+/** Events as they happen, over all streams that it takes; after a break, what has changed meanwhile. @internal */
+export async function* watchAgents(
+  channels: Channels, {userIds = []}: WatchAgentsOptions, signal: AbortSignal,
+): AsyncGenerator<AgentEvent, void, undefined> {
+  const known = new Map<string, Agent>();
+  // Users of the present stream's snapshot while it comes in; those of `known` that are not among them have gone.
+  let snapshot: Set<string> | undefined;
+  let told = false;
+  for await (const event of watchForEver(channels, userIds, signal, () => (snapshot = new Set()))) {
+    if (event.kind === Kind.SNAPSHOT_COMPLETE) {
+      for (const userId of [...known.keys()].filter((one) => !snapshot?.has(one))) {
+        known.delete(userId);
+        yield {kind: 'disconnected', agent: {userId, connected: false}};
+      }
+      snapshot = undefined;
+      if (!told) yield {kind: 'snapshot'};
+      told = true;
+      continue;
+    }
+    const agent = agentOf(event.agent!);
+    const before = known.get(agent.userId);
+    if (event.kind === Kind.DISCONNECTED) {
+      snapshot?.delete(agent.userId);
+      if (known.delete(agent.userId)) yield {kind: 'disconnected', agent: {userId: agent.userId, connected: false}};
+    } else if (agent.connected) {
+      snapshot?.add(agent.userId);
+      known.set(agent.userId, agent);
+      if (!before) yield {kind: 'connected', agent};
+      else if (before.epoch !== agent.epoch || before.serverId !== agent.serverId) yield {kind: 'moved', agent};
+    }
+  }
+}
+
+/** Tells whether the agent is there now. Called once. */
+type Told = (connected: boolean) => void;
+
+/**
+ * Calls that wait for their agents. One watch serves them all: it watches the users that somebody waits for, and is
+ * opened anew when there are others.
+ * @internal
+ */
+export class AgentWaiters {
+  readonly #waiting = new Map<string, Set<Told>>();
+  #watch: AbortController | undefined;
+  #watched = new Set<string>();
+  #scheduled = false;
+
+  constructor(private readonly channels: Channels) {}
+
+  /**
+   * Tells `told` when the user's agent is connected, or that it is not after `waitMs`. A caller that comes again because
+   * the agent was not there after all says how often, and waits a little first. Returns how to wait no longer.
+   */
+  wait(userId: string, waitMs: number, times: number, told: Told): () => void {
+    const timer = setTimeout(() => this.#tell(userId, one, false), waitMs);
+    const one: Told = (connected) => {
+      clearTimeout(timer);
+      if (!connected || times === 0) return told(connected);
+      setTimeout(() => told(true), Math.min(FIRST_PAUSE_MS * 2 ** times, LONGEST_PAUSE_MS, waitMs));
+    };
+    const waiting = this.#waiting.get(userId);
+    if (waiting) waiting.add(one);
+    else this.#waiting.set(userId, new Set([one]));
+    if (!this.#watched.has(userId) && !this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(() => this.#rewatch());
+    }
+    return () => this.#tell(userId, one, false);
+  }
+
+  #tell(userId: string, one: Told, connected: boolean): void {
+    const waiting = this.#waiting.get(userId);
+    if (!waiting?.delete(one)) return;
+    if (waiting.size === 0) this.#forget(userId);
+    one(connected);
+  }
+  #tellAll(userId: string): void {
+    const waiting = this.#waiting.get(userId);
+    if (!waiting) return;
+    this.#forget(userId);
+    for (const one of waiting) one(true);
+  }
+  #forget(userId: string): void {
+    this.#waiting.delete(userId);
+    if (this.#waiting.size === 0) this.#stop();
+  }
+  #stop(): void {
+    this.#watch?.abort();
+    this.#watch = undefined;
+    this.#watched.clear();
+  }
+
+  #rewatch(): void {
+    this.#scheduled = false;
+    if (this.#waiting.size === 0) return;
+    this.#stop();
+    const watch = (this.#watch = new AbortController());
+    this.#watched = new Set(this.#waiting.keys());
+    void this.#follow([...this.#watched], watch);
+  }
+  async #follow(userIds: string[], watch: AbortController): Promise<void> {
+    try {
+      for await (const {kind, agent} of watchForEver(this.channels, userIds, watch.signal, () => {})) {
+        if (kind !== Kind.CONNECTED && kind !== Kind.MOVED) continue;
+        if (this.#watch === watch && agent?.userId) {
+          this.#watched.delete(agent.userId);  // A call that waits again wants a new snapshot.
+          this.#tellAll(agent.userId);
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof ToolwireError) || this.#watch !== watch) return;
+      // Control does not let us watch: those who wait hear that there is no agent when their time is over.
+    }
+  }
+
+  close(): void {
+    for (const [userId, waiting] of [...this.#waiting]) {
+      for (const one of [...waiting]) this.#tell(userId, one, false);
+    }
+    this.#stop();
+  }
+}

@@ -1,0 +1,12 @@
+export {ToolwireClient, type CallToolOptions, type ToolParams} from './client.js';
+export type {Agent, AgentEvent, WatchAgentsOptions} from './agents.js';
+export type {ClientOptions, ConnectOptions, TlsOptions} from './options.js';
+export {ToolResult} from './result.js';
+export {
+  ToolwireError, AgentNotConnectedError, EdgeUnavailableError, AgentBusyError, CallTimeoutError, AgentLostError,
+  CallCancelledError, InvalidRequestError, DuplicateRequestError, CallerBusyError, UnauthenticatedError,
+  PermissionDeniedError, ControlUnavailableError, ConnectionLostError, ClientClosedError, type Code, type Delivery,
+} from './errors.js';
+export {
+  ToolwireAdmin, type Credential, type CredentialSecret, type Execution, type ListExecutionsOptions, type Platform,
+} from './admin.js';
