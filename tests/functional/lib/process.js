@@ -7,7 +7,8 @@ import {deferred, until, within} from './until.js';
 
 export const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url));
 const BIN_DIR = path.resolve(REPOSITORY, process.env.TOOLWIRE_BIN_DIR ?? 'build/dev');
-export const binary = (name) => path.join(BIN_DIR, name);
+// A program by its absolute path, or one of ours by its name.
+export const binary = (name) => path.resolve(BIN_DIR, name);
 
 // The caller's environment must not configure the servers; what steers the sanitizers goes through.
 const PASSED_ON = /^(PATH|HOME|TMPDIR|LANG|(ASAN|LSAN|UBSAN|TSAN)_OPTIONS)$/;
@@ -22,8 +23,9 @@ export class Process {
   #exit = deferred();
   #paused = false;
 
-  constructor(name, args, {env = {}, cwd, stdin = 'ignore'} = {}) {
+  constructor(name, args, {env = {}, cwd, stdin = 'ignore', exitCode = 0} = {}) {
     this.name = name;
+    this.exitCode = exitCode;  // Of an orderly end.
     this.command = [name, ...args].join(' ');
     this.#child = spawn(binary(name), args, {env: {...baseEnvironment, ...env}, cwd, stdio: [stdin, 'pipe', 'pipe']});
     this.pid = this.#child.pid;
@@ -84,7 +86,7 @@ export class Process {
     if (this.#paused) this.resume();
     if (!this.ended && !this.signalled) this.signal(signal);
     try {
-      assert.deepEqual(await this.exited(), {code: 0, signal: null}, `exit status of ${this.command}`);
+      assert.deepEqual(await this.exited(), {code: this.exitCode, signal: null}, `exit status of ${this.command}`);
     } finally {
       this.stopped = true;
       if (!this.ended) this.signal('SIGKILL');
