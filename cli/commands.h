@@ -20,6 +20,9 @@ void AddCallCommands(CLI::App* app, Command* chosen);
 // `credentials create|list` and `audit`: the store, opened directly.
 void AddStoreCommands(CLI::App* app, Command* chosen);
 
+// `doctor`: whether everything that servers need is there.
+void AddDoctorCommand(CLI::App* app, Command* chosen);
+
 }  // namespace toolwire
 
 #endif  // TOOLWIRE_CLI_COMMANDS_H_

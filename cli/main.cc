@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   toolwire::AddAgentCommand(&app, &chosen);
   toolwire::AddCallCommands(&app, &chosen);
   toolwire::AddStoreCommands(&app, &chosen);
+  toolwire::AddDoctorCommand(&app, &chosen);
   CLI11_PARSE(app, argc, argv);
   return chosen();
 }
