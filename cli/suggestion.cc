@@ -53,7 +53,7 @@ std::vector<std::string> FlagsOf(CLI::App* app) {
 }  // namespace
 
 std::string Nearest(const std::string& word, const std::vector<std::string>& candidates) {
-  const size_t few = std::max<size_t>(1, word.size() / 3);
+  const size_t few = std::max<size_t>(1, (word.size() + 1) / 3);
   std::string nearest;
   size_t least = few + 1;
   for (const std::string& candidate : candidates) {
