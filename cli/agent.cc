@@ -55,10 +55,13 @@ class Watch {
     if (!shared_->many || now < next_summary_) return;
     next_summary_ = now + kSummaryEvery;
     const int64_t answered = shared_->answered;
+    const int64_t cancelled = shared_->cancelled;
     log::Info("agents", {{"connected", shared_->connected.load()},
                          {"of", shared_->options.logins.size()},
-                         {"answered", answered - answered_before_}});
+                         {"answered", answered - answered_before_},
+                         {"cancelled", cancelled - cancelled_before_}});
     answered_before_ = answered;
+    cancelled_before_ = cancelled;
   }
 
   SharedByLoops* const shared_;
@@ -67,6 +70,7 @@ class Watch {
   asio::steady_timer timer_{io_};
   MonoTime next_summary_;
   int64_t answered_before_ = 0;
+  int64_t cancelled_before_ = 0;
 };
 
 // Every agent needs a descriptor; the soft limit is often 1024.

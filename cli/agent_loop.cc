@@ -3,11 +3,9 @@
 // websocketpp, which would resolve the name once per agent and cannot spread the dials.
 #include "cli/agent_loop.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
-#include <array>
 #include <asio.hpp>
+#include <atomic>
 #include <deque>
 #include <random>
 #include <thread>
@@ -18,6 +16,8 @@
 #include <websocketpp/logger/stub.hpp>
 #include <websocketpp/transport/asio/endpoint.hpp>
 
+#include "absl/container/flat_hash_map.h"
+#include "cli/masking_keys.h"
 #include "common/timer_wheel.h"
 #include "common/wire_codec.h"
 
@@ -39,29 +39,6 @@ constexpr int kJsonDepthMax = 1024;            // Deeper than any edge lets thro
 constexpr uint32_t kCallsRunningMax = 1024;    // For each agent: sleeps and file tools under way.
 constexpr size_t kUnsentMax = 256;             // For each agent: answers that wait for the next connection,
 constexpr size_t kUnsentBytesMax = 64u << 20;  // and their bytes.
-
-// Masking keys must not be guessable. The system's generator is asked for many at once: a system call for each frame
-// would cost as much as the rest of the frame.
-class MaskingKeys {
- public:
-  uint32_t operator()() {
-    if (next_ == keys_.size()) Refill();
-    return keys_[next_++];
-  }
-
- private:
-  void Refill() {
-    auto* bytes = reinterpret_cast<char*>(keys_.data());
-    for (size_t filled = 0; filled < sizeof(keys_);) {
-      const ssize_t got = getrandom(bytes + filled, sizeof(keys_) - filled, 0);
-      if (got > 0) filled += static_cast<size_t>(got);
-    }
-    next_ = 0;
-  }
-
-  std::array<uint32_t, 256> keys_{};
-  size_t next_ = keys_.size();
-};
 
 struct Agent;
 struct AgentOfConnection {
@@ -124,6 +101,15 @@ struct Call {
   MonoTime started;
 };
 
+// A call that takes its time. The loop's own but for `cancelled`, which the worker reads.
+struct RunningCall {
+  RunningCall(asio::io_context& io, Call the_call) : call(std::move(the_call)), timer(io) {}
+
+  const Call call;
+  asio::steady_timer timer;  // Of a sleep; unused by file tools.
+  std::atomic<bool> cancelled{false};
+};
+
 }  // namespace
 
 class AgentLoop::Impl {
@@ -166,6 +152,10 @@ class AgentLoop::Impl {
   void OnMessage(Agent* agent, const ClientConfig::message_type& message);
   void OnConnected(Agent* agent, const EdgeFrameText& frame);
   void OnToolCall(Agent* agent, EdgeFrameText* frame);
+  void OnToolCancel(Agent* agent, const std::string& request_id);
+  std::shared_ptr<RunningCall> Begin(Agent* agent, Call&& call);
+  // The tool has ended, by itself or because it was cancelled.
+  void End(Agent* agent, const std::shared_ptr<RunningCall>& running, const ToolOutcome& outcome);
   void Answer(Agent* agent, const Call& call, const ToolOutcome& outcome);
   void Heartbeat(Agent* agent, MonoTime now);
   // False, with `*text` left as it was, if the connection is not open.
@@ -197,6 +187,8 @@ class AgentLoop::Impl {
   bool resolving_ = false;
   asio::ip::tcp::resolver::results_type addresses_;
   MonoTime addresses_until_{};
+  // Calls that take their time, by agent and request id. Of two with the same id only the newer can be cancelled.
+  absl::flat_hash_map<std::pair<const Agent*, std::string>, std::shared_ptr<RunningCall>> running_;
   size_t open_ = 0;  // Agents in the phases open, connected and closing.
   bool stopping_ = false;
   asio::steady_timer stop_timer_{io_};
@@ -456,11 +448,14 @@ void AgentLoop::Impl::OnMessage(Agent* agent, const ClientConfig::message_type& 
     case EdgeFrameText::Type::kUnknown:
       return shared_->frames_ignored.Add(agent->last_received, "unknown type");
     case EdgeFrameText::Type::kHeartbeatAck:
+    case EdgeFrameText::Type::kHelloAck:
       return;
     case EdgeFrameText::Type::kConnected:
       return OnConnected(agent, frame);
     case EdgeFrameText::Type::kToolCall:
       return OnToolCall(agent, &frame);
+    case EdgeFrameText::Type::kToolCancel:
+      return OnToolCancel(agent, frame.request_id);
   }
 }
 
@@ -480,6 +475,8 @@ void AgentLoop::Impl::OnConnected(Agent* agent, const EdgeFrameText& frame) {
       log::Info("all agents connected", {{"count", total}, {"elapsed_ms", elapsed.count()}});
     }
   }
+  std::string hello = EncodeHello(kCapabilityCancel);
+  Send(agent, &hello);
   std::vector<std::string> unsent;
   unsent.swap(agent->unsent);
   agent->unsent_bytes = 0;
@@ -494,26 +491,50 @@ void AgentLoop::Impl::OnToolCall(Agent* agent, EdgeFrameText* frame) {
     return Answer(agent, call, {false, "", "agent busy: too many calls under way"});
   }
   if (plan.kind == AgentTools::Plan::Kind::kWait) {
-    ++agent->calls_running;
-    auto timer = std::make_shared<asio::steady_timer>(io_, plan.wait);
-    timer->async_wait(
-        [this, agent, timer, call = std::move(call), outcome = std::move(plan.outcome)](const std::error_code&) {
-          --agent->calls_running;
-          Answer(agent, call, outcome);
-        });
+    const auto running = Begin(agent, std::move(call));
+    running->timer.expires_after(plan.wait);
+    running->timer.async_wait([this, agent, running, outcome = std::move(plan.outcome)](const std::error_code&) {
+      End(agent, running, outcome);
+    });
   } else if (plan.kind == AgentTools::Plan::Kind::kFile) {
-    const auto job = [this, agent, call, params = std::string(frame->params_json)] {
-      ToolOutcome outcome = shared_->tools->RunFileTool(call.tool, params);
-      asio::post(io_, [this, agent, call, outcome = std::move(outcome)] {
-        --agent->calls_running;
-        Answer(agent, call, outcome);
-      });
+    const auto running = Begin(agent, std::move(call));
+    const auto job = [this, agent, running, params = std::string(frame->params_json)] {
+      ToolOutcome outcome;
+      if (!running->cancelled) outcome = shared_->tools->RunFileTool(running->call.tool, params);
+      asio::post(io_, [this, agent, running, outcome = std::move(outcome)] { End(agent, running, outcome); });
     };
-    if (!shared_->worker->Submit(job)) return Answer(agent, call, {false, "", "agent busy: too many files asked for"});
-    ++agent->calls_running;
+    if (!shared_->worker->Submit(job)) End(agent, running, {false, "", "agent busy: too many files asked for"});
   } else {
     Answer(agent, call, plan.outcome);
   }
+}
+
+std::shared_ptr<RunningCall> AgentLoop::Impl::Begin(Agent* agent, Call&& call) {
+  ++agent->calls_running;
+  auto running = std::make_shared<RunningCall>(io_, std::move(call));
+  running_.insert_or_assign({agent, running->call.request_id}, running);
+  return running;
+}
+
+void AgentLoop::Impl::End(Agent* agent, const std::shared_ptr<RunningCall>& running, const ToolOutcome& outcome) {
+  --agent->calls_running;
+  if (running->cancelled) return;
+  const auto found = running_.find({agent, running->call.request_id});
+  if (found != running_.end() && found->second == running) running_.erase(found);
+  Answer(agent, running->call, outcome);
+}
+
+void AgentLoop::Impl::OnToolCancel(Agent* agent, const std::string& request_id) {
+  const auto found = running_.find({agent, request_id});
+  if (found == running_.end()) return;  // Answered meanwhile.
+  const std::shared_ptr<RunningCall> running = std::move(found->second);
+  running_.erase(found);
+  running->cancelled = true;
+  running->timer.cancel();
+  ++shared_->cancelled;
+  const auto ms = std::chrono::duration_cast<milliseconds>(Now() - running->call.started).count();
+  log::Write(shared_->each_level, "tool call cancelled",
+             {{"tool", running->call.tool}, {"requestId", request_id}, {"ms", ms}});
 }
 
 void AgentLoop::Impl::Answer(Agent* agent, const Call& call, const ToolOutcome& outcome) {

@@ -85,10 +85,11 @@ int PrintResponse(const CallFlags& flags, const v1::CallToolResponse& response) 
 // Params as they are written, from a file (@FILE), or from standard input (-).
 absl::StatusOr<std::string> ReadParams(const std::string& given) {
   if (given != "-" && given.rfind('@', 0) != 0) return given;
-  const std::string path = given == "-" ? "/dev/stdin" : given.substr(1);
-  std::ifstream file(path, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  if (!file.is_open() || file.bad()) return absl::InvalidArgumentError("params: cannot read " + path);
+  std::ifstream file;
+  if (given != "-") file.open(given.substr(1), std::ios::binary);
+  std::istream& in = given == "-" ? std::cin : file;
+  std::string text(std::istreambuf_iterator<char>(in), {});
+  if (in.fail()) return absl::InvalidArgumentError("params: cannot read " + given.substr(1));
   return text;
 }
 

@@ -21,8 +21,9 @@ void AddCallCommand(CLI::App* app, Command* chosen);
 void AddAgentsCommands(CLI::App* app, Command* chosen);
 // `watch`: agents as they connect and disconnect.
 void AddWatchCommand(CLI::App* app, Command* chosen);
-// `credentials create|list` and `audit`: the store, opened directly.
-void AddStoreCommands(CLI::App* app, Command* chosen);
+// `credentials create|rotate|revoke|list`, `audit`: through a control, or in the store.
+void AddCredentialsCommand(CLI::App* app, Command* chosen);
+void AddAuditCommand(CLI::App* app, Command* chosen);
 
 // `doctor`: whether everything that servers need is there.
 void AddDoctorCommand(CLI::App* app, Command* chosen);

@@ -78,7 +78,7 @@ int RunDev(DevOptions options) {
   MemoryRegistry registry(clock, std::chrono::milliseconds(options.edge.lease_ttl_ms));
   AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
   Edge edge(options.edge, clock, registry, **store);
-  Control control(options.control, clock, registry, &audit);
+  Control control(options.control, clock, registry, **store, &audit);
   Dispatcher& dispatcher = control.dispatcher();
 
   auto to_edge = std::make_shared<LocalToEdge>(edge);

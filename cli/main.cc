@@ -28,7 +28,8 @@ int main(int argc, char** argv) {
   toolwire::AddCallCommand(&app, &chosen);
   toolwire::AddAgentsCommands(&app, &chosen);
   toolwire::AddWatchCommand(&app, &chosen);
-  toolwire::AddStoreCommands(&app, &chosen);
+  toolwire::AddCredentialsCommand(&app, &chosen);
+  toolwire::AddAuditCommand(&app, &chosen);
   toolwire::AddDoctorCommand(&app, &chosen);
   toolwire::AddCompletionCommand(&app, &chosen);
   try {

@@ -44,10 +44,12 @@ CREATE TABLE IF NOT EXISTS tool_execution_logs (
 constexpr char kCallIdColumn[] = "ALTER TABLE tool_execution_logs ADD COLUMN IF NOT EXISTS call_id text";
 
 constexpr char kCallIndex[] = "toolwire_audit_call_id";
-constexpr char kUserIndex[] = "toolwire_audit_user";
+// The index toolwire_audit_user that earlier versions made is left where it is.
+constexpr char kUserTimeIndex[] = "toolwire_audit_user_time";
+constexpr char kTimeIndex[] = "toolwire_audit_time";
 
 constexpr char kFindColumns[] = R"sql(
-SELECT t.name, a.attname, a.attnotnull, a.atttypid IN ('int4'::regtype, 'int8'::regtype) AS is_number
+SELECT t.name, a.attname, a.attnotnull, format_type(a.atttypid, NULL) AS type
 FROM (VALUES ('agent_credentials'), ('tool_execution_logs')) AS t(name)
 JOIN pg_attribute a ON a.attrelid = to_regclass(t.name)
 WHERE a.attnum > 0 AND NOT a.attisdropped)sql";
@@ -61,7 +63,7 @@ WHERE k.contype = 'f' AND k.conrelid = to_regclass('tool_execution_logs') AND a.
 
 struct Column {
   bool required = false;
-  bool is_number = false;
+  std::string type;
 };
 using Columns = std::map<std::string, Column>;
 using Tables = std::map<std::string, Columns>;
@@ -80,7 +82,7 @@ const std::map<std::string, std::set<std::string>>& NeededColumns() {
 Tables FindTables(PgSession& session, pqxx::transaction_base& transaction) {
   Tables tables;
   for (const auto& row : session.Exec(transaction, kDoing, kFindColumns)) {
-    tables[row[0].as<std::string>()][row[1].as<std::string>()] = {row[2].as<bool>(), row[3].as<bool>()};
+    tables[row[0].as<std::string>()][row[1].as<std::string>()] = {row[2].as<bool>(), row[3].as<std::string>()};
   }
   return tables;
 }
@@ -129,6 +131,11 @@ void BuildIndex(PgSession& session, pqxx::transaction_base& transaction, const c
 
 }  // namespace
 
+std::string PgAuditTable::time() const {
+  if (created_at_required) return "created_at";
+  return absl::StrCat("coalesce(created_at, CAST('1970-01-01 00:00:00+00' AS ", time_type, "))");
+}
+
 absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session) {
   Tables tables;
   {
@@ -148,15 +155,18 @@ absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session) {
   }
   Columns& columns = tables["tool_execution_logs"];
   PgAuditTable table;
-  table.numbered = columns["id"].is_number;
+  table.id_type = columns["id"].type;
+  table.time_type = columns["created_at"].type;
+  table.created_at_required = columns["created_at"].required;
   table.params_required = columns["params"].required;
   table.result_required = columns["result"].required;
   table.error_required = columns["error"].required;
-  table.time_required = columns["execution_time_ms"].required;
+  table.execution_time_required = columns["execution_time_ms"].required;
   table.has_user_key = !session.Exec(transaction, kDoing, kFindForeignKey).empty();
   std::string quoted;
   table.has_call_index = FindIndex(session, transaction, kCallIndex, &quoted) == IndexState::kValid;
-  table.has_user_index = FindIndex(session, transaction, kUserIndex, &quoted) == IndexState::kValid;
+  table.has_list_indexes = FindIndex(session, transaction, kUserTimeIndex, &quoted) == IndexState::kValid &&
+                           FindIndex(session, transaction, kTimeIndex, &quoted) == IndexState::kValid;
   return table;
 }
 
@@ -193,9 +203,13 @@ void BuildPgIndexes(PgSession& session, const PgAuditTable& table, const std::fu
                           " ON tool_execution_logs (call_id) WHERE call_id IS NOT NULL"));
   on_call_index();
   if (stopping()) return;
-  BuildIndex(session, transaction, kUserIndex,
-             absl::StrCat("CREATE INDEX CONCURRENTLY IF NOT EXISTS ", kUserIndex, " ON tool_execution_logs (user_id, ",
-                          table.numbered ? "id)" : "created_at)"));
+  BuildIndex(session, transaction, kUserTimeIndex,
+             absl::StrCat("CREATE INDEX CONCURRENTLY IF NOT EXISTS ", kUserTimeIndex,
+                          " ON tool_execution_logs (user_id, (", table.time(), "), id)"));
+  if (stopping()) return;
+  BuildIndex(session, transaction, kTimeIndex,
+             absl::StrCat("CREATE INDEX CONCURRENTLY IF NOT EXISTS ", kTimeIndex, " ON tool_execution_logs ((",
+                          table.time(), "), id)"));
 }
 
 }  // namespace toolwire

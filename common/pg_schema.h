@@ -13,15 +13,19 @@ namespace toolwire {
 
 // What differs between the tables in the field.
 struct PgAuditTable {
-  bool numbered = true;  // Its ids are numbers that grow, so they tell the order of writing.
+  std::string id_type = "bigint";                      // As SQL has it; not always a number.
+  std::string time_type = "timestamp with time zone";  // Of created_at, which may be without.
+  // SQL for a row's time, as the indexes have it. A row without one counts as of 1970.
+  std::string time() const;
   // Columns that must have a value.
   bool params_required = false;
   bool result_required = false;
   bool error_required = false;
-  bool time_required = false;
-  bool has_call_index = false;  // The unique index on call_id is there, and valid.
-  bool has_user_index = false;  // So is the one that lists a user's rows.
-  bool has_user_key = false;    // user_id is a foreign key.
+  bool execution_time_required = false;
+  bool created_at_required = true;
+  bool has_call_index = false;    // The unique index on call_id is there, and valid.
+  bool has_list_indexes = false;  // So are the two that list rows by time.
+  bool has_user_key = false;      // user_id is a foreign key.
 };
 
 // Makes the tables that are missing and adds the column `call_id`; both change nothing for the server before, which may
@@ -31,8 +35,9 @@ struct PgAuditTable {
 absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session);
 
 // Makes the indexes that are missing or were left unfinished, while others go on writing: the unique one on `call_id`
-// (then calls `on_call_index`), and the one that lists a user's rows. May take as long as reading the table twice; the
-// session is not used again. Until the first is there, rows cannot be appended. Returns early if `stopping`.
+// (then calls `on_call_index`), and those that list rows by time, of a user and of all. May take as long as reading the
+// table several times; the session is not used again. Until the first is there, rows cannot be appended. Returns early
+// if `stopping`.
 void BuildPgIndexes(PgSession& session, const PgAuditTable& table, const std::function<void()>& on_call_index,
                     const std::function<bool()>& stopping);
 

@@ -21,6 +21,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/json_text.h"
 #include "common/log.h"
 #include "common/pg_connections.h"
@@ -39,19 +40,36 @@ constexpr char kUpdateStatus[] =
     " FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u (user_id, status, at_ms) WHERE c.user_id = u.user_id"
     " AND (u.status <> 'disconnected' OR c.last_seen IS NULL"
     " OR c.last_seen::timestamptz <= to_timestamp(u.at_ms / 1000.0))";
+// Two steps, as a single statement cannot pass over a secret that is in use and replace a credential that was revoked.
+constexpr char kReplaceRevoked[] =
+    "UPDATE agent_credentials AS c SET shared_secret = u.secret, platform = u.platform, status = 'pending',"
+    " created_at = to_timestamp(u.at_ms / 1000.0), last_seen = NULL"
+    " FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS u (user_id, secret, platform, at_ms)"
+    " WHERE c.user_id = u.user_id AND left(c.shared_secret, 8) = 'revoked:' RETURNING c.user_id";
 constexpr char kCreateCredentials[] =
     "INSERT INTO agent_credentials (user_id, shared_secret, platform, status, created_at)"
     " SELECT u.user_id, u.secret, u.platform, 'pending', to_timestamp(u.at_ms / 1000.0)"
     " FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS u (user_id, secret, platform, at_ms)"
     " ON CONFLICT DO NOTHING RETURNING user_id";
+constexpr char kReplaceSecret[] =
+    "UPDATE agent_credentials SET shared_secret = $2::text"
+    " WHERE user_id = $1::text AND left(shared_secret, 8) <> 'revoked:' RETURNING user_id";
+constexpr char kRevoke[] =
+    "UPDATE agent_credentials SET status = 'disconnected',"
+    " shared_secret = CASE WHEN left(shared_secret, 8) = 'revoked:' THEN shared_secret ELSE $2::text END"
+    " WHERE user_id = $1::text RETURNING user_id";
 constexpr char kListCredentials[] =
     "SELECT user_id, platform, status, (extract(epoch FROM created_at::timestamptz) * 1000)::bigint,"
-    " (extract(epoch FROM last_seen::timestamptz) * 1000)::bigint"
+    " (extract(epoch FROM last_seen::timestamptz) * 1000)::bigint, left(shared_secret, 8) = 'revoked:'"
     " FROM agent_credentials WHERE user_id COLLATE \"C\" > $1::text ORDER BY user_id COLLATE \"C\" LIMIT $2::bigint";
 
 // The statements that depend on the table.
 struct AuditStatements {
-  std::string append, list, list_of_user;
+  std::string append;
+  std::string list;       // Without its conditions and its order.
+  std::string time;       // A row's time, in the column's type.
+  std::string time_type;  // That type.
+  std::string id_type;
 };
 
 AuditStatements StatementsFor(const PgAuditTable& table) {
@@ -64,20 +82,22 @@ AuditStatements StatementsFor(const PgAuditTable& table) {
       " execution_time_ms, created_at, call_id) SELECT u.user_id, u.request_id, u.tool, ",
       value("u.params::jsonb", table.params_required, "'{}'"), ", ",
       value("u.result::jsonb", table.result_required, "'null'"), ", u.success, ",
-      value("u.error", table.error_required, "''"), ", ", value("u.time_ms::integer", table.time_required, "0"),
+      value("u.error", table.error_required, "''"), ", ",
+      value("u.time_ms::integer", table.execution_time_required, "0"),
       ", to_timestamp(u.at_ms / 1000.0), u.call_id"
       " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[],"
       " $8::bigint[], $9::bigint[], $10::text[])"
       " AS u (user_id, request_id, tool, params, result, success, error, time_ms, at_ms, call_id)"
       " ON CONFLICT (call_id) WHERE call_id IS NOT NULL DO NOTHING");
-  constexpr char kColumns[] =
+  statements.time = table.time();
+  statements.time_type = table.time_type;
+  statements.id_type = table.id_type;
+  // The time of the cursor is the column's own, in microseconds from its 1970, so that no time zone comes in; its id
+  // has another name than the column, by which rows are ordered.
+  statements.list = absl::StrCat(
       "SELECT user_id, request_id, tool_name, params::text, result::text, success, error, execution_time_ms::bigint,"
-      " (extract(epoch FROM created_at::timestamptz) * 1000)::bigint, call_id FROM tool_execution_logs";
-  // The order of writing, whatever clocks say; ids that are no numbers do not tell it.
-  const std::string order =
-      absl::StrCat(" ORDER BY ", table.numbered ? "id DESC" : "created_at DESC", " LIMIT $1::bigint");
-  statements.list = absl::StrCat(kColumns, order);
-  statements.list_of_user = absl::StrCat(kColumns, " WHERE user_id = $2::text", order);
+      " (extract(epoch FROM created_at::timestamptz) * 1000)::bigint, call_id, (extract(epoch FROM ",
+      statements.time, ") * 1000000)::bigint, id::text AS cursor_id FROM tool_execution_logs");
   return statements;
 }
 
@@ -139,8 +159,8 @@ PgParams ParamsOf(const std::vector<AuditRow>& rows) {
   return params;
 }
 
-AuditRow RowOf(const pqxx::row& columns) {
-  AuditRow row;
+ListedAuditRow RowOf(const pqxx::row& columns) {
+  ListedAuditRow row;
   row.user_id = TextAt(columns, 0);
   row.request_id = TextAt(columns, 1);
   row.tool = TextAt(columns, 2);
@@ -151,7 +171,39 @@ AuditRow RowOf(const pqxx::row& columns) {
   row.execution_time_ms = IntAt(columns, 7);
   row.created_at_ms = IntAt(columns, 8).value_or(0);
   row.call_id = TextAt(columns, 9);
+  row.cursor = absl::StrCat(TextAt(columns, 10), ":", TextAt(columns, 11));
   return row;
+}
+
+// The statement for a query, and what it binds. INVALID_ARGUMENT if the query's cursor is none.
+absl::StatusOr<std::string> ListStatement(const AuditStatements& statements, const AuditQuery& query,
+                                          PgParams* params) {
+  int bound = 0;
+  const auto int_param = [&](int64_t number) {
+    params->Int(number);
+    return absl::StrCat("$", ++bound, "::bigint");
+  };
+  const auto text_param = [&](const std::string& text, const std::string& type) {
+    params->Text(text);
+    return absl::StrCat("CAST($", ++bound, "::text AS ", type, ")");
+  };
+  const auto instant = [&](int64_t unix_ms) {
+    return absl::StrCat("CAST(timestamptz 'epoch' + ", int_param(StorableMs(unix_ms)),
+                        " * interval '1 millisecond' AS ", statements.time_type, ")");
+  };
+  std::vector<std::string> conditions;
+  if (!query.user_id.empty()) conditions.push_back(absl::StrCat("user_id = ", text_param(query.user_id, "text")));
+  if (query.from_ms) conditions.push_back(absl::StrCat(statements.time, " >= ", instant(*query.from_ms)));
+  if (query.until_ms) conditions.push_back(absl::StrCat(statements.time, " < ", instant(*query.until_ms)));
+  if (!query.after.empty()) {
+    const absl::StatusOr<AuditCursor> cursor = ReadAuditCursor(query.after);
+    if (!cursor.ok()) return cursor.status();
+    conditions.push_back(absl::StrCat(
+        "(", statements.time, ", id) < (CAST('1970-01-01 00:00:00+00' AS ", statements.time_type, ") + ",
+        int_param(cursor->time), " * interval '1 microsecond', ", text_param(cursor->id, statements.id_type), ")"));
+  }
+  return absl::StrCat(statements.list, conditions.empty() ? "" : " WHERE ", absl::StrJoin(conditions, " AND "),
+                      " ORDER BY ", statements.time, " DESC, id DESC LIMIT ", int_param(query.limit));
 }
 
 }  // namespace
@@ -163,6 +215,9 @@ struct PgStore::Impl {
   // Runs `work` on tables that are ready.
   absl::Status Run(const Work& work);
   absl::Status PrepareTables(PgSession& session, std::shared_ptr<const AuditStatements>* ready);
+  // Runs a statement with these two parameters, which returns a row if it changed one; else NOT_FOUND.
+  absl::Status ChangeSecret(const char* sql, const std::string& user_id, const std::string& stored_secret,
+                            const char* doing);
   // Has the indexes built, and waits for the one on call_id as long as for a statement.
   absl::Status AwaitCallIndex();
   void StartBuildingLocked();
@@ -178,7 +233,7 @@ struct PgStore::Impl {
       statements;           // Guarded by tables_mu. Null until the tables have been looked at.
   bool has_warned = false;  // Guarded by tables_mu.
   std::atomic<bool> has_call_index{false};
-  std::atomic<bool> lacks_user_index{false};  // Until somebody has begun to build it.
+  std::atomic<bool> lacks_list_indexes{false};  // Until somebody has begun to build it.
 
   // On a thread of its own, since it may take minutes, which nobody who stops the process would wait for.
   std::mutex index_mu;  // Guards what follows.
@@ -210,7 +265,7 @@ absl::Status PgStore::Impl::PrepareTables(PgSession& session, std::shared_ptr<co
       has_warned = true;
     }
     has_call_index = table.has_call_index;
-    lacks_user_index = !table.has_user_index;
+    lacks_list_indexes = !table.has_list_indexes;
     statements = std::make_shared<const AuditStatements>(StatementsFor(table));
   }
   *ready = statements;
@@ -231,11 +286,22 @@ absl::Status PgStore::Impl::Run(const Work& work) {
   return status;
 }
 
+absl::Status PgStore::Impl::ChangeSecret(const char* sql, const std::string& user_id, const std::string& stored_secret,
+                                         const char* doing) {
+  if (!IsText(user_id)) return NoCredentialError(user_id);
+  const PgParams params = PgParams().Text(user_id).Text(stored_secret);
+  return Run([&](PgSession& session, const AuditStatements&) {
+    pqxx::nontransaction transaction(session.connection());
+    const bool changed = !session.Exec(transaction, doing, sql, params).empty();
+    return changed ? absl::OkStatus() : NoCredentialError(user_id);
+  });
+}
+
 void PgStore::Impl::StartBuildingLocked() {
   if (is_building) return;
   if (index_thread.joinable()) index_thread.join();  // Which has nothing left to do.
   is_building = true;
-  lacks_user_index = false;
+  lacks_list_indexes = false;
   index_status = absl::UnavailableError("the index of the audit log is still being built");
   index_thread = std::thread([this] { BuildIndexes(); });
 }
@@ -280,7 +346,7 @@ void PgStore::Impl::BuildIndexes() {
     return absl::OkStatus();
   });
   std::lock_guard<std::mutex> lock(index_mu);
-  // If only the second index failed, nobody else will tell.
+  // If only the others failed, nobody else will tell.
   if (!status.ok() && has_call_index && !is_stopping) {
     log::Warn("database index not built", {{"error", std::string(status.message())}});
   }
@@ -380,7 +446,7 @@ absl::Status PgStore::AppendAudit(const std::vector<AuditRow>& rows) {
       return absl::OkStatus();
     });
     if (!lacks_index) {
-      if (impl_->lacks_user_index) {
+      if (impl_->lacks_list_indexes) {
         std::lock_guard<std::mutex> lock(impl_->index_mu);
         impl_->StartBuildingLocked();
       }
@@ -412,8 +478,8 @@ absl::Status PgStore::CreateCredentials(const std::vector<NewCredential>& creden
       }
       const PgParams params = PgParams().Texts(users).Texts(secrets).Texts(platforms).Ints(times);
       absl::flat_hash_set<std::string> created;
-      for (const auto& row : session.Exec(transaction, kDoing, kCreateCredentials, params)) {
-        created.insert(TextAt(row, 0));
+      for (const char* sql : {kReplaceRevoked, kCreateCredentials}) {
+        for (const auto& row : session.Exec(transaction, kDoing, sql, params)) created.insert(TextAt(row, 0));
       }
       if (created.size() == end - begin) continue;
       // Undone as a whole. A user who is named twice was created once.
@@ -429,6 +495,15 @@ absl::Status PgStore::CreateCredentials(const std::vector<NewCredential>& creden
   });
 }
 
+absl::Status PgStore::ReplaceSecret(const std::string& user_id, const std::string& stored_secret) {
+  if (absl::Status status = CheckNewSecret(user_id, stored_secret); !status.ok()) return status;
+  return impl_->ChangeSecret(kReplaceSecret, user_id, stored_secret, "replacing a secret");
+}
+
+absl::Status PgStore::Revoke(const std::string& user_id) {
+  return impl_->ChangeSecret(kRevoke, user_id, MakeRevokedSecret(), "revoking a credential");
+}
+
 absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::string& after, int limit) {
   std::vector<Credential> listed;
   if (limit <= 0) return listed;
@@ -438,7 +513,8 @@ absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::stri
     pqxx::nontransaction transaction(session.connection());
     listed.clear();
     for (const auto& row : session.Exec(transaction, "listing credentials", kListCredentials, params)) {
-      listed.push_back({TextAt(row, 0), TextAt(row, 1), StatusAt(row, 2), IntAt(row, 3).value_or(0), IntAt(row, 4)});
+      listed.push_back({TextAt(row, 0), TextAt(row, 1), StatusAt(row, 2), IntAt(row, 3).value_or(0), IntAt(row, 4),
+                        TextAt(row, 5) == "t"});
     }
     return absl::OkStatus();
   });
@@ -446,16 +522,16 @@ absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::stri
   return listed;
 }
 
-absl::StatusOr<std::vector<AuditRow>> PgStore::ListAudit(const std::string& user_id, int limit) {
-  std::vector<AuditRow> listed;
-  if (limit <= 0 || !IsText(user_id)) return listed;
-  PgParams params = PgParams().Int(limit);
-  if (!user_id.empty()) params.Text(user_id);
+absl::StatusOr<std::vector<ListedAuditRow>> PgStore::ListAudit(const AuditQuery& query) {
+  std::vector<ListedAuditRow> listed;
+  if (query.limit <= 0 || !IsText(query.user_id)) return listed;
   const absl::Status status = impl_->Run([&](PgSession& session, const AuditStatements& statements) {
+    PgParams params;
+    const absl::StatusOr<std::string> sql = ListStatement(statements, query, &params);
+    if (!sql.ok()) return sql.status();
     pqxx::nontransaction transaction(session.connection());
     listed.clear();
-    const std::string& sql = user_id.empty() ? statements.list : statements.list_of_user;
-    for (const auto& row : session.Exec(transaction, "listing audit rows", sql, params)) listed.push_back(RowOf(row));
+    for (const auto& row : session.Exec(transaction, "listing audit rows", *sql, params)) listed.push_back(RowOf(row));
     return absl::OkStatus();
   });
   if (!status.ok()) return status;

@@ -43,8 +43,10 @@ class PgStore final : public Store {
   absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override;
   absl::Status AppendAudit(const std::vector<AuditRow>& rows) override;
   absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) override;
+  absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override;
+  absl::Status Revoke(const std::string& user_id) override;
   absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override;
-  absl::StatusOr<std::vector<AuditRow>> ListAudit(const std::string& user_id, int limit) override;
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) override;
 
  private:
   struct Impl;

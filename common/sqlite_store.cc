@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <string_view>
@@ -57,6 +58,9 @@ CREATE TABLE IF NOT EXISTS tool_execution_logs (
 ALTER TABLE tool_execution_logs ADD COLUMN call_id TEXT;  -- NULL in rows of earlier versions
 CREATE UNIQUE INDEX tool_execution_logs_call_id ON tool_execution_logs (call_id) WHERE call_id IS NOT NULL;
 )sql",
+    R"sql(
+CREATE INDEX tool_execution_logs_created_at ON tool_execution_logs (created_at);  -- and, in each index, the id
+)sql",
 };
 constexpr int kSchemaVersion = static_cast<int>(sizeof(kMigrations) / sizeof(kMigrations[0]));
 
@@ -64,14 +68,13 @@ constexpr int kBusyLimitMs = 5000;
 
 constexpr char kFindSecret[] = "SELECT shared_secret FROM agent_credentials WHERE user_id = ?";
 constexpr char kListCredentials[] =
-    "SELECT user_id, platform, status, created_at, last_seen FROM agent_credentials"
+    "SELECT user_id, platform, status, created_at, last_seen, substr(shared_secret, 1, 8) = 'revoked:'"
+    " FROM agent_credentials"
     " WHERE user_id > ? ORDER BY user_id LIMIT ?";
 constexpr char kListAudit[] =
-    "SELECT user_id, request_id, tool_name, params, result, success, error, execution_time_ms, created_at, call_id"
-    " FROM tool_execution_logs ORDER BY id DESC LIMIT ?";
-constexpr char kListAuditOfUser[] =
-    "SELECT user_id, request_id, tool_name, params, result, success, error, execution_time_ms, created_at, call_id"
-    " FROM tool_execution_logs WHERE user_id = ? ORDER BY id DESC LIMIT ?";
+    "SELECT user_id, request_id, tool_name, params, result, success, error, execution_time_ms, created_at, call_id, id"
+    " FROM tool_execution_logs WHERE (?1 = '' OR user_id = ?1) AND created_at >= ?2 AND created_at < ?3"
+    " AND (created_at, id) < (?4, ?5) ORDER BY created_at DESC, id DESC LIMIT ?6";
 constexpr char kUpdateStatus[] =
     "UPDATE agent_credentials SET status = ?1, last_seen = ?2 WHERE user_id = ?3"
     " AND (?1 <> 'disconnected' OR last_seen IS NULL OR last_seen <= ?2)";
@@ -80,7 +83,17 @@ constexpr char kAppendAudit[] =
     " execution_time_ms, created_at, call_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (call_id) WHERE call_id IS NOT NULL DO NOTHING";
 constexpr char kCreateCredential[] =
-    "INSERT INTO agent_credentials (user_id, shared_secret, platform, created_at) VALUES (?, ?, ?, ?)";
+    "INSERT INTO agent_credentials (user_id, shared_secret, platform, created_at) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (user_id) DO UPDATE SET shared_secret = excluded.shared_secret, platform = excluded.platform,"
+    " status = 'pending', created_at = excluded.created_at, last_seen = NULL"
+    " WHERE substr(agent_credentials.shared_secret, 1, 8) = 'revoked:'";
+constexpr char kReplaceSecret[] =
+    "UPDATE agent_credentials SET shared_secret = ?2"
+    " WHERE user_id = ?1 AND substr(shared_secret, 1, 8) <> 'revoked:'";
+constexpr char kRevoke[] =
+    "UPDATE agent_credentials SET status = 'disconnected',"
+    " shared_secret = CASE WHEN substr(shared_secret, 1, 8) = 'revoked:' THEN shared_secret ELSE ?2 END"
+    " WHERE user_id = ?1";
 
 struct CloseDb {
   void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
@@ -264,8 +277,8 @@ AgentStatus StatusOfWord(const std::string& word) {
   return AgentStatus::kPending;
 }
 
-AuditRow RowOf(const Run& run) {
-  AuditRow row;
+ListedAuditRow RowOf(const Run& run) {
+  ListedAuditRow row;
   row.user_id = run.TextAt(0);
   row.request_id = run.TextAt(1);
   row.tool = run.TextAt(2);
@@ -276,6 +289,7 @@ AuditRow RowOf(const Run& run) {
   row.execution_time_ms = run.OptionalIntAt(7);
   row.created_at_ms = run.IntAt(8);
   row.call_id = run.TextAt(9);
+  row.cursor = absl::StrCat(row.created_at_ms, ":", run.IntAt(10));
   return row;
 }
 
@@ -289,15 +303,18 @@ struct SqliteStore::Impl {
   struct Reader {
     std::mutex mu;
     Db db;
-    Statement find_secret, list_credentials, list_audit, list_audit_of_user;
+    Statement find_secret, list_credentials, list_audit;
   } reader;
   struct Writer {
     std::mutex mu;
     Db db;
-    Statement update_status, append_audit, create_credential;
+    Statement update_status, append_audit, create_credential, replace_secret, revoke;
   } writer;
 
   absl::Status Open(const Options& options);
+  // Runs a statement of the writer with these two parameters; NOT_FOUND unless it changed a row.
+  absl::Status ChangeSecret(const Statement& statement, const std::string& user_id, const std::string& stored_secret,
+                            const char* doing);
 };
 
 absl::Status SqliteStore::Impl::Open(const Options& options) {
@@ -324,13 +341,10 @@ absl::Status SqliteStore::Impl::Open(const Options& options) {
     const char* sql;
     Statement* statement;
   } statements[] = {
-      {reader.db, kFindSecret, &reader.find_secret},
-      {reader.db, kListCredentials, &reader.list_credentials},
-      {reader.db, kListAudit, &reader.list_audit},
-      {reader.db, kListAuditOfUser, &reader.list_audit_of_user},
-      {writer.db, kUpdateStatus, &writer.update_status},
-      {writer.db, kAppendAudit, &writer.append_audit},
-      {writer.db, kCreateCredential, &writer.create_credential},
+      {reader.db, kFindSecret, &reader.find_secret},       {reader.db, kListCredentials, &reader.list_credentials},
+      {reader.db, kListAudit, &reader.list_audit},         {writer.db, kUpdateStatus, &writer.update_status},
+      {writer.db, kAppendAudit, &writer.append_audit},     {writer.db, kCreateCredential, &writer.create_credential},
+      {writer.db, kReplaceSecret, &writer.replace_secret}, {writer.db, kRevoke, &writer.revoke},
   };
   for (const auto& one : statements) {
     if (absl::Status status = Prepare(one.db, one.sql, one.statement); !status.ok()) return status;
@@ -424,7 +438,7 @@ absl::Status SqliteStore::CreateCredentials(const std::vector<NewCredential>& cr
   for (const NewCredential& one : credentials) {
     Run run(writer.create_credential);
     const int rc = run.Text(one.user_id).Text(one.stored_secret).Text(one.platform).Int(one.created_at_ms).Step();
-    if (rc == SQLITE_CONSTRAINT_PRIMARYKEY) {
+    if (rc == SQLITE_DONE && sqlite3_changes(writer.db.get()) == 0) {
       return absl::AlreadyExistsError(absl::StrCat("user \"", one.user_id, "\" has credentials already"));
     }
     if (rc == SQLITE_CONSTRAINT_UNIQUE) {
@@ -436,6 +450,25 @@ absl::Status SqliteStore::CreateCredentials(const std::vector<NewCredential>& cr
   return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(writer.db.get(), rc, kDoing);
 }
 
+absl::Status SqliteStore::Impl::ChangeSecret(const Statement& statement, const std::string& user_id,
+                                             const std::string& stored_secret, const char* doing) {
+  std::lock_guard<std::mutex> lock(writer.mu);
+  Run run(statement);
+  const int rc = run.Text(user_id).Text(stored_secret).Step();
+  if (rc == SQLITE_CONSTRAINT_UNIQUE) return absl::AlreadyExistsError("the secret is in use already");
+  if (rc != SQLITE_DONE) return ErrorOf(writer.db.get(), rc, doing);
+  return sqlite3_changes(writer.db.get()) > 0 ? absl::OkStatus() : NoCredentialError(user_id);
+}
+
+absl::Status SqliteStore::ReplaceSecret(const std::string& user_id, const std::string& stored_secret) {
+  if (absl::Status status = CheckNewSecret(user_id, stored_secret); !status.ok()) return status;
+  return impl_->ChangeSecret(impl_->writer.replace_secret, user_id, stored_secret, "replacing a secret");
+}
+
+absl::Status SqliteStore::Revoke(const std::string& user_id) {
+  return impl_->ChangeSecret(impl_->writer.revoke, user_id, MakeRevokedSecret(), "revoking a credential");
+}
+
 absl::StatusOr<std::vector<Credential>> SqliteStore::ListCredentials(const std::string& after, int limit) {
   std::vector<Credential> listed;
   if (limit <= 0) return listed;  // To SQLite a negative limit is none.
@@ -445,20 +478,29 @@ absl::StatusOr<std::vector<Credential>> SqliteStore::ListCredentials(const std::
   run.Text(after).Int(limit);
   int rc = SQLITE_DONE;
   while ((rc = run.Step()) == SQLITE_ROW) {
-    listed.push_back({run.TextAt(0), run.TextAt(1), StatusOfWord(run.TextAt(2)), run.IntAt(3), run.OptionalIntAt(4)});
+    listed.push_back({run.TextAt(0), run.TextAt(1), StatusOfWord(run.TextAt(2)), run.IntAt(3), run.OptionalIntAt(4),
+                      run.IntAt(5) != 0});
   }
   if (rc != SQLITE_DONE) return ErrorOf(reader.db.get(), rc, "listing credentials");
   return listed;
 }
 
-absl::StatusOr<std::vector<AuditRow>> SqliteStore::ListAudit(const std::string& user_id, int limit) {
-  std::vector<AuditRow> listed;
-  if (limit <= 0) return listed;
+absl::StatusOr<std::vector<ListedAuditRow>> SqliteStore::ListAudit(const AuditQuery& query) {
+  constexpr int64_t kLast = std::numeric_limits<int64_t>::max();
+  int64_t after_ms = kLast, after_id = kLast;
+  if (!query.after.empty()) {
+    const absl::StatusOr<AuditCursor> cursor = ReadAuditCursor(query.after);
+    if (!cursor.ok()) return cursor.status();
+    after_ms = cursor->time;
+    if (!ReadInt(cursor->id, &after_id)) return absl::InvalidArgumentError("the cursor is not one of this store");
+  }
+  std::vector<ListedAuditRow> listed;
+  if (query.limit <= 0) return listed;
   Impl::Reader& reader = impl_->reader;
   std::lock_guard<std::mutex> lock(reader.mu);
-  Run run(user_id.empty() ? reader.list_audit : reader.list_audit_of_user);
-  if (!user_id.empty()) run.Text(user_id);
-  run.Int(limit);
+  Run run(reader.list_audit);
+  run.Text(query.user_id).Int(query.from_ms.value_or(std::numeric_limits<int64_t>::min()));
+  run.Int(query.until_ms.value_or(kLast)).Int(after_ms).Int(after_id).Int(query.limit);
   int rc = SQLITE_DONE;
   while ((rc = run.Step()) == SQLITE_ROW) listed.push_back(RowOf(run));
   if (rc != SQLITE_DONE) return ErrorOf(reader.db.get(), rc, "listing audit rows");

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 
@@ -195,6 +196,8 @@ std::string MakeSecret() {
   return Hex(bytes.data(), bytes.size());
 }
 
+std::string MakeRevokedSecret() { return std::string(kRevokedPrefix) + MakeSecret(); }
+
 bool SecretMatches(const std::string& presented, const std::string& stored) {
   // Digests are compared, so the comparison has one length; and both forms of `stored` take both ways, so the time
   // does not tell which form a user has.
@@ -203,10 +206,11 @@ bool SecretMatches(const std::string& presented, const std::string& stored) {
   Digest decoded;
   const bool decodes = DecodeDigest(stored, &decoded);
   const bool hashed = stored.compare(0, kHashPrefix.size(), kHashPrefix) == 0;
+  const bool revoked = stored.compare(0, kRevokedPrefix.size(), kRevokedPrefix) == 0;
   const bool well_formed = !hashed || (decodes && stored.size() == kHashPrefix.size() + 2 * kDigestBytes);
   const Digest& expected = hashed ? decoded : of_stored;
   const bool equal = CRYPTO_memcmp(of_presented.data(), expected.data(), kDigestBytes) == 0;
-  return equal & well_formed & !presented.empty() & !stored.empty();
+  return equal & well_formed & !revoked & !presented.empty() & !stored.empty();
 }
 
 absl::Status CheckNewCredential(const Store::NewCredential& credential) {
@@ -217,11 +221,38 @@ absl::Status CheckNewCredential(const Store::NewCredential& credential) {
     return absl::InvalidArgumentError(
         absl::StrCat("the platform of user \"", credential.user_id, "\" is not win32, linux or darwin"));
   }
-  if (credential.stored_secret.empty() || !IsSafeText(credential.stored_secret)) {
+  return CheckNewSecret(credential.user_id, credential.stored_secret);
+}
+
+absl::Status CheckNewSecret(const std::string& user_id, const std::string& stored_secret) {
+  if (stored_secret.empty() || !IsSafeText(stored_secret)) {
+    return absl::InvalidArgumentError(absl::StrCat("the secret of user \"", user_id, "\" is empty or not UTF-8 text"));
+  }
+  if (stored_secret.compare(0, kRevokedPrefix.size(), kRevokedPrefix) == 0) {
     return absl::InvalidArgumentError(
-        absl::StrCat("the secret of user \"", credential.user_id, "\" is empty or not UTF-8 text"));
+        absl::StrCat("the secret of user \"", user_id, "\" begins like one that was revoked"));
   }
   return absl::OkStatus();
+}
+
+absl::Status NoCredentialError(const std::string& user_id) {
+  return absl::NotFoundError(absl::StrCat("user \"", user_id, "\" has no credential, or it was revoked"));
+}
+
+bool ReadInt(std::string_view text, int64_t* number) {
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), *number);
+  return read.ec == std::errc() && read.ptr == text.data() + text.size();
+}
+
+absl::StatusOr<AuditCursor> ReadAuditCursor(const std::string& text) {
+  AuditCursor cursor;
+  const size_t colon = text.find(':');
+  if (colon == std::string::npos || colon + 1 == text.size() || !IsSafeText(text) ||
+      !ReadInt(std::string_view(text).substr(0, colon), &cursor.time)) {
+    return absl::InvalidArgumentError("the cursor is not one of the audit log");
+  }
+  cursor.id = text.substr(colon + 1);
+  return cursor;
 }
 
 const char* StatusWord(AgentStatus status) {

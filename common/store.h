@@ -36,6 +36,7 @@ struct Credential {
   AgentStatus status = AgentStatus::kPending;
   int64_t created_at_ms = 0;
   std::optional<int64_t> last_seen_ms;
+  bool revoked = false;
 };
 
 // One row of `tool_execution_logs`: a settled call. `params_json` and `result_json` are JSON text as it travelled;
@@ -53,6 +54,22 @@ struct AuditRow {
   // Unique among all calls of all processes, and what makes writing a row twice harmless: the store keeps the first.
   // Empty: the row is kept as it is, like those of the server before.
   std::string call_id;
+};
+
+// A row as it is listed.
+struct ListedAuditRow : AuditRow {
+  std::string cursor;  // Its place in the order, for AuditQuery::after. Text that only its store reads.
+};
+
+// Which rows of the audit log, in the order of `created_at_ms`, newest first; of one time, in the order of writing.
+struct AuditQuery {
+  std::string user_id = {};  // Empty: everyone's.
+  int limit = 50;
+  // Rows of this time or later, and before that time, in Unix milliseconds.
+  std::optional<int64_t> from_ms = {};
+  std::optional<int64_t> until_ms = {};
+  // Only rows behind this one, whatever rows were appended meanwhile. Empty: from the newest.
+  std::string after = {};
 };
 
 // Credentials and the audit log. Every method may block on disk or network and may be called from any thread.
@@ -74,7 +91,7 @@ class Store {
   virtual absl::Status AppendAudit(const std::vector<AuditRow>& rows) = 0;
 
   // Stores new credentials in one step, all or none; `stored_secret` is what goes in the table, normally
-  // HashSecret(). ALREADY_EXISTS if a user has some.
+  // HashSecret(). A revoked credential is replaced. ALREADY_EXISTS if a user has one that is not.
   struct NewCredential {
     std::string user_id;
     std::string platform;
@@ -83,11 +100,20 @@ class Store {
   };
   virtual absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) = 0;
 
+  // From now on this is the user's secret, in its stored form. NOT_FOUND if the user has no credential, or a revoked
+  // one.
+  virtual absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) = 0;
+
+  // From now on nothing is the user's secret, until CreateCredentials gives a new one; the user counts as disconnected.
+  // The row stays, also for the audit log's sake. Repeating it changes nothing. NOT_FOUND if the user has no
+  // credential.
+  virtual absl::Status Revoke(const std::string& user_id) = 0;
+
   // Up to `limit` credentials with a user id after `after`, in order of user id.
   virtual absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) = 0;
 
-  // The newest `limit` rows, newest first; of one user if `user_id` is not empty.
-  virtual absl::StatusOr<std::vector<AuditRow>> ListAudit(const std::string& user_id, int limit) = 0;
+  // The first `limit` rows that the query asks for. INVALID_ARGUMENT if its `after` is no cursor of this store.
+  virtual absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) = 0;
 };
 
 // The text that is stored in place of a secret: `sha256:` and 64 hex digits.
@@ -96,13 +122,31 @@ std::string HashSecret(const std::string& secret);
 // A new secret: 32 bytes of the system's randomness as 64 hex digits.
 std::string MakeSecret();
 
+// What is stored in place of a secret that was revoked: this prefix and 64 random hex digits, as the column wants
+// values that differ.
+inline constexpr std::string_view kRevokedPrefix = "revoked:";
+std::string MakeRevokedSecret();
+
 // Whether `presented` is the secret that `stored` stands for (plain or `sha256:<hex>`), in constant time. An empty
-// secret matches nothing, nor does a `sha256:` without 64 hex digits.
+// secret matches nothing; nothing matches a `sha256:` without 64 hex digits, or what was revoked.
 bool SecretMatches(const std::string& presented, const std::string& stored);
 
 // What every store refuses in new credentials, as INVALID_ARGUMENT: an empty user id or one that is no UTF-8 text
-// without NUL, an unknown platform, an empty secret.
+// without NUL, an unknown platform, a secret that is empty or reads as revoked.
 absl::Status CheckNewCredential(const Store::NewCredential& credential);
+// The same of a new secret alone.
+absl::Status CheckNewSecret(const std::string& user_id, const std::string& stored_secret);
+
+// What stores answer where there is nothing to replace or to revoke.
+absl::Status NoCredentialError(const std::string& user_id);
+// The parts of AuditQuery::after, which stores write as `time:id`, in units of their own. INVALID_ARGUMENT if it is
+// none.
+struct AuditCursor {
+  int64_t time = 0;
+  std::string id;
+};
+absl::StatusOr<AuditCursor> ReadAuditCursor(const std::string& text);
+bool ReadInt(std::string_view text, int64_t* number);
 
 // The word for a status in the database: pending, connected, disconnected.
 const char* StatusWord(AgentStatus status);

@@ -82,9 +82,60 @@ std::string FrameOfSize(std::initializer_list<std::string_view> parts) {
   return frame;
 }
 
-enum AgentField : size_t { kType, kRequestId, kSuccess, kResult, kError, kExecutionTime, kTimestamp, kAgentFields };
-constexpr std::array<std::string_view, kAgentFields> kAgentFieldNames = {"type",  "requestId",     "success",  "result",
-                                                                         "error", "executionTime", "timestamp"};
+struct CapabilityName {
+  Capabilities bit;
+  std::string_view name;
+};
+constexpr std::array<CapabilityName, 1> kCapabilityNames = {{{kCapabilityCancel, "cancel"}}};
+
+// The known ones of a list of names. Empty, or what is wrong with the list; `array` is a validated JSON array.
+std::string_view ReadCapabilities(std::string_view array, Capabilities* capabilities) {
+  size_t names = 0;
+  for (size_t at = 1;;) {
+    at = array.find_first_not_of(" \t\r\n,", at);
+    if (array[at] == ']') return {};
+    if (array[at] != '"') return "capabilities are not all strings";
+    size_t end = at + 1;
+    while (array[end] != '"') end += array[end] == '\\' ? 2 : 1;
+    const std::string_view quoted = array.substr(at, end + 1 - at);
+    if (quoted.size() - 2 > kCapabilityNameBytesMax) return "the name of a capability is too long";
+    if (++names > kCapabilityNamesMax) return "too many capabilities";
+    for (const CapabilityName& known : kCapabilityNames) {
+      if (Says(quoted, known.name)) *capabilities |= known.bit;
+    }
+    at = end + 1;
+  }
+}
+
+std::string EncodeCapabilities(std::string_view frame_type, Capabilities capabilities) {
+  std::string frame = FrameOfSize({frame_type});
+  frame += R"({"type":)";
+  json::AppendQuoted(frame_type, &frame);
+  frame += R"(,"capabilities":[)";
+  const char* separator = "";
+  for (const CapabilityName& known : kCapabilityNames) {
+    if ((capabilities & known.bit) == 0) continue;
+    frame += separator;
+    json::AppendQuoted(known.name, &frame);
+    separator = ",";
+  }
+  frame += "]}";
+  return frame;
+}
+
+enum AgentField : size_t {
+  kType,
+  kRequestId,
+  kSuccess,
+  kResult,
+  kError,
+  kExecutionTime,
+  kTimestamp,
+  kCapabilities,
+  kAgentFields
+};
+constexpr std::array<std::string_view, kAgentFields> kAgentFieldNames = {
+    "type", "requestId", "success", "result", "error", "executionTime", "timestamp", "capabilities"};
 
 // Empty if the frame is a heartbeat, else what is wrong with it.
 std::string_view ReadHeartbeat(const Fields<kAgentFields>& fields) {
@@ -111,9 +162,16 @@ std::string_view ReadToolResponse(const Fields<kAgentFields>& fields, AgentFrame
   return {};
 }
 
-enum EdgeField : size_t { kEdgeType, kCallId, kTool, kParams, kUserId, kServerId, kClock, kEdgeFields };
-constexpr std::array<std::string_view, kEdgeFields> kEdgeFieldNames = {"type",   "requestId", "tool",     "params",
-                                                                       "userId", "serverId",  "timestamp"};
+// Empty if the frame is a hello, else what is wrong with it.
+std::string_view ReadHello(const Fields<kAgentFields>& fields, AgentFrame* frame) {
+  if (!fields.IsOrNone(kCapabilities, Kind::kArray)) return "hello: capabilities are not an array";
+  if (!fields.Is(kCapabilities, Kind::kArray)) return {};
+  return ReadCapabilities(fields.value(kCapabilities), &frame->capabilities);
+}
+
+enum EdgeField : size_t { kEdgeType, kCallId, kTool, kParams, kUserId, kServerId, kClock, kAgreed, kEdgeFields };
+constexpr std::array<std::string_view, kEdgeFields> kEdgeFieldNames = {
+    "type", "requestId", "tool", "params", "userId", "serverId", "timestamp", "capabilities"};
 
 bool ReadString(const Fields<kEdgeFields>& fields, size_t i, std::string* out) {
   return fields.Is(i, Kind::kString) && json::Unescape(fields.value(i), out);
@@ -128,6 +186,7 @@ void WireDecoder::Decode(std::string_view text, AgentFrame* frame) const {
   frame->result_json = {};
   frame->error.clear();
   frame->execution_time_ms.reset();
+  frame->capabilities = 0;
 
   Fields<kAgentFields> fields;
   const json::Error error = fields.Read(text, json_depth_max_, kAgentFieldNames);
@@ -157,6 +216,13 @@ void WireDecoder::Decode(std::string_view text, AgentFrame* frame) const {
   } else if (Says(type, "heartbeat")) {
     frame->why_bad = ReadHeartbeat(fields);
     if (frame->why_bad.empty()) frame->type = AgentFrame::Type::kHeartbeat;
+  } else if (Says(type, "hello")) {
+    frame->why_bad = ReadHello(fields, frame);
+    if (frame->why_bad.empty()) {
+      frame->type = AgentFrame::Type::kHello;
+    } else {
+      frame->capabilities = 0;
+    }
   } else {
     frame->why_bad = {};
     frame->type = AgentFrame::Type::kUnknown;
@@ -194,6 +260,18 @@ std::string EncodeToolCall(std::string_view request_id, std::string_view tool, s
   frame += '}';
   return frame;
 }
+
+std::string EncodeHelloAck(Capabilities capabilities) { return EncodeCapabilities("hello_ack", capabilities); }
+
+std::string EncodeToolCancel(std::string_view request_id) {
+  std::string frame = FrameOfSize({request_id});
+  frame += R"({"type":"tool_cancel","requestId":)";
+  json::AppendQuoted(request_id, &frame);
+  frame += '}';
+  return frame;
+}
+
+std::string EncodeHello(Capabilities capabilities) { return EncodeCapabilities("hello", capabilities); }
 
 std::string EncodeHeartbeat(int64_t timestamp_ms) {
   std::string frame = FrameOfSize({});
@@ -244,6 +322,14 @@ EdgeFrameText DecodeEdgeFrame(std::string_view text, int json_depth_max) {
         clock_valid && ReadString(fields, kUserId, &frame.user_id) && ReadString(fields, kServerId, &frame.server_id);
     if (!valid) return EdgeFrameText();
     frame.type = Type::kConnected;
+  } else if (Says(type, "tool_cancel")) {
+    if (!ReadString(fields, kCallId, &frame.request_id) || frame.request_id.empty()) return EdgeFrameText();
+    frame.type = Type::kToolCancel;
+  } else if (Says(type, "hello_ack")) {
+    const bool valid =
+        fields.Is(kAgreed, Kind::kArray) && ReadCapabilities(fields.value(kAgreed), &frame.capabilities).empty();
+    if (!valid) return EdgeFrameText();
+    frame.type = Type::kHelloAck;
   } else {
     frame.type = Type::kUnknown;
   }

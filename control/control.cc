@@ -11,10 +11,11 @@
 
 namespace toolwire {
 
-Control::Control(const ControlOptions& options, const Clock& clock, Registry& registry, AuditLog* audit)
+Control::Control(const ControlOptions& options, const Clock& clock, Registry& registry, Store& store, AuditLog* audit)
     : options_(options),
       dispatcher_(clock, registry, directory_, audit, Dispatcher::Options()),
       service_(clock, dispatcher_, directory_, registry, options),
+      admin_(clock, store, registry, directory_, dispatcher_),
       ticker_(Dispatcher::kTick, [this] { dispatcher_.Tick(); }) {}
 
 Control::~Control() { Stop(); }
@@ -28,6 +29,7 @@ absl::Status Control::Listen(const ListenOptions& listen) {
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
   builder.RegisterService(&service_);
+  builder.RegisterService(&admin_);
   // Params that are too large must reach the check that says so; a Struct takes several times the size of its JSON.
   builder.SetMaxReceiveMessageSize(static_cast<int>(4 * options_.payload.payload_bytes_max + (1u << 20)));
   builder.SetMaxSendMessageSize(-1);
@@ -38,6 +40,7 @@ absl::Status Control::Listen(const ListenOptions& listen) {
   server_ = builder.BuildAndStart();
   if (!server_ || port_ == 0) return absl::UnavailableError("callers: cannot listen on " + address);
   server_->GetHealthCheckService()->SetServingStatus("toolwire.v1.ToolDispatch", true);
+  server_->GetHealthCheckService()->SetServingStatus("toolwire.v1.AgentAdmin", true);
   return absl::OkStatus();
 }
 
@@ -51,6 +54,7 @@ void Control::Stop() {
   StopAccepting();
   dispatcher_.FailAll();
   service_.EndStreams();
+  admin_.Stop();
   // Streams whose callers do not read the last answers are cut.
   server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
   server_->Wait();

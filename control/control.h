@@ -14,7 +14,9 @@
 #include "common/metrics.h"
 #include "common/options.h"
 #include "common/registry.h"
+#include "common/store.h"
 #include "common/ticker.h"
+#include "control/admin_service.h"
 #include "control/agent_directory.h"
 #include "control/dispatch_service.h"
 #include "control/dispatcher.h"
@@ -26,7 +28,7 @@ class Control {
  public:
   // Prepares everything but the callers' port, so that links can be made first. All references outlive the control;
   // `audit` may be null.
-  Control(const ControlOptions& options, const Clock& clock, Registry& registry, AuditLog* audit);
+  Control(const ControlOptions& options, const Clock& clock, Registry& registry, Store& store, AuditLog* audit);
   ~Control();
 
   // Opens the callers' port: gRPC with health and reflection.
@@ -39,7 +41,8 @@ class Control {
   void StopAccepting();
   // Waits until no call is in flight or `limit` has passed; true if none is.
   bool WaitIdle(Duration limit) { return dispatcher_.WaitIdle(limit); }
-  // Settles what is left, ends the streams and closes the port.
+  // Settles what is left, ends the streams, answers operators' requests and closes the port: the store is not asked any
+  // more, but by the audit log.
   void Stop();
 
   int port() const { return port_; }
@@ -50,6 +53,7 @@ class Control {
   AgentDirectory directory_;
   Dispatcher dispatcher_;
   DispatchService service_;
+  AdminService admin_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
   Ticker ticker_;

@@ -262,6 +262,44 @@ void Dispatcher::OnLease(uint64_t call_id, absl::StatusOr<std::optional<Lease>> 
   work.Run();
 }
 
+// --- from operators --------------------------------------------------------------------------------------------------
+
+bool Dispatcher::EndRevoked(const std::string& user_id, uint64_t epoch) {
+  const std::optional<Presence> known = directory_.Find(user_id);
+  std::vector<Link> links;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    // In one step: an edge is told now, or it links later and its sessions are judged.
+    revoked_.Add(user_id, ++last_order_, std::max(epoch, known ? known->epoch : 0), clock_.WallMs(), clock_.Now());
+    for (const auto& [number, link] : links_) links.push_back(link);
+  }
+  bool told = false;
+  for (const Link& link : links) {
+    v1::ControlFrame frame;
+    v1::Disconnect* disconnect = frame.add_disconnects();
+    disconnect->set_user_id(user_id);
+    disconnect->set_cause(v1::Disconnect::CREDENTIAL_REVOKED);
+    if (link.to_edge->Send(std::move(frame)) && known && known->edge_id == link.edge_id) told = true;
+  }
+  return told;
+}
+
+bool Dispatcher::EndSession(const std::string& user_id, const Lease& session) {
+  std::shared_ptr<ToEdge> to_edge;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    const auto found = links_.find(LinkOfEdgeLocked(session.edge_id));
+    if (found == links_.end()) return false;
+    to_edge = found->second.to_edge;
+  }
+  v1::ControlFrame frame;
+  v1::Disconnect* disconnect = frame.add_disconnects();
+  disconnect->set_user_id(user_id);
+  disconnect->set_cause(v1::Disconnect::BY_OPERATOR);
+  disconnect->set_epoch_max(session.epoch);
+  return to_edge->Send(std::move(frame));
+}
+
 // --- from links ------------------------------------------------------------------------------------------------------
 
 uint64_t Dispatcher::LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> link) {
@@ -275,7 +313,7 @@ uint64_t Dispatcher::LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> 
   directory_.BeginSnapshot(edge_id, number);
   if (replaced != 0) LinkDown(replaced, {});
   std::lock_guard<std::mutex> lock(mu_);
-  links_.emplace(number, Link{edge_id, std::move(link)});
+  links_.emplace(number, Link{edge_id, std::move(link), ++last_order_});
   uint64_t& current = link_of_edge_[edge_id];
   current = std::max(current, number);
   return number;
@@ -283,14 +321,17 @@ uint64_t Dispatcher::LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> 
 
 void Dispatcher::Receive(uint64_t link_number, v1::EdgeFrame&& frame) {
   if (frame.sessions_size() > 0) {
-    std::string edge_id;
+    Link link;
     {
       std::lock_guard<std::mutex> lock(mu_);
       auto found = links_.find(link_number);
       if (found == links_.end()) return;
-      edge_id = found->second.edge_id;
+      link = found->second;
     }
-    directory_.Apply(edge_id, frame.sessions(), clock_.Now());
+    directory_.Apply(link.edge_id, frame.sessions(), clock_.Now());
+    v1::ControlFrame must_end;
+    revoked_.Judge(link.order, frame.sessions(), clock_.Now(), &must_end);
+    if (must_end.disconnects_size() > 0) link.to_edge->Send(std::move(must_end));
   }
   Work work(this);
   std::vector<std::pair<std::string, Lease>> forget;

@@ -22,6 +22,7 @@
 #include "common/relay_port.h"
 #include "common/timer_wheel.h"
 #include "control/agent_directory.h"
+#include "control/revoked_sessions.h"
 #include "toolwire/v1/dispatch.pb.h"
 #include "toolwire/v1/relay.pb.h"
 
@@ -90,6 +91,14 @@ class Dispatcher {
   // Counts and audits a call that may not start, such as one with invalid params. The caller's side answers it.
   void RecordRejected(Call&& call, const v1::CallFailure& failure);
 
+  // --- from operators -----------------------------------------------------------------------------------------------
+  // The user's secret is good no longer, as the store says by now: ends the user's sessions and logins at every edge,
+  // also at those that link later (see RevokedSessions). `epoch` is the session's that the registry knew before the
+  // store was changed, or 0. True if a session was known and its edge was told.
+  bool EndRevoked(const std::string& user_id, uint64_t epoch);
+  // Ends this session of the user, if it is not gone by then. False if its edge is not linked.
+  bool EndSession(const std::string& user_id, const Lease& session);
+
   // --- from links ---------------------------------------------------------------------------------------------------
   // A link to an edge is up; it replaces an earlier one of the same edge. Returns the link's number for the methods
   // below, which ignore numbers that are no longer current.
@@ -119,6 +128,7 @@ class Dispatcher {
   struct Link {
     std::string edge_id;
     std::shared_ptr<ToEdge> to_edge;
+    uint64_t order = 0;  // Among all links and revocations.
   };
   // What a locked section decided, carried out after the lock is released.
   class Work;
@@ -155,6 +165,8 @@ class Dispatcher {
   absl::flat_hash_map<uint64_t, Link> links_;
   absl::flat_hash_map<std::string, uint64_t> link_of_edge_;  // The current link of each edge.
   uint64_t last_link_number_ = 0;
+  uint64_t last_order_ = 0;
+  RevokedSessions revoked_;  // With a lock of its own, so that whoever reports sessions does not need mu_.
   TimerWheel wheel_;
 };
 

@@ -57,7 +57,7 @@ int Run(const Options& options, StopSignal& stop) {
     redis = *std::move(opened);
   }
   AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
-  Control control(options.control, clock, redis ? static_cast<Registry&>(*redis) : single, &audit);
+  Control control(options.control, clock, redis ? static_cast<Registry&>(*redis) : single, **store, &audit);
   std::unique_ptr<GrpcEdgeLink> link;
   std::unique_ptr<EdgeLinks> links;
   if (redis) {

@@ -42,6 +42,7 @@ Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, S
       clock_(clock),
       started_(clock.Now()),
       instance_id_(MakeSecret().substr(0, 16)),
+      revocations_(clock, std::chrono::milliseconds(options.login_timeout_ms)),
       admission_(AdmissionOf(options)),
       authenticator_(store),
       shared_{options.server_id,
@@ -53,9 +54,11 @@ Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, S
               authenticator_,
               admission_,
               directory_,
+              revocations_,
               counters_,
               [this](LinkBatches* batches) { SendToControls(batches); },
-              [this](const SessionRef& ref) {
+              [this](const SessionRef& ref, bool revoked) {
+                if (revoked) return CloseRevoked(ref);
                 counters_.sessions_replaced.Add();
                 loops_[ref.loop]->CloseSession(ref.id, {CloseCode::kReplaced, "Replaced by a newer connection"});
               },
@@ -139,6 +142,7 @@ void Edge::Receive(LinkId link, v1::ControlFrame&& frame) {
     const std::vector<uint64_t> call_ids(frame.cancels().begin(), frame.cancels().end());
     for (const auto& loop : loops_) loop->CancelCalls(link, call_ids);
   }
+  for (const v1::Disconnect& disconnect : frame.disconnects()) Disconnect(disconnect);
   if (refused.refusals_size() == 0) return;
   std::shared_ptr<ToControl> control;
   {
@@ -147,6 +151,26 @@ void Edge::Receive(LinkId link, v1::ControlFrame&& frame) {
     if (found != links_.end()) control = found->second;
   }
   if (control) control->Send(std::move(refused));
+}
+
+void Edge::Disconnect(const v1::Disconnect& disconnect) {
+  const std::string& user_id = disconnect.user_id();
+  const bool revoked = disconnect.cause() == v1::Disconnect::CREDENTIAL_REVOKED;
+  if (!revoked && disconnect.cause() != v1::Disconnect::BY_OPERATOR) return;  // Of a newer control.
+  // Before looking for the session: a login that becomes one after the look sees this. `epoch_max` does not spare
+  // logins, since which secret theirs was is not known; an agent with a good one dials again.
+  if (revoked) revocations_.Add(user_id);
+  const auto ref = directory_.Find(user_id);
+  if (!ref || (disconnect.epoch_max() != 0 && ref->epoch > disconnect.epoch_max())) return;
+  log::Info("session is ended", {{"user", user_id}, {"epoch", ref->epoch}, {"revoked", revoked}});
+  if (revoked) return CloseRevoked(*ref);
+  counters_.sessions_ended_by_operator.Add();
+  loops_[ref->loop]->CloseSession(ref->id, {CloseCode::kByOperator, "Disconnected by an operator"});
+}
+
+void Edge::CloseRevoked(const SessionRef& ref) {
+  counters_.sessions_revoked.Add();
+  loops_[ref.loop]->CloseSession(ref.id, {CloseCode::kPolicy, "Credentials revoked"}, /*answers_lost=*/true);
 }
 
 void Edge::Detach(LinkId link) {
@@ -293,6 +317,10 @@ void Edge::AddSamples(std::vector<Sample>* out) const {
   count("toolwire_edge_sessions_opened_total", "Sessions begun.", counters_.sessions_opened);
   count("toolwire_edge_sessions_closed_total", "Sessions ended.", counters_.sessions_closed);
   count("toolwire_edge_sessions_replaced_total", "Sessions ended by a newer one (4001).", counters_.sessions_replaced);
+  count("toolwire_edge_sessions_revoked_total", "Sessions ended since their credentials were revoked (1008).",
+        counters_.sessions_revoked);
+  count("toolwire_edge_sessions_ended_by_operator_total", "Sessions ended by an operator (4003).",
+        counters_.sessions_ended_by_operator);
   count("toolwire_edge_heartbeats_total", "Heartbeats received.", counters_.heartbeats);
   count("toolwire_edge_heartbeat_timeouts_total", "Sessions ended for silence (4002).", counters_.heartbeat_timeouts);
   count("toolwire_edge_frames_in_total", "Frames received from agents.", counters_.frames_in);
@@ -300,17 +328,21 @@ void Edge::AddSamples(std::vector<Sample>* out) const {
   count("toolwire_edge_calls_delivered_total", "Calls taken by sessions.", counters_.delivered);
   count("toolwire_edge_calls_answered_total", "Calls answered by agents.", counters_.answered);
   count("toolwire_edge_calls_refused_total", "Calls ended here without an answer.", counters_.refused);
+  count("toolwire_edge_tool_cancels_total", "Calls that agents were told to cancel.", counters_.tool_cancels);
   count("toolwire_edge_stray_answers_total", "Answers to calls this session does not know.", counters_.strays);
   count("toolwire_edge_bad_frames_total", "Frames that do not parse.", counters_.bad_frames);
   count("toolwire_edge_unknown_frames_total", "Frames of unknown types.", counters_.unknown_frames);
   count("toolwire_edge_logins_right_total", "Logins with right credentials.", authenticator_.counters().right);
   count("toolwire_edge_logins_wrong_total", "Logins with wrong credentials.", authenticator_.counters().wrong);
+  count("toolwire_edge_logins_revoked_total", "Logins whose credentials were revoked while they were under way.",
+        counters_.logins_revoked);
   count("toolwire_edge_store_errors_total", "Store statements that failed.", authenticator_.counters().store_errors);
   count("toolwire_edge_store_statements_total", "Store statements sent.", authenticator_.counters().statements);
   limited("frame_bytes", counters_.too_big);
   limited("agent_calls", counters_.busy_calls);
   limited("session_queue_bytes", counters_.busy_bytes);
   limited("session_queue_replies", counters_.slow_closed);
+  limited("session_queue_cancels", counters_.tool_cancels_dropped);
   limited("edge_calls", counters_.busy_edge);
   limited("sessions", admission_.counters().sessions_full);
   limited("sockets", admission_.counters().sockets_full);

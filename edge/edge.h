@@ -23,6 +23,7 @@
 #include "edge/admission.h"
 #include "edge/authenticator.h"
 #include "edge/edge_loop.h"
+#include "edge/revocations.h"
 #include "edge/user_directory.h"
 
 namespace toolwire {
@@ -65,6 +66,8 @@ class Edge {
   void AddSamples(std::vector<Sample>* out) const;
 
  private:
+  void Disconnect(const v1::Disconnect& disconnect);
+  void CloseRevoked(const SessionRef& ref);
   EdgeShared::HttpReply Http(const std::string& path);
   std::string HealthJson() const;
   std::string MetricsJson() const;
@@ -77,6 +80,7 @@ class Edge {
   const std::string instance_id_;
   EdgeCounters counters_;
   UserDirectory directory_;
+  Revocations revocations_;
   Admission admission_;
   Authenticator authenticator_;
   EdgeShared shared_;

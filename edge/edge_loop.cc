@@ -32,6 +32,7 @@ constexpr Duration kLoginTick = std::chrono::milliseconds(50);
 // What is needed of a socket until its login is decided.
 struct LoginState : TimerNode {
   void* connection = nullptr;
+  MonoTime check_began{};  // When its secret went to the store.
   std::string address;
   std::string user_id;
   std::vector<std::string> early;
@@ -97,12 +98,16 @@ struct EdgeLoop::Impl {
   void OnHttp(const ConnectionPtr& connection);
   void OnOpen(const ConnectionPtr& connection);
   void OnVerdict(SessionId id, Verdict verdict);
+  void Claim(SessionId id, const LoginState& login);
   void OnClaimed(SessionId id, const std::string& user_id, absl::StatusOr<uint64_t> epoch);
   void OnMessage(const ConnectionPtr& connection, std::string& payload);
   bool OnReadingStopped(const websocketpp::connection_hdl& handle);
   void OnClosed(const ConnectionPtr& connection);
 
-  void Close(const ConnectionPtr& connection, CloseCode code, const std::string& reason);
+  void Close(const ConnectionPtr& connection, CloseCode code, const std::string& reason, bool answers_lost = false);
+  void CloseAsRevoked(const ConnectionPtr& connection, const std::string& user_id);
+  // Gives up what this edge claimed for the user, and says that the agent is gone unless it has moved.
+  void Release(const std::string& user_id, uint64_t epoch);
   // The session of this socket ends now, whatever becomes of the socket. Idempotent.
   void EndSession(const ConnectionPtr& connection, bool answers_lost, bool replaced = false);
   void Pump(SessionId id);
@@ -336,7 +341,8 @@ void EdgeLoop::Impl::OnOpen(const ConnectionPtr& connection) {
   peer.state = Peer::State::kLogin;
   peer.login->user_id = check->user_id;
   if (!IsPlausibleUserId(check->user_id)) return OnVerdict(peer.id, Verdict::kWrong);
-  login_wheel.Arm(peer.login.get(), shared.clock.Now() + shared.login_timeout);
+  peer.login->check_began = shared.clock.Now();
+  login_wheel.Arm(peer.login.get(), peer.login->check_began + shared.login_timeout);
   if (!ticking_fast) ArmTick();
   shared.authenticator.Check(std::move(*check), [this, id = peer.id](Verdict verdict) {
     Post([this, id, verdict] { OnVerdict(id, verdict); });
@@ -349,11 +355,9 @@ void EdgeLoop::Impl::OnVerdict(SessionId id, Verdict verdict) {
   LoginState& login = *connection->login;
   switch (verdict) {
     case Verdict::kRight:
-      // On this loop again by the time it is used, since the registry may answer from a thread of its own.
-      return shared.registry.Claim(
-          login.user_id, shared.server_id, [this, id, user_id = login.user_id](absl::StatusOr<uint64_t> epoch) {
-            Post([this, id, user_id, epoch = std::move(epoch)] { OnClaimed(id, user_id, epoch); });
-          });
+      // A claim would end a session elsewhere that was opened with a newer secret.
+      if (shared.revocations.Covers(login.user_id, login.check_began)) return CloseAsRevoked(connection, login.user_id);
+      return Claim(id, login);
     case Verdict::kWrong:
       shared.admission.LoginFailed(login.address, shared.clock.Now());
       log::Warn("login refused", {{"why", "invalid credentials"}, {"user", login.user_id}, {"address", login.address}});
@@ -365,6 +369,14 @@ void EdgeLoop::Impl::OnVerdict(SessionId id, Verdict verdict) {
   }
 }
 
+void EdgeLoop::Impl::Claim(SessionId id, const LoginState& login) {
+  // On this loop again by the time it is used, since the registry may answer from a thread of its own.
+  shared.registry.Claim(login.user_id, shared.server_id,
+                        [this, id, user_id = login.user_id](absl::StatusOr<uint64_t> epoch) {
+                          Post([this, id, user_id, epoch = std::move(epoch)] { OnClaimed(id, user_id, epoch); });
+                        });
+}
+
 void EdgeLoop::Impl::OnClaimed(SessionId id, const std::string& user_id, absl::StatusOr<uint64_t> epoch) {
   const ConnectionPtr connection = Find(id);
   if (!connection || connection->state != Peer::State::kLogin) {
@@ -373,9 +385,21 @@ void EdgeLoop::Impl::OnClaimed(SessionId id, const std::string& user_id, absl::S
   }
   if (!epoch.ok()) return Close(connection, CloseCode::kTryLater, "Registry unavailable");
   Peer& peer = *connection;
-  const std::unique_ptr<LoginState> login = std::move(peer.login);
+  const MonoTime check_began = peer.login->check_began;
+  if (shared.clock.Now() - check_began > shared.login_timeout) {
+    // The timer is late: a busy loop. Revocations are not remembered for longer than this.
+    shared.registry.Release(user_id, shared.server_id, *epoch, {});
+    return Close(connection, CloseCode::kTryLater, "Login timed out");
+  }
   const auto inserted = shared.directory.Insert(user_id, SessionRef{index, id, *epoch});
-  if (inserted.displaced) shared.replace(*inserted.displaced);
+  // After the insert: a revocation that comes later finds the session.
+  const bool revoked = shared.revocations.Covers(user_id, check_began);
+  if (inserted.displaced) shared.close_displaced(*inserted.displaced, revoked);
+  if (revoked) {
+    if (shared.directory.Remove(user_id, id)) Release(user_id, *epoch);
+    return CloseAsRevoked(connection, user_id);
+  }
+  const std::unique_ptr<LoginState> login = std::move(peer.login);
   peer.state = Peer::State::kLive;
   peer.logged_in = true;
   shared.admission.LoggedIn();
@@ -428,8 +452,15 @@ void EdgeLoop::Impl::OnClosed(const ConnectionPtr& connection) {
   sockets.erase(peer.id);
 }
 
-void EdgeLoop::Impl::Close(const ConnectionPtr& connection, CloseCode code, const std::string& reason) {
-  EndSession(connection, false, code == CloseCode::kReplaced);
+void EdgeLoop::Impl::CloseAsRevoked(const ConnectionPtr& connection, const std::string& user_id) {
+  shared.counters.logins_revoked.Add();
+  log::Warn("login refused", {{"why", "credentials revoked"}, {"user", user_id}});
+  Close(connection, CloseCode::kPolicy, "Credentials revoked");
+}
+
+void EdgeLoop::Impl::Close(const ConnectionPtr& connection, CloseCode code, const std::string& reason,
+                           bool answers_lost) {
+  EndSession(connection, answers_lost, code == CloseCode::kReplaced);
   if (connection->get_state() == websocketpp::session::state::closing) return;
   std::error_code ec;
   connection->close(static_cast<websocketpp::close::status::value>(code), reason, ec);
@@ -446,16 +477,18 @@ void EdgeLoop::Impl::EndSession(const ConnectionPtr& connection, bool answers_lo
   table.Close(peer.id, answers_lost, replaced);
   const auto lease = leases.extract(peer.id);
   // Only the user's current session may clean up: a replaced one would take the newer one's lease and status away.
-  if (shared.directory.Remove(user_id, peer.id)) {
-    shared.registry.Release(user_id, shared.server_id, lease.mapped(),
-                            [this, user_id, at_ms = shared.clock.WallMs()](bool nowhere) {
-                              // An agent that has moved is not gone.
-                              if (!nowhere) return;
-                              shared.authenticator.ReportStatus({user_id, AgentStatus::kDisconnected, at_ms});
-                            });
-  }
+  if (shared.directory.Remove(user_id, peer.id)) Release(user_id, lease.mapped());
   log::Info("agent disconnected", {{"user", user_id}, {"epoch", lease.mapped()}});
   ScheduleRound();
+}
+
+void EdgeLoop::Impl::Release(const std::string& user_id, uint64_t epoch) {
+  shared.registry.Release(user_id, shared.server_id, epoch,
+                          [this, user_id, at_ms = shared.clock.WallMs()](bool nowhere) {
+                            // An agent that has moved is not gone.
+                            if (!nowhere) return;
+                            shared.authenticator.ReportStatus({user_id, AgentStatus::kDisconnected, at_ms});
+                          });
 }
 
 // Hands the session's next frames to the library, as far as the kernel keeps up.
@@ -525,9 +558,11 @@ void EdgeLoop::Snapshot(LinkId link, std::function<void()> done) {
   });
 }
 
-void EdgeLoop::CloseSession(SessionId id, SessionClose close) {
-  impl_->Post([this, id, close] {
-    if (const ConnectionPtr connection = impl_->Find(id)) impl_->Close(connection, close.code, close.reason);
+void EdgeLoop::CloseSession(SessionId id, SessionClose close, bool answers_lost) {
+  impl_->Post([this, id, close, answers_lost] {
+    if (const ConnectionPtr connection = impl_->Find(id)) {
+      impl_->Close(connection, close.code, close.reason, answers_lost);
+    }
   });
 }
 

@@ -12,6 +12,7 @@
 #include "common/registry.h"
 #include "edge/admission.h"
 #include "edge/authenticator.h"
+#include "edge/revocations.h"
 #include "edge/session.h"
 #include "edge/user_directory.h"
 
@@ -35,11 +36,13 @@ struct EdgeShared {
   Authenticator& authenticator;
   Admission& admission;
   UserDirectory& directory;
+  Revocations& revocations;
   EdgeCounters& counters;
   // Sends what a loop gathered to the controls.
   std::function<void(LinkBatches* batches)> send_to_controls;
-  // Closes a session that a newer one of the same user replaced, on whatever loop it is.
-  std::function<void(const SessionRef& ref)> replace;
+  // Closes the session that a newer login of the same user displaced, on whatever loop it is: as replaced, or as
+  // `revoked` if the credentials were while that login was under way.
+  std::function<void(const SessionRef& ref, bool revoked)> close_displaced;
   // Plain HTTP on the agents' port.
   std::function<HttpReply(const std::string& path)> http;
 };
@@ -66,7 +69,8 @@ class EdgeLoop {
   void LinkDown(LinkId link);
   // Sends the sessions of this loop to a new link, then calls `done` on the loop.
   void Snapshot(LinkId link, std::function<void()> done);
-  void CloseSession(SessionId id, SessionClose close);
+  // With `answers_lost` no answer to its calls will come by another way either.
+  void CloseSession(SessionId id, SessionClose close, bool answers_lost = false);
   // A newer connection of this user was made elsewhere: closes the user's session of this loop, if it is older (4001).
   void Replaced(const std::string& user_id, uint64_t epoch);
   // Closes every session and socket with this code.

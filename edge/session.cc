@@ -8,6 +8,9 @@ using E = v1::CallError;
 
 namespace {
 
+// What this edge can do beyond the base protocol.
+constexpr Capabilities kEdgeCapabilities = kCapabilityCancel;
+
 // A frame keeps its text as JSON in `result_json`; what the agent reports besides goes along.
 void FillAnswer(AgentFrame* frame, v1::Answer* answer) {
   answer->set_success(frame->success);
@@ -90,6 +93,9 @@ void Session::Receive(std::string_view text, const Context& context) {
       return QueueReply(EncodeHeartbeatAck(context.wall_ms), context);
     case AgentFrame::Type::kToolResponse:
       return ReceiveResponse(&frame, context);
+    case AgentFrame::Type::kHello:
+      capabilities_ = frame.capabilities & kEdgeCapabilities;
+      return QueueReply(EncodeHelloAck(capabilities_), context);
     case AgentFrame::Type::kUnknown:
       context.counters.unknown_frames.Add();
       return;
@@ -156,6 +162,20 @@ bool Session::NextFrame(std::string* text) {
   *text = std::move(frame.text);
   queue_.pop_front();
   return true;
+}
+
+void Session::GiveUp(SessionCall* call, v1::Refusal::Cause cause, const Context& context) {
+  if (call->sent && !closing_ && (capabilities_ & kCapabilityCancel) != 0) {
+    std::string text = EncodeToolCancel(call->request_id);
+    // For an agent that does not read it is as for one without the capability: a late answer is harmless.
+    if (!queue_.empty() && queued_bytes_ + text.size() > context.limits.queued_bytes_max) {
+      context.counters.tool_cancels_dropped.Add();
+    } else {
+      context.counters.tool_cancels.Add();
+      Queue(std::move(text), nullptr);
+    }
+  }
+  Drop(call, cause, context);
 }
 
 void Session::Drop(SessionCall* call, v1::Refusal::Cause cause, const Context& context) {

@@ -36,6 +36,7 @@ enum class CloseCode : uint16_t {
   kTryLater = 1013,
   kReplaced = 4001,
   kNoHeartbeat = 4002,
+  kByOperator = 4003,
 };
 
 struct SessionLimits {
@@ -51,7 +52,9 @@ struct SessionLimits {
 // Shared by the loops of one edge. Written by the loop threads, read by anyone.
 struct EdgeCounters {
   Counter sessions_opened, sessions_closed, sessions_replaced, heartbeats, heartbeat_timeouts;
+  Counter sessions_revoked, logins_revoked, sessions_ended_by_operator;
   Counter delivered, answered, refused, strays, bad_frames, unknown_frames, frames_in, frames_out;
+  Counter tool_cancels, tool_cancels_dropped;
   Counter too_big, busy_calls, busy_bytes, busy_edge, slow_closed;
   std::atomic<int64_t> calls_in_flight{0};
 };
@@ -137,9 +140,9 @@ class Session {
   void Deliver(LinkId link, v1::Deliver&& deliver, const Context& context);
   // The agent sent a text frame. A close is due if `close` is set afterwards.
   void Receive(std::string_view text, const Context& context);
-  // A call's time is up, or its caller has gone.
-  void TimeOut(SessionCall* call, const Context& context) { Drop(call, v1::Refusal::TIMED_OUT, context); }
-  void Cancel(SessionCall* call, const Context& context) { Drop(call, v1::Refusal::CANCELLED, context); }
+  // A call's time is up, or its caller has gone: an agent that can cancel is told, if it has the call.
+  void TimeOut(SessionCall* call, const Context& context) { GiveUp(call, v1::Refusal::TIMED_OUT, context); }
+  void Cancel(SessionCall* call, const Context& context) { GiveUp(call, v1::Refusal::CANCELLED, context); }
   // The control of this call has gone: nobody to tell.
   void Orphan(SessionCall* call, const Context& context) { Remove(call, context); }
   // The socket is gone. With `answers_lost`, no answer will come by another way either.
@@ -161,6 +164,8 @@ class Session {
   void ReceiveResponse(AgentFrame* frame, const Context& context);
   void Queue(std::string text, SessionCall* call);
   void QueueReply(std::string text, const Context& context);
+  // Nobody waits for the answer any more.
+  void GiveUp(SessionCall* call, v1::Refusal::Cause cause, const Context& context);
   // Ends the call without an answer; withdraws its frame if that has not been written.
   void Drop(SessionCall* call, v1::Refusal::Cause cause, const Context& context);
   void Remove(SessionCall* call, const Context& context);
@@ -174,6 +179,7 @@ class Session {
   MonoTime bad_frames_since_{};
   int bad_frames_ = 0;
   bool closing_ = false;
+  Capabilities capabilities_ = 0;  // What the agent's hello and this edge have in common.
   SessionClose close_{CloseCode::kNormal, ""};
   size_t queued_bytes_ = 0;
   std::list<OutFrame> queue_;

@@ -41,6 +41,12 @@ void SessionTable::After(Entry* entry) {
   }
 }
 
+void SessionTable::AfterGivingUp(const Session& session) {
+  // Often many calls of one session end together.
+  const bool noted = !writable_.empty() && writable_.back() == session.id();
+  if (session.has_frames() && !noted) writable_.push_back(session.id());
+}
+
 void SessionTable::Open(SessionId id, const std::string& user_id, uint64_t epoch) {
   const MonoTime now = clock_.Now();
   auto entry = std::make_unique<Entry>(id, user_id, epoch, now, clock_.WallMs());
@@ -81,7 +87,10 @@ void SessionTable::Deliver(SessionId id, LinkId link, v1::Deliver&& deliver) {
 
 void SessionTable::Cancel(LinkId link, uint64_t call_id) {
   auto found = calls_.find(std::make_pair(link, call_id));
-  if (found != calls_.end()) found->second->session->Cancel(found->second, ContextNow());
+  if (found == calls_.end()) return;
+  Session* const session = found->second->session;
+  session->Cancel(found->second, ContextNow());
+  AfterGivingUp(*session);
 }
 
 void SessionTable::LinkDown(LinkId link) {
@@ -102,7 +111,9 @@ void SessionTable::Advance() {
   const Session::Context context = ContextNow();
   call_wheel_.Advance(context.now, [&](TimerNode* node) {
     auto* call = static_cast<SessionCall*>(node);
-    call->session->TimeOut(call, context);
+    Session* const session = call->session;
+    session->TimeOut(call, context);
+    AfterGivingUp(*session);
   });
   heartbeat_wheel_.Advance(context.now, [&](TimerNode* node) {
     auto* entry = static_cast<Entry*>(node);

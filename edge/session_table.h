@@ -95,6 +95,8 @@ class SessionTable {
   Session::Context ContextNow();
   // Notes what an event left to do for the loop.
   void After(Entry* entry);
+  // The same after a call was given up, which closes no session.
+  void AfterGivingUp(const Session& session);
 
   const Clock& clock_;
   const SessionLimits& limits_;

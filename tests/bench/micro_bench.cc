@@ -315,7 +315,11 @@ class StoreThatTakesAll final : public Store {
   absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string&, int) override {
     return std::vector<Credential>();
   }
-  absl::StatusOr<std::vector<AuditRow>> ListAudit(const std::string&, int) override { return std::vector<AuditRow>(); }
+  absl::Status ReplaceSecret(const std::string&, const std::string&) override { return absl::OkStatus(); }
+  absl::Status Revoke(const std::string&) override { return absl::OkStatus(); }
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery&) override {
+    return std::vector<ListedAuditRow>();
+  }
 };
 
 // What a call's thread pays; the log's own thread frees the rows meanwhile. `dropped` should be 0: dropping is cheaper.

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -82,7 +83,7 @@ AuditRow Row(const std::string& user_id, const std::string& request_id) {
   return row;
 }
 
-std::vector<std::string> RequestIds(const absl::StatusOr<std::vector<AuditRow>>& rows) {
+std::vector<std::string> RequestIds(const absl::StatusOr<std::vector<ListedAuditRow>>& rows) {
   std::vector<std::string> ids;
   if (!rows.ok()) return {rows.status().ToString()};
   for (const AuditRow& row : *rows) ids.push_back(row.request_id);
@@ -118,7 +119,7 @@ class StoreContract : public ::testing::TestWithParam<Implementation> {
   AuditRow StoredForm(const AuditRow& row) {
     const absl::Status status = store_->AppendAudit({row});
     EXPECT_TRUE(status.ok()) << status;
-    auto rows = store_->ListAudit("", 1);
+    auto rows = store_->ListAudit({"", 1});
     EXPECT_TRUE(rows.ok() && rows->size() == 1);
     return rows.ok() && rows->size() == 1 ? rows->front() : AuditRow();
   }
@@ -301,21 +302,21 @@ TEST_P(StoreContract, FailedCallKeepsItsReasonAndHasNoResult) {
 TEST_P(StoreContract, AuditRowsAreListedNewestFirstAndByUser) {
   ASSERT_TRUE(store_->AppendAudit({Row("a", "1"), Row("b", "2"), Row("a", "3")}).ok());
   AuditRow late = Row("a", "4");
-  late.created_at_ms = 1;  // The order of rows is that of writing, whatever clocks say.
+  late.created_at_ms = 1;  // The order is that of the calls' ends; a row may be written long after.
   ASSERT_TRUE(store_->AppendAudit({late}).ok());
   ASSERT_TRUE(store_->AppendAudit({}).ok());
-  EXPECT_EQ(RequestIds(store_->ListAudit("", 10)), (std::vector<std::string>{"4", "3", "2", "1"}));
-  EXPECT_EQ(RequestIds(store_->ListAudit("", 2)), (std::vector<std::string>{"4", "3"}));
-  EXPECT_EQ(RequestIds(store_->ListAudit("a", 2)), (std::vector<std::string>{"4", "3"}));
-  EXPECT_EQ(RequestIds(store_->ListAudit("b", 2)), (std::vector<std::string>{"2"}));
-  EXPECT_TRUE(RequestIds(store_->ListAudit("nobody", 2)).empty());
-  EXPECT_TRUE(RequestIds(store_->ListAudit("", 0)).empty());
-  EXPECT_TRUE(RequestIds(store_->ListAudit("a", -1)).empty());
+  EXPECT_EQ(RequestIds(store_->ListAudit({"", 10})), (std::vector<std::string>{"3", "2", "1", "4"}));
+  EXPECT_EQ(RequestIds(store_->ListAudit({"", 2})), (std::vector<std::string>{"3", "2"}));
+  EXPECT_EQ(RequestIds(store_->ListAudit({"a", 2})), (std::vector<std::string>{"3", "1"}));
+  EXPECT_EQ(RequestIds(store_->ListAudit({"b", 2})), (std::vector<std::string>{"2"}));
+  EXPECT_TRUE(RequestIds(store_->ListAudit({"nobody", 2})).empty());
+  EXPECT_TRUE(RequestIds(store_->ListAudit({"", 0})).empty());
+  EXPECT_TRUE(RequestIds(store_->ListAudit({"a", -1})).empty());
 }
 
 TEST_P(StoreContract, SameRequestIdMayHaveSeveralRows) {
   ASSERT_TRUE(store_->AppendAudit({Row("a", "same"), Row("a", "same")}).ok());
-  EXPECT_EQ(RequestIds(store_->ListAudit("a", 10)).size(), 2u);
+  EXPECT_EQ(RequestIds(store_->ListAudit({"a", 10})).size(), 2u);
 }
 
 AuditRow RowOfCall(const std::string& call_id, const std::string& request_id) {
@@ -333,13 +334,13 @@ TEST_P(StoreContract, FirstRowOfACallIsKeptAndLaterOnesArePassedOverInOneBatchAn
   ASSERT_TRUE(store_->AppendAudit({RowOfCall("c1", "1"), RowOfCall("c1", "1 again"), RowOfCall("c2", "2")}).ok());
   ASSERT_TRUE(store_->AppendAudit({RowOfCall("c2", "2 again"), RowOfCall("c3", "3"), RowOfCall("c1", "no")}).ok());
   ASSERT_TRUE(store_->AppendAudit({RowOfCall("c3", "3 again")}).ok());
-  EXPECT_EQ(RequestIds(store_->ListAudit("", 10)), (std::vector<std::string>{"3", "2", "1"}));
+  EXPECT_EQ(RequestIds(store_->ListAudit({"", 10})), (std::vector<std::string>{"3", "2", "1"}));
 }
 
 TEST_P(StoreContract, RowsWithoutACallIdAreAllKept) {
   ASSERT_TRUE(store_->AppendAudit({Row("a", "1"), Row("a", "2"), RowOfCall("c1", "3")}).ok());
   ASSERT_TRUE(store_->AppendAudit({Row("a", "4")}).ok());
-  EXPECT_EQ(RequestIds(store_->ListAudit("", 10)), (std::vector<std::string>{"4", "3", "2", "1"}));
+  EXPECT_EQ(RequestIds(store_->ListAudit({"", 10})), (std::vector<std::string>{"4", "3", "2", "1"}));
 }
 
 TEST_P(StoreContract, JsonAtTheCapIsKeptAndOneByteMoreIsMarked) {
@@ -463,9 +464,9 @@ TEST_P(StoreContract, RowsOfConcurrentWritersAreAllThereInTheirOwnOrder) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(RequestIds(store_->ListAudit("", 1000)).size(), size_t{kWriters * kBatches * kRows});
+  EXPECT_EQ(RequestIds(store_->ListAudit({"", 1000})).size(), size_t{kWriters * kBatches * kRows});
   for (int w = 0; w < kWriters; ++w) {
-    const auto ids = RequestIds(store_->ListAudit("user_" + std::to_string(w), 1000));
+    const auto ids = RequestIds(store_->ListAudit({"user_" + std::to_string(w), 1000}));
     ASSERT_EQ(ids.size(), size_t{kBatches * kRows});
     for (int i = 0; i < kBatches * kRows; ++i) EXPECT_EQ(ids[i], std::to_string(kBatches * kRows - 1 - i));
   }
@@ -484,6 +485,137 @@ TEST_P(StoreContract, OnlyOneOfConcurrentCreatorsWins) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(created, 1);
   EXPECT_EQ(refused, 3);
+}
+
+// --- rotating and revoking -------------------------------------------------------------------------------------------
+
+TEST_P(StoreContract, ReplacedSecretIsRefusedAndTheNewOneAccepted) {
+  for (const auto& old : {Plain("a", kSecretA), Hashed("b", kSecretB)}) {
+    ASSERT_TRUE(store_->CreateCredentials({old}).ok());
+    const std::string fresh = MakeSecret();
+    ASSERT_TRUE(store_->UpdateStatus({{old.user_id, AgentStatus::kConnected, 10}}).ok());
+    ASSERT_TRUE(store_->ReplaceSecret(old.user_id, HashSecret(fresh)).ok());
+    EXPECT_TRUE(store_->ReplaceSecret(old.user_id, HashSecret(fresh)).ok()) << "also a second time";
+    EXPECT_EQ(Check({{old.user_id, old.user_id == "a" ? kSecretA : kSecretB}, {old.user_id, fresh}}),
+              (std::vector<bool>{false, true}));
+  }
+  EXPECT_EQ(store_->ListCredentials("", 1)->front().status, AgentStatus::kConnected);
+  EXPECT_EQ(store_->ListCredentials("", 1)->front().created_at_ms, 1000);
+}
+
+TEST_P(StoreContract, OnlyAGoodCredentialHasASecretToReplace) {
+  const auto replace = [&](const std::string& user, const std::string& stored) {
+    return store_->ReplaceSecret(user, stored).code();
+  };
+  ASSERT_TRUE(store_->CreateCredentials({Hashed("a", kSecretA), Hashed("b", kSecretB)}).ok());
+  EXPECT_EQ(replace("nobody", HashSecret(MakeSecret())), absl::StatusCode::kNotFound);
+  EXPECT_EQ(replace("a", ""), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(replace("a", MakeRevokedSecret()), absl::StatusCode::kInvalidArgument);
+  const absl::Status taken = store_->ReplaceSecret("a", HashSecret(kSecretB));
+  EXPECT_EQ(taken.code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(taken.message().find(HashSecret(kSecretB).substr(7)), std::string::npos) << taken;
+  ASSERT_TRUE(store_->Revoke("b").ok());
+  EXPECT_EQ(replace("b", HashSecret(MakeSecret())), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Check({{"a", kSecretA}, {"b", kSecretB}}), (std::vector<bool>{true, false}));
+}
+
+TEST_P(StoreContract, RevokedCredentialIsListedAndMatchesNothing) {
+  ASSERT_TRUE(store_->CreateCredentials({Plain("a", kSecretA), Hashed("b", kSecretB)}).ok());
+  ASSERT_TRUE(store_->UpdateStatus({{"a", AgentStatus::kConnected, 10}}).ok());
+  for (int repeated = 0; repeated < 2; ++repeated) {
+    EXPECT_TRUE(store_->Revoke("a").ok());
+    EXPECT_EQ(Check({{"a", kSecretA}, {"a", ""}, {"b", kSecretB}}), (std::vector<bool>{false, false, true}));
+    const auto listed = store_->ListCredentials("", 10);
+    ASSERT_TRUE(listed.ok());
+    ASSERT_EQ(listed->size(), 2u);
+    EXPECT_TRUE((*listed)[0].revoked);
+    EXPECT_EQ((*listed)[0].status, AgentStatus::kDisconnected);
+    EXPECT_EQ((*listed)[0].last_seen_ms, 10);
+    EXPECT_FALSE((*listed)[1].revoked);
+  }
+  EXPECT_TRUE(store_->Revoke("b").ok()) << "their stored texts differ";
+  EXPECT_EQ(store_->Revoke("nobody").code(), absl::StatusCode::kNotFound);
+}
+
+TEST_P(StoreContract, RevokedCredentialIsReplacedByANewOneOnce) {
+  ASSERT_TRUE(store_->CreateCredentials({Hashed("a", kSecretA), Hashed("b", kSecretB)}).ok());
+  ASSERT_TRUE(store_->UpdateStatus({{"a", AgentStatus::kConnected, 10}}).ok());
+  ASSERT_TRUE(store_->Revoke("a").ok());
+  const std::string fresh = MakeSecret();
+  const absl::Status twice = store_->CreateCredentials({Hashed("a", MakeSecret()), Hashed("a", MakeSecret())});
+  EXPECT_EQ(twice.code(), absl::StatusCode::kAlreadyExists) << twice;
+  const absl::Status mixed = store_->CreateCredentials({Hashed("a", MakeSecret()), Hashed("b", MakeSecret())});
+  EXPECT_EQ(mixed.code(), absl::StatusCode::kAlreadyExists) << mixed;
+  const absl::Status taken = store_->CreateCredentials({Hashed("a", kSecretB)});
+  EXPECT_EQ(taken.code(), absl::StatusCode::kAlreadyExists) << taken;
+  EXPECT_TRUE(store_->ListCredentials("", 1)->front().revoked) << "all or none";
+  ASSERT_TRUE(store_->CreateCredentials({{"a", "win32", HashSecret(fresh), 2000}, Hashed("c", MakeSecret())}).ok());
+  const Credential made = store_->ListCredentials("", 1)->front();
+  EXPECT_FALSE(made.revoked);
+  EXPECT_EQ(made.platform, "win32");
+  EXPECT_EQ(made.status, AgentStatus::kPending);
+  EXPECT_EQ(made.created_at_ms, 2000);
+  EXPECT_FALSE(made.last_seen_ms.has_value());
+  EXPECT_EQ(Check({{"a", kSecretA}, {"a", fresh}}), (std::vector<bool>{false, true}));
+  EXPECT_EQ(store_->CreateCredentials({Hashed("a", MakeSecret())}).code(), absl::StatusCode::kAlreadyExists);
+}
+
+// --- the audit log by user and time ----------------------------------------------------------------------------------
+
+AuditRow RowAt(const std::string& user_id, const std::string& request_id, int64_t at_ms) {
+  AuditRow row = Row(user_id, request_id);
+  row.created_at_ms = at_ms;
+  return row;
+}
+
+TEST_P(StoreContract, AuditRowsAreFoundByUserAndTime) {
+  ASSERT_TRUE(store_
+                  ->AppendAudit({RowAt("a", "1", 1000), RowAt("b", "2", 1001), RowAt("a", "3", 1001),
+                                 RowAt("a", "4", 1002), RowAt("b", "5", 2000)})
+                  .ok());
+  const auto ids = [&](AuditQuery query) { return RequestIds(store_->ListAudit(query)); };
+  using Ids = std::vector<std::string>;
+  EXPECT_EQ(ids({"", 10, 1001, 1002}), (Ids{"3", "2"})) << "from is in, until is out";
+  EXPECT_EQ(ids({"", 10, 1001}), (Ids{"5", "4", "3", "2"}));
+  EXPECT_EQ(ids({"", 10, {}, 1001}), (Ids{"1"}));
+  EXPECT_EQ(ids({"a", 10, 1001, 3000}), (Ids{"4", "3"}));
+  EXPECT_EQ(ids({"a", 1, {}, 1002}), (Ids{"3"}));
+  EXPECT_EQ(ids({"", 10, 1002, 1001}), Ids{});
+  constexpr int64_t kEnd = std::numeric_limits<int64_t>::max();
+  EXPECT_EQ(ids({"b", 10, std::numeric_limits<int64_t>::min(), kEnd}), (Ids{"5", "2"}));
+}
+
+// Pages through with rows coming in between: newer ones, and a late one among those not seen yet.
+TEST_P(StoreContract, PagesOfAuditRowsNeitherRepeatNorSkipWhileRowsAreAdded) {
+  using Ids = std::vector<std::string>;
+  ASSERT_TRUE(store_
+                  ->AppendAudit({RowAt("a", "1", 1000), RowAt("a", "2", 1000), RowAt("b", "3", 1000),
+                                 RowAt("a", "4", 1000), RowAt("a", "5", 1005)})
+                  .ok());
+  AuditQuery all{"", 2}, of_user{"a", 2};
+  all.until_ms = of_user.until_ms = 3000;
+  auto page = store_->ListAudit(all);
+  EXPECT_EQ(RequestIds(page), (Ids{"5", "4"}));
+  all.after = of_user.after = page->back().cursor;
+  ASSERT_TRUE(store_->AppendAudit({RowAt("a", "newer", 2000), RowAt("a", "late", 500)}).ok());
+  page = store_->ListAudit(all);
+  EXPECT_EQ(RequestIds(page), (Ids{"3", "2"}));
+  EXPECT_EQ(RequestIds(store_->ListAudit(of_user)), (Ids{"2", "1"}));
+  all.after = page->front().cursor;
+  EXPECT_EQ(RequestIds(store_->ListAudit(all)), (Ids{"2", "1"})) << "any row may be the last of a page";
+  all.after = page->back().cursor;
+  EXPECT_EQ(RequestIds(store_->ListAudit(all)), (Ids{"1", "late"}));
+  all.from_ms = 600;
+  EXPECT_EQ(RequestIds(store_->ListAudit(all)), Ids{"1"});
+}
+
+TEST_P(StoreContract, CursorThatIsNoneIsInvalid) {
+  ASSERT_TRUE(store_->AppendAudit({Row("a", "1")}).ok());
+  for (const char* cursor : {"x", ":", "1", "1:", ":1", "1:x", "x:1", "' OR 1=1"}) {
+    AuditQuery query;
+    query.after = cursor;
+    EXPECT_EQ(store_->ListAudit(query).status().code(), absl::StatusCode::kInvalidArgument) << cursor;
+  }
 }
 
 // --- secrets ---------------------------------------------------------------------------------------------------------
@@ -514,6 +646,18 @@ TEST(Secrets, MalformedHashesMatchNothing) {
     EXPECT_FALSE(SecretMatches("abc", stored)) << stored;
     EXPECT_FALSE(SecretMatches(stored, stored)) << stored;
   }
+}
+
+TEST(Secrets, RevokedMatchesNothingAlsoNotItself) {
+  const std::string stored = MakeRevokedSecret();
+  EXPECT_EQ(stored.size(), 8 + 64u);
+  EXPECT_NE(stored, MakeRevokedSecret());
+  for (const std::string& presented : {stored, stored.substr(8), std::string("revoked:"), std::string("revoked:x")}) {
+    EXPECT_FALSE(SecretMatches(presented, stored)) << presented;
+    EXPECT_FALSE(SecretMatches(presented, "revoked:")) << presented;
+    EXPECT_FALSE(SecretMatches(presented, "revoked:x")) << presented;
+  }
+  EXPECT_TRUE(SecretMatches("revoked", "revoked")) << "a plain secret of the server before";
 }
 
 TEST(Secrets, EmptySecretMatchesNothing) {
@@ -553,7 +697,7 @@ TEST_F(SqliteStoreTest, ReopenedFileHasEverything) {
   EXPECT_EQ(*store->CheckCredentials({{"user", kSecretA}}), std::vector<bool>{true});
   EXPECT_EQ(store->ListCredentials("", 1)->front().last_seen_ms, 42);
   ASSERT_TRUE(store->AppendAudit({Row("user", "3")}).ok());
-  EXPECT_EQ(RequestIds(store->ListAudit("user", 10)), (std::vector<std::string>{"3", "2", "1"}));
+  EXPECT_EQ(RequestIds(store->ListAudit({"user", 10})), (std::vector<std::string>{"3", "2", "1"}));
 }
 
 TEST_F(SqliteStoreTest, TwoStoresOnOneFileSeeEachOther) {
@@ -570,10 +714,10 @@ TEST_F(SqliteStoreTest, TwoStoresOnOneFileSeeEachOther) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(RequestIds(one->ListAudit("user", 1000)).size(), 200u);
+  EXPECT_EQ(RequestIds(one->ListAudit({"user", 1000})).size(), 200u);
   other.reset();  // Must not take the locks of the one that stays.
   ASSERT_TRUE(one->AppendAudit({Row("user", "last")}).ok());
-  EXPECT_EQ(RequestIds(OpenSqlite(path_)->ListAudit("", 1)), std::vector<std::string>{"last"});
+  EXPECT_EQ(RequestIds(OpenSqlite(path_)->ListAudit({"", 1})), std::vector<std::string>{"last"});
 }
 
 TEST_F(SqliteStoreTest, StoresThatOpenANewFileAtOnceAllSucceed) {
@@ -586,7 +730,7 @@ TEST_F(SqliteStoreTest, StoresThatOpenANewFileAtOnceAllSucceed) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(RequestIds(OpenSqlite(path_)->ListAudit("", 10)).size(), 4u);
+  EXPECT_EQ(RequestIds(OpenSqlite(path_)->ListAudit({"", 10})).size(), 4u);
 }
 
 TEST_F(SqliteStoreTest, HashedSecretsAreNotInTheFiles) {
@@ -636,14 +780,14 @@ TEST_F(SqliteStoreTest, FileOfTheFirstVersionIsBroughtUpToDateAndKeepsItsRows) {
   sqlite3* db = nullptr;
   ASSERT_EQ(sqlite3_open(path_.c_str(), &db), SQLITE_OK);
   constexpr char kAsInTheFirst[] =
-      "DROP INDEX tool_execution_logs_call_id; ALTER TABLE tool_execution_logs DROP COLUMN call_id;"
+      "DROP INDEX tool_execution_logs_created_at; DROP INDEX tool_execution_logs_call_id; ALTER TABLE tool_execution_logs DROP COLUMN call_id;"
       " PRAGMA user_version = 1";
   EXPECT_EQ(sqlite3_exec(db, kAsInTheFirst, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
   sqlite3_close(db);
   auto store = OpenSqlite(path_);
   ASSERT_NE(store, nullptr);
   ASSERT_TRUE(store->AppendAudit({RowOfCall("c1", "3"), RowOfCall("c1", "3 again")}).ok());
-  EXPECT_EQ(RequestIds(store->ListAudit("", 10)), (std::vector<std::string>{"3", "2", "1"}));
+  EXPECT_EQ(RequestIds(store->ListAudit({"", 10})), (std::vector<std::string>{"3", "2", "1"}));
 }
 
 TEST_F(SqliteStoreTest, FileOfANewerProgramIsUsedAsItIs) {
@@ -654,7 +798,7 @@ TEST_F(SqliteStoreTest, FileOfANewerProgramIsUsedAsItIs) {
     if (set) file.seekp(63).put(*set);
     return file.seekg(63).get();
   };
-  EXPECT_EQ(version(std::nullopt), 2);
+  EXPECT_EQ(version(std::nullopt), 3);
   version(99);
   {
     auto store = OpenSqlite(path_);
@@ -681,9 +825,9 @@ TEST_F(SqliteStoreTest, FullDiskIsUnavailableLeavesNoHalfBatchAndHeals) {
   std::signal(SIGXFSZ, old_handler);
 
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
-  EXPECT_EQ(RequestIds(store->ListAudit("", 1000)), std::vector<std::string>{"first"});
+  EXPECT_EQ(RequestIds(store->ListAudit({"", 1000})), std::vector<std::string>{"first"});
   ASSERT_TRUE(store->AppendAudit({Row("user", "next")}).ok());
-  EXPECT_EQ(RequestIds(store->ListAudit("", 1000)), (std::vector<std::string>{"next", "first"}));
+  EXPECT_EQ(RequestIds(store->ListAudit({"", 1000})), (std::vector<std::string>{"next", "first"}));
 }
 
 }  // namespace

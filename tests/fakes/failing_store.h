@@ -49,13 +49,21 @@ class FailingStore final : public Store {
     if (absl::Status status = Next(); !status.ok()) return status;
     return inner_.CreateCredentials(credentials);
   }
+  absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override {
+    if (absl::Status status = Next(); !status.ok()) return status;
+    return inner_.ReplaceSecret(user_id, stored_secret);
+  }
+  absl::Status Revoke(const std::string& user_id) override {
+    if (absl::Status status = Next(); !status.ok()) return status;
+    return inner_.Revoke(user_id);
+  }
   absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override {
     if (absl::Status status = Next(); !status.ok()) return status;
     return inner_.ListCredentials(after, limit);
   }
-  absl::StatusOr<std::vector<AuditRow>> ListAudit(const std::string& user_id, int limit) override {
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) override {
     if (absl::Status status = Next(); !status.ok()) return status;
-    return inner_.ListAudit(user_id, limit);
+    return inner_.ListAudit(query);
   }
 
  private:

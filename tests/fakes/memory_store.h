@@ -14,7 +14,7 @@
 
 namespace toolwire {
 
-class MemoryStore final : public Store {
+class MemoryStore : public Store {
  public:
   explicit MemoryStore(size_t audit_json_bytes_max = 64 * 1024) : audit_json_bytes_max_(audit_json_bytes_max) {}
 
@@ -57,7 +57,9 @@ class MemoryStore final : public Store {
     for (const NewCredential& one : credentials) {
       if (absl::Status status = CheckNewCredential(one); !status.ok()) return status;
       Entry entry{one.stored_secret,
-                  {one.user_id, one.platform, AgentStatus::kPending, one.created_at_ms, std::nullopt}};
+                  {one.user_id, one.platform, AgentStatus::kPending, one.created_at_ms, std::nullopt, false}};
+      const auto found = next.find(one.user_id);
+      if (found != next.end() && found->second.shown.revoked) next.erase(found);
       if (!next.emplace(one.user_id, std::move(entry)).second) {
         return absl::AlreadyExistsError("user \"" + one.user_id + "\" has credentials already");
       }
@@ -67,6 +69,27 @@ class MemoryStore final : public Store {
     }
     credentials_ = std::move(next);
     secrets_ = std::move(next_secrets);
+    return absl::OkStatus();
+  }
+
+  absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override {
+    if (absl::Status status = CheckNewSecret(user_id, stored_secret); !status.ok()) return status;
+    std::lock_guard<std::mutex> lock(mu_);
+    auto it = credentials_.find(user_id);
+    if (it == credentials_.end() || it->second.shown.revoked) return NoCredentialError(user_id);
+    if (it->second.stored_secret == stored_secret) return absl::OkStatus();
+    if (!secrets_.insert(stored_secret).second) return absl::AlreadyExistsError("the secret is in use already");
+    secrets_.erase(std::exchange(it->second.stored_secret, stored_secret));
+    return absl::OkStatus();
+  }
+
+  absl::Status Revoke(const std::string& user_id) override {
+    std::lock_guard<std::mutex> lock(mu_);
+    auto it = credentials_.find(user_id);
+    if (it == credentials_.end()) return NoCredentialError(user_id);
+    it->second.shown.status = AgentStatus::kDisconnected;
+    it->second.shown.revoked = true;
+    secrets_.erase(std::exchange(it->second.stored_secret, MakeRevokedSecret()));
     return absl::OkStatus();
   }
 
@@ -80,17 +103,33 @@ class MemoryStore final : public Store {
     return listed;
   }
 
-  absl::StatusOr<std::vector<AuditRow>> ListAudit(const std::string& user_id, int limit) override {
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) override {
     std::lock_guard<std::mutex> lock(mu_);
-    std::vector<AuditRow> listed;
-    for (auto it = rows_.rbegin(); it != rows_.rend(); ++it) {
-      if (static_cast<int>(listed.size()) >= limit) break;
-      if (user_id.empty() || it->user_id == user_id) listed.push_back(*it);
+    std::map<Place, const AuditRow*> wanted;
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      const AuditRow& row = rows_[i];
+      if (!query.user_id.empty() && row.user_id != query.user_id) continue;
+      if (query.from_ms && row.created_at_ms < *query.from_ms) continue;
+      if (query.until_ms && row.created_at_ms >= *query.until_ms) continue;
+      wanted.emplace(Place(row.created_at_ms, i), &row);
+    }
+    auto end = wanted.end();
+    if (!query.after.empty()) {
+      const absl::StatusOr<AuditCursor> after = ReadAuditCursor(query.after);
+      int64_t number = 0;
+      if (!after.ok() || !ReadInt(after->id, &number)) return absl::InvalidArgumentError("not a cursor");
+      end = wanted.lower_bound(Place(after->time, number));
+    }
+    std::vector<ListedAuditRow> listed;
+    while (end != wanted.begin() && static_cast<int>(listed.size()) < query.limit) {
+      --end;
+      listed.push_back({*end->second, std::to_string(end->first.first) + ":" + std::to_string(end->first.second)});
     }
     return listed;
   }
 
  private:
+  using Place = std::pair<int64_t, int64_t>;  // A row's time and its number.
   struct Entry {
     std::string stored_secret;
     Credential shown;

@@ -109,6 +109,7 @@ claimInBoth('Ctrl-C cancels a call, and tells whether the tool may have run', as
   const call = scope.process('toolwire', ['call', 'user_1', 'slow', ...addressOf(tw)]);
   await until('the agent got the call', () => agent.calls.length === 1);
   call.signal('SIGINT');
+  call.stopped = true;  // Its status is not 0, and checked here.
   assert.deepEqual(await call.exited(), {code: 4, signal: null});
   assert.match(call.stderr, /CALLER_CANCELLED, SENT: the tool may have run/);
   await tw.idle();

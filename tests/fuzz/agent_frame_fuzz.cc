@@ -26,7 +26,8 @@ constexpr int kDepthMax = 32;
 
 bool Same(const AgentFrame& a, const AgentFrame& b) {
   return a.type == b.type && a.why_bad == b.why_bad && a.request_id == b.request_id && a.success == b.success &&
-         a.result_json == b.result_json && a.error == b.error && a.execution_time_ms == b.execution_time_ms;
+         a.result_json == b.result_json && a.error == b.error && a.execution_time_ms == b.execution_time_ms &&
+         a.capabilities == b.capabilities;
 }
 
 void CheckToolResponse(std::string_view text, const AgentFrame& frame) {
@@ -49,6 +50,24 @@ void CheckToolResponse(std::string_view text, const AgentFrame& frame) {
   REQUIRE(Same(decoded, expected));
 }
 
+void CheckHello(const AgentFrame& frame) {
+  REQUIRE((frame.capabilities & ~toolwire::kCapabilityCancel) == 0);
+  AgentFrame decoded;
+  WireDecoder(kDepthMax).Decode(toolwire::EncodeHello(frame.capabilities), &decoded);
+  REQUIRE(Same(decoded, frame));
+  const auto ack = toolwire::DecodeEdgeFrame(toolwire::EncodeHelloAck(frame.capabilities), kDepthMax);
+  REQUIRE(ack.type == toolwire::EdgeFrameText::Type::kHelloAck && ack.capabilities == frame.capabilities);
+}
+
+void CheckEdgeFrame(const toolwire::EdgeFrameText& frame) {
+  using Type = toolwire::EdgeFrameText::Type;
+  if (frame.type != Type::kHelloAck) REQUIRE(frame.capabilities == 0);
+  if (frame.type != Type::kToolCancel) return;
+  REQUIRE(!frame.request_id.empty() && json::IsUtf8(frame.request_id));
+  const auto again = toolwire::DecodeEdgeFrame(toolwire::EncodeToolCancel(frame.request_id), kDepthMax);
+  REQUIRE(again.type == frame.type && again.request_id == frame.request_id);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -61,6 +80,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const bool object = json::Validate(text, kDepthMax, &kind) == json::Error::kNone && kind == json::Kind::kObject;
   REQUIRE(object || frame.type == AgentFrame::Type::kBad);
   if (frame.type == AgentFrame::Type::kToolResponse) CheckToolResponse(text, frame);
+  if (frame.type == AgentFrame::Type::kHello) CheckHello(frame);
+  if (frame.type != AgentFrame::Type::kHello) REQUIRE(frame.capabilities == 0);
 
   // A frame object that is used again must not show what it held before.
   AgentFrame reused;
@@ -68,7 +89,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                  &reused);
   decoder.Decode(text, &reused);
   REQUIRE(Same(reused, frame));
+  decoder.Decode(R"({"type":"hello","capabilities":["cancel"]})", &reused);
+  decoder.Decode(text, &reused);
+  REQUIRE(Same(reused, frame));
 
-  toolwire::DecodeEdgeFrame(text, kDepthMax);
+  CheckEdgeFrame(toolwire::DecodeEdgeFrame(text, kDepthMax));
   return 0;
 }

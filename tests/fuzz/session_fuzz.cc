@@ -1,7 +1,8 @@
 // Any bytes as a program: what agents, controls and time do to the sessions of one loop. Each step is one byte for
 // what happens and some for its details (see `Run`). A model beside the table knows which calls are open and which
 // frames were taken for writing; whatever the order of events, every delivered call gets exactly one answer or
-// refusal, it tells the truth about what left, and nothing is left over in the end.
+// refusal, it tells the truth about what left, and nothing is left over in the end. Frames beyond the base protocol go
+// only to agents that said hello, and cancels only for calls that they were sent.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -79,8 +80,12 @@ struct ModelCall {
 struct ModelSession {
   std::string user_id;
   uint64_t epoch = 0;
-  bool close_due = false;  // For the loop to carry out.
-  bool closing = false;    // The session itself has ended its part.
+  bool close_due = false;               // For the loop to carry out.
+  bool closing = false;                 // The session itself has ended its part.
+  int hellos = 0;                       // Not yet acknowledged.
+  bool can_cancel = false;              // By the last hello that came,
+  bool told_it_can = false;             // and by the last hello_ack that was taken.
+  std::multiset<std::string> given_up;  // Request ids of sent calls that may be cancelled.
 };
 
 // Whether an agent's frame has this request id, by a reader other than the codec.
@@ -113,6 +118,7 @@ class Fuzzer {
     REQUIRE(open_.empty());
     REQUIRE(table_.calls() == 0 && table_.size() == 0 && !table_.has_timers());
     REQUIRE(counters_.calls_in_flight.load() == 0);
+    REQUIRE(counters_.tool_cancels.value() + counters_.tool_cancels_dropped.value() == given_up_);
     REQUIRE(counters_.answered.value() == answers_ && counters_.refused.value() == refusals_);
     REQUIRE(counters_.sessions_opened.value() == counters_.sessions_closed.value());
   }
@@ -140,8 +146,12 @@ class Fuzzer {
         if (how % 8 != 7) frame += ",\"result\":\"" + std::string(how % 4 == 3 ? 100 : how / 4 % 64, 'x') + "\"";
         return Receive(id, frame + "}");
       }
-      case 5:
-        return Receive(Pick(program->Byte()), R"({"type":"heartbeat","timestamp":1})");
+      case 5: {
+        const uint8_t which = program->Byte();
+        if (which % 8 == 5) return Receive(Pick(which), R"({"type":"hello","capabilities":["cancel"]})");
+        if (which % 8 == 6) return Receive(Pick(which), R"({"type":"hello","capabilities":["other"]})");
+        return Receive(Pick(which), R"({"type":"heartbeat","timestamp":1})");
+      }
       case 6: {  // Whatever the agent likes.
         const SessionId id = Pick(program->Byte());
         const size_t size = program->Byte();
@@ -231,6 +241,11 @@ class Fuzzer {
     if (counters_.frames_in.value() == in) return;  // Nobody there, or closing.
     REQUIRE(sessions_.count(id) == 1 && !sessions_[id].closing);
     if (counters_.bad_frames.value() == bad) heard_[id] = clock_.Now();
+    AgentFrame frame;
+    WireDecoder(limits_.json_depth_max + 1).Decode(text, &frame);
+    if (frame.type != AgentFrame::Type::kHello) return;
+    ++sessions_[id].hellos;
+    sessions_[id].can_cancel = frame.capabilities == kCapabilityCancel;
   }
   void Write(SessionId id, int frames) {
     std::string text;
@@ -238,6 +253,16 @@ class Fuzzer {
       REQUIRE(sessions_.count(id) == 1);
       const EdgeFrameText frame = DecodeEdgeFrame(text, 64);
       REQUIRE(frame.type != EdgeFrameText::Type::kBad && frame.type != EdgeFrameText::Type::kUnknown);
+      ModelSession& session = sessions_[id];
+      if (frame.type == EdgeFrameText::Type::kHelloAck) {
+        REQUIRE(session.hellos-- > 0);
+        session.told_it_can = frame.capabilities == kCapabilityCancel;
+      } else if (frame.type == EdgeFrameText::Type::kToolCancel) {
+        REQUIRE(session.told_it_can);
+        const auto given_up = session.given_up.find(frame.request_id);
+        REQUIRE(given_up != session.given_up.end());
+        session.given_up.erase(given_up);
+      }
       if (frame.type != EdgeFrameText::Type::kToolCall) continue;
       int found = 0;
       for (auto& [key, call] : open_) {
@@ -342,8 +367,16 @@ class Fuzzer {
       default:
         REQUIRE(refusal.cause() == R::CANCELLED || refusal.cause() == R::SESSION_LOST);
     }
+    if (call.sent && (refusal.cause() == R::CANCELLED || refusal.cause() == R::TIMED_OUT)) GivenUp(call);
     open_.erase(found);
     ++refusals_;
+  }
+
+  void GivenUp(const ModelCall& call) {
+    ModelSession& session = sessions_.at(call.session);
+    if (session.closing || !session.can_cancel) return;
+    session.given_up.insert(call.request_id);
+    ++given_up_;
   }
 
   // What is true after every step.
@@ -389,6 +422,7 @@ class Fuzzer {
   uint64_t last_call_ = 0;
   uint64_t answers_ = 0;
   uint64_t refusals_ = 0;
+  uint64_t given_up_ = 0;  // Cancels that agents were told, or that were dropped.
   bool advanced_ = false;
   bool answers_lost_ = false;  // A socket was closed so in this step.
   std::string received_;       // The frame of this step.

@@ -49,7 +49,7 @@ AuditLog::Options Quick() {
 // Request ids in the order of writing.
 std::vector<std::string> Written(Store& store) {
   std::vector<std::string> ids;
-  auto rows = store.ListAudit("", 1'000'000);
+  auto rows = store.ListAudit({"", 1'000'000});
   EXPECT_TRUE(rows.ok());
   for (auto row = rows->rbegin(); row != rows->rend(); ++row) ids.push_back(row->request_id);
   return ids;
@@ -99,7 +99,9 @@ class GatedStore final : public Store {
   absl::Status UpdateStatus(const std::vector<StatusUpdate>&) override { return Unused(); }
   absl::Status CreateCredentials(const std::vector<NewCredential>&) override { return Unused(); }
   absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string&, int) override { return Unused(); }
-  absl::StatusOr<std::vector<AuditRow>> ListAudit(const std::string&, int) override { return Unused(); }
+  absl::Status ReplaceSecret(const std::string&, const std::string&) override { return Unused(); }
+  absl::Status Revoke(const std::string&) override { return Unused(); }
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery&) override { return Unused(); }
 
  private:
   static absl::Status Unused() { return absl::UnimplementedError("only AppendAudit is"); }
@@ -369,7 +371,7 @@ TEST(AuditLogTest, RowRefusedForItsContentIsWrittenInReducedForm) {
   ASSERT_TRUE(log.Flush(kForever));
   EXPECT_EQ(log.counters().written, 3u);
   EXPECT_EQ(log.counters().refused, 0u);
-  auto rows = store.kept().ListAudit("", 10);
+  auto rows = store.kept().ListAudit({"", 10});
   ASSERT_TRUE(rows.ok());
   ASSERT_EQ(rows->size(), 3u);
   const AuditRow& reduced = (*rows)[1];
@@ -474,7 +476,7 @@ TEST(AuditLogTest, LargePayloadsWaitInTheirShortenedForm) {
   EXPECT_EQ(log.counters().dropped, 0u);  // So it took less than the queue's 10 kB.
   store.LetGo();
   ASSERT_TRUE(log.Flush(kForever));
-  auto rows = store.kept().ListAudit("", 1);
+  auto rows = store.kept().ListAudit({"", 1});
   ASSERT_TRUE(rows.ok());
   ASSERT_EQ(rows->size(), 1u);
   EXPECT_EQ(rows->front().params_json, AuditSafeJson(row.params_json, 1000));
@@ -492,7 +494,7 @@ TEST(AuditLogTest, PayloadAtTheLimitWaitsWhole) {
   ASSERT_EQ(row.params_json.size(), 1000u);
   log.Append(row);
   ASSERT_TRUE(log.Flush(kForever));
-  EXPECT_EQ(store.ListAudit("", 1)->front().params_json, row.params_json);
+  EXPECT_EQ(store.ListAudit({"", 1})->front().params_json, row.params_json);
 }
 
 // --- with a spool ----------------------------------------------------------------------------------------------------
@@ -519,7 +521,7 @@ class SpooledAuditLogTest : public ::testing::Test {
   // Request ids and whether the call is lost, in order.
   static std::vector<std::string> Outcomes(MemoryStore& store) {
     std::vector<std::string> found;
-    auto rows = store.ListAudit("", 1'000'000);
+    auto rows = store.ListAudit({"", 1'000'000});
     for (const AuditRow& row : *rows) found.push_back(row.request_id + (row.error == "LOST" ? " lost" : ""));
     std::sort(found.begin(), found.end());
     return found;
@@ -562,7 +564,7 @@ TEST_F(SpooledAuditLogTest, EveryRowHasACallIdOfItsOwnAlsoWithoutASpool) {
         log->Settle(log->Begin(Intent("2")), Row(2));
       }
     }
-    auto rows = store.ListAudit("", 10);
+    auto rows = store.ListAudit({"", 10});
     std::set<std::string> ids;
     for (const AuditRow& row : *rows) ids.insert(row.call_id);
     EXPECT_EQ(ids.size(), 4u);
@@ -598,7 +600,7 @@ TEST_F(SpooledAuditLogTest, KilledProcessLosesNoRowAndNoCall) {
   expected.push_back(std::to_string(kWaiting));
   std::sort(expected.begin(), expected.end());
   EXPECT_EQ(Outcomes(store), expected);
-  auto rows = store.ListAudit("", 1'000'000);
+  auto rows = store.ListAudit({"", 1'000'000});
   for (const AuditRow& row : *rows) {
     if (row.error != "LOST") continue;
     EXPECT_EQ(row.tool, "read_file");
@@ -688,7 +690,7 @@ TEST_F(SpooledAuditLogTest, RowsBeyondTheMemoryWaitInTheSpoolAndAreWrittenInOrde
     ASSERT_TRUE(log.Flush(kForever));
     EXPECT_EQ(Written(store.kept()), Numbers(0, 1000));
     EXPECT_EQ(log.counters().dropped, 0u);
-    auto rows = store.kept().ListAudit("", 1);
+    auto rows = store.kept().ListAudit({"", 1});
     EXPECT_EQ(rows->front().params_json, Row(0).params_json);
     EXPECT_EQ(rows->front().result_json, Row(0).result_json);
   }
@@ -771,7 +773,7 @@ TEST_F(SpooledAuditLogTest, ParamsOfALostCallAreShortenedLikeAnyOthers) {
   MemoryStore store;
   AuditLog log(store, options);
   WaitForRecovered(log, 1);
-  EXPECT_EQ(store.ListAudit("", 1)->front().params_json, AuditSafeJson(params, 1000));
+  EXPECT_EQ(store.ListAudit({"", 1})->front().params_json, AuditSafeJson(params, 1000));
 }
 
 TEST_F(SpooledAuditLogTest, CallsFromManyThreadsAreWrittenOnceEach) {

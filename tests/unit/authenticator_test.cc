@@ -86,7 +86,9 @@ class GatedStore final : public Store {
   absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override {
     return kept_.ListCredentials(after, limit);
   }
-  absl::StatusOr<std::vector<AuditRow>> ListAudit(const std::string&, int) override { return Unused(); }
+  absl::Status ReplaceSecret(const std::string&, const std::string&) override { return Unused(); }
+  absl::Status Revoke(const std::string&) override { return Unused(); }
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery&) override { return Unused(); }
 
  private:
   static absl::Status Unused() { return absl::UnimplementedError("the authenticator does not need it"); }

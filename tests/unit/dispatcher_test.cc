@@ -74,7 +74,7 @@ class DispatcherTest : public ::testing::Test {
     ASSERT_TRUE(audit_->Flush(kForever));
     audit_.reset();
     EXPECT_TRUE(!std::filesystem::exists(spool_dir_) || std::filesystem::is_empty(spool_dir_));
-    const auto rows = store_.ListAudit("", 1'000'000);
+    const auto rows = store_.ListAudit({"", 1'000'000});
     ASSERT_TRUE(rows.ok());
     std::map<std::string, std::vector<AuditRow>> by_tool;  // Every call of these tests has a tool of its own.
     for (const AuditRow& row : *rows) by_tool[row.tool].push_back(row);
@@ -417,7 +417,7 @@ TEST_F(DispatcherTest, AnswerReachesTheCallerByteForByte) {
   EXPECT_TRUE(response.has_execution_time_ms());
   EXPECT_EQ(response.execution_time_ms(), 0);
   ASSERT_TRUE(audit_->Flush(kForever));
-  EXPECT_EQ(store_.ListAudit(kUser, 1)->at(0).created_at_ms, clock_.WallMs());
+  EXPECT_EQ(store_.ListAudit({kUser, 1})->at(0).created_at_ms, clock_.WallMs());
 }
 
 TEST_F(DispatcherTest, AnswerWithoutResultAndTimeStaysWithoutThem) {
@@ -1176,7 +1176,7 @@ TEST_F(DispatcherTest, RejectedCallIsCountedAndAuditedAndItsCallerIsNotTold) {
   EXPECT_EQ(dispatcher_.counters().calls.value(), 1u);
   EXPECT_EQ(dispatcher_.counters().failed[E::INVALID_REQUEST].value(), 1u);
   ASSERT_TRUE(audit_->Flush(kForever));
-  const auto rows = store_.ListAudit("", 10);
+  const auto rows = store_.ListAudit({"", 10});
   ASSERT_EQ(rows->size(), 1u);
   EXPECT_EQ(rows->at(0).user_id, kUser);
   EXPECT_EQ(rows->at(0).request_id, "req_bad");

@@ -85,7 +85,7 @@ class OldChannelsTest : public ::testing::Test {
   RowSet Rows() {
     EXPECT_TRUE(audit_.Flush(std::chrono::seconds(30)));
     RowSet rows;
-    const auto listed = store_.ListAudit("user", 1000);
+    const auto listed = store_.ListAudit({"user", 1000});
     for (const AuditRow& row : *listed) rows.emplace(row.request_id, row.success ? "ok" : row.error);
     return rows;
   }
@@ -115,7 +115,7 @@ TEST_F(OldChannelsTest, CommandIsDeliveredAndItsAnswerPublishedAndAudited) {
             Json::parse(R"({"userId":"user","success":true,"result":{"got":1},"error":null,"executionTime":5})"));
   EXPECT_EQ(channels_->in_flight(), 0u);
   EXPECT_EQ(Rows(), (RowSet{{"req_1", "ok"}}));
-  const AuditRow row = store_.ListAudit("user", 1)->front();
+  const AuditRow row = store_.ListAudit({"user", 1})->front();
   EXPECT_EQ(row.params_json, R"({"path":"/a"})");
   EXPECT_EQ(row.result_json, R"({"got":1})");
   EXPECT_EQ(row.tool, "echo");
@@ -212,7 +212,7 @@ TEST_F(OldChannelsTest, LostCallIsAnsweredThroughAnotherEdge) {
   EXPECT_TRUE(published_.empty()) << "the caller has it already";
   EXPECT_TRUE(subscribed_.empty());
   EXPECT_EQ(Rows(), (RowSet{{"req_1", "ok"}}));
-  EXPECT_EQ(store_.ListAudit("user", 1)->front().result_json, R"({"x":3})");
+  EXPECT_EQ(store_.ListAudit({"user", 1})->front().result_json, R"({"x":3})");
 }
 
 TEST_F(OldChannelsTest, LostCallFailsAtItsDeadline) {

@@ -4,6 +4,7 @@
 #include <google/protobuf/message.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <limits>
 #include <memory>
@@ -68,6 +69,10 @@ bool IsRawJson(const FieldDescriptor& field) { return field.options().GetExtensi
 
 // Whether `value` has the JSON type that the field's proto type calls for.
 bool HasTypeOf(const FieldDescriptor& field, const OrderedJson& value) {
+  if (field.is_repeated()) {
+    return value.is_array() && field.type() == FieldDescriptor::TYPE_STRING &&
+           std::all_of(value.begin(), value.end(), [](const OrderedJson& one) { return one.is_string(); });
+  }
   switch (field.type()) {
     case FieldDescriptor::TYPE_BOOL:
       return value.is_boolean();
@@ -91,7 +96,9 @@ std::unique_ptr<Message> MessageOf(const google::protobuf::Descriptor& descripto
   for (int i = 0; i < descriptor.field_count(); ++i) {
     const FieldDescriptor* field = descriptor.field(i);
     const OrderedJson& value = json.at(field->json_name());
-    if (IsRawJson(*field)) {
+    if (field->is_repeated()) {
+      for (const OrderedJson& one : value) reflection.AddString(message.get(), field, one.get<std::string>());
+    } else if (IsRawJson(*field)) {
       reflection.SetString(message.get(), field, Slice(frame, field->json_name()));
     } else if (value.is_boolean()) {
       reflection.SetBool(message.get(), field, value.get<bool>());
@@ -104,7 +111,20 @@ std::unique_ptr<Message> MessageOf(const google::protobuf::Descriptor& descripto
   return message;
 }
 
+// The names of the only capability there is, or none.
+Capabilities BitsOf(const google::protobuf::RepeatedPtrField<std::string>& names) {
+  Capabilities bits = 0;
+  for (const std::string& name : names) {
+    EXPECT_EQ(name, "cancel");
+    bits |= kCapabilityCancel;
+  }
+  return bits;
+}
+
 std::string Encoded(const Message& message) {
+  if (const auto* hello = dynamic_cast<const v1::Hello*>(&message)) return EncodeHello(BitsOf(hello->capabilities()));
+  if (const auto* ack = dynamic_cast<const v1::HelloAck*>(&message)) return EncodeHelloAck(BitsOf(ack->capabilities()));
+  if (const auto* cancel = dynamic_cast<const v1::ToolCancel*>(&message)) return EncodeToolCancel(cancel->request_id());
   if (const auto* connected = dynamic_cast<const v1::Connected*>(&message)) {
     return EncodeConnected(connected->user_id(), connected->timestamp(), connected->server_id());
   }
@@ -135,7 +155,22 @@ std::unique_ptr<Message> DecodedMessage(const std::string& frame) {
     response->set_execution_time(agent.execution_time_ms.value_or(0));
     return response;
   }
+  if (agent.type == Type::kHello) {
+    auto hello = std::make_unique<v1::Hello>();
+    if (agent.capabilities == kCapabilityCancel) hello->add_capabilities("cancel");
+    return hello;
+  }
   const EdgeFrameText edge = DecodeEdgeFrame(frame, kDepthMax);
+  if (edge.type == EdgeType::kHelloAck) {
+    auto ack = std::make_unique<v1::HelloAck>();
+    if (edge.capabilities == kCapabilityCancel) ack->add_capabilities("cancel");
+    return ack;
+  }
+  if (edge.type == EdgeType::kToolCancel) {
+    auto cancel = std::make_unique<v1::ToolCancel>();
+    cancel->set_request_id(edge.request_id);
+    return cancel;
+  }
   if (edge.type == EdgeType::kHeartbeatAck) return std::make_unique<v1::HeartbeatAck>();
   if (edge.type == EdgeType::kConnected) {
     auto connected = std::make_unique<v1::Connected>();
@@ -197,6 +232,10 @@ TEST_P(WireProtoTest, EncoderWritesEveryFieldWithTheTypeOfTheProto) {
   const google::protobuf::Reflection& reflection = *message->GetReflection();
   for (int i = 0; i < descriptor_.field_count(); ++i) {
     const FieldDescriptor* field = descriptor_.field(i);
+    if (field->is_repeated()) {
+      reflection.AddString(message.get(), field, "cancel");
+      continue;
+    }
     if (field->type() == FieldDescriptor::TYPE_BOOL) reflection.SetBool(message.get(), field, true);
     if (field->type() == FieldDescriptor::TYPE_INT64) reflection.SetInt64(message.get(), field, 1000 + i);
     if (field->type() == FieldDescriptor::TYPE_STRING)
@@ -401,14 +440,58 @@ TEST(WireDecoderTest, ForeignFieldsAreIgnored) {
   EXPECT_EQ(frame.type, Type::kToolResponse);
 }
 
+TEST(WireDecoderTest, HelloNamesCapabilitiesAndUnknownOnesArePassedOver) {
+  const std::pair<std::string_view, Capabilities> cases[] = {
+      {R"({"type":"hello"})", 0},
+      {R"({"type":"hello","capabilities":null})", 0},
+      {R"({"type":"hello","capabilities":[]})", 0},
+      {R"({"type":"hello","capabilities":["cancel"]})", kCapabilityCancel},
+      {R"({"capabilities" : [ "later" ,"cancel", "" ] ,"type":"hello","version":{}})", kCapabilityCancel},
+      {R"({"type":"hello","capabilities":["c\u0061ncel","\ud800","a\"]b","\\"]})", kCapabilityCancel},
+      {R"({"type":"hello","capabilities":["Cancel","cancel ","cance"]})", 0},
+      {R"({"type":"hello","capabilities":["cancel","cancel"]})", kCapabilityCancel},
+      {R"({"type":"hello","capabilities":["cancel"],"capabilities":[]})", 0},
+  };
+  for (const auto& [text, expected] : cases) {
+    const AgentFrame frame = Decoded(text);
+    EXPECT_EQ(frame.type, Type::kHello) << text << frame.why_bad;
+    EXPECT_EQ(frame.capabilities, expected) << text;
+  }
+}
+
+TEST(WireDecoderTest, CapabilitiesThatAreNoListOfStringsAreBad) {
+  for (const std::string_view value : {"{}", "\"cancel\"", "true", "1"}) {
+    EXPECT_EQ(WhyBad(R"({"type":"hello","capabilities":)" + std::string(value) + "}"),
+              "hello: capabilities are not an array");
+  }
+  for (const std::string_view value :
+       {"[null]", "[1]", "[[]]", "[[\"cancel\"]]", "[\"cancel\",{}]", "[\"cancel\",true]"}) {
+    const AgentFrame frame = Decoded(R"({"type":"hello","capabilities":)" + std::string(value) + "}");
+    EXPECT_EQ(frame.why_bad, "capabilities are not all strings") << value;
+    EXPECT_EQ(frame.capabilities, 0) << value;
+  }
+}
+
+TEST(WireDecoderTest, ListOfCapabilitiesIsBounded) {
+  const auto hello = [](size_t names, size_t bytes) {
+    std::string text = R"({"type":"hello","capabilities":["cancel")";
+    for (size_t i = 1; i < names; ++i) text += ",\"" + std::string(bytes, 'x') + "\"";
+    return text + "]}";
+  };
+  EXPECT_EQ(Decoded(hello(kCapabilityNamesMax, kCapabilityNameBytesMax)).capabilities, kCapabilityCancel);
+  EXPECT_EQ(WhyBad(hello(kCapabilityNamesMax + 1, 1)), "too many capabilities");
+  EXPECT_EQ(WhyBad(hello(2, kCapabilityNameBytesMax + 1)), "the name of a capability is too long");
+}
+
 TEST(WireDecoderTest, FrameIsOverwritten) {
   const WireDecoder decoder(kDepthMax);
   AgentFrame frame;
   decoder.Decode(R"({"type":"tool_response","requestId":"r","success":true,"result":1,"error":"e","executionTime":5})",
                  &frame);
   ASSERT_EQ(frame.type, Type::kToolResponse);
-  for (const std::string_view text : {R"({"type":"heartbeat"})", R"({"type":"other"})", "nonsense",
-                                      R"({"type":"tool_response","requestId":"q","success":false})"}) {
+  for (const std::string_view text :
+       {R"({"type":"heartbeat"})", R"({"type":"other"})", "nonsense", R"({"type":"hello","capabilities":["cancel"]})",
+        R"({"type":"hello"})", R"({"type":"tool_response","requestId":"q","success":false})"}) {
     AgentFrame reused = frame;
     decoder.Decode(text, &reused);
     const AgentFrame fresh = Decoded(text);
@@ -419,6 +502,8 @@ TEST(WireDecoderTest, FrameIsOverwritten) {
     EXPECT_EQ(reused.result_json, fresh.result_json);
     EXPECT_EQ(reused.error, fresh.error);
     EXPECT_EQ(reused.execution_time_ms, fresh.execution_time_ms);
+    EXPECT_EQ(reused.capabilities, fresh.capabilities);
+    frame = reused;
   }
 }
 
@@ -481,6 +566,29 @@ TEST(EdgeFrameTest, ConnectedNeedsBothIds) {
   for (const std::string_view text : {R"({"type":"connected"})", R"({"type":"connected","userId":"u"})",
                                       R"({"type":"connected","userId":1,"serverId":"s"})",
                                       R"({"type":"connected","userId":"u","serverId":"s","timestamp":"1"})"}) {
+    EXPECT_EQ(DecodeEdgeFrame(text, kDepthMax).type, EdgeType::kBad) << text;
+  }
+}
+
+TEST(WireEncoderTest, NoCapabilitiesAreAnEmptyList) {
+  EXPECT_EQ(EncodeHello(0), R"({"type":"hello","capabilities":[]})");
+  EXPECT_EQ(EncodeHelloAck(0), R"({"type":"hello_ack","capabilities":[]})");
+}
+
+TEST(EdgeFrameTest, HelloAckNeedsAList) {
+  EXPECT_EQ(DecodeEdgeFrame(R"({"type":"hello_ack","capabilities":["x"]})", kDepthMax).type, EdgeType::kHelloAck);
+  for (const std::string_view text : {R"({"type":"hello_ack"})", R"({"type":"hello_ack","capabilities":null})",
+                                      R"({"type":"hello_ack","capabilities":[1]})"}) {
+    EXPECT_EQ(DecodeEdgeFrame(text, kDepthMax).type, EdgeType::kBad) << text;
+  }
+}
+
+TEST(EdgeFrameTest, CancelNeedsAnId) {
+  const EdgeFrameText cancel = DecodeEdgeFrame(R"({"requestId":"r\u00e9","type":"tool_cancel"})", kDepthMax);
+  EXPECT_EQ(cancel.type, EdgeType::kToolCancel);
+  EXPECT_EQ(cancel.request_id, "ré");
+  for (const std::string_view text : {R"({"type":"tool_cancel"})", R"({"type":"tool_cancel","requestId":""})",
+                                      R"({"type":"tool_cancel","requestId":1})"}) {
     EXPECT_EQ(DecodeEdgeFrame(text, kDepthMax).type, EdgeType::kBad) << text;
   }
 }

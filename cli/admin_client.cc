@@ -1,0 +1,254 @@
+#include "cli/admin_client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <ctime>
+#include <utility>
+
+#include "cli/control_channel.h"
+#include "common/clock.h"
+#include "common/open_store.h"
+#include "toolwire/v1/admin.grpc.pb.h"
+
+namespace toolwire {
+namespace {
+
+constexpr int kPageMax = 1000;                  // Of AgentAdmin.
+constexpr std::chrono::seconds kAnswerMax(30);  // Longer than control waits for its store.
+constexpr int kNotReached = 3;
+constexpr int kNoAnswer = 4;
+
+absl::Status ToStatus(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+int64_t ToMs(const google::protobuf::Timestamp& time) { return time.seconds() * 1000 + time.nanos() / 1000000; }
+
+google::protobuf::Timestamp ToTimestamp(int64_t unix_ms) {
+  google::protobuf::Timestamp time;
+  time.set_seconds(unix_ms / 1000);
+  time.set_nanos(static_cast<int32_t>(unix_ms % 1000 * 1000000));
+  return time;
+}
+
+AgentStatus StatusOf(const std::string& word) {
+  for (AgentStatus status : {AgentStatus::kConnected, AgentStatus::kDisconnected}) {
+    if (word == StatusWord(status)) return status;
+  }
+  return AgentStatus::kPending;
+}
+
+class RemoteAdmin final : public AdminClient {
+ public:
+  explicit RemoteAdmin(const std::shared_ptr<grpc::Channel>& channel) : stub_(v1::AgentAdmin::NewStub(channel)) {}
+
+  bool closes_sessions() const override { return true; }
+
+  absl::Status Create(const std::vector<std::string>& users, const std::string& platform,
+                      std::vector<std::string>* secrets) override {
+    for (const std::string& user : users) {
+      v1::CreateCredentialRequest request;
+      request.set_user_id(user);
+      request.set_platform(platform);
+      v1::CredentialSecret made;
+      const absl::Status status = Ask(&v1::AgentAdmin::Stub::CreateCredential, request, &made);
+      if (!status.ok()) return status;
+      secrets->push_back(made.secret());
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::string> Rotate(const std::string& user, bool keep_session) override {
+    v1::RotateCredentialRequest request;
+    request.set_user_id(user);
+    request.set_keep_session(keep_session);
+    v1::CredentialSecret made;
+    const absl::Status status = Ask(&v1::AgentAdmin::Stub::RotateCredential, request, &made);
+    if (!status.ok()) return status;
+    return made.secret();
+  }
+
+  absl::StatusOr<bool> Revoke(const std::string& user) override {
+    v1::RevokeCredentialRequest request;
+    request.set_user_id(user);
+    v1::RevokeCredentialResponse done;
+    const absl::Status status = Ask(&v1::AgentAdmin::Stub::RevokeCredential, request, &done);
+    if (!status.ok()) return status;
+    return done.session_closed();
+  }
+
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override {
+    v1::ListCredentialsRequest request;
+    request.set_page_size(std::min(limit, kPageMax));
+    request.set_page_token(after);
+    v1::ListCredentialsResponse page;
+    const absl::Status status = Ask(&v1::AgentAdmin::Stub::ListCredentials, request, &page);
+    if (!status.ok()) return status;
+    std::vector<Credential> listed;
+    for (const v1::Credential& one : page.credentials()) {
+      listed.push_back(
+          {one.user_id(), one.platform(), StatusOf(one.status()), ToMs(one.created_at()), std::nullopt, one.revoked()});
+      if (one.has_last_seen()) listed.back().last_seen_ms = ToMs(one.last_seen());
+    }
+    return listed;
+  }
+
+  absl::StatusOr<std::vector<AuditRow>> ListAudit(const AuditQuery& query) override {
+    v1::ListExecutionsRequest request;
+    request.set_user_id(query.user_id);
+    if (query.from_ms) *request.mutable_from() = ToTimestamp(*query.from_ms);
+    if (query.until_ms) *request.mutable_until() = ToTimestamp(*query.until_ms);
+    std::vector<AuditRow> listed;
+    while (true) {
+      request.set_page_size(std::min(query.limit - static_cast<int>(listed.size()), kPageMax));
+      v1::ListExecutionsResponse page;
+      const absl::Status status = Ask(&v1::AgentAdmin::Stub::ListExecutions, request, &page);
+      if (!status.ok()) return status;
+      for (v1::Execution& one : *page.mutable_executions()) listed.push_back(ToRow(std::move(one)));
+      if (page.next_page_token().empty() || static_cast<int>(listed.size()) >= query.limit) return listed;
+      request.set_page_token(page.next_page_token());
+    }
+  }
+
+ private:
+  template <typename Request, typename Response>
+  absl::Status Ask(grpc::Status (v1::AgentAdmin::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                   const Request& request, Response* response) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kAnswerMax);
+    return ToStatus((*stub_.*method)(&context, request, response));
+  }
+
+  static AuditRow ToRow(v1::Execution&& one) {
+    AuditRow row;
+    row.user_id = std::move(*one.mutable_user_id());
+    row.request_id = std::move(*one.mutable_request_id());
+    row.tool = std::move(*one.mutable_tool());
+    row.params_json = std::move(*one.mutable_params_json());
+    row.result_json = std::move(*one.mutable_result_json());
+    row.success = one.success();
+    row.error = std::move(*one.mutable_error());
+    if (one.has_execution_time_ms()) row.execution_time_ms = one.execution_time_ms();
+    row.created_at_ms = ToMs(one.created_at());
+    return row;
+  }
+
+  const std::unique_ptr<v1::AgentAdmin::Stub> stub_;
+};
+
+class DirectAdmin final : public AdminClient {
+ public:
+  explicit DirectAdmin(std::unique_ptr<Store> store) : store_(std::move(store)) {}
+
+  bool closes_sessions() const override { return false; }
+
+  absl::Status Create(const std::vector<std::string>& users, const std::string& platform,
+                      std::vector<std::string>* secrets) override {
+    std::vector<Store::NewCredential> credentials;
+    std::vector<std::string> made;
+    const int64_t now_ms = SystemClock().WallMs();
+    for (const std::string& user : users) {
+      made.push_back(MakeSecret());
+      credentials.push_back({user, platform, HashSecret(made.back()), now_ms});
+    }
+    absl::Status status = store_->CreateCredentials(credentials);
+    if (status.ok()) *secrets = std::move(made);
+    return status;
+  }
+
+  absl::StatusOr<std::string> Rotate(const std::string& user, bool) override {
+    const std::string secret = MakeSecret();
+    const absl::Status status = store_->ReplaceSecret(user, HashSecret(secret));
+    if (!status.ok()) return status;
+    return secret;
+  }
+
+  absl::StatusOr<bool> Revoke(const std::string& user) override {
+    const absl::Status status = store_->Revoke(user);
+    if (!status.ok()) return status;
+    return false;
+  }
+
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override {
+    return store_->ListCredentials(after, limit);
+  }
+
+  absl::StatusOr<std::vector<AuditRow>> ListAudit(const AuditQuery& query) override {
+    auto rows = store_->ListAudit(query);
+    if (!rows.ok()) return rows.status();
+    return std::vector<AuditRow>(std::make_move_iterator(rows->begin()), std::make_move_iterator(rows->end()));
+  }
+
+ private:
+  const std::unique_ptr<Store> store_;
+};
+
+absl::StatusOr<std::unique_ptr<AdminClient>> OpenRemote(const std::string& address) {
+  const auto channel = ConnectToControl(address);
+  if (channel == nullptr) {
+    return absl::UnavailableError(NoControlAt(address) +
+                                  ", or open the store directly with --database-url or --data-dir");
+  }
+  return std::unique_ptr<AdminClient>(std::make_unique<RemoteAdmin>(channel));
+}
+
+absl::StatusOr<std::unique_ptr<AdminClient>> OpenDirect(const std::string& database_url, const std::string& data_dir) {
+  StoreOptions options;
+  options.database_url = database_url;
+  if (!data_dir.empty()) options.data_dir = data_dir;
+  auto store = OpenStore(options);
+  if (!store.ok()) return store.status();
+  return std::unique_ptr<AdminClient>(std::make_unique<DirectAdmin>(*std::move(store)));
+}
+
+std::string Environment(const char* name) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+}  // namespace
+
+// Not by CLI11's envname: a flag that is given must win over any variable.
+void AddAdminFlags(CLI::App* app, AdminFlags* flags) {
+  app->add_option(
+      "--address", flags->address,
+      "Ask the control at host:port (Env:TOOLWIRE_ADDRESS); default: " + std::string(kDefaultControlAddress));
+  app->add_option("--database-url", flags->database_url, "Open this PostgreSQL store directly (Env:DATABASE_URL)");
+  app->add_option("--data-dir", flags->data_dir,
+                  "Open the SQLite store in this directory directly (Env:TOOLWIRE_DATA_DIR)");
+}
+
+absl::StatusOr<std::unique_ptr<AdminClient>> OpenAdmin(const AdminFlags& flags) {
+  const bool names_store = !flags.database_url.empty() || !flags.data_dir.empty();
+  if (!flags.address.empty() && names_store) {
+    return absl::InvalidArgumentError(
+        "--address asks a control, --database-url and --data-dir open the store directly: give one or the other");
+  }
+  if (!flags.address.empty()) return OpenRemote(flags.address);
+  if (names_store) return OpenDirect(flags.database_url, flags.data_dir);
+  const std::string address = Environment("TOOLWIRE_ADDRESS");
+  if (!address.empty()) return OpenRemote(address);
+  const std::string database_url = Environment("DATABASE_URL"), data_dir = Environment("TOOLWIRE_DATA_DIR");
+  if (!database_url.empty() || !data_dir.empty()) return OpenDirect(database_url, data_dir);
+  return OpenRemote(kDefaultControlAddress);
+}
+
+int FailAdmin(const std::string& command, const absl::Status& status) {
+  const int failed = FailCommand(command, std::string(status.message()));
+  return absl::IsUnavailable(status) ? kNotReached : absl::IsDeadlineExceeded(status) ? kNoAnswer : failed;
+}
+
+std::string TimeText(int64_t unix_ms) {
+  const std::time_t seconds = unix_ms / 1000;
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+}  // namespace toolwire

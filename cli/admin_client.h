@@ -1,0 +1,63 @@
+// Where credentials and the audit log are: at a control, or in the store, opened directly.
+#ifndef TOOLWIRE_CLI_ADMIN_CLIENT_H_
+#define TOOLWIRE_CLI_ADMIN_CLIENT_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/store.h"
+
+namespace CLI {
+class App;
+}
+
+namespace toolwire {
+
+// What the user named; empty: nothing. The flags come before the environment, and in the environment a control before a
+// store.
+struct AdminFlags {
+  std::string address, database_url, data_dir;
+};
+
+void AddAdminFlags(CLI::App* app, AdminFlags* flags);
+
+// What a command asks. Errors as the store's; UNAVAILABLE also if there is no control, with a sentence that says what
+// to do; DEADLINE_EXCEEDED if control does not answer, and what was asked may have been done. Blocks.
+class AdminClient {
+ public:
+  virtual ~AdminClient() = default;
+
+  // Whether changes of credentials reach live sessions.
+  virtual bool closes_sessions() const = 0;
+  // Appends the secrets of those users that were created, in order; all of them unless it fails.
+  virtual absl::Status Create(const std::vector<std::string>& users, const std::string& platform,
+                              std::vector<std::string>* secrets) = 0;
+  // The new secret.
+  virtual absl::StatusOr<std::string> Rotate(const std::string& user, bool keep_session) = 0;
+  // Whether a live session was closed.
+  virtual absl::StatusOr<bool> Revoke(const std::string& user) = 0;
+  // As Store::ListCredentials.
+  virtual absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) = 0;
+  // The first `limit` rows, newest first. `after` is not used.
+  virtual absl::StatusOr<std::vector<AuditRow>> ListAudit(const AuditQuery& query) = 0;
+};
+
+// The control or the store that the flags name, or else the environment: --address or TOOLWIRE_ADDRESS; --database-url
+// or DATABASE_URL; --data-dir or TOOLWIRE_DATA_DIR. By default the control at 127.0.0.1:50051.
+absl::StatusOr<std::unique_ptr<AdminClient>> OpenAdmin(const AdminFlags& flags);
+
+// Prints what went wrong and returns the exit status: 3 if control or store is out of reach, 4 if there was no answer
+// in time, else 1.
+int FailAdmin(const std::string& command, const absl::Status& status);
+inline constexpr char kAdminExitStatus[] =
+    "Exit status: 0 done, 1 refused, 3 control or store out of reach, 4 no answer in time: it may have been done.";
+
+// An instant for people: 2026-01-31T12:00:00Z.
+std::string TimeText(int64_t unix_ms);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CLI_ADMIN_CLIENT_H_

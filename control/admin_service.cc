@@ -1,0 +1,343 @@
+#include "control/admin_service.h"
+
+#include <algorithm>
+#include <asio/post.hpp>
+#include <asio/thread_pool.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/log.h"
+
+namespace toolwire {
+namespace {
+
+using google::protobuf::Timestamp;
+using grpc::Status;
+using grpc::StatusCode;
+
+constexpr size_t kUserIdBytesMax = 256;
+constexpr int kCredentialsDefault = 100;
+constexpr int kExecutionsDefault = 50;
+constexpr int kPageMax = 1000;
+constexpr size_t kPageBytesMax = 3u << 20;  // gRPC clients take messages of 4 MiB unless they are told otherwise.
+// Rows asked of the store at once: with the usual limit on JSON in a row some 6 MB, of which most may not fit the page.
+constexpr int kRowsAtOnce = 50;
+
+Status Invalid(const std::string& sentence) { return Status(StatusCode::INVALID_ARGUMENT, sentence); }
+
+Status ToStatus(const absl::Status& status) {
+  const std::string message(status.message());
+  if (absl::IsUnavailable(status)) {
+    return Status(StatusCode::UNAVAILABLE, "the store is out of reach, try again: " + message);
+  }
+  return Status(static_cast<StatusCode>(status.code()), message);
+}
+
+Status CheckUser(const std::string& user_id) {
+  if (user_id.empty()) return Invalid("user_id must not be empty");
+  if (user_id.size() > kUserIdBytesMax) return Invalid("user_id must not be longer than 256 bytes");
+  if (user_id.find('\0') != std::string::npos) return Invalid("user_id must not contain the character NUL");
+  return Status::OK;
+}
+
+// What is asked for, within the bounds that the proto gives.
+Status CheckPageSize(int asked, int default_size, int* size) {
+  if (asked < 0) return Invalid("page_size must not be negative");
+  *size = asked == 0 ? default_size : std::min(asked, kPageMax);
+  return Status::OK;
+}
+
+// The first millisecond that is not before this time, so that both bounds of a range mean what they say of rows that
+// have milliseconds.
+Status CheckTime(const char* field, const Timestamp& time, int64_t* unix_ms) {
+  constexpr int64_t kFirst = -62135596800, kLast = 253402300799;  // The years 1 to 9999, as Timestamp has it.
+  if (time.seconds() < kFirst || time.seconds() > kLast || time.nanos() < 0 || time.nanos() > 999999999) {
+    return Invalid(absl::StrCat(field, " is not a time from the year 1 to 9999"));
+  }
+  *unix_ms = time.seconds() * 1000 + (time.nanos() + 999999) / 1000000;
+  return Status::OK;
+}
+
+void SetTime(int64_t unix_ms, Timestamp* time) {
+  const int64_t seconds = unix_ms / 1000 - (unix_ms % 1000 < 0 ? 1 : 0);
+  time->set_seconds(seconds);
+  time->set_nanos(static_cast<int32_t>((unix_ms - seconds * 1000) * 1000000));
+}
+
+void SetCredential(const Credential& from, v1::Credential* to) {
+  to->set_user_id(from.user_id);
+  to->set_platform(from.platform);
+  to->set_status(StatusWord(from.status));
+  SetTime(from.created_at_ms, to->mutable_created_at());
+  if (from.last_seen_ms) SetTime(*from.last_seen_ms, to->mutable_last_seen());
+  to->set_revoked(from.revoked);
+}
+
+v1::Execution ToExecution(ListedAuditRow&& row) {
+  v1::Execution execution;
+  execution.set_user_id(std::move(row.user_id));
+  execution.set_request_id(std::move(row.request_id));
+  execution.set_tool(std::move(row.tool));
+  execution.set_params_json(std::move(row.params_json));
+  execution.set_result_json(std::move(row.result_json));
+  execution.set_success(row.success);
+  execution.set_error(std::move(row.error));
+  if (row.execution_time_ms) execution.set_execution_time_ms(*row.execution_time_ms);
+  SetTime(row.created_at_ms, execution.mutable_created_at());
+  return execution;
+}
+
+Status CheckQuery(const v1::ListExecutionsRequest& request, AuditQuery* query) {
+  if (!request.user_id().empty()) {
+    if (Status status = CheckUser(request.user_id()); !status.ok()) return status;
+  }
+  query->user_id = request.user_id();
+  if (request.has_from()) {
+    if (Status status = CheckTime("from", request.from(), &query->from_ms.emplace()); !status.ok()) return status;
+  }
+  if (request.has_until()) {
+    if (Status status = CheckTime("until", request.until(), &query->until_ms.emplace()); !status.ok()) return status;
+  }
+  if (query->from_ms && query->until_ms && *query->from_ms > *query->until_ms) {
+    return Invalid("from must not be later than until");
+  }
+  query->after = request.page_token();
+  if (!query->after.empty() && !ReadAuditCursor(query->after).ok()) {
+    return Invalid("page_token is not one that ListExecutions gave");
+  }
+  return CheckPageSize(request.page_size(), kExecutionsDefault, &query->limit);
+}
+
+// One page: as many rows as were asked for, or as fill its bytes, and at least one.
+Status ReadPage(Store& store, const AuditQuery& query, v1::ListExecutionsResponse* page) {
+  AuditQuery next = query;
+  size_t bytes = 0;
+  std::string last;
+  while (true) {
+    next.limit = std::min(query.limit - page->executions_size() + 1, kRowsAtOnce);  // One more tells whether there is.
+    auto rows = store.ListAudit(next);
+    if (absl::IsInvalidArgument(rows.status())) return Invalid("page_token is not one that ListExecutions gave");
+    if (!rows.ok()) return ToStatus(rows.status());
+    for (ListedAuditRow& row : *rows) {
+      std::string cursor = std::move(row.cursor);
+      v1::Execution execution = ToExecution(std::move(row));
+      bytes += execution.ByteSizeLong();
+      if (page->executions_size() == query.limit || (bytes > kPageBytesMax && page->executions_size() > 0)) {
+        page->set_next_page_token(last);
+        return Status::OK;
+      }
+      *page->add_executions() = std::move(execution);
+      last = std::move(cursor);
+    }
+    if (static_cast<int>(rows->size()) < next.limit) return Status::OK;
+    next.after = last;
+  }
+}
+
+}  // namespace
+
+AdminService::AdminService(const Clock& clock, Store& store, Registry& registry, AgentDirectory& directory,
+                           Dispatcher& dispatcher)
+    : clock_(clock), store_(store), registry_(registry), directory_(directory), dispatcher_(dispatcher) {}
+
+AdminService::~AdminService() { Stop(); }
+
+void AdminService::Stop() {
+  asio::thread_pool* threads = nullptr;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    stopping_ = true;
+    threads = threads_.get();
+  }
+  if (threads != nullptr) threads->join();
+}
+
+void AdminService::Run(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
+                       std::function<Status()> work) {
+  const Status is_stopping(StatusCode::UNAVAILABLE, "control is stopping, ask another one; nothing was changed");
+  std::unique_lock<std::mutex> lock(mu_);
+  if (stopping_ || requests_ >= kRequestsMax) {
+    const bool stopping = stopping_;
+    lock.unlock();
+    return reactor->Finish(
+        stopping ? is_stopping
+                 : Status(StatusCode::RESOURCE_EXHAUSTED, "too many of these requests wait for the store, try again"));
+  }
+  ++requests_;
+  if (threads_ == nullptr) threads_ = std::make_unique<asio::thread_pool>(kThreads);
+  asio::post(*threads_, [this, context, reactor, is_stopping, work = std::move(work)] {
+    const Status status = stopping_                ? is_stopping
+                          : context->IsCancelled() ? Status(StatusCode::CANCELLED, "nobody waits for it any more")
+                                                   : work();
+    {
+      std::lock_guard<std::mutex> done(mu_);
+      --requests_;
+    }
+    reactor->Finish(status);
+  });
+}
+
+void AdminService::RunKnowingEpoch(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
+                                   const std::string& user_id, std::function<Status(uint64_t epoch)> work) {
+  registry_.Lookup(user_id, [this, context, reactor, work = std::move(work)](auto lease) {
+    // Without the registry the epoch stays unknown, which is no reason to leave a secret good.
+    const uint64_t epoch = lease.ok() && *lease ? (*lease)->epoch : 0;
+    Run(context, reactor, [work, epoch] { return work(epoch); });
+  });
+}
+
+grpc::ServerUnaryReactor* AdminService::CreateCredential(grpc::CallbackServerContext* context,
+                                                         const v1::CreateCredentialRequest* request,
+                                                         v1::CredentialSecret* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  const std::string platform = request->platform().empty() ? "linux" : request->platform();
+  Status bad = CheckUser(request->user_id());
+  if (bad.ok() && platform != "win32" && platform != "linux" && platform != "darwin") {
+    bad = Invalid("platform must be win32, linux or darwin");
+  }
+  if (!bad.ok()) {
+    reactor->Finish(bad);
+    return reactor;
+  }
+  Run(context, reactor, [this, user_id = request->user_id(), platform, response] {
+    const std::string secret = MakeSecret();
+    const absl::Status status = store_.CreateCredentials({{user_id, platform, HashSecret(secret), clock_.WallMs()}});
+    if (absl::IsAlreadyExists(status)) {
+      return Status(StatusCode::ALREADY_EXISTS,
+                    "the user has a credential already: rotate it for a new secret, or revoke it first");
+    }
+    if (!status.ok()) return ToStatus(status);
+    log::Info("credential created", {{"user", user_id}});
+    response->set_user_id(user_id);
+    response->set_secret(secret);
+    return Status::OK;
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::RotateCredential(grpc::CallbackServerContext* context,
+                                                         const v1::RotateCredentialRequest* request,
+                                                         v1::CredentialSecret* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (const Status bad = CheckUser(request->user_id()); !bad.ok()) {
+    reactor->Finish(bad);
+    return reactor;
+  }
+  RunKnowingEpoch(context, reactor, request->user_id(), [this, request, response](uint64_t epoch) {
+    const std::string& user_id = request->user_id();
+    const std::string secret = MakeSecret();
+    const absl::Status status = store_.ReplaceSecret(user_id, HashSecret(secret));
+    if (absl::IsNotFound(status)) {
+      return Status(StatusCode::NOT_FOUND, "the user has no credential, or it was revoked: create one");
+    }
+    if (!status.ok()) return ToStatus(status);
+    // Before anybody has the new secret, so that what ends was opened with the old one.
+    if (!request->keep_session()) dispatcher_.EndRevoked(user_id, epoch);
+    log::Info("credential rotated", {{"user", user_id}, {"keepSession", request->keep_session()}});
+    response->set_user_id(user_id);
+    response->set_secret(secret);
+    return Status::OK;
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::RevokeCredential(grpc::CallbackServerContext* context,
+                                                         const v1::RevokeCredentialRequest* request,
+                                                         v1::RevokeCredentialResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (const Status bad = CheckUser(request->user_id()); !bad.ok()) {
+    reactor->Finish(bad);
+    return reactor;
+  }
+  RunKnowingEpoch(context, reactor, request->user_id(), [this, request, response](uint64_t epoch) {
+    const std::string& user_id = request->user_id();
+    const absl::Status status = store_.Revoke(user_id);
+    if (absl::IsNotFound(status)) return Status(StatusCode::NOT_FOUND, "the user has no credential");
+    if (!status.ok()) return ToStatus(status);
+    response->set_session_closed(dispatcher_.EndRevoked(user_id, epoch));
+    log::Info("credential revoked", {{"user", user_id}, {"sessionClosed", response->session_closed()}});
+    return Status::OK;
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::ListCredentials(grpc::CallbackServerContext* context,
+                                                        const v1::ListCredentialsRequest* request,
+                                                        v1::ListCredentialsResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  int size = 0;
+  Status bad = CheckPageSize(request->page_size(), kCredentialsDefault, &size);
+  // The token is the last user id of the page before, so that credentials may come between pages.
+  if (bad.ok() && request->page_token().find('\0') != std::string::npos) {
+    bad = Invalid("page_token is not one that ListCredentials gave");
+  }
+  if (!bad.ok()) {
+    reactor->Finish(bad);
+    return reactor;
+  }
+  Run(context, reactor, [this, request, response, size] {
+    const auto listed = store_.ListCredentials(request->page_token(), size + 1);
+    if (!listed.ok()) return ToStatus(listed.status());
+    for (const Credential& one : *listed) {
+      if (response->credentials_size() == size) {
+        response->set_next_page_token(response->credentials(size - 1).user_id());
+        break;
+      }
+      SetCredential(one, response->add_credentials());
+    }
+    return Status::OK;
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::DisconnectAgent(grpc::CallbackServerContext* context,
+                                                        const v1::DisconnectAgentRequest* request,
+                                                        v1::DisconnectAgentResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (const Status bad = CheckUser(request->user_id()); !bad.ok()) {
+    reactor->Finish(bad);
+    return reactor;
+  }
+  const auto end = [this, request, response](const Lease& session) {
+    if (!dispatcher_.EndSession(request->user_id(), session)) return false;
+    log::Info("agent disconnected by an operator", {{"user", request->user_id()}, {"edge", session.edge_id}});
+    response->set_server_id(session.edge_id);
+    return true;
+  };
+  const std::optional<Presence> known = directory_.Find(request->user_id());
+  if (known && end({known->edge_id, known->epoch})) {
+    reactor->Finish(Status::OK);
+    return reactor;
+  }
+  // A control that has just started, or is not linked to that edge, knows less than the registry.
+  registry_.Lookup(request->user_id(), [reactor, end](auto lease) {
+    if (!lease.ok()) {
+      return reactor->Finish(Status(StatusCode::UNAVAILABLE, absl::StrCat("the registry is out of reach, try again: ",
+                                                                          std::string(lease.status().message()))));
+    }
+    // The registry of a control without Redis knows no epochs: what such a control has not heard of is not connected.
+    if (!*lease || (*lease)->epoch == 0) {
+      return reactor->Finish(Status(StatusCode::NOT_FOUND, "no agent of this user is connected"));
+    }
+    if (end(**lease)) return reactor->Finish(Status::OK);
+    reactor->Finish(Status(StatusCode::UNAVAILABLE, absl::StrCat("the agent is at ", (*lease)->edge_id,
+                                                                 ", which this control has no link to: try again, or "
+                                                                 "ask another control")));
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* AdminService::ListExecutions(grpc::CallbackServerContext* context,
+                                                       const v1::ListExecutionsRequest* request,
+                                                       v1::ListExecutionsResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  AuditQuery query;
+  if (const Status bad = CheckQuery(*request, &query); !bad.ok()) {
+    reactor->Finish(bad);
+    return reactor;
+  }
+  Run(context, reactor, [this, query, response] { return ReadPage(store_, query, response); });
+  return reactor;
+}
+
+}  // namespace toolwire

@@ -1,0 +1,83 @@
+// The gRPC surface for operators: AgentAdmin. What it does is the store's and the dispatcher's.
+#ifndef TOOLWIRE_CONTROL_ADMIN_SERVICE_H_
+#define TOOLWIRE_CONTROL_ADMIN_SERVICE_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "common/clock.h"
+#include "common/registry.h"
+#include "common/store.h"
+#include "control/agent_directory.h"
+#include "control/dispatcher.h"
+#include "toolwire/v1/admin.grpc.pb.h"
+
+namespace asio {
+class thread_pool;
+}
+
+namespace toolwire {
+
+// Requests are checked on gRPC's threads; what asks the store, which may block, runs on a small pool of its own, made
+// by the first request: most controls never see one. All references outlive the service.
+class AdminService final : public v1::AgentAdmin::CallbackService {
+ public:
+  // One thread more than a request that hangs in the store, for people who look on meanwhile.
+  static constexpr size_t kThreads = 2;
+  // Running and waiting. A store takes some milliseconds for each, so the last of so many waits about a second; a store
+  // that hangs would otherwise gather requests whose callers have long gone.
+  static constexpr size_t kRequestsMax = 256;
+
+  AdminService(const Clock& clock, Store& store, Registry& registry, AgentDirectory& directory, Dispatcher& dispatcher);
+  ~AdminService() override;
+
+  // Requests that wait, and later ones, are answered UNAVAILABLE. Returns when those that run are done.
+  void Stop();
+
+  grpc::ServerUnaryReactor* CreateCredential(grpc::CallbackServerContext* context,
+                                             const v1::CreateCredentialRequest* request,
+                                             v1::CredentialSecret* response) override;
+  grpc::ServerUnaryReactor* RotateCredential(grpc::CallbackServerContext* context,
+                                             const v1::RotateCredentialRequest* request,
+                                             v1::CredentialSecret* response) override;
+  grpc::ServerUnaryReactor* RevokeCredential(grpc::CallbackServerContext* context,
+                                             const v1::RevokeCredentialRequest* request,
+                                             v1::RevokeCredentialResponse* response) override;
+  grpc::ServerUnaryReactor* ListCredentials(grpc::CallbackServerContext* context,
+                                            const v1::ListCredentialsRequest* request,
+                                            v1::ListCredentialsResponse* response) override;
+  grpc::ServerUnaryReactor* DisconnectAgent(grpc::CallbackServerContext* context,
+                                            const v1::DisconnectAgentRequest* request,
+                                            v1::DisconnectAgentResponse* response) override;
+  grpc::ServerUnaryReactor* ListExecutions(grpc::CallbackServerContext* context,
+                                           const v1::ListExecutionsRequest* request,
+                                           v1::ListExecutionsResponse* response) override;
+
+ private:
+  // Runs `work` on the pool and ends the request with what it returns; or ends it at once, if there are too many.
+  // A request whose caller is gone is not begun: nobody would learn of a new secret.
+  void Run(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor, std::function<grpc::Status()> work);
+  // The same for what revokes a secret: `work` is given the epoch of the session that the registry knew before.
+  void RunKnowingEpoch(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
+                       const std::string& user_id, std::function<grpc::Status(uint64_t epoch)> work);
+
+  const Clock& clock_;
+  Store& store_;
+  Registry& registry_;
+  AgentDirectory& directory_;
+  Dispatcher& dispatcher_;
+
+  std::mutex mu_;
+  std::atomic<bool> stopping_{false};           // Set under mu_.
+  size_t requests_ = 0;                         // Guarded by mu_.
+  std::unique_ptr<asio::thread_pool> threads_;  // Guarded by mu_. Null until it is needed.
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_ADMIN_SERVICE_H_

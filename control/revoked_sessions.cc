@@ -1,0 +1,46 @@
+#include "control/revoked_sessions.h"
+
+#include <algorithm>
+
+namespace toolwire {
+
+void RevokedSessions::Add(const std::string& user_id, uint64_t order, uint64_t epoch, int64_t at_ms, MonoTime now) {
+  std::lock_guard<std::mutex> lock(mu_);
+  Revocation& revocation = users_[user_id];
+  revocation = {order, std::max(epoch, revocation.epoch), at_ms, now};
+  in_order_.emplace_back(order, user_id);
+  ForgetLocked(now);
+}
+
+void RevokedSessions::Judge(uint64_t link_order, const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events,
+                            MonoTime now, v1::ControlFrame* frame) {
+  std::lock_guard<std::mutex> lock(mu_);
+  if (users_.empty()) return;
+  ForgetLocked(now);
+  for (const v1::SessionEvent& event : events) {
+    if (!event.connected()) continue;
+    const auto found = users_.find(event.user_id());
+    if (found == users_.end() || link_order < found->second.order) continue;
+    const Revocation& revocation = found->second;
+    const bool is_before =
+        event.epoch() <= revocation.epoch || event.connected_at_ms() <= revocation.at_ms + kLoginMax.count();
+    if (!is_before) continue;
+    v1::Disconnect* disconnect = frame->add_disconnects();
+    disconnect->set_user_id(event.user_id());
+    disconnect->set_cause(v1::Disconnect::CREDENTIAL_REVOKED);
+    disconnect->set_epoch_max(event.epoch());
+  }
+}
+
+void RevokedSessions::ForgetLocked(MonoTime now) {
+  while (!in_order_.empty()) {
+    const auto& [order, user_id] = in_order_.front();
+    const auto found = users_.find(user_id);
+    const bool is_newest = found != users_.end() && found->second.order == order;
+    if (is_newest && now - found->second.added < kKept && in_order_.size() <= kUsersMax) return;
+    if (is_newest) users_.erase(found);
+    in_order_.pop_front();
+  }
+}
+
+}  // namespace toolwire

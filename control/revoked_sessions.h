@@ -1,0 +1,58 @@
+// Sessions that must end although the edge that holds them was not linked when their secret was revoked.
+#ifndef TOOLWIRE_CONTROL_REVOKED_SESSIONS_H_
+#define TOOLWIRE_CONTROL_REVOKED_SESSIONS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/clock.h"
+#include "toolwire/v1/relay.pb.h"
+
+namespace toolwire {
+
+// Remembers each revoked (or replaced) secret for `kKept`, and judges the sessions that later links report: one that
+// was opened before the revocation must end, one that was opened after it has a new secret and must not. A session is
+// of before if either
+//   - its epoch is one that was known before the revocation, or an earlier one: exact, whatever clocks say; or
+//   - it began, by its edge's clock, no later than `kLoginMax` after the revocation, by this control's. This finds
+//     sessions whose epoch nobody could tell, and logins that were under way.
+// So a session can only be closed in error, and only in the first seconds (and the clocks' difference) after a
+// revocation, at an edge that was out of reach at that time; its agent comes back with its good secret.
+//
+// Who counts: `order` numbers revocations and links in one sequence. A link with a smaller number than a revocation was
+// told of it at once and is not judged by it. Thread-safe.
+class RevokedSessions {
+ public:
+  static constexpr Duration kKept = std::chrono::minutes(10);
+  static constexpr size_t kUsersMax = 10000;  // About 1 MB; beyond it the oldest revocation is forgotten.
+  static constexpr std::chrono::milliseconds kLoginMax{5000};
+
+  // `epoch`: the greatest that was known of the user's sessions before the secret was revoked; 0: none was known.
+  void Add(const std::string& user_id, uint64_t order, uint64_t epoch, int64_t at_ms, MonoTime now);
+
+  // Adds to `frame` what must be sent back on the link with this number, which reported these events.
+  void Judge(uint64_t link_order, const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events, MonoTime now,
+             v1::ControlFrame* frame);
+
+ private:
+  struct Revocation {
+    uint64_t order = 0;
+    uint64_t epoch = 0;
+    int64_t at_ms = 0;  // Unix time in milliseconds.
+    MonoTime added;
+  };
+  void ForgetLocked(MonoTime now);
+
+  std::mutex mu_;
+  absl::flat_hash_map<std::string, Revocation> users_;     // Guarded by mu_. The newest of each user.
+  std::deque<std::pair<uint64_t, std::string>> in_order_;  // Guarded by mu_. All, by their order, the oldest first.
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_REVOKED_SESSIONS_H_

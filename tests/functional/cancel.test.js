@@ -1,0 +1,184 @@
+// The extension of the agents' protocol: `hello`, `hello_ack`, and `tool_cancel` for agents that can cancel.
+import assert from 'node:assert/strict';
+import {code, resultOf} from './lib/caller.js';
+import {clusterClaim, sharedCluster} from './lib/cluster.js';
+import {claim, claimInBoth} from './lib/toolwire.js';
+import {until} from './lib/until.js';
+
+const silent = {answer: () => undefined};
+
+// Says what the agent can, and waits for what came of it.
+async function hello(agent, capabilities = ['cancel']) {
+  const before = agent.of('hello_ack').length;
+  agent.send({type: 'hello', capabilities});
+  await until('hello is answered', () => agent.of('hello_ack').length > before);
+  return agent;
+}
+// The request ids that the agent was told to cancel, once there are `count`.
+const cancelled = async (agent, count = 1) => {
+  await until(`the agent is told of ${count} cancels`, () => agent.of('tool_cancel').length >= count);
+  return agent.of('tool_cancel').map(({requestId}) => requestId);
+};
+// A second agent that never said hello and gets the same calls as the first.
+async function pair(tw) {
+  return {able: await hello(await tw.agent('user_able', silent)), plain: await tw.agent('user_plain', silent)};
+}
+const sawOnlyTheBaseProtocol = async (agent) => {
+  await agent.roundTrip();
+  assert.deepEqual(new Set(agent.frames.map(({type}) => type)), new Set(['connected', 'tool_call', 'heartbeat_ack']));
+};
+
+claim('hello is answered with what both sides can, whatever else it names', async (scope) => {
+  const tw = await scope.toolwire();
+  const agent = await hello(await tw.agent('user_1'), ['progress', 'cancel', 'x'.repeat(64)]);
+  assert.equal(agent.texts.at(-1), '{"type":"hello_ack","capabilities":["cancel"]}');
+  await hello(agent, []);
+  assert.equal(agent.texts.at(-1), '{"type":"hello_ack","capabilities":[]}');
+  agent.send({type: 'hello'});
+  await until('it is answered', () => agent.of('hello_ack').length === 3);
+  agent.send({type: 'hello', capabilities: 'cancel'});
+  agent.send({type: 'hello', capabilities: Array(65).fill('a')});
+  await agent.roundTrip();
+  assert.equal(agent.of('hello_ack').length, 3);
+  assert.equal(await tw.metric('toolwire_edge_bad_frames_total'), 2);
+});
+
+claimInBoth('a unary call that its caller cancels: tool_cancel for an agent that can, nothing for others', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  const agents = await pair(tw);
+  const caller = tw.caller();
+  for (const [name, agent] of Object.entries(agents)) {
+    const call = caller.start({userId: `user_${name}`, tool: 'slow', paramsJson: Buffer.from('{}'), requestId: `unary ${name}`});
+    await agent.called();
+    call.cancel();
+    assert.equal((await call.outcome).code, code.CANCELLED);
+  }
+  assert.deepEqual(await cancelled(agents.able), ['unary able']);
+  await tw.idle();
+  await sawOnlyTheBaseProtocol(agents.plain);
+  assert.equal(await tw.metric('toolwire_edge_tool_cancels_total'), 1);
+});
+
+claimInBoth('calls of a stream: cancelled one by one, and all when the stream breaks', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  const {able, plain} = await pair(tw);
+  const stream = tw.caller().dispatch();
+  stream.send({
+    calls: [1, 2, 3].flatMap((n) => ['able', 'plain'].map((name) => (
+      {id: n + (name === 'able' ? 0 : 10), userId: `user_${name}`, tool: 'slow', requestId: `call ${n}`}))),
+  });
+  await able.called(3);
+  await plain.called(3);
+  stream.cancel(2, 12);
+  assert.equal((await stream.answer(2)).reason, 'CALLER_CANCELLED');
+  assert.equal((await stream.answer(12)).reason, 'CALLER_CANCELLED');
+  assert.deepEqual(await cancelled(able), ['call 2']);
+  stream.break();
+  assert.deepEqual((await cancelled(able, 3)).sort(), ['call 1', 'call 2', 'call 3']);
+  await tw.idle();
+  await sawOnlyTheBaseProtocol(plain);
+  assert.equal(able.of('tool_cancel').length, 3);
+});
+
+claimInBoth('a call whose deadline passes: the agent is told once, its late answer is harmless and the audit row stays one', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  const {able, plain} = await pair(tw);
+  const caller = tw.caller();
+  for (const agent of [able, plain]) {
+    const name = agent === able ? 'able' : 'plain';
+    const outcome = caller.call(`user_${name}`, 'slow', {}, {timeoutMs: 100, requestId: 'late'});
+    await agent.called();
+    const {reason, delivery} = await outcome;
+    assert.deepEqual([reason, delivery], ['CALL_TIMEOUT', 'SENT']);
+  }
+  assert.deepEqual(await cancelled(able), ['late']);
+  for (const agent of [able, plain]) agent.respond('late', {success: true, result: 'nobody waits'});
+  await able.roundTrip();
+  await sawOnlyTheBaseProtocol(plain);
+  able.answer = () => ({success: true, result: 'fresh'});
+  assert.equal(resultOf(await caller.call('user_able', 'quick', {}, {requestId: 'late'})), 'fresh');
+  assert.equal(await tw.metric('toolwire_edge_stray_answers_total'), 2);
+  assert.equal(able.of('tool_cancel').length, 1);
+  await tw.auditRows(3);
+  await tw.stop();
+  const rows = await tw.audit();
+  assert.deepEqual(rows.map(({error}) => error).filter(Boolean), ['CALL_TIMEOUT', 'CALL_TIMEOUT']);
+  assert.equal(rows.length, 3);
+});
+
+claim('a call that is answered, and one whose session is replaced, are not cancelled', async (scope) => {
+  const tw = await scope.toolwire();
+  const agent = await hello(await tw.agent('user_1'));
+  const caller = tw.caller();
+  assert.equal((await caller.call('user_1', 'echo')).code, 0);
+  agent.answer = () => undefined;
+  const lost = caller.call('user_1', 'slow');
+  await agent.called(2);
+  await tw.agent('user_1', silent);
+  assert.equal((await agent.closed()).code, 4001);
+  assert.equal((await lost).reason, 'AGENT_LOST');
+  assert.equal(agent.of('tool_cancel').length, 0);
+});
+
+claim('hello is for one session: the next one starts without', async (scope) => {
+  const tw = await scope.toolwire();
+  await (await hello(await tw.agent('user_1', silent))).close();
+  const agent = await tw.agent('user_1', silent);
+  const call = tw.caller().call('user_1', 'slow', {}, {timeoutMs: 50});
+  await agent.called();
+  assert.equal((await call).reason, 'CALL_TIMEOUT');
+  await sawOnlyTheBaseProtocol(agent);
+});
+
+claimInBoth('`toolwire agent` stops what it was doing, gives no answer, and goes on', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  const agent = scope.process('toolwire', ['agent', '--url', tw.url(), '--user', 'user_1', '--log-format', 'json'],
+    {env: {TOOLWIRE_SECRET: await tw.secret('user_1')}});
+  await until('it is connected', () => agent.logged('agent connected').length > 0);
+  const caller = tw.caller();
+  const stream = caller.dispatch();
+  // As many as it runs at once: only if they end is there room for the next.
+  const ids = Array.from({length: 1024}, (_, id) => id);
+  stream.send({calls: ids.map((id) => ({id, userId: 'user_1', tool: 'sleep', params: {ms: 3_600_000}, requestId: `sleep ${id}`}))});
+  await until('one more is too many', async () => {
+    const {response} = await caller.call('user_1', 'sleep', {ms: 0});
+    return /too many calls under way/.test(response.error);
+  });
+  stream.cancel(...ids);
+  await until('all have ended', () => agent.logged('tool call cancelled').length === ids.length);
+  assert.deepEqual(resultOf(await caller.call('user_1', 'sleep', {ms: 1})), {slept_ms: 1});
+  const [first] = agent.logged('tool call cancelled');
+  assert.deepEqual([first.tool, first.requestId], ['sleep', 'sleep 0']);
+  assert.equal((await caller.call('user_1', 'sleep', {ms: 3_600_000}, {timeoutMs: 50})).reason, 'CALL_TIMEOUT');
+  await until('it knows', () => agent.logged('tool call cancelled').length === ids.length + 1);
+  assert.equal(await tw.metric('toolwire_edge_stray_answers_total'), 0);
+});
+
+claim('many agents in one process: each call is cancelled at its own agent', async (scope) => {
+  const tw = await scope.toolwire();
+  const file = await tw.secrets('user_', 20);
+  const load = scope.process('toolwire', [
+    'agent', '--url', tw.url(), '--count', '20', '--credentials', file, '--threads', '2', '--log-format', 'json', '--log-level', 'debug']);
+  await until('all are connected', () => load.logged('all agents connected').length === 1);
+  const stream = tw.caller().dispatch();
+  const users = Array.from({length: 20}, (_, i) => `user_${i}`);
+  stream.send({calls: users.map((userId, id) => ({id, userId, tool: 'sleep', params: {ms: id < 10 ? 3_600_000 : 500}, requestId: 'same'}))});
+  for (const userId of users) assert.equal((await stream.call(userId, 'echo')).code, 0);  // The sleeps have left before.
+  stream.cancel(...[...users.keys()].slice(0, 10));
+  for (let id = 10; id < 20; ++id) assert.deepEqual(resultOf(await stream.answer(id)), {slept_ms: 500});
+  await until('ten are cancelled', () => load.logged('tool call cancelled').length === 10);
+});
+
+clusterClaim('a call through the old channels that times out is cancelled for agents that can', async (scope) => {
+  const cluster = await sharedCluster(scope, {edges: 1, controls: 1, edgeFlags: {'old-call-timeout': 200}});
+  const backend = await cluster.oldBackend();
+  const able = await hello(await cluster.agent('able', silent));
+  const plain = await cluster.agent('plain', silent);
+  for (const [userId, agent] of Object.entries({able, plain})) {
+    const response = await backend.sendToolCall(userId, {tool: 'slow', requestId: `old ${userId}`});
+    assert.equal(response.success, false);
+    assert.equal(agent.calls.length, 1);
+  }
+  assert.deepEqual(await cancelled(able), ['old able']);
+  await sawOnlyTheBaseProtocol(plain);
+});
