@@ -80,7 +80,7 @@ int RunWhere(const AgentsFlags& flags) {
     std::cout << JsonOf(agent) << "\n";
   } else if (agent.connected()) {
     std::cout << agent.user_id() << " is at " << agent.server_id();
-    if (agent.has_connected_at()) std::cout << " since " << UtcText(ConnectedAtMs(agent));
+    if (agent.has_connected_at()) std::cout << " since " << TimeText(ConnectedAtMs(agent));
     std::cout << ", epoch " << agent.epoch() << "\n";
   } else {
     std::cerr << flags.user << " is not connected\n";

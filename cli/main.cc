@@ -19,9 +19,6 @@ int main(int argc, char** argv) {
       "toolwire"};
   app.require_subcommand(1);
   app.set_version_flag("--version", TOOLWIRE_VERSION);
-  app.footer(
-      "Each command explains itself: toolwire COMMAND --help. Flags count more than the environment, (Env:...).\n"
-      "Example: toolwire dev");
   toolwire::Command chosen;
   toolwire::AddDevCommand(&app, &chosen);
   toolwire::AddAgentCommand(&app, &chosen);
@@ -32,6 +29,10 @@ int main(int argc, char** argv) {
   toolwire::AddAuditCommand(&app, &chosen);
   toolwire::AddDoctorCommand(&app, &chosen);
   toolwire::AddCompletionCommand(&app, &chosen);
+  // Last, or all commands would inherit it.
+  app.footer(
+      "Each command explains itself: toolwire COMMAND --help. Flags count more than the environment, (Env:...).\n"
+      "Example: toolwire dev");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -9,7 +9,7 @@
 namespace toolwire {
 
 // "2026-11-23T20:13:51Z" of a Unix time in milliseconds.
-inline std::string UtcText(int64_t unix_ms) {
+inline std::string TimeText(int64_t unix_ms) {
   const std::time_t seconds = unix_ms / 1000;
   std::tm parts{};
   gmtime_r(&seconds, &parts);

@@ -54,7 +54,7 @@ void Print(const AgentView::Event& event, bool json) {
     std::string word = kind;
     std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
     // When it happened, as far as that is known.
-    std::cout << UtcText(gone ? now_ms : ConnectedAtMs(agent)) << "  " << word << "  " << agent.user_id() << "  "
+    std::cout << TimeText(gone ? now_ms : ConnectedAtMs(agent)) << "  " << word << "  " << agent.user_id() << "  "
               << agent.server_id() << "  " << agent.epoch() << "\n";
   }
 }

@@ -69,13 +69,17 @@ claim('unknown commands and flags are answered with what was probably meant, and
   }
 });
 
-claim('every command has an example in its --help', async () => {
-  const {stdout: help} = await run('toolwire', ['--help']);
-  for (const [, name] of help.split('Subcommands:')[1].matchAll(/^  (\w+)/gm)) {
-    const {code, stdout} = await run('toolwire', [name, '--help']);
+claim('every command has an example and its exit statuses in its --help', async () => {
+  const explained = async (...path) => {
+    const {code, stdout} = await run('toolwire', [...path, '--help']);
     assert.equal(code, 0);
-    if (/Subcommands:/.test(stdout)) continue;
-    assert.match(stdout, /Example: .*toolwire/, name);
-    assert.match(stdout, /Exit status: /, name);
-  }
+    const [, commands] = stdout.split('Subcommands:');
+    if (commands) {
+      for (const [, name] of commands.matchAll(/^  (\w+) /gm)) await explained(...path, name);
+    } else {
+      assert.match(stdout, /Example: .*toolwire/, path.join(' '));
+      assert.match(stdout, /Exit status: /, path.join(' '));
+    }
+  };
+  await explained();
 });
