@@ -115,16 +115,23 @@ Finding JudgeTables(const PgInspection& database) {
                 absl::StrCat(database.role, " lacks ", absl::StrJoin(database.missing_privileges, ", ")),
                 absl::StrCat("GRANT them TO ", database.role));
   }
-  if (!complete && !database.may_create_tables) {
+  const bool may_complete = database.may_create_tables && (database.call_id_column || database.owns_audit_table);
+  if (!complete && !may_complete) {
     return Fail("postgres tables",
                 absl::StrCat("tables or the column tool_execution_logs.call_id are missing, and ", database.role,
-                             " may not create any"),
-                "start a control or an edge once with a role that may");
+                             " may not make them"),
+                "start a control or an edge once with a role that may: the owner of the tables");
   }
   if (!complete) return Ok("postgres tables", "not complete yet; the first process that starts makes what is missing");
+  if (!database.call_index && !database.owns_audit_table) {
+    return Fail("postgres tables",
+                absl::StrCat("the index toolwire_audit_call_id is missing, and only the owner of the table may build "
+                             "it, not ",
+                             database.role, ": no audit row can be written"),
+                "let one process write a row as the owner of tool_execution_logs, or change the owner");
+  }
   if (!database.call_index) {
-    return Warn("postgres tables", "the index toolwire_audit_call_id is missing or unfinished: audit rows wait for it",
-                "a process that starts builds it; if none does, look at its log for why");
+    return Ok("postgres tables", "complete, but for the index toolwire_audit_call_id: the first audit row builds it");
   }
   return Ok("postgres tables", "agent_credentials and tool_execution_logs are there, with the rights that are needed");
 }

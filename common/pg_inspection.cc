@@ -15,7 +15,9 @@ SELECT current_user::text, current_setting('server_version'), current_setting('s
   coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int,
   current_setting('max_connections')::int,
-  current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'CREATE'))sql";
+  current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'CREATE'),
+  coalesce((SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('tool_execution_logs')), true)
+)sql";
 
 constexpr char kClock[] = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
 
@@ -48,6 +50,7 @@ void Inspect(PgSession& session, PgInspection* found) {
   found->connections = row[6].as<int>();
   found->connections_max = row[7].as<int>();
   found->may_create_tables = row[8].as<bool>();
+  found->owns_audit_table = row[9].as<bool>();
 
   const PgTablesFound tables = FindPgTables(session, transaction);
   found->credentials_table = tables.credentials;

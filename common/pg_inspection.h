@@ -28,6 +28,7 @@ struct PgInspection {
   bool call_index = false;                   // Without it no audit row can be written.
   std::vector<std::string> missing_columns;  // Other than that; `table.column`.
   bool may_create_tables = false;
+  bool owns_audit_table = false;  // So may add its column and index; also if it is not there.
   // "INSERT on tool_execution_logs", of tables that are there.
   std::vector<std::string> missing_privileges;
 };

@@ -31,6 +31,7 @@ PgInspection GoodPostgres() {
   database.connections = 10;
   database.connections_max = 100;
   database.credentials_table = database.audit_table = database.call_id_column = database.call_index = true;
+  database.owns_audit_table = true;
   return database;
 }
 
@@ -131,7 +132,14 @@ TEST(DoctorJudgeTest, TablesMayBeMissingWhereTheyCanBeMade) {
   EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kOk);
   database = GoodPostgres();
   database.call_index = false;
-  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kWarn);
+  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kOk) << "the first row builds it";
+  database.owns_audit_table = false;
+  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kFail);
+  database.call_index = true;
+  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kOk);
+  database.call_id_column = false;
+  database.may_create_tables = true;
+  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kFail);
   database = GoodPostgres();
   database.missing_privileges = {"INSERT on tool_execution_logs"};
   const Finding finding = Only(JudgePostgres(database), "postgres tables");
