@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <ctime>
 #include <utility>
 
 #include "cli/control_channel.h"
@@ -240,15 +239,6 @@ absl::StatusOr<std::unique_ptr<AdminClient>> OpenAdmin(const AdminFlags& flags) 
 int FailAdmin(const std::string& command, const absl::Status& status) {
   const int failed = FailCommand(command, std::string(status.message()));
   return absl::IsUnavailable(status) ? kNotReached : absl::IsDeadlineExceeded(status) ? kNoAnswer : failed;
-}
-
-std::string TimeText(int64_t unix_ms) {
-  const std::time_t seconds = unix_ms / 1000;
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
 }
 
 }  // namespace toolwire

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cli/time_text.h"
 #include "common/store.h"
 
 namespace CLI {
@@ -54,9 +55,6 @@ absl::StatusOr<std::unique_ptr<AdminClient>> OpenAdmin(const AdminFlags& flags);
 int FailAdmin(const std::string& command, const absl::Status& status);
 inline constexpr char kAdminExitStatus[] =
     "Exit status: 0 done, 1 refused, 3 control or store out of reach, 4 no answer in time: it may have been done.";
-
-// An instant for people: 2026-01-31T12:00:00Z.
-std::string TimeText(int64_t unix_ms);
 
 }  // namespace toolwire
 

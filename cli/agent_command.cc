@@ -77,7 +77,9 @@ void AddAgentCommand(CLI::App* app, Command* chosen) {
       "agent", "A small real agent with the tools echo, read_file, list_directory and sleep; with --count, many");
   agent->footer(
       "The secret comes from TOOLWIRE_SECRET or a --credentials file, never from the command line, which\n"
-      "other users of the machine can read.");
+      "other users of the machine can read.\n"
+      "Example: TOOLWIRE_SECRET=$(toolwire credentials create user_1) toolwire agent --user user_1 --root .\n"
+      "Exit status: 0 stopped by SIGINT or SIGTERM, 1 cannot start, 2 wrong flags.");
   agent->add_option("--url", flags->agent.url, "The edge's address")->envname("TOOLWIRE_URL")->capture_default_str();
   agent->add_option("--user", flags->user, "Whose agent this is")->envname("TOOLWIRE_USER");
   agent->add_option("--credentials", flags->credentials_file, "File of `user secret` lines");

@@ -96,7 +96,8 @@ void AddAuditCommand(CLI::App* app, Command* chosen) {
   audit->footer(
       std::string("With --json: {\"at\":1767225600000,\"userId\":\"u1\",\"requestId\":\"r1\",\"tool\":\"read_file\","
                   "\"success\":true,\n\"error\":\"\",\"params\":\"{}\",\"result\":\"null\",\"executionTimeMs\":3}, "
-                  "where params and result are JSON as text.\n") +
+                  "where params and result are JSON as text.\n"
+                  "Example: toolwire audit user_1 --since 10m\n") +
       kAdminExitStatus);
   audit->callback([flags, chosen] { *chosen = [flags] { return ListAudit(*flags); }; });
 }

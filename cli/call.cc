@@ -1,15 +1,19 @@
-// `toolwire call` and `toolwire agents`: the public API by hand.
+// `toolwire call`: one tool call by hand.
 #include <grpcpp/grpcpp.h>
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "cli/commands.h"
 #include "cli/control_channel.h"
+#include "cli/interrupt.h"
 #include "common/outcome.h"
 #include "toolwire/v1/dispatch.grpc.pb.h"
 
@@ -18,8 +22,11 @@ namespace {
 
 // Exit statuses of `toolwire call`, in its --help.
 constexpr int kToolFailed = 1;
+constexpr int kWrongFlags = 2;
 constexpr int kNotSent = 3;
 constexpr int kSent = 4;
+
+constexpr std::chrono::seconds kWordMax(5);
 
 struct CallFlags {
   std::string address = kDefaultControlAddress;
@@ -75,85 +82,100 @@ int PrintResponse(const CallFlags& flags, const v1::CallToolResponse& response) 
   return response.success() ? 0 : kToolFailed;
 }
 
+// Params as they are written, from a file (@FILE), or from standard input (-).
+absl::StatusOr<std::string> ReadParams(const std::string& given) {
+  if (given != "-" && given.rfind('@', 0) != 0) return given;
+  std::ifstream file;
+  if (given != "-") file.open(given.substr(1), std::ios::binary);
+  std::istream& in = given == "-" ? std::cin : file;
+  std::string text(std::istreambuf_iterator<char>(in), {});
+  if (in.fail()) return absl::InvalidArgumentError("params: cannot read " + given.substr(1));
+  return text;
+}
+
+v1::CallFailure FailureBeforeSending(grpc::StatusCode code, const std::string& message) {
+  v1::CallFailure failure;
+  failure.set_code(code);
+  failure.set_message(message);
+  failure.mutable_detail()->set_delivery(v1::CallError::NOT_SENT);
+  return failure;
+}
+
+// One call on a Dispatch stream, and not a CallTool: whoever cancels that is not told whether the tool may have run.
+int CallOnStream(const CallFlags& flags, const v1::CallToolRequest& request, v1::ToolDispatch::Stub* stub,
+                 Interrupt* interrupt) {
+  constexpr uint64_t kId = 1;
+  grpc::ClientContext context;
+  // A little longer than the call itself, so that control's word on what happened arrives.
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(flags.timeout_ms) + kWordMax);
+  const auto stream = stub->Dispatch(&context);
+  v1::DispatchRequest message;
+  v1::DispatchCall* const call = message.add_calls();
+  call->set_id(kId);
+  *call->mutable_call() = request;
+  stream->Write(message);  // Whether it worked is told by what is read.
+  interrupt->Set([&stream] {
+    std::cerr << "cancelling; once more ends this without waiting\n";
+    v1::DispatchRequest cancel;
+    cancel.add_cancels(kId);
+    stream->Write(cancel);
+  });
+  v1::DispatchReply reply;
+  const bool answered = stream->Read(&reply) && reply.answers_size() > 0;
+  interrupt->Set(nullptr);
+  stream->WritesDone();
+  v1::DispatchReply rest;
+  while (answered && stream->Read(&rest)) {
+  }
+  const grpc::Status status = stream->Finish();
+  if (!answered) return PrintFailure(flags, FailureOf(status));
+  const v1::DispatchAnswer& answer = reply.answers(0);
+  return answer.has_response() ? PrintResponse(flags, answer.response()) : PrintFailure(flags, answer.failure());
+}
+
 int RunCall(const CallFlags& flags) {
+  Interrupt interrupt;
+  auto params = ReadParams(flags.params);
+  if (!params.ok()) {
+    FailCommand("call", std::string(params.status().message()));
+    return kWrongFlags;
+  }
   const auto channel = ConnectToControl(flags.address);
   if (channel == nullptr) {
-    v1::CallFailure failure;
-    failure.set_code(grpc::StatusCode::UNAVAILABLE);
-    failure.set_message(NoControlAt(flags.address));
-    failure.mutable_detail()->set_delivery(v1::CallError::NOT_SENT);
-    return PrintFailure(flags, failure);
+    return PrintFailure(flags, FailureBeforeSending(grpc::StatusCode::UNAVAILABLE, NoControlAt(flags.address)));
   }
+  if (interrupt.seen()) return PrintFailure(flags, FailureBeforeSending(grpc::StatusCode::CANCELLED, "interrupted"));
   v1::CallToolRequest request;
   request.set_user_id(flags.user);
   request.set_tool(flags.tool);
-  request.set_params_json(flags.params);
+  request.set_params_json(*std::move(params));
   request.set_request_id(flags.request_id);
   request.mutable_timeout()->set_seconds(flags.timeout_ms / 1000);
   request.mutable_timeout()->set_nanos(flags.timeout_ms % 1000 * 1000000);
-  grpc::ClientContext context;
-  // A little longer than the call itself, so that control's word on what happened arrives.
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(flags.timeout_ms + 5000));
-  v1::CallToolResponse response;
-  const grpc::Status status = v1::ToolDispatch::NewStub(channel)->CallTool(&context, request, &response);
-  return status.ok() ? PrintResponse(flags, response) : PrintFailure(flags, FailureOf(status));
-}
-
-int RunAgentsList(const CallFlags& flags) {
-  const auto channel = ConnectToControl(flags.address);
-  if (channel == nullptr) return FailCommand("agents", NoControlAt(flags.address));
-  const auto stub = v1::ToolDispatch::NewStub(channel);
-  v1::ListAgentsRequest request;
-  request.set_page_size(1000);
-  int64_t total = 0;
-  while (true) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
-    v1::ListAgentsResponse page;
-    const grpc::Status status = stub->ListAgents(&context, request, &page);
-    if (!status.ok()) return FailCommand("agents", status.error_message());
-    for (const v1::Agent& agent : page.agents()) {
-      if (flags.json) {
-        const nlohmann::ordered_json line = {{"userId", agent.user_id()},
-                                             {"serverId", agent.server_id()},
-                                             {"epoch", agent.epoch()},
-                                             {"connectedAt", agent.connected_at().seconds()}};
-        std::cout << line.dump() << "\n";
-      } else {
-        std::cout << agent.user_id() << "\tat " << agent.server_id() << "\n";
-      }
-    }
-    total = page.total_connected();
-    if (page.next_page_token().empty()) break;
-    request.set_page_token(page.next_page_token());
-  }
-  if (!flags.json) std::cerr << total << " connected\n";
-  return 0;
+  return CallOnStream(flags, request, v1::ToolDispatch::NewStub(channel).get(), &interrupt);
 }
 
 }  // namespace
 
-void AddCallCommands(CLI::App* app, Command* chosen) {
+void AddCallCommand(CLI::App* app, Command* chosen) {
   auto flags = std::make_shared<CallFlags>();
   CLI::App* call = app->add_subcommand("call", "Run one tool on a user's agent and print its result");
   call->add_option("user", flags->user, "Whose agent")->required();
   call->add_option("tool", flags->tool, "The tool's name")->required();
-  call->add_option("params", flags->params, "A JSON object")->capture_default_str();
+  call->add_option("params", flags->params, "A JSON object; - reads it from standard input, @FILE from a file")
+      ->capture_default_str();
   call->add_option("--timeout", flags->timeout_ms, "How long to wait for the answer, in ms")
       ->check(CLI::Range(1, 86400000))
       ->capture_default_str();
   call->add_option("--request-id", flags->request_id, "The call's id; default: control makes one");
+  AddAddressFlag(call, &flags->address);
+  call->add_flag("--json", flags->json, "One JSON object a line, for programs");
   call->footer(
-      "Exit status: 0 the tool succeeded, 1 it ran and failed, 3 no answer and the tool did not run,\n"
+      "Ctrl-C cancels the call, so that its agent may stop the tool, and prints whether the tool may have run.\n"
+      "Example: toolwire call user_1 read_file '{\"path\":\"README.md\"}' --timeout 5000\n"
+      "Exit status: 0 the tool succeeded, 1 it ran and failed, 2 wrong flags, 3 no answer and the tool did not run,\n"
       "4 no answer and the tool may have run.");
   call->callback([flags, chosen] { *chosen = [flags] { return RunCall(*flags); }; });
-
-  CLI::App* agents = app->add_subcommand("agents", "The connected agents");
-  agents->callback([flags, chosen] { *chosen = [flags] { return RunAgentsList(*flags); }; });
-  for (CLI::App* command : {call, agents}) {
-    AddAddressFlag(command, &flags->address);
-    command->add_flag("--json", flags->json, "One JSON object a line, for programs");
-  }
 }
 
 }  // namespace toolwire

@@ -15,11 +15,20 @@ using Command = std::function<int()>;
 
 void AddDevCommand(CLI::App* app, Command* chosen);
 void AddAgentCommand(CLI::App* app, Command* chosen);
-// `call`: one CallTool. `agents`: who is connected.
-void AddCallCommands(CLI::App* app, Command* chosen);
+// `call`: one tool call.
+void AddCallCommand(CLI::App* app, Command* chosen);
+// `agents` and `where`: who is connected, and where.
+void AddAgentsCommands(CLI::App* app, Command* chosen);
+// `watch`: agents as they connect and disconnect.
+void AddWatchCommand(CLI::App* app, Command* chosen);
 // `credentials create|rotate|revoke|list`, `audit`: through a control, or in the store.
 void AddCredentialsCommand(CLI::App* app, Command* chosen);
 void AddAuditCommand(CLI::App* app, Command* chosen);
+
+// `doctor`: whether everything that servers need is there.
+void AddDoctorCommand(CLI::App* app, Command* chosen);
+// `completion`: scripts that teach shells the commands and flags of `app`.
+void AddCompletionCommand(CLI::App* app, Command* chosen);
 
 }  // namespace toolwire
 

@@ -173,7 +173,8 @@ void AddCredentialsCommand(CLI::App* app, Command* chosen) {
     AddAdminFlags(command, &flags->admin);
     CLI::Option* json = command->add_flag("--json", flags->json, "One JSON object a line, for programs");
     if (command == create) json->excludes(out);
-    command->footer(std::string("With --json: ") + form + "\n" + kAdminExitStatus);
+    command->footer(std::string("With --json: ") + form + "\nExample: toolwire credentials " + command->get_name() +
+                    (command == list ? "" : " user_1") + "\n" + kAdminExitStatus);
   }
 }
 

@@ -119,6 +119,9 @@ void AddDevCommand(CLI::App* app, Command* chosen) {
   auto options = std::make_shared<DevOptions>();
   options->edge.server_id = "dev";
   CLI::App* dev = app->add_subcommand("dev", "Edge and control in one process, in-memory registry, SQLite store");
+  dev->footer(
+      "Example: toolwire dev --data-dir ~/.toolwire\n"
+      "Exit status: 0 stopped by SIGINT or SIGTERM, 1 cannot start, 2 wrong flags.");
   AddListenFlags(dev, &options->listen);
   AddEdgeFlags(dev, &options->edge);
   AddControlFlags(dev, &options->control);

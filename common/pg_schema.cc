@@ -68,6 +68,17 @@ struct Column {
 using Columns = std::map<std::string, Column>;
 using Tables = std::map<std::string, Columns>;
 
+// Of each table, what we read and write.
+const std::map<std::string, std::set<std::string>>& NeededColumns() {
+  static const auto* const needed = new std::map<std::string, std::set<std::string>>{
+      {"agent_credentials", {"user_id", "shared_secret", "platform", "status", "created_at", "last_seen"}},
+      {"tool_execution_logs",
+       {"id", "user_id", "request_id", "tool_name", "params", "result", "success", "error", "execution_time_ms",
+        "created_at", "call_id"}},
+  };
+  return *needed;
+}
+
 Tables FindTables(PgSession& session, pqxx::transaction_base& transaction) {
   Tables tables;
   for (const auto& row : session.Exec(transaction, kDoing, kFindColumns)) {
@@ -135,13 +146,7 @@ absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session) {
 
   pqxx::nontransaction transaction(session.connection());
   tables = FindTables(session, transaction);
-  const std::map<std::string, std::set<std::string>> needed = {
-      {"agent_credentials", {"user_id", "shared_secret", "platform", "status", "created_at", "last_seen"}},
-      {"tool_execution_logs",
-       {"id", "user_id", "request_id", "tool_name", "params", "result", "success", "error", "execution_time_ms",
-        "created_at", "call_id"}},
-  };
-  for (const auto& [table, columns] : needed) {
+  for (const auto& [table, columns] : NeededColumns()) {
     for (const std::string& column : columns) {
       if (tables[table].count(column) > 0) continue;
       log::Error("database table lacks a column", {{"table", table}, {"column", column}});
@@ -163,6 +168,23 @@ absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session) {
   table.has_list_indexes = FindIndex(session, transaction, kUserTimeIndex, &quoted) == IndexState::kValid &&
                            FindIndex(session, transaction, kTimeIndex, &quoted) == IndexState::kValid;
   return table;
+}
+
+PgTablesFound FindPgTables(PgSession& session, pqxx::transaction_base& transaction) {
+  const Tables tables = FindTables(session, transaction);
+  PgTablesFound found;
+  found.credentials = tables.count("agent_credentials") > 0;
+  found.audit = tables.count("tool_execution_logs") > 0;
+  found.call_id = HasCallId(tables);
+  for (const auto& [table, columns] : tables) {
+    for (const std::string& column : NeededColumns().at(table)) {
+      if (column == "call_id" || columns.count(column) > 0) continue;
+      found.missing_columns.push_back(absl::StrCat(table, ".", column));
+    }
+  }
+  std::string quoted;
+  found.call_index = FindIndex(session, transaction, kCallIndex, &quoted) == IndexState::kValid;
+  return found;
 }
 
 void BuildPgIndexes(PgSession& session, const PgAuditTable& table, const std::function<void()>& on_call_index,

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/pg_connections.h"
@@ -39,6 +40,15 @@ absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session);
 // if `stopping`.
 void BuildPgIndexes(PgSession& session, const PgAuditTable& table, const std::function<void()>& on_call_index,
                     const std::function<bool()>& stopping);
+
+// What is there of the tables, only looked at.
+struct PgTablesFound {
+  bool credentials = false, audit = false;
+  bool call_id = false;                      // The column that is added to tables taken over.
+  bool call_index = false;                   // As PgAuditTable::has_call_index.
+  std::vector<std::string> missing_columns;  // `table.column`, of tables that are there; `call_id` is not among them.
+};
+PgTablesFound FindPgTables(PgSession& session, pqxx::transaction_base& transaction);
 
 }  // namespace toolwire
 

@@ -25,7 +25,6 @@
 namespace toolwire {
 namespace {
 
-constexpr char kEdgesKey[] = "toolwire:edges";
 constexpr size_t kRefreshBatch = 256;    // Users in one script: about 1 ms of Redis's time.
 constexpr size_t kWaitingMax = 100'000;  // Claims under way, and releases kept.
 constexpr Duration kLeaveTimeout = std::chrono::seconds(1);
@@ -57,7 +56,13 @@ std::string ValueOf(const EdgeAddress& edge) {
   return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-std::optional<EdgeAddress> ReadEdge(const std::string& edge_id, const std::string& text) {
+bool Same(const EdgeAddress& a, const EdgeAddress& b) {
+  return std::tie(a.edge_id, a.relay_address, a.instance_id) == std::tie(b.edge_id, b.relay_address, b.instance_id);
+}
+
+}  // namespace
+
+std::optional<EdgeAddress> ReadAnnouncement(const std::string& edge_id, const std::string& text) {
   const nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
   if (!value.is_object()) return std::nullopt;
   const auto field = [&](const char* name) {
@@ -68,12 +73,6 @@ std::optional<EdgeAddress> ReadEdge(const std::string& edge_id, const std::strin
   if (edge.relay_address.empty()) return std::nullopt;
   return edge;
 }
-
-bool Same(const EdgeAddress& a, const EdgeAddress& b) {
-  return std::tie(a.edge_id, a.relay_address, a.instance_id) == std::tie(b.edge_id, b.relay_address, b.instance_id);
-}
-
-}  // namespace
 
 // Everything but the client's Post runs on the client's thread.
 struct RedisRegistry::Impl {
@@ -358,7 +357,7 @@ void RedisRegistry::Impl::OnAnnounced(const RedisReply& before) {
   // Both see their own value now and then: only a pause says that it is over.
   const MonoTime last = std::exchange(edge->contested, clock.Now());
   if (last != MonoTime() && edge->contested - last < 2 * options.edge_ttl) return;
-  const auto other = ReadEdge(edge->self.edge_id, before.text);
+  const auto other = ReadAnnouncement(edge->self.edge_id, before.text);
   log::Error("another edge has the same server id",
              {{"server_id", edge->self.edge_id}, {"its_address", other ? other->relay_address : before.text}});
 }
@@ -404,7 +403,7 @@ void RedisRegistry::Impl::OnEdges(const RedisReply& reply, const std::set<std::s
   for (size_t i = 0; i + 1 < reply.items.size(); i += 2) {
     const std::string& edge_id = reply.items[i].text;
     watch->missing_since.erase(edge_id);
-    if (auto found = ReadEdge(edge_id, reply.items[i + 1].text)) now.emplace(edge_id, *std::move(found));
+    if (auto found = ReadAnnouncement(edge_id, reply.items[i + 1].text)) now.emplace(edge_id, *std::move(found));
   }
   const MonoTime present = clock.Now();
   for (const auto& [edge_id, known] : watch->edges) {
@@ -448,7 +447,7 @@ void RedisRegistry::Impl::OnMessage(const std::string& channel, std::string mess
     lease_events.Message(std::string(user_id), std::move(message));
   } else if (edge && channel == edge->channel) {
     OnLeaseMark(message);
-  } else if (channel == kEdgesKey) {
+  } else if (channel == kAnnouncedEdgesKey) {
     if (!watch) return;
     watch->named.insert(std::move(message));
     ReadEdges();
@@ -536,7 +535,7 @@ void RedisRegistry::Leave(const std::string& edge_id) {
 void RedisRegistry::WatchEdges(EdgesChanged changed) {
   impl_->client.Post([impl = impl_.get(), changed = std::move(changed)] {
     impl->watch.emplace().changed = changed;
-    impl->client.Subscribe(kEdgesKey, [impl] {
+    impl->client.Subscribe(kAnnouncedEdgesKey, [impl] {
       if (impl->watch) impl->ReadEdges();
     });
   });

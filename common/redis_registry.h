@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,11 @@
 namespace toolwire {
 
 struct RedisCounters;
+
+// The set of the edges' ids; see below.
+inline constexpr char kAnnouncedEdgesKey[] = "toolwire:edges";
+// What the key `edge:{edge}` holds. Nothing if it is not what an edge writes.
+std::optional<EdgeAddress> ReadAnnouncement(const std::string& edge_id, const std::string& text);
 
 // Keys, of which the first two are also read by servers and backends of the time before Toolwire:
 //

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/clock.h"
@@ -24,6 +25,9 @@ namespace toolwire {
 // Ends in the protocol's version. Peers that say anything else, such as an HTTP client, are cut.
 constexpr char kRelayPreface[] = "TWRELAY1";
 constexpr size_t kRelayPrefaceBytes = sizeof kRelayPreface - 1;
+
+// Host and port of a relay's address; an IPv6 host stands in brackets there. Without a port: empty.
+std::pair<std::string, std::string> SplitRelayAddress(const std::string& address);
 
 // Takes a link's bytes apart. Pure: no socket, no time. Not thread-safe.
 template <typename Frame>

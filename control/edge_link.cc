@@ -63,10 +63,7 @@ struct EdgeLink::Impl {
   }
 
   void Dial() {
-    const size_t colon = link.address_.rfind(':');
-    std::string host = link.address_.substr(0, colon);
-    if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-    const std::string port = colon == std::string::npos ? "" : link.address_.substr(colon + 1);
+    const auto [host, port] = SplitRelayAddress(link.address_);
     dialled = tcp::socket(io);
     // Ends whatever of dialling is under way; an edge that accepts and says nothing counts as not there.
     timer.expires_after(kHelloWaitMax);

@@ -63,6 +63,11 @@ export class Process {
     });
   }
 
+  // All of its standard input, with `stdin: 'pipe'`.
+  write(text) {
+    this.#child.stdin.end(text);
+  }
+
   signal(name) {
     this.signalled = true;
     this.#child.kill(name);

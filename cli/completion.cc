@@ -1,0 +1,208 @@
+#include "cli/completion.h"
+
+#include <CLI/CLI.hpp>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+
+namespace toolwire {
+namespace {
+
+struct Word {
+  std::string word;
+  std::string help;
+  bool takes_value = false;
+  std::string choices;  // Separated by spaces; empty if any value will do.
+};
+
+// What can stand at one place of the command line: after `toolwire` (""), after `toolwire call` ("/call"), and so on.
+struct Place {
+  std::string path;
+  std::vector<Word> commands;
+  std::vector<Word> flags;
+};
+
+// "a b" of a type's description with the set {a,b} in it.
+std::string ChoicesOf(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  const size_t open = type.find('{'), close = type.find('}');
+  if (open == std::string::npos || close == std::string::npos) return "";
+  return absl::StrReplaceAll(type.substr(open + 1, close - open - 1), {{",", " "}});
+}
+
+void Collect(CLI::App* app, const std::string& path, std::vector<Place>* places) {
+  Place place{path, {}, {}};
+  for (const CLI::Option* option : app->get_options({})) {
+    for (const std::string& name : option->get_lnames()) {
+      place.flags.push_back({"--" + name, option->get_description(), option->get_type_size() > 0, ChoicesOf(*option)});
+    }
+  }
+  const auto commands = app->get_subcommands(std::function<bool(CLI::App*)>());
+  for (const CLI::App* command : commands) {
+    place.commands.push_back({command->get_name(), command->get_description(), false, ""});
+  }
+  places->push_back(std::move(place));
+  for (CLI::App* command : commands) Collect(command, absl::StrCat(path, "/", command->get_name()), places);
+}
+
+std::vector<Place> PlacesOf(CLI::App* app) {
+  std::vector<Place> places;
+  Collect(app, "", &places);
+  return places;
+}
+
+// In single quotes, for bash and zsh.
+std::string Quoted(const std::string& text) {
+  return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
+}
+std::string FishQuoted(const std::string& text) {
+  return absl::StrCat("'", absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"'", "\\'"}}), "'");
+}
+
+std::string Names(const std::vector<Word>& words) {
+  return absl::StrJoin(words, " ", [](std::string* out, const Word& one) { out->append(one.word); });
+}
+
+// Every path but the first, which is nowhere.
+std::string Paths(const std::vector<Place>& places, const char* separator) {
+  std::vector<std::string> paths;
+  for (const Place& place : places) {
+    if (!place.path.empty()) paths.push_back(place.path);
+  }
+  return absl::StrJoin(paths, separator);
+}
+
+// 'word:help' for zsh's _describe.
+std::string Described(const std::vector<Word>& words) {
+  return absl::StrJoin(words, " ", [](std::string* out, const Word& one) {
+    out->append(Quoted(absl::StrCat(one.word, ":", one.help)));
+  });
+}
+
+}  // namespace
+
+std::string BashCompletion(CLI::App* app) {
+  const std::vector<Place> places = PlacesOf(app);
+  std::string script = absl::StrCat(
+      "# bash completion for toolwire, made by `toolwire completion bash`.\n"
+      "_toolwire() {\n"
+      "  local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} place= i\n"
+      "  COMPREPLY=()\n"
+      "  # bash takes --flag=value apart at the equals sign.\n"
+      "  if [[ $current == = ]]; then\n"
+      "    current=\n"
+      "  elif [[ $before == = ]]; then\n"
+      "    before=${COMP_WORDS[COMP_CWORD-2]}\n"
+      "  fi\n"
+      "  for ((i = 1; i < COMP_CWORD; ++i)); do\n"
+      "    case $place/${COMP_WORDS[i]} in\n"
+      "      ",
+      Paths(places, "|"),
+      ") place+=/${COMP_WORDS[i]} ;;\n"
+      "    esac\n"
+      "  done\n"
+      "  local values=- commands= flags=\n"
+      "  case \"$place $before\" in\n");
+  for (const Place& place : places) {
+    for (const Word& flag : place.flags) {
+      if (!flag.takes_value) continue;
+      absl::StrAppend(&script, "    ", Quoted(absl::StrCat(place.path, " ", flag.word)),
+                      ") values=", Quoted(flag.choices), " ;;\n");
+    }
+  }
+  script += "  esac\n  case $place in\n";
+  for (const Place& place : places) {
+    absl::StrAppend(&script, "    ", Quoted(place.path), ")\n      commands=", Quoted(Names(place.commands)),
+                    "\n      flags=", Quoted(Names(place.flags)), " ;;\n");
+  }
+  script +=
+      "  esac\n"
+      "  if [[ $values != - ]]; then\n"
+      "    COMPREPLY=($(compgen -W \"$values\" -- \"$current\"))\n"
+      "  elif [[ $current == -* ]]; then\n"
+      "    COMPREPLY=($(compgen -W \"$flags\" -- \"$current\"))\n"
+      "  else\n"
+      "    COMPREPLY=($(compgen -W \"$commands\" -- \"$current\"))\n"
+      "  fi\n"
+      "}\n"
+      "complete -o default -F _toolwire toolwire\n";
+  return script;
+}
+
+std::string ZshCompletion(CLI::App* app) {
+  const std::vector<Place> places = PlacesOf(app);
+  std::string script = absl::StrCat(
+      "#compdef toolwire\n"
+      "# zsh completion for toolwire, made by `toolwire completion zsh`.\n"
+      "_toolwire() {\n"
+      "  local current=${words[CURRENT]} before=${words[CURRENT-1]} place= word\n"
+      "  local -a commands flags\n"
+      "  for word in ${words[2,CURRENT-1]}; do\n"
+      "    case $place/$word in\n"
+      "      (",
+      Paths(places, "|"),
+      ") place+=/$word ;;\n"
+      "    esac\n"
+      "  done\n"
+      "  case \"$place $before\" in\n");
+  for (const Place& place : places) {
+    for (const Word& flag : place.flags) {
+      if (!flag.takes_value) continue;
+      absl::StrAppend(&script, "    (", Quoted(absl::StrCat(place.path, " ", flag.word)), ") ",
+                      flag.choices.empty() ? "_files" : "compadd -- " + flag.choices, "; return ;;\n");
+    }
+  }
+  script += "  esac\n  case $place in\n";
+  for (const Place& place : places) {
+    absl::StrAppend(&script, "    (", Quoted(place.path), ")\n      commands=(", Described(place.commands),
+                    ")\n      flags=(", Described(place.flags), ") ;;\n");
+  }
+  script +=
+      "  esac\n"
+      "  if [[ $current == -* ]]; then\n"
+      "    _describe flag flags\n"
+      "  elif (( $#commands )); then\n"
+      "    _describe command commands\n"
+      "  else\n"
+      "    _files\n"
+      "  fi\n"
+      "}\n"
+      "if [[ $funcstack[1] == _toolwire ]]; then _toolwire \"$@\"; else compdef _toolwire toolwire; fi\n";
+  return script;
+}
+
+std::string FishCompletion(CLI::App* app) {
+  const std::vector<Place> places = PlacesOf(app);
+  std::string script = absl::StrCat(
+      "# fish completion for toolwire, made by `toolwire completion fish`.\n"
+      "function __toolwire_at\n"
+      "  set -l place ''\n"
+      "  set -l words (commandline -opc)\n"
+      "  for word in $words[2..-1]\n"
+      "    switch \"$place/$word\"\n"
+      "      case ",
+      Paths(places, " "),
+      "\n"
+      "        set place \"$place/$word\"\n"
+      "    end\n"
+      "  end\n"
+      "  test \"$place\" = \"$argv[1]\"\n"
+      "end\n");
+  for (const Place& place : places) {
+    const std::string line =
+        absl::StrCat("complete -c toolwire -n ", FishQuoted(absl::StrCat("__toolwire_at '", place.path, "'")));
+    for (const Word& command : place.commands) {
+      absl::StrAppend(&script, line, " -f -a ", command.word, " -d ", FishQuoted(command.help), "\n");
+    }
+    for (const Word& flag : place.flags) {
+      absl::StrAppend(&script, line, " -l ", flag.word.substr(2), " -d ", FishQuoted(flag.help),
+                      flag.takes_value ? " -r" : "",
+                      flag.choices.empty() ? "" : absl::StrCat(" -f -a ", FishQuoted(flag.choices)), "\n");
+    }
+  }
+  return script;
+}
+
+}  // namespace toolwire

@@ -1,0 +1,62 @@
+#include "cli/interrupt.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <utility>
+
+namespace toolwire {
+namespace {
+
+// SIGUSR1 is the destructor's word to the thread that waits for the others.
+sigset_t Signals(bool with_own) {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  if (with_own) sigaddset(&signals, SIGUSR1);
+  return signals;
+}
+
+}  // namespace
+
+Interrupt::Interrupt() {
+  const sigset_t signals = Signals(true);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  thread_ = std::thread([this] { Run(); });
+}
+
+Interrupt::~Interrupt() {
+  pthread_kill(thread_.native_handle(), SIGUSR1);
+  thread_.join();
+}
+
+void Interrupt::Set(std::function<void()> action) {
+  std::lock_guard<std::mutex> lock(mu_);
+  action_ = std::move(action);
+  if (seen_ && action_) action_();
+}
+
+bool Interrupt::seen() {
+  std::lock_guard<std::mutex> lock(mu_);
+  return seen_;
+}
+
+bool Interrupt::WaitFor(Duration time) {
+  std::unique_lock<std::mutex> lock(mu_);
+  return came_.wait_for(lock, time, [this] { return seen_; });
+}
+
+void Interrupt::Run() {
+  const sigset_t signals = Signals(true), passed_on = Signals(false);
+  int signal = 0;
+  while (sigwait(&signals, &signal) == 0 && signal != SIGUSR1) {
+    std::lock_guard<std::mutex> lock(mu_);
+    seen_ = true;
+    if (action_) action_();
+    came_.notify_all();
+    pthread_sigmask(SIG_UNBLOCK, &passed_on, nullptr);
+  }
+}
+
+}  // namespace toolwire

@@ -1,0 +1,23 @@
+// What to say about commands and flags that there are not.
+#ifndef TOOLWIRE_CLI_SUGGESTION_H_
+#define TOOLWIRE_CLI_SUGGESTION_H_
+
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace toolwire {
+
+// A sentence about the first word of the command line (without the program's name) that is no command or flag of
+// `app`, with what was probably meant. Empty if all are known.
+std::string ExplainUnknown(CLI::App* app, const std::vector<std::string>& words);
+
+// The candidate that `word` was probably meant to be: a few letters wrong, swapped, missing or too many. Empty if none.
+std::string Nearest(const std::string& word, const std::vector<std::string>& candidates);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CLI_SUGGESTION_H_

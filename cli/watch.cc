@@ -1,0 +1,189 @@
+// `toolwire watch`: agents as they connect, move and disconnect.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "cli/agent_view.h"
+#include "cli/commands.h"
+#include "cli/control_channel.h"
+#include "cli/interrupt.h"
+#include "cli/time_text.h"
+#include "common/clock.h"
+#include "toolwire/v1/dispatch.grpc.pb.h"
+
+namespace toolwire {
+namespace {
+
+constexpr Duration kRedialMin = std::chrono::milliseconds(250);
+constexpr Duration kRedialMax = std::chrono::seconds(5);
+// How long after a stream's snapshot an agent that it did not name counts as gone: as long as a control that has just
+// started may take to find all edges.
+constexpr std::chrono::seconds kMissingAfter(6);
+
+struct WatchFlags {
+  std::string address = kDefaultControlAddress;
+  std::vector<std::string> users;
+  bool once = false;
+  bool json = false;
+};
+
+int64_t ConnectedAtMs(const v1::Agent& agent) {
+  return agent.connected_at().seconds() * 1000 + agent.connected_at().nanos() / 1000000;
+}
+
+void Print(const AgentView::Event& event, bool json) {
+  const v1::Agent& agent = event.agent();
+  const std::string kind = v1::WatchAgentsResponse::Kind_Name(event.kind());
+  const bool gone = event.kind() == v1::WatchAgentsResponse::DISCONNECTED;
+  const int64_t now_ms = SystemClock().WallMs();
+  if (json) {
+    nlohmann::ordered_json line = {{"at", now_ms}, {"kind", kind}};
+    if (event.has_agent()) {
+      line["userId"] = agent.user_id();
+      line["serverId"] = agent.server_id();
+      line["epoch"] = agent.epoch();
+      line["connectedAt"] = ConnectedAtMs(agent);
+    }
+    std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  } else if (event.has_agent()) {
+    std::string word = kind;
+    std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
+    // When it happened, as far as that is known.
+    std::cout << TimeText(gone ? now_ms : ConnectedAtMs(agent)) << "  " << word << "  " << agent.user_id() << "  "
+              << agent.server_id() << "  " << agent.epoch() << "\n";
+  }
+}
+
+// One WatchAgents stream, from its begin to its end.
+class Stream {
+ public:
+  Stream(const WatchFlags& flags, AgentView* view, Interrupt* interrupt)
+      : flags_(flags), view_(view), interrupt_(interrupt) {}
+
+  // Returns when the stream ends, the command is interrupted, or a snapshot was all that was wanted.
+  grpc::Status Run(const std::shared_ptr<grpc::Channel>& channel) {
+    v1::WatchAgentsRequest request;
+    for (const std::string& user : flags_.users) request.add_user_ids(user);
+    interrupt_->Set([this] { context_.TryCancel(); });
+    view_->Begin();
+    const auto stub = v1::ToolDispatch::NewStub(channel);
+    reader_ = stub->AsyncWatchAgents(&context_, request, &queue_, Tag(kStarted));
+    grpc::Status status;
+    bool finishing = false;
+    while (true) {
+      void* tag = nullptr;
+      bool ok = false;
+      if (queue_.AsyncNext(&tag, &ok, missing_at_) == grpc::CompletionQueue::TIMEOUT) {
+        TellMissing();
+      } else if (finishing) {
+        break;
+      } else if (ok) {
+        if (tag == Tag(kRead)) Take();
+        reader_->Read(&message_, Tag(kRead));
+      } else {
+        finishing = true;
+        reader_->Finish(&status, Tag(kFinished));
+      }
+    }
+    interrupt_->Set(nullptr);
+    return status;
+  }
+
+  bool complete() const { return complete_; }
+
+ private:
+  enum Step { kStarted = 1, kRead, kFinished };
+  static void* Tag(Step step) { return reinterpret_cast<void*>(static_cast<intptr_t>(step)); }
+
+  void Take() {
+    for (AgentView::Event& event : *message_.mutable_events()) {
+      if (complete_ && flags_.once) return;
+      if (!view_->Take(&event)) continue;
+      Print(event, flags_.json);
+      if (event.kind() == v1::WatchAgentsResponse::SNAPSHOT_COMPLETE) Complete();
+    }
+    Flush();
+  }
+
+  void Complete() {
+    complete_ = true;
+    std::cout.flush();
+    if (flags_.once) return context_.TryCancel();
+    missing_at_ = std::chrono::system_clock::now() + kMissingAfter;
+    std::cerr << view_->connected() << " connected; watching\n";
+  }
+
+  void TellMissing() {
+    missing_at_ = std::chrono::system_clock::time_point::max();
+    for (const AgentView::Event& event : view_->TakeMissing()) Print(event, flags_.json);
+    Flush();
+  }
+
+  // Whoever reads along sees each event at once; without a reader there is nothing left to do.
+  void Flush() {
+    if (!std::cout.flush()) context_.TryCancel();
+  }
+
+  const WatchFlags& flags_;
+  AgentView* const view_;
+  Interrupt* const interrupt_;
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  std::unique_ptr<grpc::ClientAsyncReader<v1::WatchAgentsResponse>> reader_;
+  v1::WatchAgentsResponse message_;
+  bool complete_ = false;  // The snapshot has been printed.
+  std::chrono::system_clock::time_point missing_at_ = std::chrono::system_clock::time_point::max();
+};
+
+int RunWatch(const WatchFlags& flags) {
+  Interrupt interrupt;
+  AgentView view;
+  Duration wait = kRedialMin;
+  std::string told;
+  while (!interrupt.seen()) {
+    std::string trouble = NoControlAt(flags.address);
+    if (const auto channel = ConnectToControl(flags.address)) {
+      Stream stream(flags, &view, &interrupt);
+      const grpc::Status status = stream.Run(channel);
+      if (interrupt.seen() || (flags.once && stream.complete())) break;
+      if (!std::cout) return FailCommand("watch", "nobody reads the output any more");
+      if (status.error_code() == grpc::StatusCode::INVALID_ARGUMENT)
+        return FailCommand("watch", status.error_message());
+      trouble = "control is gone: " + (status.ok() ? std::string("it ended the stream") : status.error_message());
+      if (stream.complete()) {
+        wait = kRedialMin;
+        told.clear();
+      }
+    }
+    if (flags.once) return FailCommand("watch", trouble);
+    if (told != trouble) std::cerr << "toolwire watch: " << trouble << "; trying again\n";
+    told = trouble;
+    if (interrupt.WaitFor(wait)) break;
+    wait = std::min(wait * 2, kRedialMax);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void AddWatchCommand(CLI::App* app, Command* chosen) {
+  auto flags = std::make_shared<WatchFlags>();
+  CLI::App* watch = app->add_subcommand("watch", "Follow agents as they connect, move and disconnect");
+  watch->add_option("user", flags->users, "Only these users' agents; default: everyone's");
+  watch->add_flag("--once,--snapshot", flags->once, "Print who is connected now, and end");
+  watch->add_flag("--json", flags->json, "One JSON object a line, for programs");
+  AddAddressFlag(watch, &flags->address);
+  watch->footer(
+      "Prints who is connected, and then each change: time, kind, user, edge, epoch. When control goes, it is dialled\n"
+      "again until Ctrl-C (0.25 s doubling to 5 s), and what changed meanwhile is printed then.\n"
+      "Example: toolwire watch user_1 user_2\n"
+      "Exit status: 0 ended by Ctrl-C or with --once, 1 no control or no reader, 2 wrong flags.");
+  watch->callback([flags, chosen] { *chosen = [flags] { return RunWatch(*flags); }; });
+}
+
+}  // namespace toolwire

@@ -1,0 +1,203 @@
+// `toolwire doctor`: against real servers, well and broken. It finds the trouble, says what to do, and changes nothing.
+import assert from 'node:assert/strict';
+import {execFileSync, spawnSync} from 'node:child_process';
+import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import tls from 'node:tls';
+import {Cluster, clusterClaim} from './lib/cluster.js';
+import {Postgres} from './lib/postgres.js';
+import {run} from './lib/process.js';
+import {Redis, redisMissing} from './lib/redis.js';
+import {claim, linesOf} from './lib/toolwire.js';
+
+// What the doctor says: its exit status, its findings, and one of them by name.
+async function doctor(args, options) {
+  const {code, stdout, stderr} = await run('toolwire', ['doctor', '--json', ...args.map(String)], options);
+  const findings = linesOf(stdout);
+  for (const {check, level, message, do: advice} of findings) {
+    assert.ok(['ok', 'skipped', 'warn', 'fail'].includes(level) && message, check);
+    assert.equal(advice !== undefined, ['warn', 'fail'].includes(level), `${check}: ${message}`);
+  }
+  assert.equal(code, findings.some(({level}) => level === 'fail') ? 1 : 0, stderr);
+  const of = (check) => findings.filter((one) => one.check === check);
+  return {code, findings, of, one: (check) => of(check)[0] ?? {}, said: stdout + stderr};
+}
+const NOTHING = ['--address', '127.0.0.1:1', '--timeout', '3000'];
+
+clusterClaim('with everything well, every check passes, and nothing is changed', async (scope) => {
+  const cluster = await Cluster.start(scope, {edges: 2, controls: 1});
+  await cluster.agent('user_1');
+  await cluster.known('user_1', 'edge-1');
+  // It makes do with a login that may only look.
+  const client = await cluster.redis.client();
+  await client.acl('SETUSER', 'looker', 'on', '>hunter3', '~*', '+@read', '+ping', '+time', '+info');
+  const args = [
+    '--redis-url', cluster.redis.url.replace('//', '//looker:hunter3@'), '--database-url', cluster.databaseUrl, '--data-dir', cluster.dataDir,
+    '--address', `127.0.0.1:${cluster.controls[0].ports.callers}`, '--edge-url', `ws://127.0.0.1:${cluster.edges[0].ports.agents}`,
+  ];
+  const {code, findings, one, of, said} = await doctor(args);
+  assert.equal(code, 0, said);
+  assert.deepEqual(findings.filter(({level}) => level === 'warn'), []);
+  assert.match(one('control').message, /is serving, agents known: 1/);
+  assert.match(one('edge').message, /^edge-1 at .* is healthy, agents connected: 1/);
+  assert.equal(one('edges').message, 'announced in Redis: edge-1, edge-2');
+  assert.deepEqual(of('relay').map(({message}) => message.match(/answers as (\S+)/)[1]), ['edge-1', 'edge-2']);
+  for (const check of ['redis', 'redis memory', 'redis clock', 'postgres', 'postgres tables', 'postgres clock', 'open files', 'data dir']) {
+    assert.equal(one(check).level, 'ok', check);
+  }
+  assert.equal(one('certificates').level, 'skipped');
+  assert.doesNotMatch(said, /hunter/, 'no password');
+  const text = await run('toolwire', ['doctor', ...args]);
+  assert.equal(text.code, 0);
+  assert.match(text.stdout, /^ok +control .*\n[^]*\n0 failed, 0 to look at\n$/);
+});
+
+claim('what is not configured is skipped', async (scope) => {
+  const {one, of} = await doctor(NOTHING);
+  assert.equal(one('control').level, 'fail');
+  assert.match(one('control').do, /start toolwire-control or toolwire dev/);
+  for (const check of ['redis', 'edges', 'postgres', 'relay', 'certificates']) {
+    assert.deepEqual(of(check).map(({level}) => level), ['skipped'], check);
+  }
+  assert.match(one('redis').message, /no REDIS_URL/);
+  const tw = await scope.toolwire();
+  const well = await doctor(['--data-dir', tw.dataDir], {env: {
+    TOOLWIRE_ADDRESS: `127.0.0.1:${tw.ports.callers}`, TOOLWIRE_URL: `ws://127.0.0.1:${tw.ports.agents}`}});
+  assert.equal(well.code, 0, well.said);
+});
+
+claim('servers that are not there, or refuse the password, are failures without secrets', async (scope) => {
+  const away = await doctor([...NOTHING, '--redis-url', 'redis://:hunter2@127.0.0.1:1', '--database-url', 'postgresql://me:hunter2@127.0.0.1:1/db']);
+  assert.deepEqual([away.one('redis').level, away.one('postgres').level], ['fail', 'fail']);
+  assert.match(away.one('redis').message, /127\.0\.0\.1:1/);
+  assert.match(away.one('postgres').message, /127\.0\.0\.1:1/);
+  const wrong = await doctor([...NOTHING, '--redis-url', 'redis:/hunter2', '--database-url', 'postgresql://me:hunter2@x@127.0.0.1/db']);
+  assert.deepEqual([wrong.one('redis').level, wrong.one('postgres').level], ['fail', 'fail']);
+  const redis = await Redis.start(scope, {args: ['--requirepass', 'swordfish']});
+  const refused = await doctor([...NOTHING, '--redis-url', redis.url.replace('//', '//:hunter2@')]);
+  assert.equal(refused.one('redis').level, 'fail');
+  assert.match(refused.one('redis').do, /user and password/);
+  const let_in = await doctor([...NOTHING, '--redis-url', redis.url.replace('//', '//:swordfish@')]);
+  assert.equal(let_in.one('redis').level, 'ok');
+  for (const {said} of [away, wrong, refused, let_in]) assert.doesNotMatch(said, /hunter2|swordfish/);
+}, {skip: redisMissing});
+
+claim('a Redis that drops keys or takes no writes is told', async (scope) => {
+  const primary = await Redis.start(scope, {args: ['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru']});
+  const evicting = await doctor([...NOTHING, '--redis-url', primary.url]);
+  assert.equal(evicting.one('redis memory').level, 'warn');
+  assert.match(evicting.one('redis memory').do, /noeviction/);
+  assert.equal(evicting.one('edges').level, 'fail', 'no edge is announced');
+  const replica = await Redis.start(scope, {args: ['--replicaof', `127.0.0.1 ${primary.port}`]});
+  assert.match((await doctor([...NOTHING, '--redis-url', replica.url])).one('redis').message, /is a replica/);
+}, {skip: redisMissing});
+
+claim('an edge that is announced and cannot be reached, or is another one, is told', async (scope) => {
+  const redis = await Redis.start(scope);
+  const client = await redis.client();
+  const announce = async (id, address, instance = 'x') => {
+    await client.set(`edge:${id}`, JSON.stringify({address, instance}));
+    await client.sadd('toolwire:edges', id);
+  };
+  const edge = scope.process('toolwire-edge', [
+    '--port=0', '--relay-port=0', '--metrics-port=0', '--server-id=real', '--log-format=json', `--redis-url=${redis.url}`,
+    '--no-old-channels', '--data-dir', await scope.directory()]);
+  const {relay} = await edge.ready();
+  await announce('dead', '127.0.0.1:1');
+  await announce('lost', 'no-such-host.invalid:50052');
+  await announce('masked', `127.0.0.1:${relay}`);
+  await client.set('edge:strange', 'what is this');
+  await client.sadd('toolwire:edges', 'strange', 'silent');
+  const {of} = await doctor([...NOTHING, '--redis-url', redis.url]);
+  const told = (id) => of('relay').find(({message}) => message.includes(` of ${id} at `));
+  assert.equal(told('real').level, 'ok');
+  assert.match(told('dead').message, /does not answer/);
+  assert.match(told('lost').message, /does not resolve/);
+  assert.match(told('masked').message, /answered by real/);
+  assert.deepEqual(of('edges').map(({level}) => level), ['ok', 'warn', 'warn']);
+  assert.ok((await client.smembers('toolwire:edges')).includes('silent'), 'nothing is cleaned up');
+  const byHand = await doctor([...NOTHING, '--edge', `127.0.0.1:${relay}`]);
+  assert.match(byHand.one('relay').message, /answers as real/);
+}, {skip: redisMissing});
+
+clusterClaim('frozen servers do not stop the other checks', async (scope) => {
+  const redis = await Redis.start(scope);
+  const postgres = await Postgres.start(scope);
+  redis.pause();
+  postgres.freeze();
+  scope.own({stop: () => redis.resume()});
+  const silent = net.createServer(() => {}).listen(0, '127.0.0.1');  // Takes connections and says nothing.
+  await new Promise((resolve) => silent.once('listening', resolve));
+  scope.own({close: () => silent.close()});
+  const {port} = silent.address();
+  const {one, of} = await doctor([
+    '--redis-url', redis.url, '--database-url', postgres.url, '--address', `127.0.0.1:${port}`, '--edge-url', `ws://127.0.0.1:${port}`,
+    '--edge', `127.0.0.1:${port}`, '--timeout', '500']);
+  for (const check of ['control', 'edge', 'redis', 'postgres', 'relay']) {
+    assert.deepEqual(of(check).map(({level}) => level), ['fail'], check);
+  }
+  assert.equal(one('data dir').level, 'ok');
+});
+
+clusterClaim('tables and rights of PostgreSQL are looked at, and left as they are', async (scope) => {
+  const postgres = await Postgres.start(scope);
+  const tables = async (url = postgres.url) => (await doctor([...NOTHING, '--database-url', url])).one('postgres tables');
+  assert.match((await tables()).message, /the first process that starts makes/);
+  assert.deepEqual(await postgres.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"), []);
+  const guest = postgres.url.replace('postgres:hunter2@', 'guest@');
+  await postgres.query('CREATE ROLE guest LOGIN');
+  assert.match((await tables(guest)).message, /guest may not make them/);
+  await run('toolwire', ['credentials', 'list', '--database-url', postgres.url]);
+  assert.match((await tables()).message, /the first audit row builds it/);
+  await postgres.query('CREATE UNIQUE INDEX toolwire_audit_call_id ON tool_execution_logs (call_id) WHERE call_id IS NOT NULL');
+  assert.equal((await tables()).level, 'ok');
+  assert.match((await tables(guest)).message, /guest lacks .*INSERT on tool_execution_logs.*USAGE on public\.tool_execution_logs_id_seq/);
+  await postgres.query('GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO guest; GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO guest');
+  assert.equal((await tables(guest)).level, 'ok');
+  await postgres.query('ALTER TABLE agent_credentials DROP COLUMN last_seen');
+  assert.match((await tables()).message, /agent_credentials\.last_seen/);
+  await postgres.query('ALTER ROLE guest SET default_transaction_read_only = on');
+  assert.match((await doctor([...NOTHING, '--database-url', guest])).one('postgres').message, /may only be read/);
+});
+
+claim('a data directory that cannot be used, and an edge that is none, are told', async (scope) => {
+  const directory = await scope.directory();
+  const file = path.join(directory, 'file');
+  writeFileSync(file, '');
+  assert.equal((await doctor([...NOTHING, '--data-dir', file])).one('data dir').level, 'fail');
+  assert.equal((await doctor([...NOTHING, '--data-dir', '/proc/nothing'])).one('data dir').level, 'fail');
+  const fresh = await doctor([...NOTHING, '--data-dir', path.join(directory, 'not', 'yet')]);
+  assert.equal(fresh.one('data dir').level, 'ok', fresh.said);
+  const tw = await scope.toolwire();
+  const metrics = await doctor([...NOTHING, '--edge-url', `http://127.0.0.1:${tw.ports.metrics[0]}`]);
+  assert.match(metrics.one('edge').message, /is no edge/);
+  const swapped = await doctor(['--address', `127.0.0.1:${tw.ports.agents}`, '--edge-url', `ws://127.0.0.1:${tw.ports.callers}`]);
+  assert.deepEqual([swapped.one('control').level, swapped.one('edge').level], ['fail', 'fail']);
+});
+
+claim('the certificate of a proxy before the edge is looked at', async (scope) => {
+  const directory = await scope.directory();
+  mkdirSync(path.join(directory, 'tls'));
+  const at = (name) => path.join(directory, 'tls', name);
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '30', '-subj', '/CN=localhost',
+    '-addext', 'subjectAltName=DNS:localhost', '-keyout', at('key'), '-out', at('cert')], {stdio: 'ignore'});
+  const tw = await scope.toolwire();
+  const proxy = tls.createServer({key: readFileSync(at('key')), cert: readFileSync(at('cert'))}, (socket) => {
+    const edge = net.connect(tw.ports.agents, '127.0.0.1');
+    for (const one of [socket, edge]) one.on('error', () => {});
+    socket.pipe(edge).pipe(socket);
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => proxy.once('listening', resolve));
+  scope.own({close: () => proxy.close()});
+  const look = (host, env) => doctor([...NOTHING, '--edge-url', `wss://${host}:${proxy.address().port}`], {env});
+  const unknown = await look('localhost');
+  assert.equal(unknown.one('edge').level, 'ok', unknown.said);
+  assert.equal(unknown.one('certificates').level, 'fail');
+  assert.match(unknown.one('certificates').message, /not trusted here: self-signed/);
+  const trusted = await look('localhost', {SSL_CERT_FILE: at('cert')});
+  assert.equal(trusted.one('certificates').level, 'ok', trusted.said);
+  assert.match(trusted.one('certificates').message, /good for (29|30) days/);
+  const other = await look('127.0.0.1', {SSL_CERT_FILE: at('cert')});
+  assert.match(other.one('certificates').message, /another host name/);
+}, {skip: spawnSync('openssl', ['version']).status === 0 ? undefined : 'openssl is not installed'});
