@@ -47,11 +47,11 @@ export async function disconnect(): Promise<void> {
 // was answered with no; or nothing came on the response channel, whatever the cause. A call that did not reach the
 // agent is the first, and one that is lost is the second, only now at once instead of when the time is over.
 function oldErrorOf(error: ToolwireError): Error {
-  const {cause, message} = {cause: error, message: error.message};
+  const cause = error;
   if (error.code === 'DEADLINE_EXCEEDED' || error.httpStatus === 502) return new Error('Tool call timed out', {cause});
   const newer = [AgentBusyError, CallerBusyError, ClientClosedError, InvalidRequestError].some((one) => error instanceof one);
   if (error.httpStatus === 503 && !newer) return new Error('Agent not connected', {cause});
-  return new Error(message, {cause});
+  return new Error(error.message, {cause});
 }
 
 /**

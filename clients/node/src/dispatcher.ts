@@ -1,4 +1,5 @@
 // All calls of a client: the queue of those that are not written, which stream takes them, and when they are given up.
+import {setMaxListeners} from 'node:events';
 import {Call, CallState} from './call.js';
 import type {Channels} from './channel.js';
 import {DispatchStream, type CallSource} from './dispatch_stream.js';
@@ -56,6 +57,7 @@ export class Dispatcher implements CallSource {
     if (signal) {
       if (signal.aborted) return call.cancel('NOT_SENT');
       call.onAbort = () => this.#cancel(call);
+      setMaxListeners(0, signal);  // One signal for many calls is no leak to warn of: each takes its listener away.
       signal.addEventListener('abort', call.onAbort, {once: true});
     }
     const waiting = this.#queue.length - this.#head;

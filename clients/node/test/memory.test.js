@@ -25,9 +25,9 @@ claim(`the heap is as large after ${CALLS} calls as after a tenth of them`, asyn
   let made = 0;
   const heaps = [];
   for (let sample = 1; sample <= SAMPLES; ++sample) {
-    const until_ = (CALLS / SAMPLES) * sample;
+    const goal = (CALLS / SAMPLES) * sample;
     await Promise.all(Array.from({length: CONCURRENCY}, async () => {
-      while (made < until_) {
+      while (made < goal) {
         const n = ++made;
         // Also those that fail, and those that could be cancelled.
         const user = n % 1000 === 0 ? 'nobody' : `user_${n % AGENTS}`;
