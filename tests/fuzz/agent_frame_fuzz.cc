@@ -1,12 +1,11 @@
 // Any bytes as an agent's frame: whatever decodes must hold what it promises, and survive being written again.
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 #include "common/json_text.h"
 #include "common/wire_codec.h"
+#include "tests/fuzz/require.h"
 
 namespace {
 
@@ -15,14 +14,6 @@ using toolwire::WireDecoder;
 namespace json = toolwire::json;
 
 constexpr int kDepthMax = 32;
-
-#define REQUIRE(condition)                                                 \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      std::fprintf(stderr, "line %d: not so: %s\n", __LINE__, #condition); \
-      std::abort();                                                        \
-    }                                                                      \
-  } while (false)
 
 bool Same(const AgentFrame& a, const AgentFrame& b) {
   return a.type == b.type && a.why_bad == b.why_bad && a.request_id == b.request_id && a.success == b.success &&

@@ -1,13 +1,12 @@
 // Any bytes on the old Redis channels: what is accepted must hold what it promises, and survive being written again.
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 #include "common/json_text.h"
 #include "common/old_protocol.h"
 #include "common/wire_codec.h"
+#include "tests/fuzz/require.h"
 
 namespace {
 
@@ -16,14 +15,6 @@ using toolwire::OldResponse;
 namespace json = toolwire::json;
 
 constexpr int kDepthMax = 32;
-
-#define REQUIRE(condition)                                                 \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      std::fprintf(stderr, "line %d: not so: %s\n", __LINE__, #condition); \
-      std::abort();                                                        \
-    }                                                                      \
-  } while (false)
 
 void CheckCommand(const OldCommand& command) {
   REQUIRE(json::IsUtf8(command.request_id));

@@ -2,8 +2,6 @@
 // carried to the agent byte for byte.
 #include <cctype>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -11,20 +9,13 @@
 
 #include "common/json_text.h"
 #include "common/wire_codec.h"
+#include "tests/fuzz/require.h"
 
 namespace {
 
 namespace json = toolwire::json;
 
 constexpr int kDepthMax = 32;
-
-#define REQUIRE(condition)                                                 \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      std::fprintf(stderr, "line %d: not so: %s\n", __LINE__, #condition); \
-      std::abort();                                                        \
-    }                                                                      \
-  } while (false)
 
 bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <iterator>
 #include <map>
 #include <set>
@@ -20,6 +18,7 @@
 #include "common/wire_codec.h"
 #include "edge/session_table.h"
 #include "tests/fakes/fake_clock.h"
+#include "tests/fuzz/require.h"
 
 namespace {
 
@@ -31,14 +30,6 @@ using std::chrono::milliseconds;
 constexpr size_t kSessionsMax = 6;
 constexpr int kLinks = 3;
 constexpr Duration kTick = SessionTable::kTick;
-
-#define REQUIRE(condition)                                                 \
-  do {                                                                     \
-    if (!(condition)) {                                                    \
-      std::fprintf(stderr, "line %d: not so: %s\n", __LINE__, #condition); \
-      std::abort();                                                        \
-    }                                                                      \
-  } while (false)
 
 SessionLimits Limits() {
   SessionLimits limits;
