@@ -268,8 +268,7 @@ PgSession::PgSession(const std::string& conninfo, PgWatchdog& watchdog, Duration
 
 PgSession::~PgSession() { watchdog_.Release(socket_); }
 
-pqxx::result PgSession::Exec(pqxx::transaction_base& transaction, const char* doing, const std::string& sql,
-                             const PgParams& params) {
+void PgSession::Timed(const char* doing, const std::function<int64_t()>& work) {
   doing_ = doing;
   if (!timeout_lifted_) Watch();
   const MonoTime start = std::chrono::steady_clock::now();
@@ -279,13 +278,31 @@ pqxx::result PgSession::Exec(pqxx::transaction_base& transaction, const char* do
     log::Warn("slow statement", {{"statement", doing}, {"ms", CountMs(took)}, {"rows", rows}});
   };
   try {
-    pqxx::result result = transaction.exec_params(sql, pqxx::prepare::make_dynamic_params(params.values()));
-    log_slow(static_cast<int64_t>(result.empty() ? result.affected_rows() : result.size()));
-    return result;
+    log_slow(work());
   } catch (...) {
     log_slow(0);
     throw;
   }
+}
+
+pqxx::result PgSession::Exec(pqxx::transaction_base& transaction, const char* doing, const std::string& sql,
+                             const PgParams& params) {
+  pqxx::result result;
+  Timed(doing, [&] {
+    result = transaction.exec_params(sql, pqxx::prepare::make_dynamic_params(params.values()));
+    return static_cast<int64_t>(result.empty() ? result.affected_rows() : result.size());
+  });
+  return result;
+}
+
+void PgSession::Copy(pqxx::transaction_base& transaction, const char* doing, const std::string& table,
+                     const std::vector<std::string>& columns, const std::function<int64_t(pqxx::stream_to&)>& fill) {
+  Timed(doing, [&] {
+    pqxx::stream_to stream(transaction, table, columns);
+    const int64_t rows = fill(stream);
+    stream.complete();
+    return rows;
+  });
 }
 
 void PgSession::LiftTimeout() {

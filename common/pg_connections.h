@@ -81,6 +81,10 @@ class PgSession {
   pqxx::result Exec(pqxx::transaction_base& transaction, const char* doing, const std::string& sql,
                     const PgParams& params = {});
 
+  // Copies rows into a table, all or none: `fill` writes them. Timed and watched like a statement.
+  void Copy(pqxx::transaction_base& transaction, const char* doing, const std::string& table,
+            const std::vector<std::string>& columns, const std::function<int64_t(pqxx::stream_to&)>& fill);
+
   // From now on statements may take as long as they like, here and at the server. The connection is not used again.
   void LiftTimeout();
   // Ends the statement that runs, from another thread, by cutting the connection.
@@ -88,6 +92,8 @@ class PgSession {
 
  private:
   friend class PgConnections;
+  // Runs `work`, which returns how many rows it is about; the watchdog ends it if it takes too long.
+  void Timed(const char* doing, const std::function<int64_t()>& work);
   void Watch() { watchdog_.Watch(socket_, std::chrono::steady_clock::now() + answer_timeout_); }
 
   PgWatchdog& watchdog_;

@@ -1,4 +1,5 @@
-// Every method is one statement for all it is given, with arrays that the statement unnests into rows. Statements are
+// Every method is one statement for all it is given, with arrays that the statement unnests into rows; batches of audit
+// rows go by COPY, unless some are there already. Statements are
 // not prepared: planning one costs little beside a batch, and connection poolers between us and the server may hand
 // each transaction to another session.
 //
@@ -10,12 +11,15 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdio>
+#include <ctime>
 #include <functional>
 #include <limits>
 #include <mutex>
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -70,6 +74,12 @@ struct AuditStatements {
   std::string time;       // A row's time, in the column's type.
   std::string time_type;  // That type.
   std::string id_type;
+  // For COPY: whether created_at takes an instant, and what stands for an absent value.
+  bool takes_instants = false;
+  const char* no_params = nullptr;
+  const char* no_result = nullptr;
+  const char* no_error = nullptr;
+  const char* no_execution_time = nullptr;
 };
 
 AuditStatements StatementsFor(const PgAuditTable& table) {
@@ -92,6 +102,11 @@ AuditStatements StatementsFor(const PgAuditTable& table) {
   statements.time = table.time();
   statements.time_type = table.time_type;
   statements.id_type = table.id_type;
+  statements.takes_instants = table.time_type == PgAuditTable().time_type;
+  if (table.params_required) statements.no_params = "{}";
+  if (table.result_required) statements.no_result = "null";
+  if (table.error_required) statements.no_error = "";
+  if (table.execution_time_required) statements.no_execution_time = "0";
   // The time of the cursor is the column's own, in microseconds from its 1970, so that no time zone comes in; its id
   // has another name than the column, by which rows are ordered.
   statements.list = absl::StrCat(
@@ -126,6 +141,23 @@ AgentStatus StatusAt(const pqxx::row& row, int column) {
 
 int64_t StorableMs(int64_t unix_ms) { return std::clamp<int64_t>(unix_ms, 0, kLatestMs); }
 
+// As PostgreSQL reads it in any of its settings.
+std::string InstantText(int64_t unix_ms) {
+  const std::time_t seconds = unix_ms / 1000;
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[64];
+  const size_t end = std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts);
+  std::snprintf(text + end, sizeof text - end, ".%03d+00", static_cast<int>(unix_ms % 1000));
+  return text;
+}
+
+std::optional<int64_t> StorableExecutionTime(const AuditRow& row) {
+  if (!row.execution_time_ms) return std::nullopt;
+  using Column = std::numeric_limits<int32_t>;
+  return std::clamp<int64_t>(*row.execution_time_ms, Column::min(), Column::max());
+}
+
 PgParams ParamsOf(const std::vector<AuditRow>& rows) {
   const auto texts = [&](const auto& get) {
     std::vector<std::optional<std::string_view>> column;
@@ -149,14 +181,42 @@ PgParams ParamsOf(const std::vector<AuditRow>& rows) {
       .Texts(texts([](const AuditRow& row) { return TextOrNull(row.result_json); }))
       .Bools(successes)
       .Texts(texts([](const AuditRow& row) { return TextOrNull(row.error); }))
-      .Ints(ints([](const AuditRow& row) -> std::optional<int64_t> {
-        if (!row.execution_time_ms) return std::nullopt;
-        using Column = std::numeric_limits<int32_t>;
-        return std::clamp<int64_t>(*row.execution_time_ms, Column::min(), Column::max());
-      }))
+      .Ints(ints(StorableExecutionTime))
       .Ints(ints([](const AuditRow& row) { return StorableMs(row.created_at_ms); }))
       .Texts(texts([](const AuditRow& row) { return TextOrNull(row.call_id); }));
   return params;
+}
+
+// Fewer rows are not worth a second way.
+constexpr size_t kCopiedRowsMin = 8;
+
+// COPY takes a quarter less of PostgreSQL's time than INSERT, and knows nothing of rows that are there already. False:
+// none was written, since one of them is, or for a reason that INSERT will find again.
+bool CopyRows(PgSession& session, const char* doing, const AuditStatements& statements,
+              const std::vector<AuditRow>& rows) {
+  static const auto* const columns =
+      new std::vector<std::string>{"user_id", "request_id", "tool_name",         "params",     "result",
+                                   "success", "error",      "execution_time_ms", "created_at", "call_id"};
+  const auto text_or = [](const std::string& text, const char* absent) { return text.empty() ? absent : text.c_str(); };
+  pqxx::nontransaction transaction(session.connection());
+  try {
+    session.Copy(transaction, doing, "tool_execution_logs", *columns, [&](pqxx::stream_to& stream) {
+      for (const AuditRow& row : rows) {
+        const auto execution_time = StorableExecutionTime(row);
+        const std::string execution_time_text = execution_time ? std::to_string(*execution_time) : "";
+        const std::string time = InstantText(StorableMs(row.created_at_ms));
+        stream << std::make_tuple(
+            row.user_id.c_str(), row.request_id.c_str(), row.tool.c_str(),
+            text_or(row.params_json, statements.no_params), text_or(row.result_json, statements.no_result),
+            static_cast<const char*>(row.success ? "t" : "f"), text_or(row.error, statements.no_error),
+            text_or(execution_time_text, statements.no_execution_time), time.c_str(), text_or(row.call_id, nullptr));
+      }
+      return static_cast<int64_t>(rows.size());
+    });
+  } catch (const pqxx::sql_error&) {
+    return false;
+  }
+  return true;
 }
 
 ListedAuditRow RowOf(const pqxx::row& columns) {
@@ -435,14 +495,17 @@ absl::Status PgStore::AppendAudit(const std::vector<AuditRow>& rows) {
     safe.push_back(AuditSafeRow(row, impl_->audit_json_bytes_max));
     safe.back().call_id = AuditSafeText(row.call_id, kCallIdBytesMax);
   }
-  const PgParams params = ParamsOf(safe);
   for (bool first = true;; first = false) {
     bool lacks_index = false;
     absl::Status status = impl_->Run([&](PgSession& session, const AuditStatements& statements) {
       lacks_index = !impl_->has_call_index;
       if (lacks_index) return absl::OkStatus();
+      constexpr char kDoing[] = "appending audit rows";
+      if (statements.takes_instants && safe.size() >= kCopiedRowsMin && CopyRows(session, kDoing, statements, safe)) {
+        return absl::OkStatus();
+      }
       pqxx::nontransaction transaction(session.connection());
-      session.Exec(transaction, "appending audit rows", statements.append, params);
+      session.Exec(transaction, kDoing, statements.append, ParamsOf(safe));
       return absl::OkStatus();
     });
     if (!lacks_index) {

@@ -234,6 +234,25 @@ CREATE TABLE tool_execution_logs (
   EXPECT_EQ(rows->front().created_at_ms, later.created_at_ms);
 }
 
+TEST_F(PgStoreTest, LargeBatchFillsColumnsThatMustHaveAValue) {
+  Sql(R"sql(
+CREATE TABLE tool_execution_logs (
+  id bigserial PRIMARY KEY, user_id text NOT NULL, request_id text NOT NULL, tool_name text NOT NULL,
+  params jsonb NOT NULL, result json NOT NULL, success boolean NOT NULL, error text NOT NULL,
+  execution_time_ms integer NOT NULL, created_at timestamptz NOT NULL))sql");
+  auto store = Open();
+  std::vector<AuditRow> rows;
+  for (int i = 0; i < 20; ++i) {
+    rows.push_back(Row(std::to_string(i), "c" + std::to_string(i)));
+    rows.back().params_json = rows.back().result_json = rows.back().error = "";
+    rows.back().execution_time_ms.reset();
+  }
+  ASSERT_TRUE(store->AppendAudit(rows).ok());
+  EXPECT_EQ(Sql("SELECT DISTINCT params::text, result::text, error, execution_time_ms FROM tool_execution_logs"),
+            (PostgresRows{{"{}", "null", "", "0"}}));
+  EXPECT_EQ(One("SELECT count(*) FROM tool_execution_logs"), "20");
+}
+
 TEST_F(PgStoreTest, RowThatAForeignKeyRefusesDoesNotHoldUpTheOthers) {
   Sql(kOldTables);
   Sql("ALTER TABLE tool_execution_logs ADD FOREIGN KEY (user_id) REFERENCES agent_credentials (user_id)");

@@ -337,6 +337,68 @@ TEST_P(StoreContract, FirstRowOfACallIsKeptAndLaterOnesArePassedOverInOneBatchAn
   EXPECT_EQ(RequestIds(store_->ListAudit({"", 10})), (std::vector<std::string>{"3", "2", "1"}));
 }
 
+// Stores may write many rows in another way than few.
+TEST_P(StoreContract, LargeBatchReadsBackRowForRowAndPassesOverWhatIsThere) {
+  const std::vector<std::string> texts = {"plain",
+                                          "tab\there",
+                                          "line\nbreak",
+                                          "back\\slash \\N \\.",
+                                          "quote\"'",
+                                          "\xE2\x80\x9C\xF0\x9F\x98\x80",
+                                          "\r\v\f\b",
+                                          "{a,b}",
+                                          " "};
+  std::vector<AuditRow> rows;
+  for (int i = 0; i < 100; ++i) {
+    AuditRow row = RowOfCall("call-" + std::to_string(i), "req " + texts[static_cast<size_t>(i) % texts.size()]);
+    row.user_id = texts[static_cast<size_t>(i + 1) % texts.size()];
+    row.tool = texts[static_cast<size_t>(i + 2) % texts.size()];
+    row.params_json = i % 3 == 0 ? "" : R"({"path":"C:\\new\\table","n":123456789012345678901234567890})";
+    row.result_json = i % 4 == 0 ? "" : R"(["\t\n\"",null])";
+    row.success = i % 2 == 0;
+    row.error = row.success ? "" : texts[static_cast<size_t>(i + 3) % texts.size()];
+    row.execution_time_ms.reset();
+    if (i % 5 != 0) row.execution_time_ms = i;
+    row.created_at_ms = 1'700'000'000'000 + i;
+    rows.push_back(row);
+  }
+  ASSERT_TRUE(store_->AppendAudit(rows).ok());
+  const auto check = [&] {
+    const auto listed = store_->ListAudit({"", 1000});
+    ASSERT_TRUE(listed.ok()) << listed.status();
+    ASSERT_EQ(listed->size(), rows.size());
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const AuditRow& row = rows[i];
+      const AuditRow& back = (*listed)[rows.size() - 1 - i];
+      EXPECT_EQ(back.call_id, row.call_id);
+      EXPECT_EQ(back.user_id, row.user_id);
+      EXPECT_EQ(back.request_id, row.request_id);
+      EXPECT_EQ(back.tool, row.tool);
+      EXPECT_EQ(nlohmann::json::parse(back.params_json.empty() ? "0" : back.params_json),
+                nlohmann::json::parse(row.params_json.empty() ? "0" : row.params_json));
+      EXPECT_EQ(back.result_json.empty(), row.result_json.empty());
+      EXPECT_EQ(back.success, row.success);
+      EXPECT_EQ(back.error, row.error);
+      EXPECT_EQ(back.execution_time_ms, row.execution_time_ms);
+      EXPECT_EQ(back.created_at_ms, row.created_at_ms);
+    }
+  };
+  check();
+  // The same again with new ones among them, as after a commit whose answer was lost.
+  std::vector<AuditRow> again(rows.begin(), rows.begin() + 50);
+  for (AuditRow& row : again) row.tool = "another";
+  for (int i = 100; i < 110; ++i) {
+    AuditRow row = RowOfCall("call-" + std::to_string(i), "new");
+    row.created_at_ms = 1'700'000'000'000 + i;
+    row.params_json = R"({"n":1})";
+    again.push_back(row);
+    rows.push_back(row);
+  }
+  again.push_back(again.back());
+  ASSERT_TRUE(store_->AppendAudit(again).ok());
+  check();
+}
+
 TEST_P(StoreContract, RowsWithoutACallIdAreAllKept) {
   ASSERT_TRUE(store_->AppendAudit({Row("a", "1"), Row("a", "2"), RowOfCall("c1", "3")}).ok());
   ASSERT_TRUE(store_->AppendAudit({Row("a", "4")}).ok());
@@ -780,7 +842,8 @@ TEST_F(SqliteStoreTest, FileOfTheFirstVersionIsBroughtUpToDateAndKeepsItsRows) {
   sqlite3* db = nullptr;
   ASSERT_EQ(sqlite3_open(path_.c_str(), &db), SQLITE_OK);
   constexpr char kAsInTheFirst[] =
-      "DROP INDEX tool_execution_logs_created_at; DROP INDEX tool_execution_logs_call_id; ALTER TABLE tool_execution_logs DROP COLUMN call_id;"
+      "DROP INDEX tool_execution_logs_created_at; DROP INDEX tool_execution_logs_call_id; ALTER TABLE "
+      "tool_execution_logs DROP COLUMN call_id;"
       " PRAGMA user_version = 1";
   EXPECT_EQ(sqlite3_exec(db, kAsInTheFirst, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
   sqlite3_close(db);
