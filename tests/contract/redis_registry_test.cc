@@ -341,21 +341,6 @@ TEST_F(RedisRegistryTest, SecondEdgeWithTheSameIdIsLogged) {
   EXPECT_LE(lines, 2u) << log;  // One each.
 }
 
-TEST_F(RedisRegistryTest, NoCommandGoesThroughAllKeys) {
-  const auto edge = MakeEdge("edge_1");
-  Answer<std::vector<EdgeAddress>> edges;
-  edge->registry().WatchEdges(edges);
-  edges.Take();
-  edge->Claim("user");
-  edge->Refresh();
-  edge->Release("user");
-  edge->Lookup("user").IgnoreError();
-  const std::string stats = server_->Text({"INFO", "commandstats"});
-  EXPECT_FALSE(absl::StrContains(stats, "cmdstat_keys") || absl::StrContains(stats, "cmdstat_scan")) << stats;
-}
-
-// --- edges -----------------------------------------------------------------------------------------------------------
-
 // Keeps every list of edges that the watcher was told.
 class Lists {
  public:
@@ -379,6 +364,21 @@ class Lists {
   std::mutex mu_;
   std::vector<std::set<std::string>> lists_;  // Guarded by mu_.
 };
+
+TEST_F(RedisRegistryTest, NoCommandGoesThroughAllKeys) {
+  const auto edge = MakeEdge("edge_1");
+  const auto lists = std::make_shared<Lists>();
+  edge->registry().WatchEdges([lists](const std::vector<EdgeAddress>& edges) { (*lists)(edges); });
+  lists->AwaitLast({"edge_1"});
+  edge->Claim("user");
+  edge->Refresh();
+  edge->Release("user");
+  edge->Lookup("user").IgnoreError();
+  const std::string stats = server_->Text({"INFO", "commandstats"});
+  EXPECT_FALSE(absl::StrContains(stats, "cmdstat_keys") || absl::StrContains(stats, "cmdstat_scan")) << stats;
+}
+
+// --- edges -----------------------------------------------------------------------------------------------------------
 
 TEST_F(RedisRegistryTest, EdgeThatDiesIsListedNoMore) {
   options_.edge_refresh = milliseconds(20);
