@@ -112,6 +112,14 @@ export function budgets(results) {
     });
     rows.push(['logins refused', number(own.refused), '', '', 'none', own.refused ? 'MISSED' : 'met']);
     lines.push(...markdown([[`${number(agents)} agents`, 'Toolwire', '/ NATS', '/ seed', 'budget', ''], ...rows]), '');
+    const dev = find('toolwire-dev', agents);
+    if (!dev || !nats) continue;
+    // One process against one process, both without PostgreSQL on the machine.
+    const alone = COMPARED.slice(0, 3).map(({title, figure, digits, budget, holds}) => {
+      const ratio = dev[figure] / nats[figure];
+      return [title, number(dev[figure], digits), number(ratio, 2), budget ?? '', budget ? (holds(dev[figure], ratio) ? 'met' : 'MISSED') : ''];
+    });
+    lines.push(...markdown([[`${number(agents)} agents`, 'Toolwire dev', '/ NATS', 'budget', ''], ...alone]), '');
   }
   const [few, many] = [Math.min(...counts), Math.max(...counts)];
   const [ofFew, ofMany] = [find('toolwire', few), find('toolwire', many)];

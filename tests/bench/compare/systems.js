@@ -39,6 +39,23 @@ async function startToolwire({agents, directory, database}) {
   };
 }
 
+// The embedded default: one process, as NATS is; audited in SQLite.
+async function startDev({agents, directory}) {
+  const credentials = path.join(directory, 'credentials');
+  const store = ['--data-dir', `${directory}/data`];
+  await run(bin('toolwire'), ['credentials', 'create', 'user_', '--count', String(agents), '--out', credentials, ...store]);
+  const dev = new Process(bin('toolwire'), [
+    'dev', '--port', '0', '--grpc-port', '0', '--metrics-port', '0', '--log-format', 'json', ...store,
+  ]);
+  const ready = await dev.event('toolwire dev ready');
+  return {
+    pids: [dev.pid],
+    agents: {system: 'toolwire', url: `ws://127.0.0.1:${ready.agents}`, credentials},
+    callers: {system: 'toolwire', url: `127.0.0.1:${ready.callers}`},
+    stop: () => stopAll([dev]),
+  };
+}
+
 async function startSeed({agents, directory, database}) {
   const redis = await startRedis(directory);
   const credentials = path.join(directory, 'credentials');
@@ -90,6 +107,7 @@ const cppAgents = ({url, credentials}, count) =>
 // `database`: audited in PostgreSQL. `callsOnly`: shows what the agents cost the calls, no more.
 export const SYSTEMS = {
   toolwire: {title: 'Toolwire', start: startToolwire, startAgents: nodeAgents, database: true},
+  'toolwire-dev': {title: 'Toolwire dev (SQLite)', start: startDev, startAgents: nodeAgents, database: false},
   nats: {title: 'NATS', start: startNats, startAgents: nodeAgents, database: false},
   seed: {title: 'Node.js server (seed)', start: startSeed, startAgents: nodeAgents, database: true},
   'toolwire-cpp-agents': {
