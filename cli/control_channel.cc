@@ -8,6 +8,8 @@ namespace toolwire {
 namespace {
 
 constexpr std::chrono::seconds kConnectMax(5);
+// A control that was started a moment ago, as in `toolwire dev & toolwire call ...`, does not listen yet.
+constexpr std::chrono::seconds kRefusedMax(2);
 
 }  // namespace
 
@@ -23,11 +25,14 @@ std::shared_ptr<grpc::Channel> ConnectToControl(const std::string& address) {
   // Commands that wait notice within 15 s when control's machine is gone without a word.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5000);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
   auto channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-  const auto deadline = std::chrono::system_clock::now() + kConnectMax;
+  const auto began = std::chrono::system_clock::now();
   grpc_connectivity_state state = channel->GetState(true);
   while (state != GRPC_CHANNEL_READY) {
-    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || !channel->WaitForStateChange(state, deadline)) return nullptr;
+    const bool refused = state == GRPC_CHANNEL_TRANSIENT_FAILURE;
+    if (!channel->WaitForStateChange(state, began + (refused ? kRefusedMax : kConnectMax))) return nullptr;
     state = channel->GetState(true);
   }
   return channel;

@@ -19,8 +19,9 @@ inline constexpr char kDefaultControlAddress[] = "127.0.0.1:50051";
 // --address, also TOOLWIRE_ADDRESS; its default is what `address` holds.
 CLI::Option* AddAddressFlag(CLI::App* app, std::string* address);
 
-// A channel to the control at `address` (host:port) that is connected and takes messages of any size; waits up to 5 s.
-// Null if the control cannot be reached: then nothing has left.
+// A channel to the control at `address` (host:port) that is connected and takes messages of any size; waits up to 5 s,
+// and up to 2 s for one that refuses, as it does while it starts. Null if the control cannot be reached: then nothing
+// has left.
 std::shared_ptr<grpc::Channel> ConnectToControl(const std::string& address);
 
 // The sentence for that.
