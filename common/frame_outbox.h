@@ -1,4 +1,4 @@
-// What waits to be written on one side of a control-edge stream: coalesced when it is small, cut when it is large.
+// What waits to be written on one side of a control-edge link: coalesced when it is small, cut when it is large.
 #ifndef TOOLWIRE_COMMON_FRAME_OUTBOX_H_
 #define TOOLWIRE_COMMON_FRAME_OUTBOX_H_
 
@@ -17,11 +17,11 @@ namespace toolwire {
 void AppendFrame(v1::ControlFrame&& from, v1::ControlFrame* to);
 void AppendFrame(v1::EdgeFrame&& from, v1::EdgeFrame* to);
 
-// Frames of one direction of one stream. Whatever fits in one frame keeps its order. A frame of up to kWholeBytesMax
+// Frames of one direction of one link. Whatever fits in one frame keeps its order. A frame of up to kWholeBytesMax
 // goes out whole, together with its neighbours; a larger one is cut into fragments that alternate with whatever else is
 // waiting, so that a 16 MiB result holds up nobody's small call for longer than one fragment takes.
 //
-// Not thread-safe: the lock of the stream that owns it covers it.
+// Not thread-safe: the lock of the socket that owns it covers it.
 template <typename Frame>
 class FrameOutbox {
  public:
@@ -35,7 +35,7 @@ class FrameOutbox {
   bool Push(Frame&& frame);
   // The next frame to write. False: nothing waits.
   bool Next(Frame* frame);
-  // What will never be written, once the stream is broken. For a control these are calls that certainly did not
+  // What will never be written, once the link is broken. For a control these are calls that certainly did not
   // leave; a frame of which a piece was written counts as gone.
   std::vector<Frame> TakeUnsent();
   size_t waiting_bytes() const { return waiting_bytes_; }
@@ -58,7 +58,7 @@ class FrameOutbox {
   std::deque<Large> large_;
 };
 
-// Puts fragments together again. Not thread-safe: the stream's reader owns it.
+// Puts fragments together again. Not thread-safe: the link's reader owns it.
 template <typename Frame>
 class FrameAssembler {
  public:
@@ -67,7 +67,7 @@ class FrameAssembler {
 
   enum class Added { kMore, kComplete, kBroken };
   // Takes the fragment of `*frame`. kComplete: `*frame` is now the frame that was cut. kBroken: the peer does not keep
-  // to the protocol; the stream must end.
+  // to the protocol; the link must end.
   Added Add(Frame* frame);
 
  private:

@@ -64,8 +64,7 @@ void EdgeLinks::Reconcile(const std::vector<EdgeAddress>& edges) {
   for (const auto& [edge_id, edge] : named) {
     if (links_.count(edge_id) != 0) continue;
     log::Info("edge found", {{"edge", edge_id}, {"address", edge->relay_address}});
-    links_.emplace(edge_id,
-                   std::make_unique<EdgeLink>(edge_id, edge->relay_address, dispatcher_, payload_bytes_max_));
+    links_.emplace(edge_id, std::make_unique<EdgeLink>(edge_id, edge->relay_address, dispatcher_, payload_bytes_max_));
   }
 }
 

@@ -17,7 +17,7 @@ namespace toolwire {
 
 // Edges that join are dialled at once. One that the registry no longer names keeps its link for as long as that holds
 // (the registry may have been emptied), and is dialled no more when it breaks. Links come and go on a thread of its
-// own, since ending one waits for its stream.
+// own, since ending one waits for its thread.
 class EdgeLinks {
  public:
   // All references outlive this; the registry calls it from now on.

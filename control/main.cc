@@ -12,8 +12,8 @@
 #include "common/options.h"
 #include "common/redis_registry.h"
 #include "control/control.h"
-#include "control/edge_links.h"
 #include "control/edge_link.h"
+#include "control/edge_links.h"
 
 namespace toolwire {
 namespace {
@@ -64,8 +64,8 @@ int Run(const Options& options, StopSignal& stop) {
     links = std::make_unique<EdgeLinks>(*redis, control.dispatcher(), options.control.payload.payload_bytes_max);
   } else {
     link = std::make_unique<EdgeLink>("", options.control.edge_address, control.dispatcher(),
-                                          options.control.payload.payload_bytes_max,
-                                          [&](const std::string& edge_id) { single.SetEdge(edge_id); });
+                                      options.control.payload.payload_bytes_max,
+                                      [&](const std::string& edge_id) { single.SetEdge(edge_id); });
   }
   if (const absl::Status status = control.Listen(options.listen); !status.ok()) return Fail(status);
   auto metrics = MetricsEndpoint::Start(options.listen.host + ":" + std::to_string(options.listen.metrics_port),
