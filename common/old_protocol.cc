@@ -1,7 +1,6 @@
 #include "common/old_protocol.h"
 
 #include <array>
-#include <charconv>
 
 #include "absl/strings/str_cat.h"
 #include "common/json_text.h"
@@ -76,29 +75,6 @@ std::string EncodeOldResponse(const OldResponse& response) {
   }
   text += '}';
   return text;
-}
-
-bool DecodeOldResponse(std::string_view text, int json_depth_max, OldResponse* response) {
-  enum : size_t { kUserId, kSuccess, kResult, kError, kExecutionTime, kFields };
-  constexpr std::array<std::string_view, kFields> kNames = {"userId", "success", "result", "error", "executionTime"};
-  std::array<Member, kFields> fields;
-  if (json::PickMembers(text, json_depth_max + 1, kNames, absl::MakeSpan(fields)) != json::Error::kNone) return false;
-  if (!ReadText(fields[kUserId], &response->user_id)) return false;
-  if (fields[kSuccess].value.empty() || fields[kSuccess].kind != Kind::kBool) return false;
-  response->success = fields[kSuccess].value == "true";
-  response->result_json = std::string(fields[kResult].value);
-  response->error.clear();
-  if (!fields[kError].value.empty() && fields[kError].kind == Kind::kString) {
-    json::UnescapeLossy(fields[kError].value, &response->error);
-  }
-  response->execution_time_ms.reset();
-  const std::string_view number = fields[kExecutionTime].value;
-  int64_t milliseconds = 0;
-  if (!number.empty() &&
-      std::from_chars(number.data(), number.data() + number.size(), milliseconds).ec == std::errc()) {
-    response->execution_time_ms = milliseconds;
-  }
-  return true;
 }
 
 }  // namespace toolwire

@@ -30,8 +30,6 @@ struct OldResponse {
   std::optional<int64_t> execution_time_ms;
 };
 std::string EncodeOldResponse(const OldResponse& response);
-// False if the text is no such message.
-bool DecodeOldResponse(std::string_view text, int json_depth_max, OldResponse* response);
 
 }  // namespace toolwire
 

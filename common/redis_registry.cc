@@ -561,13 +561,6 @@ void RedisRegistry::Subscribe(const std::string& channel, MessageHandler handler
       });
 }
 
-void RedisRegistry::Unsubscribe(const std::string& channel) {
-  impl_->client.Post([impl = impl_.get(), channel] {
-    impl->handlers.erase(channel);
-    impl->client.Unsubscribe(channel);
-  });
-}
-
 RedisCounters RedisRegistry::counters() const {
   RedisCounters counters = impl_->client.counters();
   counters.messages_dropped = impl_->lease_events.dropped();

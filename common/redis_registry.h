@@ -38,6 +38,7 @@ std::optional<EdgeAddress> ReadAnnouncement(const std::string& edge_id, const st
 //   response:{request}       their answers
 //   edge:{edge}:leases       "claimed <epoch> <user>" and "replaced <epoch> <user>", to that edge
 //   toolwire:edges           the id of an edge that came or went
+//   toolwire:strays          see old_channels.h
 //
 // Every change of a lease is one script. With command channels, a claim also publishes "claimed" to the claiming
 // edge's own channel: on the edge's one subscription connection that marks, among the messages for the user, the first
@@ -81,10 +82,9 @@ class RedisRegistry final : public Registry {
   // --- channels ---
   // `done` may be empty. UNAVAILABLE if nobody can know whether the message got out.
   void Publish(const std::string& channel, std::string message, PublishDone done);
-  // Messages on this channel go to `handler`, from when `acknowledged` is called. One handler a channel; not for the
-  // channels above, except responses.
+  // Messages on this channel go to `handler`, from when `acknowledged` is called. One handler a channel; not for those
+  // above that the registry reads itself. What is subscribed before `Join` is listened to before any lease is made.
   void Subscribe(const std::string& channel, MessageHandler handler, std::function<void()> acknowledged);
-  void Unsubscribe(const std::string& channel);
 
   RedisCounters counters() const;
   void AddSamples(std::vector<Sample>* out) const;

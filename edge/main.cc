@@ -47,26 +47,23 @@ RedisRegistry::Options RegistryOptionsOf(const Options& options) {
 class OldChannelsLink {
  public:
   OldChannelsLink(const Options& options, const Clock& clock, RedisRegistry& redis, AuditLog& audit, Edge& edge)
-      : channels_(std::make_shared<OldChannels>(clock, ChannelsOf(redis), &audit, OptionsOf(options))),
+      : channels_(std::make_shared<OldChannels>(clock, PublishTo(redis), &audit, OptionsOf(options))),
         edge_(edge),
         link_(edge.Attach(channels_)),
         ticker_(OldChannels::kTick, [this] { channels_->Tick(); }) {
     channels_->SetEdge([this](v1::ControlFrame&& frame) { edge_.Receive(link_, std::move(frame)); });
+    const auto on_stray = [weak = std::weak_ptr<OldChannels>(channels_)](const std::string& message) {
+      if (const auto channels = weak.lock()) channels->OnStrayAnswer(message);
+    };
+    redis.Subscribe(kStrayAnswersChannel, on_stray, [] {});
   }
   ~OldChannelsLink() { edge_.Detach(link_); }
   OldChannels& operator*() { return *channels_; }
 
  private:
-  static OldChannels::Channels ChannelsOf(RedisRegistry& redis) {
-    OldChannels::Channels channels;
-    channels.publish = [&redis](const std::string& channel, std::string message) {
-      redis.Publish(channel, std::move(message), {});
-    };
-    channels.subscribe = [&redis](const std::string& channel, std::function<void(std::string)> on_message) {
-      redis.Subscribe(channel, std::move(on_message), [] {});
-    };
-    channels.unsubscribe = [&redis](const std::string& channel) { redis.Unsubscribe(channel); };
-    return channels;
+  static OldChannels::Publish PublishTo(RedisRegistry& redis) {
+    return
+        [&redis](const std::string& channel, std::string message) { redis.Publish(channel, std::move(message), {}); };
   }
   static OldChannels::Options OptionsOf(const Options& options) {
     OldChannels::Options old;

@@ -1,6 +1,7 @@
 #include "edge/old_channels.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "common/log.h"
 
@@ -17,13 +18,13 @@ OldResponse FailureResponse(const std::string& user_id, std::string_view error) 
   return response;
 }
 
-OldResponse ResponseOf(const std::string& user_id, v1::Answer* answer) {
+OldResponse ResponseOf(const std::string& user_id, const v1::Answer& answer) {
   OldResponse response;
   response.user_id = user_id;
-  response.success = answer->success();
-  response.result_json = std::move(*answer->mutable_result_json());
-  response.error = std::move(*answer->mutable_error());
-  if (answer->has_execution_time_ms()) response.execution_time_ms = answer->execution_time_ms();
+  response.success = answer.success();
+  response.result_json = answer.result_json();
+  response.error = answer.error();
+  if (answer.has_execution_time_ms()) response.execution_time_ms = answer.execution_time_ms();
   return response;
 }
 
@@ -36,6 +37,8 @@ struct OldChannels::Pending : TimerNode {
   MonoTime deadline;
   MonoTime give_up{};  // Waiting for a session ends here; unset until it first waits.
   State state = State::kDelivered;
+  // The row of the answer that another edge published, until this edge has noticed that the agent has moved there.
+  std::optional<AuditRow> answered_elsewhere;
 };
 
 class OldChannels::Work {
@@ -46,8 +49,9 @@ class OldChannels::Work {
   void Publish(std::string_view request_id, const OldResponse& response) {
     published_.emplace_back(ResponseChannel(request_id), EncodeOldResponse(response));
   }
-  void Listen(const Pending& call) { listened_.emplace_back(ResponseChannel(call.request_id), call.call_id); }
-  void StopListening(const Pending& call) { unlistened_.push_back(ResponseChannel(call.request_id)); }
+  void TellEdges(const v1::StrayAnswer& stray) {
+    published_.emplace_back(kStrayAnswersChannel, stray.SerializeAsString());
+  }
   void Audit(AuditTicket ticket, AuditRow&& row) { rows_.emplace_back(ticket, std::move(row)); }
 
   // With no lock held.
@@ -57,31 +61,18 @@ class OldChannels::Work {
     if (channels_->audit_ != nullptr) {
       for (auto& [ticket, row] : rows_) channels_->audit_->Settle(ticket, std::move(row));
     }
-    // Before the own publication of the same answer, which nobody here must take for another edge's.
-    for (const std::string& channel : unlistened_) channels_->channels_.unsubscribe(channel);
-    for (auto& [channel, message] : published_) channels_->channels_.publish(channel, std::move(message));
-    for (const auto& [channel, call_id] : listened_) {
-      channels_->channels_.subscribe(channel, [weak = channels_->weak_from_this(), id = call_id](std::string message) {
-        if (const auto channels = weak.lock()) channels->OnResponse(id, message);
-      });
-    }
+    for (auto& [channel, message] : published_) channels_->publish_(channel, std::move(message));
   }
 
  private:
   OldChannels* const channels_;
   v1::ControlFrame frame_;
   std::vector<std::pair<std::string, std::string>> published_;
-  std::vector<std::pair<std::string, uint64_t>> listened_;
-  std::vector<std::string> unlistened_;
   std::vector<std::pair<AuditTicket, AuditRow>> rows_;
 };
 
-OldChannels::OldChannels(const Clock& clock, Channels channels, AuditLog* audit, Options options)
-    : clock_(clock),
-      channels_(std::move(channels)),
-      audit_(audit),
-      options_(options),
-      wheel_(kTick, 1024, clock.Now()) {}
+OldChannels::OldChannels(const Clock& clock, Publish publish, AuditLog* audit, Options options)
+    : clock_(clock), publish_(std::move(publish)), audit_(audit), options_(options), wheel_(kTick, 1024, clock.Now()) {}
 
 OldChannels::~OldChannels() = default;
 
@@ -161,25 +152,29 @@ void OldChannels::Send(v1::EdgeFrame&& frame) {
 
 void OldChannels::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
   counters_.answered.Add();
+  work->Publish(call->request_id, ResponseOf(call->user_id, answer));
+  SettleLocked(call, RowOfAnswer(std::move(answer)), work);
+}
+
+AuditRow OldChannels::RowOfAnswer(v1::Answer&& answer) const {
   AuditRow row;
   row.success = answer.success();
   if (audit_ != nullptr) row.result_json = audit_->Storable(answer.result_json());
-  row.error = answer.error();
+  row.error = std::move(*answer.mutable_error());
   if (answer.has_execution_time_ms()) row.execution_time_ms = answer.execution_time_ms();
-  if (call->state == State::kLost) work->StopListening(*call);
-  work->Publish(call->request_id, ResponseOf(call->user_id, &answer));
-  SettleLocked(call, std::move(row), work);
+  return row;
 }
 
 void OldChannels::RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* work) {
   const bool sent = refusal.delivery() != E::NOT_SENT;
+  if (!sent) call->answered_elsewhere.reset();  // The answer was to an earlier call of this id.
   switch (refusal.cause()) {
     case v1::Refusal::NOT_HERE:
     case v1::Refusal::SESSION_LOST:
+      if (call->answered_elsewhere) return FailLocked(call, E::AGENT_LOST, false, work);
       if (sent) {
         call->state = State::kLost;
-        wheel_.Arm(call, call->deadline);
-        return work->Listen(*call);
+        return wheel_.Arm(call, call->deadline);
       }
       // The lease is here, so the session is about to open, or to be opened again by an agent that comes back.
       call->state = State::kWaiting;
@@ -198,36 +193,43 @@ void OldChannels::StrayLocked(v1::StrayAnswer&& stray, Work* work) {
     return AnswerLocked(found->second, std::move(*stray.mutable_answer()), work);
   }
   counters_.strays_published.Add();
-  work->Publish(stray.request_id(), ResponseOf(stray.user_id(), stray.mutable_answer()));
+  work->Publish(stray.request_id(), ResponseOf(stray.user_id(), stray.answer()));
+  if (audit_ != nullptr) {
+    std::string* result = stray.mutable_answer()->mutable_result_json();
+    *result = audit_->Storable(*result);
+  }
+  work->TellEdges(stray);
 }
 
-void OldChannels::OnResponse(uint64_t call_id, const std::string& message) {
-  OldResponse response;
-  if (!DecodeOldResponse(message, options_.json_depth_max, &response)) return;
+void OldChannels::OnStrayAnswer(const std::string& message) {
+  v1::StrayAnswer stray;
+  if (!stray.ParseFromString(message)) return;
   Work work(this);
   {
     std::lock_guard<std::mutex> lock(mu_);
-    Pending* call = FindLocked(call_id);
-    if (call == nullptr || call->state != State::kLost || call->user_id != response.user_id) return;
-    counters_.answered.Add();
-    AuditRow row;
-    row.success = response.success;
-    if (audit_ != nullptr) row.result_json = audit_->Storable(response.result_json);
-    row.error = std::move(response.error);
-    row.execution_time_ms = response.execution_time_ms;
-    work.StopListening(*call);
-    SettleLocked(call, std::move(row), &work);
+    const auto found = by_request_.find(RequestKey(stray.user_id(), stray.request_id()));
+    if (found == by_request_.end()) return;
+    Pending* const call = found->second;
+    if (call->state == State::kWaiting) return;  // Not sent yet, so the answer is to an earlier call of this id.
+    call->answered_elsewhere = RowOfAnswer(std::move(*stray.mutable_answer()));
+    // As long as the session seems to be here, an answer of its own comes first.
+    if (call->state == State::kLost) FailLocked(call, E::AGENT_LOST, false, &work);
   }
   work.Run();
 }
 
 // --- settling --------------------------------------------------------------------------------------------------------
 
+// Unless another edge knows better, whose answer the caller has got.
 void OldChannels::FailLocked(Pending* call, Reason reason, bool publish, Work* work) {
+  if (call->answered_elsewhere) {
+    counters_.answered.Add();
+    AuditRow row = *std::move(call->answered_elsewhere);
+    return SettleLocked(call, std::move(row), work);
+  }
   counters_.failed.Add();
   AuditRow row;
   row.error = RowOf(reason).name;
-  if (call->state == State::kLost) work->StopListening(*call);
   if (publish) work->Publish(call->request_id, FailureResponse(call->user_id, RowOf(reason).sentence));
   SettleLocked(call, std::move(row), work);
 }

@@ -23,17 +23,21 @@
 
 namespace toolwire {
 
+// Carries serialized toolwire.v1.StrayAnswers, with results as long as an audit row keeps them.
+inline constexpr char kStrayAnswersChannel[] = "toolwire:strays";
+
 // Turns what is published on `agent:{userId}:commands` into deliveries to this edge's sessions and publishes each
 // call's one response on `response:{requestId}`, failures included, so that callers need not wait for their timeout.
 // Each call leaves one audit row.
 //
 // A call whose session is lost after its frame left stays open until its deadline, since the agent may answer through
-// its next session, at any edge: whichever edge gets the answer publishes it, and this one listens for its audit row.
-// An answer that belongs to no call of this edge is published for whoever waits for it.
+// its next session, at any edge. An answer that belongs to no call of this edge is published for whoever waits for it,
+// and told to all edges on `kStrayAnswersChannel`: the one whose call it was writes the audit row. All edges listen
+// there from their start, since one that began to listen when it lost a session could come too late.
 //
 // Thread-safe. `mu_` guards the state and is never held while the edge, Redis or the audit log is called. Bounded by
 // `calls_max`.
-class OldChannels final : public ToControl, public std::enable_shared_from_this<OldChannels> {
+class OldChannels final : public ToControl {
  public:
   struct Options {
     Duration call_timeout = std::chrono::seconds(60);  // As long as the backends wait.
@@ -43,18 +47,14 @@ class OldChannels final : public ToControl, public std::enable_shared_from_this<
     size_t params_bytes_max = 16u << 20;
     int json_depth_max = 512;
   };
-  // How responses travel. Must not block, and must not call back before they return.
-  struct Channels {
-    std::function<void(const std::string& channel, std::string message)> publish;
-    std::function<void(const std::string& channel, std::function<void(std::string message)> on_message)> subscribe;
-    std::function<void(const std::string& channel)> unsubscribe;
-  };
+  // How responses travel. Must not block.
+  using Publish = std::function<void(const std::string& channel, std::string message)>;
   struct Counters {
     Counter commands, bad_commands, answered, failed, strays_published;
   };
 
   // References outlive this; `audit` may be null.
-  OldChannels(const Clock& clock, Channels channels, AuditLog* audit, Options options);
+  OldChannels(const Clock& clock, Publish publish, AuditLog* audit, Options options);
   ~OldChannels() override;
 
   // Where deliveries go. Set once, before the first command.
@@ -62,6 +62,8 @@ class OldChannels final : public ToControl, public std::enable_shared_from_this<
 
   // A backend published `message` for the user, whose lease this edge holds.
   void OnCommand(const std::string& user_id, const std::string& message);
+  // An edge, perhaps this one, said `message` on `kStrayAnswersChannel`.
+  void OnStrayAnswer(const std::string& message);
   // ToControl: what the edge says of deliveries, sessions, and answers it has no call for.
   void Send(v1::EdgeFrame&& frame) override;
   // Settles what is overdue. Call every `kTick`.
@@ -84,16 +86,15 @@ class OldChannels final : public ToControl, public std::enable_shared_from_this<
 
   void DeliverLocked(Pending* call, Work* work);
   void AnswerLocked(Pending* call, v1::Answer&& answer, Work* work);
+  AuditRow RowOfAnswer(v1::Answer&& answer) const;
   void RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* work);
   void StrayLocked(v1::StrayAnswer&& stray, Work* work);
   void FailLocked(Pending* call, Reason reason, bool publish, Work* work);
   void SettleLocked(Pending* call, AuditRow&& row, Work* work);
-  // Another edge published the answer to a lost call.
-  void OnResponse(uint64_t call_id, const std::string& message);
   Pending* FindLocked(uint64_t call_id);
 
   const Clock& clock_;
-  const Channels channels_;
+  const Publish publish_;
   AuditLog* const audit_;
   const Options options_;
   std::function<void(v1::ControlFrame&&)> to_edge_;

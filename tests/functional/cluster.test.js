@@ -146,6 +146,23 @@ clusterClaim('answers that come after a reconnect to another edge reach whoever 
   assert.ok(rows.every(({success}) => success), JSON.stringify(rows.map(({request_id, error}) => [request_id, error])));
 });
 
+clusterClaim('an answer that comes through another edge before the first one knows that its agent has left is in the audit row', async (scope) => {
+  const cluster = await Cluster.start(scope);
+  const backend = await cluster.oldBackend();
+  const old = await cluster.agent('user_1', {edge: 0, ...silent});
+  const waiting = backend.sendToolCall('user_1', {tool: 'slow', requestId: 'early'});
+  await old.called(1);
+  cluster.edges[0].process.pause();
+  old.destroy();
+  const next = await cluster.agent('user_1', {edge: 1, ...silent});
+  next.respond('early', {success: true, result: {n: 1}});
+  assert.deepEqual((await waiting).result, {n: 1});
+  cluster.edges[0].process.resume();
+  const [row] = await cluster.rowsOnceThere(1);
+  assert.equal(row.success, true, row.error);
+  assert.deepEqual(row.result, {n: 1});
+});
+
 // --- edges and controls that come and go ---
 
 clusterClaim('an edge that joins later is found by every control, and its agents are callable', async (scope) => {

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <deque>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -23,15 +22,13 @@ class OldChannelsTest : public ::testing::Test {
     options_.session_wait = std::chrono::milliseconds(200);
     options_.calls_max = 3;
     options_.params_bytes_max = 100;
-    OldChannels::Channels redis;
-    redis.publish = [this](const std::string& channel, const std::string& message) {
-      published_.emplace_back(channel, Json::parse(message));
-    };
-    redis.subscribe = [this](const std::string& channel, std::function<void(std::string)> on_message) {
-      EXPECT_TRUE(subscribed_.emplace(channel, std::move(on_message)).second) << channel;
-    };
-    redis.unsubscribe = [this](const std::string& channel) { EXPECT_EQ(subscribed_.erase(channel), 1u) << channel; };
-    channels_ = std::make_shared<OldChannels>(clock_, std::move(redis), &audit_, options_);
+    channels_ = std::make_shared<OldChannels>(
+        clock_,
+        [this](const std::string& channel, std::string message) {
+          if (channel == kStrayAnswersChannel) return told_.push_back(std::move(message));
+          published_.emplace_back(channel, Json::parse(message));
+        },
+        &audit_, options_);
     channels_->SetEdge([this](v1::ControlFrame&& frame) {
       for (v1::Deliver& deliver : *frame.mutable_deliveries()) delivered_.push_back(std::move(deliver));
     });
@@ -65,15 +62,25 @@ class OldChannelsTest : public ::testing::Test {
     refusal->set_delivery(delivery);
     channels_->Send(std::move(frame));
   }
+  static v1::StrayAnswer StrayOf(const std::string& user_id, const std::string& request_id,
+                                 const std::string& result_json) {
+    v1::StrayAnswer stray;
+    stray.set_user_id(user_id);
+    stray.set_request_id(request_id);
+    stray.mutable_answer()->set_success(true);
+    stray.mutable_answer()->set_result_json(result_json);
+    return stray;
+  }
   void Stray(const std::string& request_id, const std::string& result_json) {
     v1::EdgeFrame frame;
-    v1::StrayAnswer* stray = frame.add_strays();
-    stray->set_user_id("user");
-    stray->set_request_id(request_id);
-    stray->mutable_answer()->set_success(true);
-    stray->mutable_answer()->set_result_json(result_json);
+    *frame.add_strays() = StrayOf("user", request_id, result_json);
     channels_->Send(std::move(frame));
   }
+  // Another edge got the answer, and published it.
+  void StrayElsewhere(const std::string& request_id, const std::string& result_json) {
+    channels_->OnStrayAnswer(StrayOf("user", request_id, result_json).SerializeAsString());
+  }
+  std::string ResultInRow() { return store_.ListAudit({"user", 1})->front().result_json; }
   void Pass(Duration time) {
     for (Duration passed{}; passed < time; passed += OldChannels::kTick) {
       clock_.Advance(OldChannels::kTick);
@@ -96,7 +103,7 @@ class OldChannelsTest : public ::testing::Test {
   OldChannels::Options options_;
   std::deque<v1::Deliver> delivered_;
   std::vector<std::pair<std::string, Json>> published_;
-  std::map<std::string, std::function<void(std::string)>> subscribed_;
+  std::vector<std::string> told_;  // To all edges.
   std::shared_ptr<OldChannels> channels_;
 };
 
@@ -191,11 +198,9 @@ TEST_F(OldChannelsTest, WaitingForASessionEnds) {
 TEST_F(OldChannelsTest, LostCallIsAnsweredThroughTheNextSessionOfThisEdge) {
   Command("req_1");
   Refuse(TakeDelivered().call_id(), v1::Refusal::SESSION_LOST, E::SENT);
-  EXPECT_EQ(subscribed_.count("response:req_1"), 1u);
   Pass(std::chrono::seconds(30));
   EXPECT_TRUE(delivered_.empty()) << "what was sent is never sent again";
   Stray("req_1", "2");
-  EXPECT_TRUE(subscribed_.empty());
   ASSERT_EQ(published_.size(), 1u);
   EXPECT_EQ(published_[0].second["result"], 2);
   EXPECT_EQ(Rows(), (RowSet{{"req_1", "ok"}}));
@@ -204,15 +209,48 @@ TEST_F(OldChannelsTest, LostCallIsAnsweredThroughTheNextSessionOfThisEdge) {
 TEST_F(OldChannelsTest, LostCallIsAnsweredThroughAnotherEdge) {
   Command("req_1");
   Refuse(TakeDelivered().call_id(), v1::Refusal::SESSION_LOST, E::SENT);
-  const auto on_message = subscribed_.at("response:req_1");
-  on_message("nonsense");
-  on_message(R"({"userId":"somebody else","success":true,"result":1})");
+  channels_->OnStrayAnswer("nonsense");
+  channels_->OnStrayAnswer(StrayOf("somebody else", "req_1", "1").SerializeAsString());
+  StrayElsewhere("another", "1");
   EXPECT_EQ(channels_->in_flight(), 1u);
-  on_message(R"({"userId":"user","success":true,"result":{"x":3},"error":null,"executionTime":9})");
+  StrayElsewhere("req_1", R"({"x":3})");
+  EXPECT_EQ(channels_->in_flight(), 0u);
   EXPECT_TRUE(published_.empty()) << "the caller has it already";
-  EXPECT_TRUE(subscribed_.empty());
   EXPECT_EQ(Rows(), (RowSet{{"req_1", "ok"}}));
-  EXPECT_EQ(store_.ListAudit({"user", 1})->front().result_json, R"({"x":3})");
+  EXPECT_EQ(ResultInRow(), R"({"x":3})");
+}
+
+TEST_F(OldChannelsTest, AnswerThroughAnotherEdgeMayComeBeforeTheLossOfTheSession) {
+  Command("req_1");
+  StrayElsewhere("req_1", "3");
+  EXPECT_EQ(channels_->in_flight(), 1u) << "the session here may answer yet";
+  Refuse(TakeDelivered().call_id(), v1::Refusal::SESSION_LOST, E::SENT);
+  EXPECT_EQ(channels_->in_flight(), 0u);
+  EXPECT_TRUE(published_.empty()) << "the caller has it already";
+  EXPECT_EQ(Rows(), (RowSet{{"req_1", "ok"}}));
+  EXPECT_EQ(ResultInRow(), "3");
+}
+
+TEST_F(OldChannelsTest, OwnAnswerComesBeforeThatOfAnEarlierCallOfTheSameId) {
+  Command("req_1");
+  StrayElsewhere("req_1", R"("of the earlier")");
+  Answer(TakeDelivered().call_id(), "4");
+  ASSERT_EQ(published_.size(), 1u);
+  EXPECT_EQ(published_[0].second["result"], 4);
+  EXPECT_EQ(Rows(), (RowSet{{"req_1", "ok"}}));
+  EXPECT_EQ(ResultInRow(), "4");
+}
+
+TEST_F(OldChannelsTest, CallThatWasNotSentIsNotAnsweredThroughAnotherEdge) {
+  Command("req_1");
+  StrayElsewhere("req_1", R"("of an earlier call")");
+  Refuse(TakeDelivered().call_id(), v1::Refusal::NOT_HERE, E::NOT_SENT);
+  StrayElsewhere("req_1", R"("of an earlier call")");
+  EXPECT_EQ(channels_->in_flight(), 1u);
+  Pass(OldChannels::kTick);
+  Answer(TakeDelivered().call_id(), "5");
+  EXPECT_EQ(Rows(), (RowSet{{"req_1", "ok"}}));
+  EXPECT_EQ(ResultInRow(), "5");
 }
 
 TEST_F(OldChannelsTest, LostCallFailsAtItsDeadline) {
@@ -223,7 +261,6 @@ TEST_F(OldChannelsTest, LostCallFailsAtItsDeadline) {
   Pass(2 * OldChannels::kTick);
   ASSERT_EQ(published_.size(), 1u);
   EXPECT_EQ(published_[0].second["success"], false);
-  EXPECT_TRUE(subscribed_.empty());
   EXPECT_EQ(Rows(), (RowSet{{"req_1", "AGENT_LOST"}}));
 }
 
@@ -233,6 +270,17 @@ TEST_F(OldChannelsTest, AnswersOfOtherCallsArePublishedForWhoeverWaits) {
   EXPECT_EQ(published_[0].first, "response:of another edge");
   EXPECT_EQ(published_[0].second["userId"], "user");
   EXPECT_TRUE(Rows().empty()) << "its edge writes the row";
+  ASSERT_EQ(told_.size(), 1u);
+  EXPECT_EQ(told_[0], StrayOf("user", "of another edge", "1").SerializeAsString());
+  channels_->OnStrayAnswer(told_[0]);  // As Redis brings it back to this edge, too.
+  EXPECT_EQ(published_.size(), 1u);
+}
+
+TEST_F(OldChannelsTest, EdgesAreToldOfResultsAsLongAsARowKeepsThem) {
+  const std::string large = '"' + std::string(AuditLog::Options().json_bytes_max, 'x') + '"';
+  Stray("of another edge", large);
+  EXPECT_EQ(published_[0].second["result"].get<std::string>().size(), large.size() - 2);
+  EXPECT_LT(told_[0].size(), large.size());
 }
 
 TEST_F(OldChannelsTest, FailuresOfTheEdgeArePublished) {
@@ -267,7 +315,6 @@ TEST_F(OldChannelsTest, StoppingSettlesEveryCall) {
   EXPECT_EQ(channels_->in_flight(), 0u);
   ASSERT_EQ(published_.size(), 1u) << "calls that were sent may still be answered elsewhere";
   EXPECT_EQ(published_[0].first, "response:waiting");
-  EXPECT_TRUE(subscribed_.empty());
   EXPECT_EQ(Rows(), (RowSet{{"lost", "AGENT_LOST"}, {"sent", "AGENT_LOST"}, {"waiting", "EDGE_UNAVAILABLE"}}));
 }
 

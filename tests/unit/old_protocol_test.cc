@@ -84,24 +84,5 @@ TEST(OldProtocolTest, ResponsesHaveTheFiveFieldsBackendsRead) {
   EXPECT_EQ(nlohmann::json::parse(EncodeOldResponse(failure)).size(), 5u);
 }
 
-TEST(OldProtocolTest, ResponsesOfOtherEdgesAreReadBack) {
-  OldResponse response;
-  response.user_id = "u";
-  response.success = true;
-  response.result_json = "[1,2]";
-  response.error = "warn";
-  response.execution_time_ms = 7;
-  OldResponse read;
-  ASSERT_TRUE(DecodeOldResponse(EncodeOldResponse(response), kDepth, &read));
-  EXPECT_EQ(read.user_id, "u");
-  EXPECT_TRUE(read.success);
-  EXPECT_EQ(read.result_json, "[1,2]");
-  EXPECT_EQ(read.error, "warn");
-  EXPECT_EQ(read.execution_time_ms, 7);
-  for (const char* text : {"", "[]", R"({"success":true})", R"({"userId":"u"})", R"({"userId":"u","success":"yes"})"}) {
-    EXPECT_FALSE(DecodeOldResponse(text, kDepth, &read)) << text;
-  }
-}
-
 }  // namespace
 }  // namespace toolwire
