@@ -52,7 +52,7 @@ class AuditLog {
     size_t json_bytes_max = 64 * 1024;  // Larger params, results and errors wait in their shortened form.
     // How long the first row waits for others, unless a batch is full or a flush waits: it makes one transaction
     // of what a busy server settles in this time.
-    Duration gather_time = std::chrono::milliseconds(20);
+    Duration gather_time = std::chrono::milliseconds(100);
     Duration retry_min = std::chrono::milliseconds(100);  // The first wait while the store is away.
     Duration retry_max = std::chrono::seconds(5);         // The longest; they double in between.
     Duration close_time = std::chrono::seconds(5);        // What the destructor's flush may take.

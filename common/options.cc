@@ -106,6 +106,9 @@ void AddControlFlags(CLI::App* app, ControlOptions* options) {
   Number(app, "--stream-calls-max", "", &options->stream_calls_in_flight_max, 1, kMaxInt,
          "Calls in flight on one Dispatch stream");
   Number(app, "--streams-max", "", &options->streams_max, 1, kMaxInt, "Dispatch and watch streams open at once");
+  Number(app, "--grpc-threads", "", &options->grpc_threads, 0, 16,
+         "Threads that serve callers: one takes the least time for a call, more let large calls hold up fewer others; "
+         "0: as many as gRPC starts, half of the cores");
 }
 
 void AddStoreFlags(CLI::App* app, StoreOptions* options) {

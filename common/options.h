@@ -66,6 +66,7 @@ struct ControlOptions {
   int call_timeout_max_ms = 600000;        // Longer waits are cut to this: a forgotten call must not live for ever.
   int stream_calls_in_flight_max = 20000;  // On one Dispatch stream; more are refused with CALLER_BUSY.
   int streams_max = 1024;                  // Dispatch and watch streams open at once.
+  int grpc_threads = 1;                    // Of those that serve callers, see control/grpc_threads.h; 0: all.
   int drain_timeout_ms = 10000;
   PayloadOptions payload;
 };

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/synchronization/mutex.h"
 #include "common/log.h"
 #include "grpc/health/v1/health.pb.h"
 
@@ -21,6 +22,10 @@ Control::Control(const ControlOptions& options, const Clock& clock, Registry& re
 Control::~Control() { Stop(); }
 
 absl::Status Control::Listen(const ListenOptions& listen) {
+#ifdef NDEBUG
+  // gRPC's locks are absl's, which Debian builds with a search for deadlocks under one lock for the whole process.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+#endif
   grpc::EnableDefaultHealthCheckService(true);
   // Keeps the descriptor in the program; reflection finds it by itself.
   grpc::health::v1::HealthCheckRequest::descriptor();
@@ -39,6 +44,7 @@ absl::Status Control::Listen(const ListenOptions& listen) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   server_ = builder.BuildAndStart();
   if (!server_ || port_ == 0) return absl::UnavailableError("callers: cannot listen on " + address);
+  threads_.emplace(options_.grpc_threads);
   server_->GetHealthCheckService()->SetServingStatus("toolwire.v1.ToolDispatch", true);
   server_->GetHealthCheckService()->SetServingStatus("toolwire.v1.AgentAdmin", true);
   return absl::OkStatus();
@@ -59,6 +65,7 @@ void Control::Stop() {
   server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
   server_->Wait();
   server_.reset();
+  threads_.reset();
 }
 
 void Control::AddSamples(std::vector<Sample>* out) const {

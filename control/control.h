@@ -5,6 +5,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "control/agent_directory.h"
 #include "control/dispatch_service.h"
 #include "control/dispatcher.h"
+#include "control/grpc_threads.h"
 
 namespace toolwire {
 
@@ -55,6 +57,7 @@ class Control {
   DispatchService service_;
   AdminService admin_;
   std::unique_ptr<grpc::Server> server_;
+  std::optional<GrpcThreads> threads_;
   int port_ = 0;
   Ticker ticker_;
 };

@@ -99,9 +99,13 @@ void DispatchStream::Reject(Call&& call, v1::CallFailure failure) {
   rejected.set_id(call.caller_id);
   dispatcher_.RecordRejected(std::move(call), failure);
   *rejected.mutable_failure() = std::move(failure);
-  std::lock_guard<std::mutex> lock(mu_);
-  QueueLocked(std::move(rejected));
-  WriteNextLocked();
+  bool write = false;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    QueueLocked(std::move(rejected));
+    write = TakeNextLocked();
+  }
+  if (write) Write();
 }
 
 std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call, bool wants_value) {
@@ -132,13 +136,18 @@ void DispatchStream::QueueLocked(v1::DispatchAnswer&& answer) {
 }
 
 void DispatchStream::Flush() {
-  std::lock_guard<std::mutex> lock(mu_);
-  WriteNextLocked();
-  FinishIfIdleLocked();
+  bool write = false;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    write = TakeNextLocked();
+    FinishIfIdleLocked();
+  }
+  if (write) Write();
 }
 
-void DispatchStream::WriteNextLocked() {
-  if (writing_ || finished_ || broken_ || answers_.empty()) return;
+// A write wakes gRPC's thread before it returns, which would find the lock taken.
+bool DispatchStream::TakeNextLocked() {
+  if (writing_ || finished_ || broken_ || answers_.empty()) return false;
   v1::DispatchReply reply;
   size_t total = 0;
   while (!answers_.empty() && (total == 0 || total + answers_.front().second <= kReplyBytesMax)) {
@@ -149,18 +158,19 @@ void DispatchStream::WriteNextLocked() {
   answer_bytes_ -= total;
   outgoing_ = ToBuffer(reply);
   writing_ = true;
-  StartWrite(&outgoing_);
+  return true;
 }
 
 void DispatchStream::OnWriteDone(bool ok) {
-  bool resume = false;
+  bool write = false, resume = false;
   {
     std::lock_guard<std::mutex> lock(mu_);
     writing_ = false;
-    if (ok) WriteNextLocked();
+    write = ok && TakeNextLocked();
     resume = reading_paused_ && answer_bytes_ <= kUnreadBytesMax;
     FinishIfIdleLocked();
   }
+  if (write) Write();
   if (resume) ReadNext();
 }
 

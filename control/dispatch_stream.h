@@ -55,7 +55,9 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   void QueueLocked(v1::DispatchAnswer&& answer);
   void EndWith(grpc::Status status);
   void ReadNext();
-  void WriteNextLocked();
+  // Whether there is something to write now: then the caller calls Write, with the lock released.
+  bool TakeNextLocked();
+  void Write() { StartWrite(&outgoing_); }
   void FinishIfIdleLocked();
 
   Dispatcher& dispatcher_;
@@ -64,13 +66,13 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::function<void()> on_done_;
   std::shared_ptr<DispatchStream> self_;
   grpc::ByteBuffer incoming_;  // Reader only.
+  grpc::ByteBuffer outgoing_;  // Belongs to whoever set writing_.
 
   std::mutex mu_;
   // Guarded by mu_.
   absl::flat_hash_map<uint64_t, InFlight> in_flight_;  // By the caller's id.
   std::deque<std::pair<v1::DispatchAnswer, size_t>> answers_;
   size_t answer_bytes_ = 0;
-  grpc::ByteBuffer outgoing_;
   bool writing_ = false;
   bool reading_paused_ = false;
   bool ending_ = false;  // The caller sends no more, or we are stopping.

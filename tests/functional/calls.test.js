@@ -353,3 +353,19 @@ claim('the limit of open streams: past it a stream ends with RESOURCE_EXHAUSTED'
   await until('its place is free', async () => (await tw.metric('toolwire_control_streams')) === 1);
   assert.equal((await caller.dispatch().call('user_1', 'echo')).code, 0);
 });
+
+claim('with one, two or all of the threads that gRPC has: many callers and streams at once, and a clean stop', async (scope) => {
+  for (const threads of [1, 2, 0]) {
+    const tw = await scope.toolwire({flags: {'grpc-threads': threads}});
+    await tw.agent('user_1');
+    const callers = Array.from({length: 8}, () => tw.caller());
+    const calls = callers.flatMap((caller) => {
+      const stream = caller.dispatch();
+      return Array.from({length: 50}, (_, i) => (i % 2 ? stream : caller).call('user_1', 'echo', {i}));
+    });
+    for (const [i, outcome] of (await Promise.all(calls)).entries()) assert.deepEqual(resultOf(outcome), {i: i % 50});
+    assert.deepEqual(await Promise.all(callers.map(async (caller) => (await caller.ask('ListAgents', {})).totalConnected)),
+      callers.map(() => '1'));
+    await tw.stop();
+  }
+});

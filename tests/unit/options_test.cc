@@ -132,6 +132,7 @@ TEST_F(OptionsTest, FlagsSetWhatTheyName) {
                              "--call-timeout-max=21",
                              "--stream-calls-max=22",
                              "--streams-max=23",
+                             "--grpc-threads=3",
                              "--data-dir=d24",
                              "--audit-json-bytes-max=250",
                              "--audit-spool-bytes-max=2000000",
@@ -173,6 +174,7 @@ TEST_F(OptionsTest, FlagsSetWhatTheyName) {
   EXPECT_EQ(options.control.call_timeout_max_ms, 21);
   EXPECT_EQ(options.control.stream_calls_in_flight_max, 22);
   EXPECT_EQ(options.control.streams_max, 23);
+  EXPECT_EQ(options.control.grpc_threads, 3);
   EXPECT_EQ(options.store.data_dir, "d24");
   EXPECT_EQ(options.store.audit_json_bytes_max, 250u);
   EXPECT_EQ(options.store.audit_spool_bytes_max, 2000000u);

@@ -1,0 +1,118 @@
+#include "control/grpc_threads.h"
+
+#include <grpc/support/cpu.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "common/log.h"
+
+namespace toolwire {
+namespace {
+
+// As many as gRPC 1.51 starts.
+int ThreadsOfGrpc() { return std::clamp(static_cast<int>(gpr_cpu_num_cores()) / 2, 2, 16); }
+
+// Longer than it takes a thread to begin with a callback on a machine that is busy.
+constexpr auto kBeginWait = std::chrono::seconds(5);
+
+// A call that fails at once, since its channel leads nowhere; what counts is the thread that its callback is on.
+struct Call {
+  Call(const std::shared_ptr<grpc::Channel>& channel, std::function<void()> work) : stub(channel) {
+    const grpc::Slice nothing;
+    request = grpc::ByteBuffer(&nothing, 1);
+    stub.UnaryCall(&context, "/", grpc::StubOptions(), &request, &response,
+                   [work = std::move(work)](const grpc::Status&) { work(); });
+  }
+  grpc::GenericStub stub;
+  grpc::ClientContext context;
+  grpc::ByteBuffer request, response;
+};
+
+}  // namespace
+
+struct GrpcThreads::Impl {
+  ~Impl();
+  void RunOnGrpc(std::function<void()> work);
+  void Hold();
+  // Waits until `held` threads are in Hold and one more callback has run. False if that takes too long.
+  bool AwaitHeld(int wanted);
+  void Release();
+
+  // Gone after the callbacks: the last of gRPC's channels joins gRPC's threads, and so must not go on one of them.
+  std::shared_ptr<grpc::Channel> channel = grpc::CreateChannel("", nullptr);
+  std::vector<std::unique_ptr<Call>> calls;
+
+  std::mutex mu;
+  std::condition_variable changed;
+  // Guarded by mu.
+  int callbacks = 0;  // Not yet over.
+  int held = 0;
+  bool released = false;
+};
+
+GrpcThreads::Impl::~Impl() { Release(); }
+
+void GrpcThreads::Impl::RunOnGrpc(std::function<void()> work) {
+  {
+    std::lock_guard<std::mutex> lock(mu);
+    ++callbacks;
+  }
+  calls.push_back(std::make_unique<Call>(channel, [this, work = std::move(work)] {
+    work();
+    std::lock_guard<std::mutex> lock(mu);
+    --callbacks;
+    changed.notify_all();
+  }));
+}
+
+void GrpcThreads::Impl::Hold() {
+  std::unique_lock<std::mutex> lock(mu);
+  ++held;
+  changed.notify_all();
+  changed.wait(lock, [this] { return released; });
+  --held;
+}
+
+bool GrpcThreads::Impl::AwaitHeld(int wanted) {
+  {
+    std::unique_lock<std::mutex> lock(mu);
+    if (!changed.wait_for(lock, kBeginWait, [&] { return held == wanted; })) return false;
+  }
+  RunOnGrpc([] {});
+  std::unique_lock<std::mutex> lock(mu);
+  return changed.wait_for(lock, kBeginWait, [&] { return callbacks == wanted; });
+}
+
+void GrpcThreads::Impl::Release() {
+  std::unique_lock<std::mutex> lock(mu);
+  released = true;
+  changed.notify_all();
+  changed.wait(lock, [this] { return callbacks == 0; });
+}
+
+GrpcThreads::GrpcThreads(int count) : impl_(std::make_unique<Impl>()) {
+  const int wanted = count == 0 ? 0 : std::max(0, ThreadsOfGrpc() - count);
+  if (wanted == 0) return;
+  for (int i = 0; i < wanted; ++i) impl_->RunOnGrpc([impl = impl_.get()] { impl->Hold(); });
+  if (impl_->AwaitHeld(wanted)) return;
+  // With fewer threads than we believed, none would be left to serve callers.
+  log::Warn("grpc has other threads than expected, so all of them serve callers", {{"expected", ThreadsOfGrpc()}});
+  impl_->Release();
+}
+
+GrpcThreads::~GrpcThreads() = default;
+
+int GrpcThreads::held() const {
+  std::lock_guard<std::mutex> lock(impl_->mu);
+  return impl_->held;
+}
+
+}  // namespace toolwire

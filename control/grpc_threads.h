@@ -1,0 +1,30 @@
+// How many threads gRPC serves this process's callers with, for which gRPC has no option.
+#ifndef TOOLWIRE_CONTROL_GRPC_THREADS_H_
+#define TOOLWIRE_CONTROL_GRPC_THREADS_H_
+
+#include <memory>
+
+namespace toolwire {
+
+// gRPC's callback API runs half as many threads as the machine has cores, but 2 to 16, of which one at a time waits for
+// the sockets. Whoever has found an event there first wakes another one to wait in its place, so that with few calls in
+// flight each event costs two wake-ups instead of one. This keeps all but some of these threads from work, each in a
+// callback that does not return, for as long as it lives.
+class GrpcThreads {
+ public:
+  // Leaves `count` threads to gRPC, or all if `count` is 0. Make it once the server runs.
+  explicit GrpcThreads(int count);
+  // Returns when all threads are gRPC's again.
+  ~GrpcThreads();
+
+  // Threads kept from work.
+  int held() const;
+
+ private:
+  struct Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_GRPC_THREADS_H_
