@@ -120,13 +120,14 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
       socket_->close(ec);
       return handler({});
     }
-    shutdown_handler_ = handler;
-    auto timer = std::make_shared<asio::steady_timer>(*context_->io, kLingerMax);
-    timer->async_wait([self = get_shared(), timer](const asio::error_code& timer_ec) {
+    // Over when the time is, or when the input has ended and cancels the timer. The handler keeps this connection, so
+    // the timer's operation has it, which goes with the loop, and not the connection itself.
+    linger_timer_ = std::make_shared<asio::steady_timer>(*context_->io, kLingerMax);
+    linger_timer_->async_wait([self = get_shared(), timer = linger_timer_, handler](const asio::error_code&) {
       asio::error_code ignored;
-      if (!timer_ec) self->socket_->close(ignored);  // Ends the reading, and that calls the handler.
+      self->socket_->close(ignored);
+      handler({});
     });
-    linger_timer_ = timer;
     if (!std::exchange(draining_, true)) DrainInput();
   }
 
@@ -153,20 +154,15 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
                              [self = get_shared(), scratch](const asio::error_code& ec, size_t) {
                                if (!ec) return self->DrainInput();
                                self->draining_ = false;
-                               if (!self->shutdown_handler_)
-                                 return;  // The library's close timer will come to async_shutdown.
-                               self->linger_timer_->cancel();
-                               asio::error_code ignored;
-                               self->socket_->close(ignored);
-                               std::exchange(self->shutdown_handler_, nullptr)({});
+                               // Else the library's close timer will come to async_shutdown.
+                               if (self->linger_timer_) self->linger_timer_->cancel();
                              });
   }
 
   const TransportContext* context_ = nullptr;
   std::optional<asio::ip::tcp::socket> socket_;
   websocketpp::connection_hdl handle_;
-  transport::shutdown_handler shutdown_handler_;  // Set while lingering.
-  timer_ptr linger_timer_;
+  timer_ptr linger_timer_;  // Set while lingering.
   bool reading_ = false;
   bool draining_ = false;
 };

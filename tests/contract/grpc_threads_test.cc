@@ -5,47 +5,48 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <future>
 #include <memory>
 #include <set>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace toolwire {
 namespace {
 
-// A call that fails at once; `done` runs on one of gRPC's threads. Keeps itself until then.
-class FailingCall {
- public:
-  static void Start(const std::shared_ptr<grpc::Channel>& channel, std::function<void()> done) {
-    auto* call = new FailingCall(channel);
-    call->stub_.UnaryCall(&call->context_, "/", grpc::StubOptions(), &call->request_, &call->response_,
-                          [call, done = std::move(done)](const grpc::Status& status) {
-                            EXPECT_FALSE(status.ok());
-                            done();
-                            delete call;
-                          });
-  }
-
- private:
-  explicit FailingCall(const std::shared_ptr<grpc::Channel>& channel) : stub_(channel) {
+// A call that fails at once; `done` runs on one of gRPC's threads.
+struct FailingCall {
+  FailingCall(const std::shared_ptr<grpc::Channel>& channel, std::function<void()> done) : stub(channel) {
     const grpc::Slice nothing;
-    request_ = grpc::ByteBuffer(&nothing, 1);
+    request = grpc::ByteBuffer(&nothing, 1);
+    stub.UnaryCall(&context, "/", grpc::StubOptions(), &request, &response,
+                   [done = std::move(done)](const grpc::Status& status) {
+                     EXPECT_FALSE(status.ok());
+                     done();
+                   });
   }
-  grpc::GenericStub stub_;
-  grpc::ClientContext context_;
-  grpc::ByteBuffer request_, response_;
+  grpc::GenericStub stub;
+  grpc::ClientContext context;
+  grpc::ByteBuffer request, response;
 };
 
 class GrpcThreadsTest : public ::testing::Test {
  protected:
-  // Keeps gRPC's threads, as a server does.
+  // Keeps gRPC's threads, as a server does. Outlives the calls: its end joins these threads.
   std::shared_ptr<grpc::Channel> channel_ = grpc::CreateChannel("", nullptr);
+  std::vector<std::unique_ptr<FailingCall>> calls_;
+
+  void OnGrpc(std::function<void()> work) {
+    calls_.push_back(std::make_unique<FailingCall>(channel_, std::move(work)));
+  }
 
   std::set<std::thread::id> ThreadsOf(int calls) {
     std::set<std::thread::id> threads;
     for (int i = 0; i < calls; ++i) {
       std::promise<std::thread::id> ran;
-      FailingCall::Start(channel_, [&] { ran.set_value(std::this_thread::get_id()); });
+      OnGrpc([&] { ran.set_value(std::this_thread::get_id()); });
       threads.insert(ran.get_future().get());
     }
     return threads;
@@ -54,7 +55,7 @@ class GrpcThreadsTest : public ::testing::Test {
   void TwoMeet() {
     std::promise<void> here[2], over[2];
     for (int i = 0; i < 2; ++i) {
-      FailingCall::Start(channel_, [&, i] {
+      OnGrpc([&, i] {
         here[i].set_value();
         here[1 - i].get_future().wait();
         over[i].set_value();
