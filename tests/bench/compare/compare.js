@@ -1,5 +1,6 @@
-// Toolwire, NATS and the Node.js server that Toolwire replaces, one after the other on this machine, with the same
-// agents, callers and payloads (200 B of params, echoed). Called by `scripts/bench compare`.
+// Toolwire, NATS and the Node.js server that Toolwire replaces, on this machine, with the same agents, callers and
+// payloads (200 B of params, echoed). Called by `scripts/bench compare`. All run at once and are called in turns, round
+// by round, since a machine is often faster in one minute than in the next.
 import {rmSync} from 'node:fs';
 import {chmod, mkdir, mkdtemp, writeFile} from 'node:fs/promises';
 import {cpus, tmpdir} from 'node:os';
@@ -21,6 +22,7 @@ function readFlags() {
   const options = {
     agents: {type: 'string', default: '1000 10000'},
     seconds: {type: 'string', default: '5'},
+    'warmup-seconds': {type: 'string', default: '3'},  // The callers' code is compiled by then, as it is in a backend.
     rounds: {type: 'string', default: '3'},
     'idle-seconds': {type: 'string', default: '15'},
     systems: {type: 'string', default: Object.keys(SYSTEMS).join(' ')},
@@ -59,7 +61,7 @@ const usedPer = (divisor, before, after) =>
 async function measureCalls({pids, callers, redis, database}, agents, concurrency, agentsPid) {
   const program = new Process(process.execPath, [
     here('callers.js'), '--system', callers.system, '--url', callers.url, '--agents', String(agents),
-    '--concurrency', String(concurrency), '--seconds', flags.seconds,
+    '--concurrency', String(concurrency), '--seconds', flags.seconds, '--warmup-seconds', flags['warmup-seconds'],
   ]);
   const used = () => ({
     servers: cpuUs(pids),
@@ -116,37 +118,68 @@ async function complaintsOf(rounds, agentProgram, database) {
   return {calls, found};
 }
 
-async function measure(name, count, postgres, work) {
-  const system = SYSTEMS[name];
-  const directory = path.join(work, `${name}-${count}`);
-  await mkdir(directory);
-  const database = system.database ? await postgres.database(`run_${name.replaceAll('-', '_')}_${count}`) : undefined;
-  let servers, agents;
-  try {
-    servers = await system.start({agents: count, directory, database});
-    await database?.settle();
-    await sleep(500);
-    const rssBefore = residentBytes(servers.pids);
-    agents = system.startAgents(servers.agents, count);
-    const {elapsed_ms: connect_ms, refused = 0} = await agents.event('all agents connected');
-    await sleep(SETTLE_MS);
-    const idle = system.callsOnly ? undefined : await measureIdle(servers, count, rssBefore);
-    const rounds = [];
-    for (let round = 0; round < Number(flags.rounds); ++round) {
-      for (const concurrency of CONCURRENCIES) {
-        rounds.push({concurrency, ...(await measureCalls(servers, count, concurrency, agents.pid))});
+// One system with its agents logged in.
+class Running {
+  static async start(name, count, work) {
+    const self = Object.assign(new Running(), {name, count, system: SYSTEMS[name], rounds: []});
+    try {
+      const directory = path.join(work, `${name}-${count}`);
+      await mkdir(directory);
+      if (self.system.database) {
+        self.postgres = await Postgres.start(path.join(directory, 'postgres'));
+        self.database = await self.postgres.database('run');
       }
+      self.servers = await self.system.start({agents: count, directory, database: self.database});
+      await self.database?.settle();
+      await sleep(500);
+      const rssBefore = residentBytes(self.servers.pids);
+      self.agents = self.system.startAgents(self.servers.agents, count);
+      const {elapsed_ms, refused = 0} = await self.agents.event('all agents connected');
+      Object.assign(self, {connect_ms: elapsed_ms, refused});
+      await sleep(SETTLE_MS);
+      self.idle = self.system.callsOnly ? undefined : await measureIdle(self.servers, count, rssBefore);
+      progress(`${self.system.title}: ${count} agents logged in`);
+      return self;
+    } catch (error) {
+      await self.stop();
+      throw error;
     }
-    const {calls, found} = await complaintsOf(rounds, agents, database);
+  }
+  async round() {
+    for (const concurrency of CONCURRENCIES) {
+      this.rounds.push({concurrency, ...(await measureCalls(this.servers, this.count, concurrency, this.agents.pid))});
+    }
+  }
+  async result() {
+    const {name, count, system, connect_ms, refused, idle, rounds} = this;
+    const {calls, found} = await complaintsOf(rounds, this.agents, this.database);
     const verdict = found.length
       ? `WRONG: ${found.join('; ')}`
-      : `all answered${database ? ', one audit row each' : ''}`;
+      : `all answered${this.database ? ', one audit row each' : ''}`;
     progress(`${system.title}, ${count} agents: ${calls} calls; ${verdict}`);
     return {system: name, title: system.title, agents: count, connect_ms, refused, ...idle, rounds, complaints: found};
+  }
+  async stop() {
+    await this.agents?.stop();
+    await this.servers?.stop();
+    await this.database?.close();
+    await this.postgres?.stop();
+  }
+}
+
+async function measure(count, work) {
+  const running = [];
+  try {
+    for (const name of words(flags.systems)) running.push(await Running.start(name, count, work));
+    for (let round = 1; round <= Number(flags.rounds); ++round) {
+      for (const one of running) await one.round();
+      progress(`round ${round} of ${flags.rounds} with ${count} agents is done`);
+    }
+    const results = [];
+    for (const one of running) results.push(await one.result());
+    return results;
   } finally {
-    await agents?.stop();
-    await servers?.stop();
-    await database?.drop();
+    for (const one of running) await one.stop();
   }
 }
 
@@ -154,16 +187,8 @@ async function main() {
   const work = await mkdtemp(path.join(tmpdir(), 'toolwire-compare-'));
   process.on('exit', () => rmSync(work, {recursive: true, force: true}));
   const results = [];
-  let postgres;
-  try {
-    await chmod(work, 0o711);  // The user postgres passes through.
-    postgres = await Postgres.start(path.join(work, 'postgres'));
-    for (const agents of words(flags.agents).map(Number)) {
-      for (const name of words(flags.systems)) results.push(await measure(name, agents, postgres, work));
-    }
-  } finally {
-    await postgres?.stop();
-  }
+  await chmod(work, 0o711);  // The user postgres passes through.
+  for (const agents of words(flags.agents).map(Number)) results.push(...(await measure(agents, work)));
   if (flags.json) await writeFile(flags.json, `${JSON.stringify({flags, results}, null, 2)}\n`);
   console.log(`${cpus().length} cores, everything on them: agents (one process) and callers (one client) in Node.js.`);
   console.log(`200 B of params, echoed. Rounds: ${flags.rounds}, of ${flags.seconds} s; figures are their medians.\n`);

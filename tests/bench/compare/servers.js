@@ -79,10 +79,7 @@ export class Postgres {
     await client.connect();
     await client.query(TABLES);
     const {rows: [{pid}]} = await client.query('SELECT pg_backend_pid() AS pid');
-    return new Database(this, name, url, client, pid);
-  }
-  async drop(name) {
-    await this.#administer(`DROP DATABASE ${name} WITH (FORCE)`);
+    return new Database(this, url, client, pid);
   }
   async #administer(statement) {
     const client = new pg.Client(this.#url('postgres'));
@@ -96,8 +93,8 @@ export class Postgres {
 }
 
 class Database {
-  constructor(postgres, name, url, client, observerPid) {
-    Object.assign(this, {postgres, name, url, client, observerPid});
+  constructor(postgres, url, client, observerPid) {
+    Object.assign(this, {postgres, url, client, observerPid});
   }
   // Without that of looking at it from here.
   cpuUs() {
@@ -130,8 +127,7 @@ class Database {
       'SELECT count(*)::int AS rows FROM tool_execution_logs WHERE id > $1', [id]);
     return rows;
   }
-  async drop() {
-    await this.client.end();
-    await this.postgres.drop(this.name);
+  close() {
+    return this.client.end();
   }
 }

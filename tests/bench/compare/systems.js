@@ -94,6 +94,36 @@ async function startNats({directory}) {
   };
 }
 
+// Two servers, callers at one and agents at the other, as they are at Toolwire's control and edge.
+async function startNatsPair({directory}) {
+  const [callersPort, callersRoutes, agentsPort, agentsRoutes, unused] = await Promise.all(Array.from({length: 5}, freePort));
+  const configs = {
+    callers: `
+      listen: "127.0.0.1:${callersPort}"
+      cluster { name: "pair", listen: "127.0.0.1:${callersRoutes}" }
+    `,
+    agents: `
+      listen: "127.0.0.1:${unused}"
+      websocket { listen: "127.0.0.1:${agentsPort}", no_tls: true }
+      cluster { name: "pair", listen: "127.0.0.1:${agentsRoutes}", routes: ["nats://127.0.0.1:${callersRoutes}"] }
+    `,
+  };
+  const servers = [];
+  for (const [name, text] of Object.entries(configs)) {
+    const config = path.join(directory, `${name}.conf`);
+    await writeFile(config, text);
+    servers.push(new Process('nats-server', ['-c', config]));
+    await servers.at(-1).says('Server is ready');
+  }
+  await servers[1].says('Route connection created');
+  return {
+    pids: servers.map(({pid}) => pid),
+    agents: {system: 'nats', url: `ws://127.0.0.1:${agentsPort}`},
+    callers: {system: 'nats', url: `127.0.0.1:${callersPort}`},
+    stop: () => stopAll(servers),
+  };
+}
+
 const nodeAgents = ({system, url, credentials}, count) =>
   new Process(process.execPath, [
     here('agents.js'), '--system', system, '--url', url, '--count', String(count),
@@ -109,6 +139,7 @@ export const SYSTEMS = {
   toolwire: {title: 'Toolwire', start: startToolwire, startAgents: nodeAgents, database: true},
   'toolwire-dev': {title: 'Toolwire dev (SQLite)', start: startDev, startAgents: nodeAgents, database: false},
   nats: {title: 'NATS', start: startNats, startAgents: nodeAgents, database: false},
+  'nats-pair': {title: 'NATS, 2 servers', start: startNatsPair, startAgents: nodeAgents, database: false},
   seed: {title: 'Node.js server (seed)', start: startSeed, startAgents: nodeAgents, database: true},
   'toolwire-cpp-agents': {
     title: 'Toolwire, agents in C++', start: startToolwire, startAgents: cppAgents, database: true, callsOnly: true,
