@@ -18,12 +18,12 @@ OldResponse FailureResponse(const std::string& user_id, std::string_view error) 
   return response;
 }
 
-OldResponse ResponseOf(const std::string& user_id, const v1::Answer& answer) {
+OldResponse ResponseOf(const std::string& user_id, v1::Answer&& answer) {
   OldResponse response;
   response.user_id = user_id;
   response.success = answer.success();
-  response.result_json = answer.result_json();
-  response.error = answer.error();
+  response.result_json = std::move(*answer.mutable_result_json());
+  response.error = std::move(*answer.mutable_error());
   if (answer.has_execution_time_ms()) response.execution_time_ms = answer.execution_time_ms();
   return response;
 }
@@ -152,15 +152,16 @@ void OldChannels::Send(v1::EdgeFrame&& frame) {
 
 void OldChannels::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
   counters_.answered.Add();
-  work->Publish(call->request_id, ResponseOf(call->user_id, answer));
-  SettleLocked(call, RowOfAnswer(std::move(answer)), work);
+  AuditRow row = RowOfAnswer(answer);
+  work->Publish(call->request_id, ResponseOf(call->user_id, std::move(answer)));
+  SettleLocked(call, std::move(row), work);
 }
 
-AuditRow OldChannels::RowOfAnswer(v1::Answer&& answer) const {
+AuditRow OldChannels::RowOfAnswer(const v1::Answer& answer) const {
   AuditRow row;
   row.success = answer.success();
   if (audit_ != nullptr) row.result_json = audit_->Storable(answer.result_json());
-  row.error = std::move(*answer.mutable_error());
+  row.error = answer.error();
   if (answer.has_execution_time_ms()) row.execution_time_ms = answer.execution_time_ms();
   return row;
 }
@@ -171,7 +172,7 @@ void OldChannels::RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* 
   switch (refusal.cause()) {
     case v1::Refusal::NOT_HERE:
     case v1::Refusal::SESSION_LOST:
-      if (call->answered_elsewhere) return FailLocked(call, E::AGENT_LOST, false, work);
+      if (call->answered_elsewhere) return SettleElsewhereLocked(call, work);
       if (sent) {
         call->state = State::kLost;
         return wheel_.Arm(call, call->deadline);
@@ -193,7 +194,7 @@ void OldChannels::StrayLocked(v1::StrayAnswer&& stray, Work* work) {
     return AnswerLocked(found->second, std::move(*stray.mutable_answer()), work);
   }
   counters_.strays_published.Add();
-  work->Publish(stray.request_id(), ResponseOf(stray.user_id(), stray.answer()));
+  work->Publish(stray.request_id(), ResponseOf(stray.user_id(), v1::Answer(stray.answer())));
   if (audit_ != nullptr) {
     std::string* result = stray.mutable_answer()->mutable_result_json();
     *result = audit_->Storable(*result);
@@ -211,22 +212,24 @@ void OldChannels::OnStrayAnswer(const std::string& message) {
     if (found == by_request_.end()) return;
     Pending* const call = found->second;
     if (call->state == State::kWaiting) return;  // Not sent yet, so the answer is to an earlier call of this id.
-    call->answered_elsewhere = RowOfAnswer(std::move(*stray.mutable_answer()));
+    call->answered_elsewhere = RowOfAnswer(stray.answer());
     // As long as the session seems to be here, an answer of its own comes first.
-    if (call->state == State::kLost) FailLocked(call, E::AGENT_LOST, false, &work);
+    if (call->state == State::kLost) SettleElsewhereLocked(call, &work);
   }
   work.Run();
 }
 
 // --- settling --------------------------------------------------------------------------------------------------------
 
-// Unless another edge knows better, whose answer the caller has got.
+// The caller has its answer already.
+void OldChannels::SettleElsewhereLocked(Pending* call, Work* work) {
+  counters_.answered.Add();
+  AuditRow row = *std::move(call->answered_elsewhere);
+  SettleLocked(call, std::move(row), work);
+}
+
 void OldChannels::FailLocked(Pending* call, Reason reason, bool publish, Work* work) {
-  if (call->answered_elsewhere) {
-    counters_.answered.Add();
-    AuditRow row = *std::move(call->answered_elsewhere);
-    return SettleLocked(call, std::move(row), work);
-  }
+  if (call->answered_elsewhere) return SettleElsewhereLocked(call, work);
   counters_.failed.Add();
   AuditRow row;
   row.error = RowOf(reason).name;

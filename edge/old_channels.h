@@ -86,9 +86,11 @@ class OldChannels final : public ToControl {
 
   void DeliverLocked(Pending* call, Work* work);
   void AnswerLocked(Pending* call, v1::Answer&& answer, Work* work);
-  AuditRow RowOfAnswer(v1::Answer&& answer) const;
+  AuditRow RowOfAnswer(const v1::Answer& answer) const;
   void RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* work);
   void StrayLocked(v1::StrayAnswer&& stray, Work* work);
+  // With the answer that another edge published.
+  void SettleElsewhereLocked(Pending* call, Work* work);
   void FailLocked(Pending* call, Reason reason, bool publish, Work* work);
   void SettleLocked(Pending* call, AuditRow&& row, Work* work);
   Pending* FindLocked(uint64_t call_id);
