@@ -47,7 +47,10 @@ function outcomeOfError(error) {
 }
 
 // The result of an answered call, parsed.
-export const resultOf = (outcome) => JSON.parse(outcome.response.resultJson.toString());
+export function resultOf(outcome) {
+  if (outcome.response === undefined) throw new Error(`the call failed: ${outcome.reason}, ${outcome.delivery}: ${outcome.message}`);
+  return JSON.parse(outcome.response.resultJson.toString());
+}
 
 // A JSON object as the fields of google.protobuf.Struct, and back.
 export const toStruct = (object) => ({

@@ -86,12 +86,15 @@ export class Process {
   }
 
   // Asks the process to stop, unless it was asked before, and waits for its end. A sanitizer's report makes the exit
-  // status another one.
+  // status another one, and is in the error's text.
   async stop(signal = 'SIGTERM') {
     if (this.#paused) this.resume();
     if (!this.ended && !this.signalled) this.signal(signal);
     try {
-      assert.deepEqual(await this.exited(), {code: this.exitCode, signal: null}, `exit status of ${this.command}`);
+      const {code, signal} = await this.exited();
+      if (code !== this.exitCode || signal !== null) {
+        throw new Error(`exit status ${signal ?? code} instead of ${this.exitCode} of ${this.command}\n${this.#report()}`);
+      }
     } finally {
       this.stopped = true;
       if (!this.ended) this.signal('SIGKILL');
@@ -103,6 +106,11 @@ export class Process {
     await this.exited();
   }
 
+  // What a sanitizer wrote: all but the log. Without one, the log's end.
+  #report(count = 120) {
+    const report = this.stderr.split('\n').filter((line) => line && !line.startsWith('{'));
+    return report.length > 0 ? report.slice(0, count).join('\n') : this.tail();
+  }
   tail(count = 40) {
     return this.lines.slice(-count).map((line) => `    ${line}`).join('\n');
   }
