@@ -145,7 +145,6 @@ void DispatchStream::Flush() {
   if (write) Write();
 }
 
-// A write wakes gRPC's thread before it returns, which would find the lock taken.
 bool DispatchStream::TakeNextLocked() {
   if (writing_ || finished_ || broken_ || answers_.empty()) return false;
   v1::DispatchReply reply;
@@ -161,17 +160,31 @@ bool DispatchStream::TakeNextLocked() {
   return true;
 }
 
+// With no lock held: StartWrite wakes gRPC's thread before it returns, which would find the lock taken. So gRPC may be
+// done with the write while StartWrite still runs; whoever is through last goes on.
+void DispatchStream::Write() {
+  do {
+    write_ends_.store(0, std::memory_order_relaxed);
+    StartWrite(&outgoing_);
+  } while (WriteIsOver() && AfterWrite());
+}
+
 void DispatchStream::OnWriteDone(bool ok) {
+  write_ok_ = ok;
+  if (WriteIsOver() && AfterWrite()) Write();
+}
+
+bool DispatchStream::AfterWrite() {
   bool write = false, resume = false;
   {
     std::lock_guard<std::mutex> lock(mu_);
     writing_ = false;
-    write = ok && TakeNextLocked();
+    write = write_ok_ && TakeNextLocked();
     resume = reading_paused_ && answer_bytes_ <= kUnreadBytesMax;
     FinishIfIdleLocked();
   }
-  if (write) Write();
   if (resume) ReadNext();
+  return write;
 }
 
 // The caller has gone or given up: its calls are cancelled, and the stream ends when the last of them has settled.

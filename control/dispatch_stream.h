@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -57,7 +58,12 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   void ReadNext();
   // Whether there is something to write now: then the caller calls Write, with the lock released.
   bool TakeNextLocked();
-  void Write() { StartWrite(&outgoing_); }
+  // Writes what was taken and, as long as gRPC is done with it before this returns, what is ready by then.
+  void Write();
+  // A write is over when gRPC has said so and StartWrite has returned, whichever is later; then this is true, once.
+  bool WriteIsOver() { return write_ends_.fetch_add(1, std::memory_order_acq_rel) == 1; }
+  // Ends the write that is over. True: more is taken, and the caller calls Write.
+  bool AfterWrite();
   void FinishIfIdleLocked();
 
   Dispatcher& dispatcher_;
@@ -66,7 +72,9 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::function<void()> on_done_;
   std::shared_ptr<DispatchStream> self_;
   grpc::ByteBuffer incoming_;  // Reader only.
-  grpc::ByteBuffer outgoing_;  // Belongs to whoever set writing_.
+  grpc::ByteBuffer outgoing_;  // Belongs to whoever set writing_, as do the next two.
+  bool write_ok_ = false;
+  std::atomic<int> write_ends_{0};
 
   std::mutex mu_;
   // Guarded by mu_.
