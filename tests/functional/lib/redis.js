@@ -2,6 +2,7 @@
 import {Redis as Client} from 'ioredis';
 import {spawn, spawnSync} from 'node:child_process';
 import net from 'node:net';
+import {createInterface} from 'node:readline';
 import {deferred, until, within} from './until.js';
 
 // For `skip` of a test: why there can be no Redis, or undefined.
@@ -78,12 +79,16 @@ export class Redis {
     return client;
   }
   // Calls `saw` with every command that the server carries out from now on, as its array of words; those of scripts,
-  // too.
+  // too. By a socket of its own: ioredis takes a command that comes with the answer to MONITOR for another answer.
   async monitor(saw) {
-    const client = await this.client();
-    const monitor = await client.monitor();
-    monitor.on('error', () => {});
-    monitor.on('monitor', (time, words) => saw(words));
-    this.#scope.own({close: () => monitor.disconnect()});
+    const socket = net.connect(this.port, '127.0.0.1', () => socket.write('MONITOR\r\n'));
+    this.#scope.own(socket);
+    const begun = deferred();
+    socket.on('error', begun.reject);
+    createInterface({input: socket}).on('line', (line) => {
+      if (line === '+OK') return begun.resolve();
+      saw(Array.from(line.matchAll(/"((?:[^"\\]|\\.)*)"/g), ([, word]) => word));
+    });
+    await within('Redis is monitored', begun.promise);
   }
 }
