@@ -114,7 +114,8 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
 v1::CallFailure CallRequests::RefuseUnreadable(v1::CallToolRequest&& request, std::string_view bad_field, Call* call) {
   Read(std::move(request), std::nullopt, call);  // For what the audit row can hold.
   const std::string field(bad_field);
-  return Invalid(*call, field, field == "params" ? "params cannot be read" : field + " is not UTF-8");
+  const bool message = field == "params" || field == "timeout";
+  return Invalid(*call, field, field + (message ? " cannot be read" : " is not UTF-8"));
 }
 
 void CallRequests::AddResultValue(v1::CallToolResponse* response) {

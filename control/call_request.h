@@ -24,7 +24,7 @@ class CallRequests {
   std::optional<v1::CallFailure> Read(v1::CallToolRequest&& request, std::optional<MonoTime> caller_deadline,
                                       Call* call);
 
-  // The failure of a request with a name that is not UTF-8, or with params that protobuf cannot read.
+  // The failure of a request with a name that is not UTF-8, or with params or a timeout that protobuf cannot read.
   v1::CallFailure RefuseUnreadable(v1::CallToolRequest&& request, std::string_view bad_field, Call* call);
 
   // Adds `result` to the response of a request that used `params`; leaves it unset where protobuf cannot hold it.

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "control/raw_message.h"
+#include "control/salvage.h"
 
 namespace toolwire {
 
