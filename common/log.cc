@@ -1,5 +1,6 @@
 #include "common/log.h"
 
+#include <google/protobuf/stubs/logging.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
@@ -76,6 +77,11 @@ void Init(Format format, Level level) {
   if (format == Format::kJson) {
     logger.out->set_pattern("{\"time\":\"%Y-%m-%dT%H:%M:%S.%eZ\",\"level\":\"%l\",%v}", spdlog::pattern_time_type::utc);
   }
+  // It would write lines of its own form, one for each string that is not UTF-8: whoever sends those is told by the
+  // answer.
+  google::protobuf::SetLogHandler([](google::protobuf::LogLevel, const char*, int, const std::string& message) {
+    Debug("protobuf says", {{"message", message}});
+  });
 }
 
 bool Enabled(Level level) { return TheLogger().out->should_log(ToSpdlog(level)); }

@@ -325,6 +325,7 @@ claim('a name that is not UTF-8 does not end the stream it comes on', async (sco
     assert.equal((await stream.answer(1000 + id)).code, code.INVALID_ARGUMENT, JSON.stringify(request));
     assert.equal((await stream.call('user_1', 'echo')).code, 0);
   }
+  assert.deepEqual(tw.control.lines.filter((line) => !line.startsWith('{')), [], 'the log is JSON only');
 });
 
 claim('the limit of calls on one stream: at it all run, past it RESOURCE_EXHAUSTED, CALLER_BUSY', async (scope) => {
