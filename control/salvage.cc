@@ -60,7 +60,8 @@ bool SalvageCall(const std::string& bytes, SalvagedCall* call) {
   UnknownFieldSet fields;
   if (!fields.ParseFromString(bytes)) return false;
   SalvageFields(&fields, call);
-  return true;
+  // An UnknownFieldSet takes a few bytes for fields that a message does not take.
+  return !call->bad_field.empty() || v1::CallToolRequest().ParseFromString(bytes);
 }
 
 bool SalvageDispatch(const std::string& bytes, v1::DispatchRequest* request, std::vector<SalvagedCall>* bad) {
