@@ -1,6 +1,7 @@
 // One Dispatch stream at a time to one control: opens it again when it breaks, and knows what is on it.
 import * as grpc from '@grpc/grpc-js';
 import {Call, CallState} from './call.js';
+import {CallTable} from './call_table.js';
 import {errorOfStatus, type Channel} from './channel.js';
 import {RequestWriter, numberOf, v1} from './codec.js';
 import {ToolwireError, connectionLost, errorOf, timedOut} from './errors.js';
@@ -37,14 +38,13 @@ export interface CallSource {
 export class DispatchStream {
   /** Why there is no stream, for people. */
   lastFailure = '';
-  readonly #inFlight = new Map<number, Call>();
+  readonly #inFlight: CallTable;
   readonly #writers = [new RequestWriter(), new RequestWriter()];
   readonly #deserialize: (text: string) => unknown;
   #stream: grpc.ClientDuplexStream<Buffer, v1.DispatchReply> | undefined;
   #written = 0;
   #writing = 0;
   #cancels: number[] = [];
-  #lastId = 0;
   #answered = false;
   #pauseMs = FIRST_PAUSE_MS;
   #pause: NodeJS.Timeout | undefined;
@@ -57,6 +57,7 @@ export class DispatchStream {
     private readonly callsMax: number,
     parse: (text: string) => unknown,
   ) {
+    this.#inFlight = new CallTable(callsMax);
     this.#deserialize = parse;
   }
 
@@ -87,9 +88,8 @@ export class DispatchStream {
   write(calls: readonly Call[], now: number): void {
     for (const call of calls) {
       call.stream = this;
-      call.id = ++this.#lastId;
+      this.#inFlight.add(call);
       call.state = CallState.Written;
-      this.#inFlight.set(call.id, call);
     }
     // In turn, as messages are done in the order in which they were written.
     const message = this.#writers[this.#written++ % this.#writers.length]!.write(calls, this.#cancels, now);
@@ -130,10 +130,8 @@ export class DispatchStream {
   }
 
   #take({id, response, failure}: v1.IDispatchAnswer): void {
-    const number = numberOf(id);
-    const call = this.#inFlight.get(number);
+    const call = this.#inFlight.take(numberOf(id));
     if (!call) return;
-    this.#inFlight.delete(number);
     if (call.settled) return;  // It did not wait for this.
     if (response) {
       call.succeed(new ToolResult(
@@ -158,7 +156,7 @@ export class DispatchStream {
     const refused = !this.#answered && (again || error.delivery === 'NOT_SENT');
     const hopeless = refused && !again;
     const unread: Call[] = [];
-    const lost = [...this.#inFlight.values()];
+    const lost = [...this.#inFlight];
     this.#inFlight.clear();
     for (const call of lost) {
       if (call.settled) continue;
@@ -183,7 +181,7 @@ export class DispatchStream {
 
   /** Gives up on calls about which control should have said something by now. */
   expire(now: number): void {
-    for (const call of this.#inFlight.values()) {
+    for (const call of this.#inFlight) {
       if (call.settled) continue;
       if (call.cancelledAt !== undefined && now > call.cancelledAt + CANCEL_GRACE_MS) call.cancel('SENT');
       else if (now > call.deadline + GRACE_MS) call.fail(timedOut(call.timeoutMs, 'SENT', call.requestId || undefined));
@@ -192,7 +190,7 @@ export class DispatchStream {
 
   /** The calls that are written and not settled. */
   *pending(): Generator<Call> {
-    for (const call of this.#inFlight.values()) if (!call.settled) yield call;
+    for (const call of this.#inFlight) if (!call.settled) yield call;
   }
 
   /** Breaks the stream, for good; control cancels what is on it. The calls are the caller's to settle. */
