@@ -136,10 +136,15 @@ export function budgets(results) {
   };
   const lines = [];
   for (const agents of counts) {
-    const [own, dev, nats] = [find('toolwire', agents), find('toolwire-dev', agents), find('nats', agents)];
+    const [own, split, dev] = ['toolwire', 'toolwire-split', 'toolwire-dev'].map((name) => find(name, agents));
+    const [nats, pair] = [find('nats', agents), find('nats-pair', agents)];
     if (own) {
-      const others = [nats, find('nats-pair', agents), find('seed', agents)];
+      const others = [nats, pair, find('seed', agents)];
       lines.push(...table(['Toolwire', '/ NATS', '/ NATS, 2 servers', '/ seed'], own, others, COMPARED), '');
+    }
+    // Two processes, without a database beside them that NATS does not have either.
+    if (split && nats) {
+      lines.push(...table(['Toolwire, SQLite', '/ NATS', '/ NATS, 2 servers'], split, [nats, pair], COMPARED.slice(0, 3)), '');
     }
     // One process beside one process.
     if (dev && nats) lines.push(...table(['Toolwire dev', '/ NATS'], dev, [nats], COMPARED.slice(0, 3)), '');

@@ -39,6 +39,27 @@ async function startToolwire({agents, directory, database}) {
   };
 }
 
+// Edge and control without Redis and PostgreSQL, which NATS does not have either; audited in SQLite.
+async function startSplit({agents, directory}) {
+  const credentials = path.join(directory, 'credentials');
+  const store = ['--data-dir', `${directory}/data`];
+  await run(bin('toolwire'), ['credentials', 'create', 'user_', '--count', String(agents), '--out', credentials, ...store]);
+  const common = ['--metrics-port', '0', '--log-format', 'json', ...store];
+  const edge = new Process(bin('toolwire-edge'), ['--port', '0', '--relay-port', '0', ...common]);
+  const edgeReady = await edge.event('edge ready');
+  const control = new Process(bin('toolwire-control'), [
+    '--grpc-port', '0', '--edge', `127.0.0.1:${edgeReady.relay}`, ...common,
+  ]);
+  const controlReady = await control.event('control ready');
+  await control.event('edge linked');
+  return {
+    pids: [edge.pid, control.pid],
+    agents: {system: 'toolwire', url: `ws://127.0.0.1:${edgeReady.agents}`, credentials},
+    callers: {system: 'toolwire', url: `127.0.0.1:${controlReady.callers}`},
+    stop: () => stopAll([control, edge]),
+  };
+}
+
 // The embedded default: one process, as NATS is; audited in SQLite.
 async function startDev({agents, directory}) {
   const credentials = path.join(directory, 'credentials');
@@ -137,6 +158,7 @@ const cppAgents = ({url, credentials}, count) =>
 // `database`: audited in PostgreSQL. `callsOnly`: shows what the agents cost the calls, no more.
 export const SYSTEMS = {
   toolwire: {title: 'Toolwire', start: startToolwire, startAgents: nodeAgents, database: true},
+  'toolwire-split': {title: 'Toolwire, SQLite', start: startSplit, startAgents: nodeAgents, database: false},
   'toolwire-dev': {title: 'Toolwire dev (SQLite)', start: startDev, startAgents: nodeAgents, database: false},
   nats: {title: 'NATS', start: startNats, startAgents: nodeAgents, database: false},
   'nats-pair': {title: 'NATS, 2 servers', start: startNatsPair, startAgents: nodeAgents, database: false},
