@@ -1,9 +1,9 @@
-// The calls on one stream, by the numbers that they have there.
+// The calls on one stream, by the ids that they have there.
 import type {Call} from './call.js';
 
-// A number comes again after so many that were given, of whichever slot: an answer that comes twice, or too late, must
-// not find another call. Small enough for numbers to stay small integers.
-const ROUNDS = 1024;
+// A slot's first id comes again after so many others of the slot: an answer that comes twice or too late, or a cancel
+// that waits, must not find another call. Few enough for ids to stay small integers.
+const IDS_OF_A_SLOT = 1024;
 
 /**
  * Not a Map: one that is filled and emptied all the time makes a new table every few hundred calls, and V8 has each old
@@ -12,9 +12,9 @@ const ROUNDS = 1024;
  */
 export class CallTable {
   readonly #slots: (Call | undefined)[] = [];
+  // The next id of each free slot. A slot's ids are those that leave its index when divided by the stride.
   readonly #free: number[] = [];
   readonly #stride: number;
-  #round = 0;
 
   /** `callsMax`: how many calls there are at most. */
   constructor(callsMax: number) {
@@ -27,10 +27,8 @@ export class CallTable {
 
   /** Gives the call its `id`. */
   add(call: Call): void {
-    const slot = this.#free.pop() ?? this.#slots.length;
-    this.#slots[slot] = call;
-    this.#round = (this.#round % ROUNDS) + 1;
-    call.id = this.#round * this.#stride + slot;
+    call.id = this.#free.pop() ?? this.#stride + this.#slots.length;
+    this.#slots[call.id % this.#stride] = call;
   }
 
   /** Takes out the call that has this `id`; `undefined`: none has. */
@@ -39,16 +37,19 @@ export class CallTable {
     const call = this.#slots[slot];
     if (call?.id !== id) return undefined;
     this.#slots[slot] = undefined;
-    this.#free.push(slot);
+    const next = id + this.#stride;
+    this.#free.push(next <= IDS_OF_A_SLOT * this.#stride + slot ? next : this.#stride + slot);
     return call;
+  }
+
+  /** Takes out all calls. */
+  takeAll(): Call[] {
+    const calls = [...this];
+    for (const call of calls) this.take(call.id);
+    return calls;
   }
 
   *[Symbol.iterator](): Generator<Call> {
     for (const call of this.#slots) if (call !== undefined) yield call;
-  }
-
-  clear(): void {
-    this.#slots.length = 0;
-    this.#free.length = 0;
   }
 }

@@ -156,9 +156,7 @@ export class DispatchStream {
     const refused = !this.#answered && (again || error.delivery === 'NOT_SENT');
     const hopeless = refused && !again;
     const unread: Call[] = [];
-    const lost = [...this.#inFlight];
-    this.#inFlight.clear();
-    for (const call of lost) {
+    for (const call of this.#inFlight.takeAll()) {
       if (call.settled) continue;
       if (!refused && status.code !== grpc.status.OK) {
         if (call.cancelledAt === undefined) call.fail(connectionLost(this.lastFailure, call.requestId || undefined));
@@ -198,7 +196,7 @@ export class DispatchStream {
     this.#closed = true;
     this.#stopConnecting?.();
     clearTimeout(this.#pause);
-    this.#inFlight.clear();
+    this.#inFlight.takeAll();
     const stream = this.#stream;
     this.#stream = undefined;
     stream?.cancel();

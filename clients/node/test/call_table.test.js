@@ -1,11 +1,11 @@
-// The numbers of the calls on a stream.
+// The ids of the calls on a stream.
 import assert from 'node:assert/strict';
 import {createRequire} from 'node:module';
 import {claim} from './lib.js';
 
 const {CallTable} = createRequire(import.meta.url)('../dist/call_table.js');
 
-claim('each call is found by its number, once, and in any order', async () => {
+claim('each call is found by its id, once, and in any order', async () => {
   const table = new CallTable(20_000);
   const calls = new Map();
   for (let round = 0; round < 100_000; ++round) {
@@ -24,11 +24,12 @@ claim('each call is found by its number, once, and in any order', async () => {
     assert.equal(table.size, calls.size);
   }
   assert.deepEqual(new Set(table), new Set(calls.values()));
-  table.clear();
+  assert.deepEqual(new Set(table.takeAll()), new Set(calls.values()));
   assert.deepEqual([table.size, [...table]], [0, []]);
+  for (const id of calls.keys()) assert.equal(table.take(id), undefined);
 });
 
-claim('a number that was taken finds none of the next thousand calls in its place', async () => {
+claim('an id finds none of the next thousand calls in its slot, however many there are in others', async () => {
   for (const callsMax of [1, 2, 3, 20_000, 1e9, Infinity]) {
     const table = new CallTable(callsMax);
     const first = {id: 0};
@@ -37,13 +38,16 @@ claim('a number that was taken finds none of the next thousand calls in its plac
     for (let n = 0; n < 1000; ++n) {
       const next = {id: 0};
       table.add(next);
+      const others = Array.from({length: Math.min(callsMax - 1, 1 + (n % 10) * 113)}, () => ({id: 0}));
+      for (const other of others) table.add(other);
       assert.equal(table.take(first.id), undefined);
+      for (const other of others) assert.equal(table.take(other.id), other);
       assert.equal(table.take(next.id), next);
     }
   }
 });
 
-claim('numbers that were never given find nothing', async () => {
+claim('ids that were never given find nothing', async () => {
   const table = new CallTable(16);
   for (const id of [0, 1, 17, 2 ** 32, 2 ** 53 - 1]) assert.equal(table.take(id), undefined);
   const call = {id: 0};

@@ -14,19 +14,25 @@ async function stopAll(processes) {
   for (const one of processes) await one.stop();
 }
 
-async function startToolwire({agents, directory, database}) {
-  const redis = await startRedis(directory);
-  const credentials = path.join(directory, 'credentials');
-  await run(bin('toolwire'), [
-    'credentials', 'create', 'user_', '--count', String(agents), '--out', credentials, '--database-url', database.url,
-  ]);
+// Makes the credentials of all agents in a store; returns their file.
+async function makeCredentials(directory, agents, store) {
+  const file = path.join(directory, 'credentials');
+  await run(bin('toolwire'), ['credentials', 'create', 'user_', '--count', String(agents), '--out', file, ...store]);
+  return file;
+}
+
+// Edge and control. Without Redis control is told where the edge is, without a database they share SQLite.
+async function startPair({agents, directory, redis, database}) {
+  const sqlite = ['--data-dir', `${directory}/data`];
+  const postgres = database ? ['--database-url', database.url] : [];
+  const credentials = await makeCredentials(directory, agents, database ? postgres : sqlite);
   const common = [
-    '--metrics-port', '0', '--redis-url', redis.url, '--database-url', database.url, '--log-format', 'json',
-    '--data-dir',
+    '--metrics-port', '0', '--log-format', 'json', ...sqlite, ...postgres, ...(redis ? ['--redis-url', redis.url] : []),
   ];
-  const edge = new Process(bin('toolwire-edge'), ['--port', '0', '--relay-port', '0', ...common, `${directory}/edge`]);
+  const edge = new Process(bin('toolwire-edge'), ['--port', '0', '--relay-port', '0', ...common]);
   const edgeReady = await edge.event('edge ready');
-  const control = new Process(bin('toolwire-control'), ['--grpc-port', '0', ...common, `${directory}/control`]);
+  const found = redis ? [] : ['--edge', `127.0.0.1:${edgeReady.relay}`];
+  const control = new Process(bin('toolwire-control'), ['--grpc-port', '0', ...common, ...found]);
   const controlReady = await control.event('control ready');
   await control.event('edge linked');
   return {
@@ -35,36 +41,19 @@ async function startToolwire({agents, directory, database}) {
     callers: {system: 'toolwire', url: `127.0.0.1:${controlReady.callers}`},
     redis,
     database,
-    stop: () => stopAll([control, edge, redis]),
+    stop: () => stopAll(redis ? [control, edge, redis] : [control, edge]),
   };
 }
 
-// Edge and control without Redis and PostgreSQL, which NATS does not have either; audited in SQLite.
-async function startSplit({agents, directory}) {
-  const credentials = path.join(directory, 'credentials');
-  const store = ['--data-dir', `${directory}/data`];
-  await run(bin('toolwire'), ['credentials', 'create', 'user_', '--count', String(agents), '--out', credentials, ...store]);
-  const common = ['--metrics-port', '0', '--log-format', 'json', ...store];
-  const edge = new Process(bin('toolwire-edge'), ['--port', '0', '--relay-port', '0', ...common]);
-  const edgeReady = await edge.event('edge ready');
-  const control = new Process(bin('toolwire-control'), [
-    '--grpc-port', '0', '--edge', `127.0.0.1:${edgeReady.relay}`, ...common,
-  ]);
-  const controlReady = await control.event('control ready');
-  await control.event('edge linked');
-  return {
-    pids: [edge.pid, control.pid],
-    agents: {system: 'toolwire', url: `ws://127.0.0.1:${edgeReady.agents}`, credentials},
-    callers: {system: 'toolwire', url: `127.0.0.1:${controlReady.callers}`},
-    stop: () => stopAll([control, edge]),
-  };
-}
+// As in production.
+const startToolwire = async (options) => startPair({...options, redis: await startRedis(options.directory)});
+// Without the servers beside them that NATS does not have either.
+const startSplit = ({agents, directory}) => startPair({agents, directory});
 
 // The embedded default: one process, as NATS is; audited in SQLite.
 async function startDev({agents, directory}) {
-  const credentials = path.join(directory, 'credentials');
   const store = ['--data-dir', `${directory}/data`];
-  await run(bin('toolwire'), ['credentials', 'create', 'user_', '--count', String(agents), '--out', credentials, ...store]);
+  const credentials = await makeCredentials(directory, agents, store);
   const dev = new Process(bin('toolwire'), [
     'dev', '--port', '0', '--grpc-port', '0', '--metrics-port', '0', '--log-format', 'json', ...store,
   ]);
