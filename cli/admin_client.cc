@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "cli/control_channel.h"
-#include "common/clock.h"
-#include "common/open_store.h"
+#include "common/base/clock.h"
+#include "common/store/open_store.h"
 #include "toolwire/v1/admin.grpc.pb.h"
 
 namespace toolwire {

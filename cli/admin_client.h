@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cli/time_text.h"
-#include "common/store.h"
+#include "common/store/store.h"
 
 namespace CLI {
 class App;

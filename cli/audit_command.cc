@@ -10,7 +10,7 @@
 #include "absl/time/time.h"
 #include "cli/admin_client.h"
 #include "cli/commands.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 namespace toolwire {
 namespace {

@@ -14,7 +14,7 @@
 #include "cli/commands.h"
 #include "cli/control_channel.h"
 #include "cli/interrupt.h"
-#include "common/outcome.h"
+#include "common/wire/outcome.h"
 #include "toolwire/v1/dispatch.grpc.pb.h"
 
 namespace toolwire {

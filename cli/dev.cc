@@ -6,13 +6,13 @@
 #include <utility>
 
 #include "cli/commands.h"
-#include "common/audit_log.h"
-#include "common/lifecycle.h"
-#include "common/log.h"
-#include "common/memory_registry.h"
-#include "common/metrics.h"
-#include "common/open_store.h"
-#include "common/options.h"
+#include "common/audit/audit_log.h"
+#include "common/base/log.h"
+#include "common/base/options.h"
+#include "common/process/lifecycle.h"
+#include "common/process/metrics.h"
+#include "common/registry/memory_registry.h"
+#include "common/store/open_store.h"
 #include "control/control.h"
 #include "edge/edge.h"
 

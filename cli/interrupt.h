@@ -7,7 +7,7 @@
 #include <mutex>
 #include <thread>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 namespace toolwire {
 

@@ -13,7 +13,7 @@
 #include "cli/control_channel.h"
 #include "cli/interrupt.h"
 #include "cli/time_text.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "toolwire/v1/dispatch.grpc.pb.h"
 
 namespace toolwire {

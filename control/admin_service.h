@@ -10,9 +10,9 @@
 #include <mutex>
 #include <string>
 
-#include "common/clock.h"
-#include "common/registry.h"
-#include "common/store.h"
+#include "common/base/clock.h"
+#include "common/registry/registry.h"
+#include "common/store/store.h"
 #include "control/agent_directory.h"
 #include "control/dispatcher.h"
 #include "toolwire/v1/admin.grpc.pb.h"

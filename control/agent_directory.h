@@ -14,7 +14,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "toolwire/v1/dispatch.pb.h"
 #include "toolwire/v1/relay.pb.h"
 

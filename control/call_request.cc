@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/json_text.h"
-#include "common/store.h"
+#include "common/base/json_text.h"
+#include "common/store/store.h"
 #include "control/struct_numbers.h"
 
 namespace toolwire {

@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "common/clock.h"
-#include "common/options.h"
+#include "common/base/clock.h"
+#include "common/base/options.h"
 #include "control/dispatcher.h"
 #include "toolwire/v1/tool.pb.h"
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
-#include "common/log.h"
+#include "common/base/log.h"
 #include "grpc/health/v1/health.pb.h"
 
 namespace toolwire {

@@ -8,8 +8,8 @@
 #include <mutex>
 
 #include "absl/container/flat_hash_map.h"
-#include "common/clock.h"
-#include "common/options.h"
+#include "common/base/clock.h"
+#include "common/base/options.h"
 #include "control/agent_directory.h"
 #include "control/call_request.h"
 #include "control/dispatch_stream.h"

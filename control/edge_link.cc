@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/log.h"
-#include "common/relay_socket.h"
+#include "common/base/log.h"
+#include "common/link/relay_socket.h"
 
 namespace toolwire {
 namespace {

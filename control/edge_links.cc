@@ -3,7 +3,7 @@
 #include <chrono>
 #include <utility>
 
-#include "common/log.h"
+#include "common/base/log.h"
 
 namespace toolwire {
 namespace {

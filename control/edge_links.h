@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "common/registry.h"
+#include "common/registry/registry.h"
 #include "control/edge_link.h"
 
 namespace toolwire {

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/log.h"
+#include "common/base/log.h"
 
 namespace toolwire {
 namespace {

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "toolwire/v1/relay.pb.h"
 
 namespace toolwire {

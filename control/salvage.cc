@@ -7,7 +7,7 @@
 
 #include <utility>
 
-#include "common/json_text.h"
+#include "common/base/json_text.h"
 
 namespace toolwire {
 namespace {

@@ -9,7 +9,7 @@
 #include <thread>
 #include <utility>
 
-#include "common/log.h"
+#include "common/base/log.h"
 
 namespace toolwire {
 namespace {

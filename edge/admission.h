@@ -7,8 +7,8 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
-#include "common/clock.h"
-#include "common/metrics.h"
+#include "common/base/clock.h"
+#include "common/process/metrics.h"
 
 namespace toolwire {
 

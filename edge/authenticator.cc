@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
-#include "common/log.h"
+#include "common/base/log.h"
 
 namespace toolwire {
 namespace {

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "common/clock.h"
-#include "common/metrics.h"
-#include "common/store.h"
+#include "common/base/clock.h"
+#include "common/process/metrics.h"
+#include "common/store/store.h"
 
 namespace toolwire {
 

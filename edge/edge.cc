@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "common/log.h"
+#include "common/base/log.h"
 
 namespace toolwire {
 

@@ -12,7 +12,7 @@
 #include <websocketpp/logger/stub.hpp>
 #include <websocketpp/server.hpp>
 
-#include "common/log.h"
+#include "common/base/log.h"
 #include "edge/login_request.h"
 #include "edge/session_table.h"
 #include "edge/ws_transport.h"

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "common/clock.h"
-#include "common/registry.h"
+#include "common/base/clock.h"
+#include "common/registry/registry.h"
 #include "edge/admission.h"
 #include "edge/authenticator.h"
 #include "edge/revocations.h"

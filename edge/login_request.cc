@@ -5,7 +5,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
-#include "common/json_text.h"
+#include "common/base/json_text.h"
 
 namespace toolwire {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "common/store.h"
+#include "common/store/store.h"
 
 namespace toolwire {
 

@@ -12,13 +12,13 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "common/audit_log.h"
-#include "common/clock.h"
-#include "common/metrics.h"
-#include "common/old_protocol.h"
-#include "common/outcome.h"
-#include "common/relay_port.h"
-#include "common/timer_wheel.h"
+#include "common/audit/audit_log.h"
+#include "common/base/clock.h"
+#include "common/base/timer_wheel.h"
+#include "common/link/relay_port.h"
+#include "common/process/metrics.h"
+#include "common/wire/old_protocol.h"
+#include "common/wire/outcome.h"
 #include "edge/session.h"
 
 namespace toolwire {

@@ -7,8 +7,8 @@
 #include <mutex>
 #include <utility>
 
-#include "common/log.h"
-#include "common/relay_socket.h"
+#include "common/base/log.h"
+#include "common/link/relay_socket.h"
 
 namespace toolwire {
 namespace {

@@ -11,8 +11,9 @@
 namespace toolwire {
 
 // Each connection is one control: attached to the edge when it has shown that it speaks the relay's protocol
-// (common/relay_socket.h), detached when it breaks. Links run on the loops of the edge, in turn, so that a delivery
-// needs no thread hop between its link and its session. At most 1,024 links: many times the controls of any cluster.
+// (common/link/relay_socket.h), detached when it breaks. Links run on the loops of the edge, in turn, so that a
+// delivery needs no thread hop between its link and its session. At most 1,024 links: many times the controls of any
+// cluster.
 class RelayServer {
  public:
   // `edge` outlives the server. Port 0: any free one. UNAVAILABLE: cannot listen.

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 namespace toolwire {
 

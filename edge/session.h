@@ -12,10 +12,10 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "common/clock.h"
-#include "common/metrics.h"
-#include "common/timer_wheel.h"
-#include "common/wire_codec.h"
+#include "common/base/clock.h"
+#include "common/base/timer_wheel.h"
+#include "common/process/metrics.h"
+#include "common/wire/wire_codec.h"
 #include "toolwire/v1/relay.pb.h"
 
 namespace toolwire {

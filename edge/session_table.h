@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "common/clock.h"
-#include "common/timer_wheel.h"
-#include "common/wire_codec.h"
+#include "common/base/clock.h"
+#include "common/base/timer_wheel.h"
+#include "common/wire/wire_codec.h"
 #include "edge/session.h"
 
 namespace toolwire {

@@ -16,14 +16,14 @@
 #include <utility>
 #include <vector>
 
-#include "common/audit_log.h"
-#include "common/clock.h"
-#include "common/frame_outbox.h"
-#include "common/json_text.h"
-#include "common/memory_registry.h"
-#include "common/store.h"
-#include "common/timer_wheel.h"
-#include "common/wire_codec.h"
+#include "common/audit/audit_log.h"
+#include "common/base/clock.h"
+#include "common/base/json_text.h"
+#include "common/base/timer_wheel.h"
+#include "common/link/frame_outbox.h"
+#include "common/registry/memory_registry.h"
+#include "common/store/store.h"
+#include "common/wire/wire_codec.h"
 #include "control/agent_directory.h"
 #include "control/dispatcher.h"
 #include "edge/session_table.h"

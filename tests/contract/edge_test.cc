@@ -21,8 +21,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/memory_registry.h"
-#include "common/wire_codec.h"
+#include "common/registry/memory_registry.h"
+#include "common/wire/wire_codec.h"
 #include "tests/fakes/memory_store.h"
 
 namespace toolwire {

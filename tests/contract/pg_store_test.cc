@@ -1,5 +1,5 @@
 // What only the PostgreSQL store promises: taking over tables, and living with a server that comes and goes.
-#include "common/pg_store.h"
+#include "common/store/pg_store.h"
 
 #include <gtest/gtest.h>
 
@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "common/audit_log.h"
+#include "common/audit/audit_log.h"
 #include "tests/support/postgres_server.h"
 
 namespace toolwire {

@@ -1,5 +1,5 @@
 // What only the Redis registry has to keep: its server going away in every manner, and the old command channels.
-#include "common/redis_registry.h"
+#include "common/registry/redis_registry.h"
 
 #include <gtest/gtest.h>
 
@@ -17,7 +17,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "common/redis_client.h"
+#include "common/registry/redis_client.h"
 #include "tests/support/await.h"
 #include "tests/support/redis_server.h"
 

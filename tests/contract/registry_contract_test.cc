@@ -15,9 +15,9 @@
 #include <utility>
 #include <vector>
 
-#include "common/memory_registry.h"
-#include "common/redis_registry.h"
-#include "common/registry.h"
+#include "common/registry/memory_registry.h"
+#include "common/registry/redis_registry.h"
+#include "common/registry/registry.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/support/await.h"
 #include "tests/support/redis_server.h"

@@ -1,5 +1,5 @@
 // Both ends of a link over a real TCP connection on loopback.
-#include "common/relay_socket.h"
+#include "common/link/relay_socket.h"
 
 #include <gtest/gtest.h>
 

@@ -21,10 +21,10 @@
 #include <thread>
 #include <vector>
 
-#include "common/json_text.h"
-#include "common/pg_store.h"
-#include "common/sqlite_store.h"
-#include "common/store.h"
+#include "common/base/json_text.h"
+#include "common/store/pg_store.h"
+#include "common/store/sqlite_store.h"
+#include "common/store/store.h"
 #include "tests/fakes/memory_store.h"
 #include "tests/fakes/temp_dir.h"
 #include "tests/support/postgres_server.h"

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/store.h"
+#include "common/store/store.h"
 
 namespace toolwire {
 

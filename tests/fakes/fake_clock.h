@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cstdint>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 namespace toolwire {
 

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/store.h"
+#include "common/store/store.h"
 
 namespace toolwire {
 

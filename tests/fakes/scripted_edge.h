@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/relay_port.h"
+#include "common/link/relay_port.h"
 
 namespace toolwire {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "common/registry.h"
+#include "common/registry/registry.h"
 
 namespace toolwire {
 

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/json_text.h"
+#include "common/base/json_text.h"
 #include "control/call_request.h"
 #include "control/salvage.h"
 #include "tests/fakes/fake_clock.h"

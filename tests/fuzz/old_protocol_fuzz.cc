@@ -3,9 +3,9 @@
 #include <string>
 #include <string_view>
 
-#include "common/json_text.h"
-#include "common/old_protocol.h"
-#include "common/wire_codec.h"
+#include "common/base/json_text.h"
+#include "common/wire/old_protocol.h"
+#include "common/wire/wire_codec.h"
 #include "tests/fuzz/require.h"
 
 namespace {

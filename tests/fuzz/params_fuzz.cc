@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "common/json_text.h"
-#include "common/wire_codec.h"
+#include "common/base/json_text.h"
+#include "common/wire/wire_codec.h"
 #include "tests/fuzz/require.h"
 
 namespace {

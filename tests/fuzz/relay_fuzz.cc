@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "common/relay_socket.h"
+#include "common/link/relay_socket.h"
 #include "tests/fuzz/require.h"
 
 namespace {

@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/json_text.h"
-#include "common/wire_codec.h"
+#include "common/base/json_text.h"
+#include "common/wire/wire_codec.h"
 #include "edge/session_table.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fuzz/require.h"

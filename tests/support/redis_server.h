@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "common/redis_client.h"
+#include "common/registry/redis_client.h"
 
 namespace toolwire {
 

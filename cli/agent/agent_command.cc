@@ -1,0 +1,102 @@
+// `toolwire agent`: flags and credentials of the agent.
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "cli/agent/agent.h"
+#include "cli/commands.h"
+#include "common/base/options.h"
+
+namespace toolwire {
+namespace {
+
+struct AgentFlags {
+  LogOptions log;
+  AgentOptions agent;
+  std::string user = "";
+  std::string credentials_file;
+  int count = 0;
+  std::string user_prefix;
+  int heartbeat_ms = 30000;
+};
+
+// Reads lines of `user secret`, as `toolwire credentials create --out` writes them. Empty on failure.
+std::unordered_map<std::string, std::string> ReadCredentials(const std::string& path) {
+  std::unordered_map<std::string, std::string> secrets;
+  std::ifstream file(path);
+  std::string user, secret;
+  while (file >> user >> secret) secrets[user] = secret;
+  return secrets;
+}
+
+int Usage(const std::string& message) {
+  std::cerr << "toolwire agent: " << message << "\n";
+  return 2;
+}
+
+int RunAgentCommand(AgentFlags flags) {
+  InitLog(flags.log);
+  flags.agent.heartbeat_every = std::chrono::milliseconds(flags.heartbeat_ms);
+  std::unordered_map<std::string, std::string> secrets;
+  if (!flags.credentials_file.empty()) {
+    secrets = ReadCredentials(flags.credentials_file);
+    if (secrets.empty()) return Usage("--credentials: no `user secret` lines in " + flags.credentials_file);
+  }
+  std::vector<std::string> users;
+  if (flags.count > 0) {
+    for (int i = 0; i < flags.count; ++i) users.push_back(flags.user_prefix + std::to_string(i));
+  } else if (!flags.user.empty()) {
+    users.push_back(flags.user);
+  } else {
+    return Usage("say who you are: --user, or --count and --user-prefix");
+  }
+  const char* const from_environment = std::getenv("TOOLWIRE_SECRET");
+  for (std::string& user : users) {
+    std::string secret;
+    if (const auto found = secrets.find(user); found != secrets.end()) {
+      secret = found->second;
+    } else if (from_environment != nullptr && users.size() == 1) {
+      secret = from_environment;
+    } else {
+      return Usage("no secret for user " + user + ": set TOOLWIRE_SECRET or give --credentials FILE");
+    }
+    flags.agent.logins.push_back({std::move(user), std::move(secret)});
+  }
+  return RunAgents(flags.agent);
+}
+
+}  // namespace
+
+void AddAgentCommand(CLI::App* app, Command* chosen) {
+  auto flags = std::make_shared<AgentFlags>();
+  CLI::App* agent = app->add_subcommand(
+      "agent", "A small real agent with the tools echo, read_file, list_directory and sleep; with --count, many");
+  agent->footer(
+      "The secret comes from TOOLWIRE_SECRET or a --credentials file, never from the command line, which\n"
+      "other users of the machine can read.\n"
+      "Example: TOOLWIRE_SECRET=$(toolwire credentials create user_1) toolwire agent --user user_1 --root .\n"
+      "Exit status: 0 stopped by SIGINT or SIGTERM, 1 cannot start, 2 wrong flags.");
+  agent->add_option("--url", flags->agent.url, "The edge's address")->envname("TOOLWIRE_URL")->capture_default_str();
+  agent->add_option("--user", flags->user, "Whose agent this is")->envname("TOOLWIRE_USER");
+  agent->add_option("--credentials", flags->credentials_file, "File of `user secret` lines");
+  agent->add_option("--root", flags->agent.root, "The only directory that read_file and list_directory see");
+  agent->add_option("--count", flags->count, "Run so many agents in this process: the load generator")
+      ->check(CLI::Range(1, 1000000));
+  agent->add_option("--user-prefix", flags->user_prefix, "With --count, users are PREFIX0, PREFIX1, ...")
+      ->default_val("user_");
+  agent->add_option("--threads", flags->agent.threads, "Event loops")->check(CLI::Range(1, 64))->capture_default_str();
+  agent->add_option("--heartbeat-interval", flags->heartbeat_ms, "Time between heartbeats, in ms")
+      ->check(CLI::Range(10, 3600000))
+      ->capture_default_str();
+  agent->add_option("--connect-per-second", flags->agent.connect_per_second, "How fast many agents dial in")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  AddLogFlags(agent, &flags->log);
+  agent->callback([flags, chosen] { *chosen = [flags] { return RunAgentCommand(*flags); }; });
+}
+
+}  // namespace toolwire

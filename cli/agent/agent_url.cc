@@ -1,0 +1,52 @@
+// The URL is read by the parser of the library that connects, which has no I/O in it.
+#include "cli/agent/agent_url.h"
+
+#include <algorithm>
+#include <cstring>
+#include <websocketpp/uri.hpp>
+
+namespace toolwire {
+namespace {
+
+std::string QueryEscaped(const std::string& text) {
+  static constexpr char kHex[] = "0123456789ABCDEF";
+  std::string escaped;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       (c != '\0' && std::strchr("-._~", c) != nullptr);
+    if (plain) {
+      escaped.push_back(c);
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      escaped.append({'%', kHex[byte >> 4], kHex[byte & 15]});
+    }
+  }
+  return escaped;
+}
+
+}  // namespace
+
+std::string AgentTarget::ResourceFor(const std::string& user_id) const { return resource + QueryEscaped(user_id); }
+
+absl::StatusOr<AgentTarget> ParseAgentUrl(std::string url) {
+  const size_t query = url.find('?');
+  if (query != std::string::npos && url.find('/', 5) > query) url.insert(query, "/");  // Or it would be the port's.
+  const websocketpp::uri parsed(url);
+  const auto has = [&url](const char* text) { return url.find(text) != std::string::npos; };
+  const auto needs_escape = [](char c) { return c <= ' ' || c > '~' || c == '#'; };
+  if (url.compare(0, 6, "wss://") == 0) {
+    return absl::InvalidArgumentError("wss:// needs a TLS proxy between the agent and the edge");
+  }
+  if (url.compare(0, 5, "ws://") != 0) return absl::InvalidArgumentError("the URL must start with ws://");
+  if (has("@") || has("userId=") || has("secret=")) {
+    return absl::InvalidArgumentError("credentials do not belong into the URL");
+  }
+  if (!parsed.get_valid() || parsed.get_host().empty() || std::any_of(url.begin(), url.end(), needs_escape)) {
+    return absl::InvalidArgumentError("not a valid URL");
+  }
+  const bool is_ipv6 = parsed.get_host().find(':') != std::string::npos;
+  return AgentTarget{parsed.get_host(), is_ipv6 ? "[" + parsed.get_host() + "]" : parsed.get_host(), parsed.get_port(),
+                     parsed.get_resource() + (query == std::string::npos ? "?userId=" : "&userId=")};
+}
+
+}  // namespace toolwire

@@ -1,0 +1,233 @@
+#include "cli/doctor/doctor_judge.h"
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+namespace toolwire {
+namespace {
+
+constexpr int64_t kSkewMaxMs = 1000;
+constexpr uint64_t kOpenFilesFew = 4096;
+constexpr uint64_t kOpenFilesKept = 256;  // Of an edge's, for everything but agents.
+constexpr uint64_t kFreeBytesMin = 64u << 20;
+constexpr int64_t kCertificateDaysMin = 14;
+constexpr int kRedisMajorMin = 5;       // Scripts that read the clock and then write.
+constexpr int kPostgresMin = 100000;    // 10: what the statements of the doctor and the store need.
+constexpr int kConnectionsFreeMin = 5;  // At PostgreSQL: one process more.
+
+std::string Mebibytes(uint64_t bytes) { return absl::StrCat(bytes >> 20, " MiB"); }
+
+// "1.25 s" of 1250.
+std::string Seconds(int64_t ms) { return absl::StrCat(static_cast<double>(ms) / 1000, " s"); }
+
+Finding JudgeRedisServer(const RedisInspection& redis) {
+  const std::string where = absl::StrCat("Redis at ", redis.address);
+  if (!redis.server) return Ok("redis", absl::StrCat(where, " answers; INFO is not allowed for this login"));
+  const RedisInspection::Server& server = *redis.server;
+  if (server.cluster) {
+    return Fail("redis", absl::StrCat(where, " is part of a Redis Cluster, which is not supported"),
+                "use a single Redis server, if need be with a replica that takes over under the same address");
+  }
+  if (server.replica) {
+    return Fail("redis", absl::StrCat(where, " is a replica, which takes no writes"), "let REDIS_URL name the primary");
+  }
+  int major = 0;
+  const std::vector<std::string> version = absl::StrSplit(server.version, '.');
+  if (absl::SimpleAtoi(version[0], &major) && major < kRedisMajorMin) {
+    return Fail("redis", absl::StrCat(where, " is version ", server.version), "use Redis 5 or newer; 7 is tested");
+  }
+  return Ok("redis", absl::StrCat(where, " answers, version ", server.version));
+}
+
+Finding JudgeRedisMemory(const RedisInspection::Server& server) {
+  const std::string used = Mebibytes(server.memory_bytes);
+  if (server.memory_bytes_max == 0) {
+    return Ok("redis memory", absl::StrCat(used, " used, no maxmemory: nothing is evicted"));
+  }
+  const std::string of = absl::StrCat(used, " of ", Mebibytes(server.memory_bytes_max), " used, maxmemory-policy ",
+                                      server.eviction_policy);
+  if (server.eviction_policy != "noeviction") {
+    return Warn("redis memory", absl::StrCat(of, ": a full Redis drops leases, and agents cannot be found"),
+                "CONFIG SET maxmemory-policy noeviction, here and in redis.conf");
+  }
+  if (server.memory_bytes > server.memory_bytes_max / 10 * 9) {
+    return Warn("redis memory", absl::StrCat(of, ": a full Redis refuses agents that connect"), "raise maxmemory");
+  }
+  return Ok("redis memory", of);
+}
+
+Findings JudgeEdges(const RedisInspection& redis) {
+  Findings findings;
+  if (redis.edges.empty()) {
+    findings.push_back(Fail("edges", absl::StrCat("no edge is announced in Redis at ", redis.address),
+                            "start toolwire-edge with this REDIS_URL; if one runs, look whether it has the same one"));
+  } else {
+    std::vector<std::string> names;
+    for (const EdgeAddress& edge : redis.edges) names.push_back(edge.edge_id);
+    findings.push_back(Ok("edges", absl::StrCat("announced in Redis: ", absl::StrJoin(names, ", "))));
+  }
+  for (const std::string& edge : redis.silent_edges) {
+    findings.push_back(Warn("edges", absl::StrCat(edge, " was announced in Redis and no longer says that it is alive"),
+                            "if it should run, look at its log; if not, controls forget it by themselves"));
+  }
+  for (const std::string& edge : redis.strange_edges) {
+    findings.push_back(Warn("edges", absl::StrCat("what edge:", edge, " holds in Redis was not written by an edge"),
+                            "give Toolwire a Redis, or a database number of it, of its own"));
+  }
+  return findings;
+}
+
+Finding JudgePostgresServer(const PgInspection& database) {
+  const std::string where = absl::StrCat("PostgreSQL at ", database.address);
+  if (database.version_number < kPostgresMin) {
+    return Fail("postgres", absl::StrCat(where, " is version ", database.version),
+                "use PostgreSQL 10 or newer; 15 is tested");
+  }
+  if (database.read_only) {
+    return Fail("postgres", absl::StrCat(where, " may only be read: a standby, or default_transaction_read_only"),
+                "let DATABASE_URL name the primary, and a role that may write");
+  }
+  if (database.encoding != "UTF8") {
+    return Warn("postgres", absl::StrCat(where, " keeps text in ", database.encoding, ": some of it cannot be stored"),
+                "use a database with the encoding UTF8");
+  }
+  if (database.connections_max - database.connections < kConnectionsFreeMin) {
+    return Warn("postgres",
+                absl::StrCat(where, ": ", database.connections, " of ", database.connections_max, " connections taken"),
+                "raise max_connections, or lower --database-connections-max of the processes");
+  }
+  return Ok("postgres", absl::StrCat(where, " answers ", database.role, ", version ", database.version));
+}
+
+Finding JudgeTables(const PgInspection& database) {
+  const bool complete = database.credentials_table && database.audit_table && database.call_id_column;
+  if (!database.missing_columns.empty()) {
+    return Fail("postgres tables", absl::StrCat("missing: ", absl::StrJoin(database.missing_columns, ", ")),
+                "add the columns, or let DATABASE_URL name another database; README says what tables are expected");
+  }
+  if (!database.missing_privileges.empty()) {
+    return Fail("postgres tables",
+                absl::StrCat(database.role, " lacks ", absl::StrJoin(database.missing_privileges, ", ")),
+                absl::StrCat("GRANT them TO ", database.role));
+  }
+  const bool may_complete = database.may_create_tables && (database.call_id_column || database.owns_audit_table);
+  if (!complete && !may_complete) {
+    return Fail("postgres tables",
+                absl::StrCat("tables or the column tool_execution_logs.call_id are missing, and ", database.role,
+                             " may not make them"),
+                "start a control or an edge once with a role that may: the owner of the tables");
+  }
+  if (!complete) return Ok("postgres tables", "not complete yet; the first process that starts makes what is missing");
+  if (!database.call_index && !database.owns_audit_table) {
+    return Fail("postgres tables",
+                absl::StrCat("the index toolwire_audit_call_id is missing, and only the owner of the table may build "
+                             "it, not ",
+                             database.role, ": no audit row can be written"),
+                "let one process write a row as the owner of tool_execution_logs, or change the owner");
+  }
+  if (!database.call_index) {
+    return Ok("postgres tables", "complete, but for the index toolwire_audit_call_id: the first audit row builds it");
+  }
+  return Ok("postgres tables", "agent_credentials and tool_execution_logs are there, with the rights that are needed");
+}
+
+}  // namespace
+
+Finding JudgeClock(const std::string& check, const std::string& whose, const ClockReading& clock) {
+  const int64_t off_ms = std::abs(clock.skew_ms);
+  if (off_ms - clock.uncertainty_ms > kSkewMaxMs) {
+    return Warn(check,
+                absl::StrCat(whose, "'s clock is ", Seconds(off_ms), clock.skew_ms > 0 ? " ahead of" : " behind",
+                             " this machine's"),
+                "run NTP on both machines (timedatectl status)");
+  }
+  return Ok(check,
+            absl::StrCat(whose, "'s clock agrees with this machine's to ",
+                         off_ms + clock.uncertainty_ms > kSkewMaxMs ? Seconds(off_ms + clock.uncertainty_ms) : "1 s"));
+}
+
+Findings JudgeRedis(const RedisInspection& redis) {
+  Findings findings = {JudgeRedisServer(redis)};
+  if (redis.server) findings.push_back(JudgeRedisMemory(*redis.server));
+  findings.push_back(JudgeClock("redis clock", "Redis", redis.clock));
+  for (Finding& finding : JudgeEdges(redis)) findings.push_back(std::move(finding));
+  return findings;
+}
+
+Findings JudgePostgres(const PgInspection& database) {
+  return {JudgePostgresServer(database), JudgeTables(database),
+          JudgeClock("postgres clock", "PostgreSQL", database.clock)};
+}
+
+Finding JudgeOpenFiles(uint64_t soft, uint64_t hard) {
+  const std::string limits =
+      absl::StrCat("at most ", hard, " for a process started from here (soft limit ", soft, ", which servers raise)");
+  if (hard < kOpenFilesFew) {
+    const uint64_t agents = hard > 2 * kOpenFilesKept ? hard - kOpenFilesKept : hard / 2;
+    return Warn("open files", absl::StrCat(limits, ": ", agents, " agents on an edge"),
+                "raise it: ulimit -Hn, or LimitNOFILE= in the service's unit");
+  }
+  return Ok("open files", limits);
+}
+
+Finding JudgeFreeSpace(const std::string& path, uint64_t free_bytes, uint64_t spool_bytes_max) {
+  const std::string free = absl::StrCat(path, " has ", Mebibytes(free_bytes), " free");
+  if (free_bytes < kFreeBytesMin) {
+    return Fail("data dir", absl::StrCat(free, ": audit rows will not outlive their process"), "make room there");
+  }
+  if (free_bytes < spool_bytes_max) {
+    return Warn("data dir", absl::StrCat(free, ", less than the audit spool of one process may take"),
+                absl::StrCat("make room, or lower --audit-spool-bytes-max from ", spool_bytes_max));
+  }
+  return Ok("data dir", absl::StrCat(free, " and can be written"));
+}
+
+Finding JudgeCertificate(const std::string& host, int64_t days_left, const std::string& trouble) {
+  const std::string whose = absl::StrCat("the certificate of ", host);
+  if (days_left < 0) {
+    return Fail("certificates", absl::StrCat(whose, " expired ", -days_left, " days ago"), "renew it");
+  }
+  if (!trouble.empty()) {
+    return Fail("certificates", absl::StrCat(whose, " is not trusted here: ", trouble),
+                "serve the whole chain for this host name, from an authority that agents know");
+  }
+  if (days_left < kCertificateDaysMin) {
+    return Warn("certificates", absl::StrCat(whose, " expires in ", days_left, " days"),
+                "renew it, and see why that did not happen by itself");
+  }
+  return Ok("certificates", absl::StrCat(whose, " is good for ", days_left, " days"));
+}
+
+Finding JudgeEdgeHealth(const std::string& address, int http_status, const std::string& body) {
+  const nlohmann::json health = nlohmann::json::parse(body, nullptr, false);
+  const auto text = [&](const char* name) {
+    const auto found = health.is_object() ? health.find(name) : health.end();
+    return found != health.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  const std::string status = text("status");
+  if (status.empty()) {
+    return Fail("edge", absl::StrCat("what answers at ", address, " is no edge (HTTP status ", http_status, ")"),
+                "name an edge with --edge-url, as agents reach it");
+  }
+  const std::string who = absl::StrCat(text("serverId"), " at ", address);
+  if (status == "draining") {
+    return Warn("edge", absl::StrCat(who, " is stopping and takes no agents"), "wait for its successor");
+  }
+  if (status != "healthy") {
+    std::vector<std::string> away;
+    if (text("registry") == "away") away.emplace_back("Redis");
+    if (text("store") == "away") away.emplace_back("the store");
+    return Warn("edge", absl::StrCat(who, " is ", status, "; out of its reach: ", absl::StrJoin(away, ", ")),
+                "agents that are connected stay; for new ones mend what is away, as that edge sees it");
+  }
+  const auto connections = health.find("connections");
+  const int64_t agents = connections != health.end() && connections->is_number() ? connections->get<int64_t>() : 0;
+  return Ok("edge", absl::StrCat(who, " is healthy, agents connected: ", agents));
+}
+
+}  // namespace toolwire

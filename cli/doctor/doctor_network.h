@@ -1,0 +1,28 @@
+// The checks of `toolwire doctor` that ask Toolwire's own processes. Each takes about `timeout` at most, unless the
+// resolver of names hangs.
+#ifndef TOOLWIRE_CLI_DOCTOR_DOCTOR_NETWORK_H_
+#define TOOLWIRE_CLI_DOCTOR_DOCTOR_NETWORK_H_
+
+#include <string>
+
+#include "cli/doctor/doctor_finding.h"
+#include "common/base/clock.h"
+#include "common/registry/registry.h"
+
+namespace toolwire {
+
+// The callers' port of a control, host:port: health, and how many agents it knows.
+Finding CheckControl(const std::string& address, Duration timeout);
+
+// The agents' port of an edge: /health, and for wss:// the certificate of the proxy in front of it. If nobody asked
+// for this edge (`by_default`) and none is there, that is no failure.
+Findings CheckEdge(const std::string& url, bool by_default, Duration timeout);
+
+// The relay of an edge as a control would use it: the name resolves, it answers, and it is the process that announced
+// itself. An edge named by hand has only the address. Opens a link and closes it again: for the edge, a control that
+// came and went.
+Finding CheckRelay(const EdgeAddress& edge, Duration timeout);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CLI_DOCTOR_DOCTOR_NETWORK_H_

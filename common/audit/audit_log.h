@@ -1,0 +1,167 @@
+// Audit rows on their way to the store, behind the calls and not in their path.
+#ifndef TOOLWIRE_COMMON_AUDIT_AUDIT_LOG_H_
+#define TOOLWIRE_COMMON_AUDIT_AUDIT_LOG_H_
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "common/audit/audit_spool.h"
+#include "common/base/clock.h"
+#include "common/store/store.h"
+
+namespace toolwire {
+
+// A call that has begun, until its row is there.
+struct AuditTicket {
+  uint64_t number = 0;  // Of the call in this log; 0: it never began.
+  AuditSpool::Record intent = 0;
+};
+
+// Takes rows from any thread without blocking and writes them, in their order, in batches from a thread of its own.
+// While the store is away (UNAVAILABLE and other errors of the moment), rows wait and the write is tried again
+// (100 ms doubling to 5 s). A batch that the store refuses for its content is written row by row, so that one bad
+// row cannot hold up the others; a row that is refused alone is tried once more without its params and result, then
+// counted as refused and logged.
+//
+// With a spool directory, rows that wait survive the end of the process, even by kill -9, and so does that a call has
+// begun. A log on the same directory (of a process that runs beside it, or of the next one) writes what a dead process
+// left: its rows, and for every call that had begun and not settled a failed row with `lost_reason`. Each is in the
+// store once, since the store knows them by their call ids. What the spool cannot take waits in memory only, as
+// everything does without a spool: a process that is killed loses it.
+class AuditLog {
+ public:
+  struct Options {
+    size_t batch_rows_max = 512;        // Rows in one transaction: bounds how long it holds the write lock.
+    size_t batch_bytes_max = 8u << 20;  // Bytes in one transaction: a slow database must be done within its timeout.
+    // Rows waiting in memory, by number and bytes; past it the newest that are not in the spool are dropped, counted
+    // and logged.
+    size_t queue_rows_max = 1000000;
+    size_t queue_bytes_max = 1u << 30;
+    // Past so many bytes in memory, rows that are in the spool wait there alone.
+    size_t spooled_in_memory_bytes_max = 64u << 20;
+    size_t json_bytes_max = 64 * 1024;  // Larger params, results and errors wait in their shortened form.
+    // How long the first row waits for others, unless a batch is full or a flush waits: it makes one transaction
+    // of what a busy server settles in this time.
+    Duration gather_time = std::chrono::milliseconds(100);
+    Duration retry_min = std::chrono::milliseconds(100);  // The first wait while the store is away.
+    Duration retry_max = std::chrono::seconds(5);         // The longest; they double in between.
+    Duration close_time = std::chrono::seconds(5);        // What the destructor's flush may take.
+    std::string spool_dir;                                // Empty: no spool.
+    size_t spool_bytes_max = 1u << 30;                    // Files of this process's spool.
+    Duration adopt_every = std::chrono::seconds(10);      // How often dead processes are looked for.
+    // The error of calls whose process ended before their outcome was known.
+    std::string lost_reason = "CONTROL_LOST";
+  };
+  struct Counters {
+    uint64_t written = 0;         // Rows in the store, in reduced form or not.
+    uint64_t dropped = 0;         // Rows that found the queue full and no place in the spool.
+    uint64_t refused = 0;         // Rows that the store did not take in any form.
+    uint64_t failed_batches = 0;  // Attempts to write a batch that failed, for whatever reason.
+    uint64_t waiting = 0;         // Rows neither written nor refused yet.
+    uint64_t recovered = 0;       // Rows of dead processes, written or refused; not in the numbers above.
+    uint64_t spool_errors = 0;    // Records that the spool could not take.
+    uint64_t spool_bytes = 0;     // Files of this process's spool.
+  };
+
+  // `store` outlives the log.
+  AuditLog(Store& store, Options options);
+  // Flushes for `close_time`. Rows that wait even then are left in the spool; the number of those that are not there,
+  // and are lost, is logged.
+  ~AuditLog();
+  AuditLog(const AuditLog&) = delete;
+  AuditLog& operator=(const AuditLog&) = delete;
+
+  // Any thread; none of these blocks on the store. Every call that began is settled once; its row gets its call id.
+  AuditTicket Begin(const AuditIntent& call);
+  void Settle(AuditTicket ticket, AuditRow row);
+  // The row of a call that never began.
+  void Append(AuditRow row) { Settle(AuditTicket(), std::move(row)); }
+
+  // A copy of `json` as a row may hold it: shortened, if it is too large, without copying the rest.
+  std::string Storable(const std::string& json) const;
+
+  // Waits until no row that was appended before is waiting any more, or `limit` has passed; does not wait for a
+  // retry that is due later. True if all of them were written, or refused and counted.
+  bool Flush(Duration limit);
+
+  Counters counters() const;
+
+ private:
+  // Rows that are written together, and how far that has come.
+  struct Batch {
+    bool in_memory = true;  // Else `rows` are read from the spool when their turn comes.
+    std::vector<AuditRow> rows;
+    size_t bytes = 0;                          // Of the rows, wherever they are.
+    std::vector<AuditSpool::Spooled> spooled;  // What the spool has of each row. Empty if `recovered`.
+    bool recovered = false;                    // From a dead process: the rows never were in the queue.
+    size_t next = 0;                           // The first row that is not settled. Only grows beyond 0 row by row.
+    bool by_row = false;                       // The store has refused the rows together.
+  };
+
+  std::string CallId(uint64_t number) const;
+  // False if there is no room.
+  bool EnqueueLocked(AuditRow* row, const AuditSpool::Spooled& spooled);
+  void Run();
+  void WaitForWork(std::unique_lock<std::mutex>* lock);
+  // Writes a batch of what a dead process left, if there is one. False if the log is being destroyed.
+  bool Recover();
+  // Writes `batch`, as often as it takes. False if the log is being destroyed.
+  bool WriteOut(Batch* batch);
+  // Writes what is left of `batch`, row by row if the store refuses it as a whole. False if the store is out of
+  // reach; calling it again goes on where it stopped.
+  bool Write(Batch* batch);
+  bool WriteRow(Batch* batch);
+  // Waits `*wait` and doubles it. False if the log is being destroyed.
+  bool WaitToRetry(Duration* wait);
+  // Whether `error` will pass by itself. Notes and logs when the store goes away or is back.
+  bool IsAway(const absl::Status& error);
+  void NoteBack();
+  // The next `count` rows of the batch are in the store, or were refused.
+  void Settled(Batch* batch, size_t count, bool written);
+
+  Store& store_;
+  const Options options_;
+  const std::string call_id_prefix_;
+  std::atomic<uint64_t> last_number_{0};
+  const std::unique_ptr<AuditSpool> spool_;  // May be null.
+
+  mutable std::mutex mu_;            // Guards what follows, down to the writer's own.
+  std::condition_variable wake_;     // The writer waits for rows, or to try again.
+  std::condition_variable settled_;  // Flush waits for the writer.
+  // Batches as they will be written, so that taking one is a move and appending to a long queue never copies it. All
+  // but the last are full, unless rows begin or cease to wait in memory there.
+  std::deque<Batch> queue_;
+  size_t queue_rows_ = 0;      // Rows in queue_, so without the batch that is being written.
+  size_t memory_rows_ = 0;     // Rows in memory, with that batch.
+  size_t memory_bytes_ = 0;    // What they take.
+  size_t unspooled_rows_ = 0;  // Those of them that are in memory only.
+  uint64_t accepted_rows_ = 0;
+  uint64_t settled_rows_ = 0;  // Rows settle in order, so Flush waits for this to reach a number.
+  uint64_t flush_rows_ = 0;    // The greatest number that a Flush waits for.
+  bool hurry_ = false;         // A Flush wants the next retry now.
+  bool dropping_ = false;      // A drop has been logged, and the queue has not been half empty since.
+  bool stopping_ = false;
+  Counters counters_;  // Without what others count.
+
+  // The writer's own.
+  bool away_ = false;                          // The last attempt found the store out of reach.
+  std::unique_ptr<AbandonedSpool> abandoned_;  // What it is recovering.
+  size_t abandoned_rows_ = 0;                  // So many of it.
+  MonoTime adopt_at_;
+
+  std::thread thread_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_AUDIT_AUDIT_LOG_H_

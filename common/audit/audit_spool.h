@@ -1,0 +1,154 @@
+// DEEP: audit records that outlive their process: segment files, their recycling, and what dead processes left.
+#ifndef TOOLWIRE_COMMON_AUDIT_AUDIT_SPOOL_H_
+#define TOOLWIRE_COMMON_AUDIT_AUDIT_SPOOL_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/audit/spool_segment.h"
+#include "common/store/store.h"
+
+namespace toolwire {
+
+// Several processes share one spool directory. Each has a subdirectory of its own, with a random name, and holds a
+// lock (flock) on the file `lock` in it for as long as it lives. A subdirectory whose lock is free belongs to a dead
+// process; whoever takes the lock may replay it and then removes it.
+//
+// This survives the end of the process by any signal, and not a power failure or the loss of the disk.
+
+// The subdirectory of a dead process, taken over. Letting go of it without Remove() leaves it to the next who looks.
+class AbandonedSpool {
+ public:
+  // Null if its process is alive, or if somebody else was faster.
+  static std::unique_ptr<AbandonedSpool> TakeOver(const std::string& directory);
+  ~AbandonedSpool();
+  AbandonedSpool(const AbandonedSpool&) = delete;
+  AbandonedSpool& operator=(const AbandonedSpool&) = delete;
+
+  // The next rows that may not be in the store yet, `rows_max` at most: first those that were waiting, the oldest
+  // first, then a failed row with the process's lost reason for each call without an outcome. Empty: no more.
+  std::vector<AuditRow> Next(size_t rows_max);
+
+  // Once the store has all rows. False if a file could not be read, or is not ours: such files are left.
+  bool Remove();
+
+  const std::string& directory() const { return directory_; }
+
+ private:
+  struct File {
+    std::string path;
+    SegmentHead head;
+  };
+
+  AbandonedSpool(std::string directory, int lock) : directory_(std::move(directory)), lock_(lock) {}
+  void FindFiles();
+  void Load(const std::string& path);
+  bool Take(const SpoolRecord& record, AuditRow* row);
+
+  const std::string directory_;
+  const int lock_;
+  bool unreadable_ = false;
+  std::vector<File> files_;
+  absl::flat_hash_set<std::string> open_calls_;  // Call ids of intents; those of rows that were met are out of it.
+  // How far Next() has come: what it looks for, in which file, where.
+  RecordKind wanted_ = RecordKind::kRow;
+  size_t next_file_ = 0;
+  std::string text_;  // Of file `next_file_` - 1.
+  size_t offset_ = 0;
+};
+
+// The spool of this process. Records are intents (of calls that have begun) and rows (of calls that have settled); a
+// record stays until it is done. Segments whose records are all done are used again, and of segments that few old
+// records hold on to, these are copied on; so in the steady state the same few megabytes are written over and over.
+// Thread-safe; no method waits for anything but the file system.
+class AuditSpool {
+ public:
+  struct Options {
+    std::string directory;            // Shared by processes; made if it is missing (mode 0700), as is its parent.
+    std::string lost_reason;          // At most SpoolSegment::kLostReasonBytesMax bytes.
+    size_t bytes_max = 1u << 30;      // Of files. Records beyond it are not written.
+    size_t segment_bytes = 1u << 20;  // Of one file; a larger record gets a file of its own.
+  };
+  // A record's name; 0 is none.
+  using Record = uint32_t;
+  // What the spool has of a row.
+  struct Spooled {
+    Record record = 0;   // 0: nothing.
+    bool whole = false;  // The row itself, not just its intent.
+  };
+
+  explicit AuditSpool(Options options);
+  // Removes this process's subdirectory if nothing is left in it.
+  ~AuditSpool();
+  AuditSpool(const AuditSpool&) = delete;
+  AuditSpool& operator=(const AuditSpool&) = delete;
+
+  // 0 if the spool cannot be written: counted, and logged once until it can again.
+  Record AddIntent(const AuditIntent& intent, std::string_view call_id);
+  // Writes a row in the place of its intent (or of none, 0). If that is impossible the intent remains.
+  Spooled AddRow(const AuditRow& row, Record intent);
+  // A row that is not done.
+  AuditRow Read(Record row) const;
+  // Nobody needs these records any more.
+  void Done(const Spooled* records, size_t count);
+
+  // Once a file could not be created, none is until this is called: so to be called every few seconds.
+  void TryAgain();
+
+  // The spool of a dead process, each only once; null if there is none. From one thread.
+  std::unique_ptr<AbandonedSpool> AdoptOne();
+
+  size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }      // Of this process's files.
+  uint64_t errors() const { return errors_.load(std::memory_order_relaxed); }  // Records that were not written.
+
+ private:
+  struct Slot {
+    SpoolSegment* segment = nullptr;
+    size_t offset = 0;
+  };
+  // Segments that go when mu_ has been released: deleting a file takes its time.
+  using Retired = std::vector<std::unique_ptr<SpoolSegment>>;
+
+  Record AddLocked(RecordKind kind, const RecordContent& content, Retired* retired);
+  void DoneLocked(Record record, Retired* retired);
+  absl::Status MakeRoomLocked(size_t record_bytes, Retired* retired);
+  absl::StatusOr<std::unique_ptr<SpoolSegment>> CreateSegmentLocked(size_t bytes);
+  absl::Status MakeDirectoryLocked();
+  void MoveOldRecordsLocked(size_t room, Retired* retired);
+  void RetireLocked(SpoolSegment* segment, Retired* retired);
+
+  const Options options_;
+  std::atomic<size_t> bytes_{0};
+  std::atomic<uint64_t> errors_{0};
+
+  mutable std::mutex mu_;  // Guards what follows, down to the adopter's own.
+  std::string directory_;  // Empty until it could be made.
+  int lock_ = -1;
+  uint64_t last_number_ = 0;
+  uint64_t last_file_ = 0;
+  std::vector<std::unique_ptr<SpoolSegment>> segments_;  // With records, the current one last.
+  std::vector<std::unique_ptr<SpoolSegment>> spare_;     // Empty.
+  std::deque<Slot> slots_;                               // Record r is in slot r - 1.
+  std::vector<Record> free_records_;
+  bool complained_ = false;  // A failure was logged, and the spool has not worked from one TryAgain() to the next.
+  bool failed_ = false;      // A record was not written since the last one.
+  bool may_create_ = true;   // No file was tried in vain since then.
+
+  std::set<std::string> seen_;  // The adopter's own: subdirectories that were taken over.
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_AUDIT_AUDIT_SPOOL_H_

@@ -1,0 +1,90 @@
+// What waits to be written on one side of a control-edge link: coalesced when it is small, cut when it is large.
+#ifndef TOOLWIRE_COMMON_LINK_FRAME_OUTBOX_H_
+#define TOOLWIRE_COMMON_LINK_FRAME_OUTBOX_H_
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "toolwire/v1/relay.pb.h"
+
+namespace toolwire {
+
+// Moves everything in `from` to the end of `*to`.
+void AppendFrame(v1::ControlFrame&& from, v1::ControlFrame* to);
+void AppendFrame(v1::EdgeFrame&& from, v1::EdgeFrame* to);
+
+// Frames of one direction of one link. Whatever fits in one frame keeps its order. A frame of up to kWholeBytesMax
+// goes out whole, together with its neighbours; a larger one is cut into fragments that alternate with whatever else is
+// waiting, so that a 16 MiB result holds up nobody's small call for longer than one fragment takes.
+//
+// Not thread-safe: the lock of the socket that owns it covers it.
+template <typename Frame>
+class FrameOutbox {
+ public:
+  static constexpr size_t kWholeBytesMax = 128u << 10;
+  static constexpr size_t kFragmentBytes = 128u << 10;
+
+  // `bytes_max`: what may wait; a push beyond it is refused, unless nothing waits.
+  explicit FrameOutbox(size_t bytes_max) : bytes_max_(bytes_max) {}
+
+  // False: full; the frame was not taken and is as it was.
+  bool Push(Frame&& frame);
+  // The next frame to write. False: nothing waits.
+  bool Next(Frame* frame);
+  // What will never be written, once the link is broken. For a control these are calls that certainly did not
+  // leave; a frame of which a piece was written counts as gone.
+  std::vector<Frame> TakeUnsent();
+  size_t waiting_bytes() const { return waiting_bytes_; }
+
+ private:
+  struct Large {
+    Frame frame;        // Kept until the first piece goes out.
+    std::string bytes;  // The serialized frame from then on.
+    uint64_t id = 0;
+    size_t written = 0;
+  };
+  void Add(Frame&& frame, size_t bytes);
+  void NextFragment(Frame* frame);
+
+  const size_t bytes_max_;
+  bool fragment_turn_ = false;
+  uint64_t last_fragment_id_ = 0;
+  size_t waiting_bytes_ = 0;
+  std::deque<std::pair<Frame, size_t>> small_;
+  std::deque<Large> large_;
+};
+
+// Puts fragments together again. Not thread-safe: the link's reader owns it.
+template <typename Frame>
+class FrameAssembler {
+ public:
+  // `bytes_max`: of all unfinished frames together.
+  explicit FrameAssembler(size_t bytes_max) : bytes_max_(bytes_max) {}
+
+  enum class Added { kMore, kComplete, kBroken };
+  // Takes the fragment of `*frame`. kComplete: `*frame` is now the frame that was cut. kBroken: the peer does not keep
+  // to the protocol; the link must end.
+  Added Add(Frame* frame);
+
+ private:
+  struct Partial {
+    std::string bytes;
+    uint64_t total = 0;
+  };
+  const size_t bytes_max_;
+  size_t bytes_ = 0;
+  absl::flat_hash_map<uint64_t, Partial> partial_;
+};
+
+extern template class FrameOutbox<v1::ControlFrame>;
+extern template class FrameOutbox<v1::EdgeFrame>;
+extern template class FrameAssembler<v1::ControlFrame>;
+extern template class FrameAssembler<v1::EdgeFrame>;
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_LINK_FRAME_OUTBOX_H_

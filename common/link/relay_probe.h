@@ -1,0 +1,19 @@
+// Asks a relay who it is.
+#ifndef TOOLWIRE_COMMON_LINK_RELAY_PROBE_H_
+#define TOOLWIRE_COMMON_LINK_RELAY_PROBE_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "toolwire/v1/relay.pb.h"
+
+namespace toolwire {
+
+// Dials `address` (host:port) as a control does, reads the edge's hello and hangs up. Blocks, at most `timeout`.
+// UNAVAILABLE: nobody answers. FAILED_PRECONDITION: whoever answers is no edge of this version.
+absl::StatusOr<v1::EdgeHello> ProbeRelay(const std::string& address, Duration timeout);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_LINK_RELAY_PROBE_H_

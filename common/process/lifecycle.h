@@ -1,0 +1,27 @@
+// A process's life: signals and the regular metrics line.
+#ifndef TOOLWIRE_COMMON_PROCESS_LIFECYCLE_H_
+#define TOOLWIRE_COMMON_PROCESS_LIFECYCLE_H_
+
+#include <functional>
+
+#include "common/base/clock.h"
+
+namespace toolwire {
+
+// Construct first in main, before any thread: SIGINT and SIGTERM are held back in every thread from then on, and
+// SIGPIPE is ignored.
+class StopSignal {
+ public:
+  StopSignal();
+
+  // Returns when SIGINT or SIGTERM comes; calls `regularly` every `every` until then. A second signal afterwards ends
+  // the process at once, for operators who do not want to wait for the drain.
+  void Wait(Duration every, const std::function<void()>& regularly);
+};
+
+// How often a process logs its numbers.
+inline constexpr Duration kMetricsLineEvery = std::chrono::seconds(60);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_PROCESS_LIFECYCLE_H_

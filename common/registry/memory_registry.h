@@ -1,0 +1,78 @@
+// The registries that need no server: for one process, and for one edge at a fixed address.
+#ifndef TOOLWIRE_COMMON_REGISTRY_MEMORY_REGISTRY_H_
+#define TOOLWIRE_COMMON_REGISTRY_MEMORY_REGISTRY_H_
+
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/base/clock.h"
+#include "common/registry/registry.h"
+
+namespace toolwire {
+
+// Leases in this process's memory: the registry of `toolwire dev`, where edge and control share it. Callbacks run
+// on the calling thread before the method returns, with no lock held. Edges that joined are alive until they leave.
+class MemoryRegistry final : public Registry {
+ public:
+  // `clock` outlives the registry. Expired leases are removed when they are next touched.
+  MemoryRegistry(const Clock& clock, Duration time_to_live);
+
+  void Claim(const std::string& user_id, const std::string& edge_id, ClaimDone done) override;
+  void Refresh(const std::string& edge_id, std::vector<Held> held) override;
+  void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done) override;
+  void Lookup(const std::string& user_id, LookupDone done) override;
+  void Join(const EdgeAddress& self, EdgeEvents events) override;
+  void Leave(const std::string& edge_id) override;
+  void WatchEdges(EdgesChanged changed) override;
+  bool connected() const override { return true; }
+
+ private:
+  struct Entry {
+    Lease lease;
+    MonoTime expires;
+  };
+  struct Edge {
+    EdgeAddress address;
+    EdgeEvents events;
+  };
+
+  void TellReplaced(const std::string& edge_id, const std::string& user_id, uint64_t epoch);
+  void TellEdges();
+
+  const Clock& clock_;
+  const Duration time_to_live_;
+  std::mutex mu_;
+  uint64_t last_epoch_ = 0;  // Guarded by mu_. One counter for all users keeps epochs growing after a release.
+  absl::flat_hash_map<std::string, Entry> leases_;  // Guarded by mu_.
+  std::map<std::string, Edge> edges_;               // Guarded by mu_.
+  EdgesChanged edges_changed_;                      // Guarded by mu_.
+};
+
+// The registry of a control that is given one edge by address: every agent is there, if it is anywhere. The edge's
+// "not here" is the truth. Only `Lookup` has an effect.
+class SingleEdgeRegistry final : public Registry {
+ public:
+  // The edge said who it is. Until then, and while its link is down, calls find no edge.
+  void SetEdge(const std::string& edge_id);
+
+  void Claim(const std::string& user_id, const std::string& edge_id, ClaimDone done) override;
+  void Refresh(const std::string&, std::vector<Held>) override {}
+  void Release(const std::string&, const std::string&, uint64_t, ReleaseDone) override {}
+  void Lookup(const std::string& user_id, LookupDone done) override;
+  void Join(const EdgeAddress&, EdgeEvents) override {}
+  void Leave(const std::string&) override {}
+  void WatchEdges(EdgesChanged) override {}
+  bool connected() const override { return true; }
+
+ private:
+  std::mutex mu_;
+  std::string edge_id_;  // Guarded by mu_.
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_REGISTRY_MEMORY_REGISTRY_H_

@@ -1,0 +1,128 @@
+// A Redis server as this process uses it: pipelined commands, scripts and subscriptions, on one thread of its own.
+#ifndef TOOLWIRE_COMMON_REGISTRY_REDIS_CLIENT_H_
+#define TOOLWIRE_COMMON_REGISTRY_REDIS_CLIENT_H_
+
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/base/clock.h"
+#include "common/process/metrics.h"
+#include "common/registry/redis_connection.h"
+
+namespace toolwire {
+
+struct RedisCounters {
+  bool connected = false;
+  uint64_t reconnects = 0;  // Times that Redis was back after it had been lost.
+  uint64_t commands = 0;    // Sent or refused, subscriptions included.
+  uint64_t errors = 0;      // Of these, answered with an error or not at all.
+  // Messages from old channels that were dropped while it was undecided whose they are.
+  uint64_t messages_dropped = 0;
+};
+
+// Two connections to one server, commands and subscriptions, both dialled again for ever (50 ms doubling to 2 s).
+// Subscriptions are kept across reconnects; what is published meanwhile is lost.
+//
+// Post, connected and counters: any thread. Everything else: the client's thread, that is tasks that were posted and
+// callbacks; these must not block.
+class RedisClient {
+ public:
+  using Task = std::function<void()>;
+  struct Options {
+    RedisUrl url;
+    std::string name = "toolwire";     // What CLIENT LIST shows.
+    std::vector<std::string> scripts;  // Lua; loaded at every connect.
+    Duration command_timeout = std::chrono::seconds(1);
+    size_t outstanding_max = 100'000;  // Commands without an answer; more are UNAVAILABLE.
+  };
+  struct Events {
+    // Both connections are up and every subscription is acknowledged: for the first time, or `again`.
+    std::function<void(bool again)> up;
+    // The subscriptions were interrupted. They are whole again when `up` is called.
+    std::function<void()> interrupted;
+    std::function<void(const std::string& channel, std::string message)> message;
+  };
+
+  RedisClient(Options options, Events events);
+  // Fails what is unanswered. Posted tasks are all carried out; timers are forgotten.
+  ~RedisClient();
+
+  // Starts the thread and dials. Call once.
+  void Start();
+
+  // Runs `task` on the client's thread, after those posted before. The commands of a burst leave in one write.
+  void Post(Task task);
+  // Both connections are up.
+  bool connected() const { return connected_.load(std::memory_order_relaxed); }
+  RedisCounters counters() const;  // Without messages_dropped, of which it knows nothing.
+  bool OnClientThread() { return io_.get_executor().running_in_this_thread(); }
+
+  // Fails at once while there is no connection for commands.
+  void Command(const RedisArgs& args, RedisDone done);
+  // Runs `scripts[script]` with these arguments and no declared keys.
+  void Eval(size_t script, const RedisArgs& args, RedisDone done);
+
+  // Subscribes, unless that has been done, and calls `acknowledged` once the server has confirmed it: before this
+  // returns, or later, also after a reconnect. Not at all if it is unsubscribed before.
+  void Subscribe(const std::string& channel, Task acknowledged);
+  void Unsubscribe(const std::string& channel);
+  // No message is missed at the moment.
+  bool subscribed() const { return subscribed_; }
+
+  // Runs `task` once, after this time.
+  void After(Duration delay, Task task);
+  // Why Redis is out of reach; UNAVAILABLE. OK while it is not.
+  const absl::Status& why() const { return why_; }
+
+ private:
+  struct Subscription {
+    uint64_t id = 0;  // Tells a channel's subscription from its earlier ones.
+    bool acknowledged = false;
+    std::vector<Task> waiting;
+  };
+
+  void DrainInbox();
+  void OnCommandsUp(const std::vector<RedisReply>& setup);
+  void OnSubscriptionsUp();
+  void OnSubscribed(const std::string& channel, uint64_t id);
+  void SendSubscribe(const std::string& channel, uint64_t id, RedisDone done);
+  void CheckUp();
+  void OnDown(const absl::Status& why);
+  RedisDone Counted(RedisDone done);
+
+  const Options options_;
+  const Events events_;
+  const std::string address_;
+
+  std::atomic<bool> connected_{false};
+  Counter reconnects_;
+  Counter commands_sent_;
+  Counter errors_;
+
+  std::mutex inbox_mu_;
+  std::vector<Task> inbox_;    // Guarded by inbox_mu_.
+  bool inbox_posted_ = false;  // Guarded by inbox_mu_.
+
+  asio::io_context io_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
+  RedisConnection commands_;
+  RedisConnection subscriptions_;
+  std::vector<std::string> script_shas_;
+  absl::flat_hash_map<std::string, Subscription> channels_;
+  uint64_t subscriptions_made_ = 0;
+  size_t resubscribing_ = 0;  // Not yet acknowledged after a reconnect.
+  bool subscribed_ = false;
+  bool was_up_ = false;
+  bool told_lost_ = false;  // Whether the log says that Redis is out of reach.
+  absl::Status why_;
+  std::thread thread_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_REGISTRY_REDIS_CLIENT_H_

@@ -1,0 +1,130 @@
+#include "common/registry/redis_inspection.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "common/registry/redis_connection.h"
+#include "common/registry/redis_registry.h"
+
+namespace toolwire {
+namespace {
+
+// The answer to INFO: lines of `name:value`.
+RedisInspection::Server ReadInfo(const std::string& text) {
+  std::map<absl::string_view, absl::string_view> fields;
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    const std::pair<absl::string_view, absl::string_view> field = absl::StrSplit(line, absl::MaxSplits(':', 1));
+    fields[field.first] = absl::StripSuffix(field.second, "\r");
+  }
+  RedisInspection::Server server;
+  server.version = std::string(fields["redis_version"]);
+  server.replica = fields["role"] == "slave";
+  server.cluster = fields["cluster_enabled"] == "1";
+  server.eviction_policy = std::string(fields["maxmemory_policy"]);
+  if (!absl::SimpleAtoi(fields["used_memory"], &server.memory_bytes)) server.memory_bytes = 0;
+  if (!absl::SimpleAtoi(fields["maxmemory"], &server.memory_bytes_max)) server.memory_bytes_max = 0;
+  return server;
+}
+
+// One connection, asked question after question. Everything runs within Run.
+class Inspector {
+ public:
+  Inspector(const RedisUrl& url, Duration timeout)
+      : timeout_(timeout),
+        connection_(io_, {url, "toolwire-doctor", {}, timeout},
+                    {[this](const auto&) { AskTime(); }, [this](const absl::Status& why) { End(why); }, {}}) {
+    found_.address = url.Address();
+  }
+
+  absl::StatusOr<RedisInspection> Run() {
+    connection_.Start();
+    io_.run_for(timeout_);
+    const bool ended = ended_;
+    const absl::Status status = status_;
+    connection_.Stop();
+    io_.restart();
+    io_.poll();  // Lets go of what the connection had under way.
+    if (!ended) {
+      const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count();
+      return absl::UnavailableError(absl::StrCat("redis at ", found_.address, ": no answer within ", ms, " ms"));
+    }
+    if (!status.ok()) return status;
+    return std::move(found_);
+  }
+
+ private:
+  void AskTime() {
+    const int64_t before = WallUs();
+    connection_.Send({"TIME"}, [this, before](const absl::StatusOr<RedisReply>& reply) {
+      if (!reply.ok()) return End(reply.status());
+      int64_t seconds = 0, us = 0;
+      if (reply->items.size() != 2 || !absl::SimpleAtoi(reply->items[0].text, &seconds) ||
+          !absl::SimpleAtoi(reply->items[1].text, &us)) {
+        return End(absl::InternalError("redis: a time that is no number"));
+      }
+      found_.clock = ReadClock(seconds * 1000000 + us, before, WallUs());
+      AskInfo();
+    });
+  }
+  void AskInfo() {
+    connection_.Send({"INFO"}, [this](const absl::StatusOr<RedisReply>& reply) {
+      if (absl::IsUnavailable(reply.status())) return End(reply.status());
+      if (reply.ok()) found_.server = ReadInfo(reply->text);
+      AskEdges();
+    });
+  }
+  void AskEdges() {
+    connection_.Send({"SMEMBERS", kAnnouncedEdgesKey}, [this](const absl::StatusOr<RedisReply>& reply) {
+      if (!reply.ok() || reply->items.empty()) return End(reply.status());
+      std::vector<std::string> ids;
+      for (const RedisReply& item : reply->items) ids.push_back(item.text);
+      std::sort(ids.begin(), ids.end());
+      AskAnnouncements(std::move(ids));
+    });
+  }
+  void AskAnnouncements(std::vector<std::string> ids) {
+    RedisArgs args = {"MGET"};
+    for (const std::string& id : ids) args.push_back(absl::StrCat("edge:", id));
+    connection_.Send(args, [this, ids](const absl::StatusOr<RedisReply>& reply) {
+      if (!reply.ok() || reply->items.size() != ids.size()) return End(reply.status());
+      for (size_t i = 0; i < ids.size(); ++i) {
+        if (reply->items[i].type == RedisReply::Type::kNil) {
+          found_.silent_edges.push_back(ids[i]);
+        } else if (auto edge = ReadAnnouncement(ids[i], reply->items[i].text)) {
+          found_.edges.push_back(*std::move(edge));
+        } else {
+          found_.strange_edges.push_back(ids[i]);
+        }
+      }
+      End(absl::OkStatus());
+    });
+  }
+  // The first end counts.
+  void End(const absl::Status& status) {
+    if (!std::exchange(ended_, true)) status_ = status;
+    io_.stop();
+  }
+
+  const Duration timeout_;
+  RedisInspection found_;
+  bool ended_ = false;
+  absl::Status status_;
+  asio::io_context io_{1};
+  RedisConnection connection_;
+};
+
+}  // namespace
+
+absl::StatusOr<RedisInspection> InspectRedis(const std::string& url, Duration timeout) {
+  const auto parsed = ParseRedisUrl(url);
+  if (!parsed.ok()) return parsed.status();
+  return Inspector(*parsed, timeout).Run();
+}
+
+}  // namespace toolwire

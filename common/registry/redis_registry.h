@@ -1,0 +1,100 @@
+// The registry that processes on many machines share: leases, edges and the old channels in one Redis.
+#ifndef TOOLWIRE_COMMON_REGISTRY_REDIS_REGISTRY_H_
+#define TOOLWIRE_COMMON_REGISTRY_REDIS_REGISTRY_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/process/metrics.h"
+#include "common/registry/registry.h"
+
+namespace toolwire {
+
+struct RedisCounters;
+
+// The set of the edges' ids; see below.
+inline constexpr char kAnnouncedEdgesKey[] = "toolwire:edges";
+// What the key `edge:{edge}` holds. Nothing if it is not what an edge writes.
+std::optional<EdgeAddress> ReadAnnouncement(const std::string& edge_id, const std::string& text);
+
+// Keys, of which the first two are also read by servers and backends of the time before Toolwire:
+//
+//   agent:{user}:server      the edge's id; expires with the lease
+//   agent:{user}:status      "connected"; expires with the lease
+//   toolwire:epochs:{n}      hash of user to epoch, 1,024 of them: a field is a fifth of a key
+//   edge:{edge}              {"address", "instance"} in JSON; expires when the edge no longer writes it
+//   toolwire:edges           set of edge ids
+//
+// and channels:
+//
+//   agent:{user}:commands    tool calls from old backends
+//   response:{request}       their answers
+//   edge:{edge}:leases       "claimed <epoch> <user>" and "replaced <epoch> <user>", to that edge
+//   toolwire:edges           the id of an edge that came or went
+//   toolwire:strays          see old_channels.h
+//
+// Every change of a lease is one script. With command channels, a claim also publishes "claimed" to the claiming
+// edge's own channel: on the edge's one subscription connection that marks, among the messages for the user, the first
+// one that was published under the new lease, as "replaced" marks the first one that no longer is.
+//
+// Callbacks run on the registry's thread, with no lock held. One edge may join. While Redis is away, claims wait,
+// releases are kept, look-ups fail, and neither WatchEdges nor EdgeEvents say anything. Redis Cluster is not supported.
+class RedisRegistry final : public Registry {
+ public:
+  struct Options {
+    std::string url;                // As ParseRedisUrl wants it.
+    std::string name = "toolwire";  // What CLIENT LIST shows.
+    Duration lease_ttl = std::chrono::seconds(120);
+    Duration edge_ttl = std::chrono::seconds(15);
+    // How often an edge says that it is alive, and a control looks who is.
+    Duration edge_refresh = std::chrono::seconds(5);
+    // Listen to `agent:{user}:commands` for every lease that is held. For edges.
+    bool command_channels = false;
+    Duration claim_wait_max = std::chrono::seconds(5);
+    Duration command_timeout = std::chrono::seconds(1);
+  };
+  using MessageHandler = std::function<void(std::string message)>;
+  using PublishDone = std::function<void(absl::StatusOr<int64_t> receivers)>;
+
+  // INVALID_ARGUMENT if the URL is not one. Does not wait for Redis.
+  static absl::StatusOr<std::unique_ptr<RedisRegistry>> Create(const Options& options);
+  // Fails what is unanswered, and waits for the thread. Call Leave first.
+  ~RedisRegistry() override;
+
+  void Claim(const std::string& user_id, const std::string& edge_id, ClaimDone done) override;
+  void Refresh(const std::string& edge_id, std::vector<Held> held) override;
+  void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done) override;
+  void Lookup(const std::string& user_id, LookupDone done) override;
+  void Join(const EdgeAddress& self, EdgeEvents events) override;
+  // Blocks for at most 1 s. Claims that are unanswered fail before it returns.
+  void Leave(const std::string& edge_id) override;
+  // An edge that vanishes without having left is still listed for one more `edge_ttl`: Redis may have been emptied.
+  void WatchEdges(EdgesChanged changed) override;
+  bool connected() const override;
+
+  // --- channels ---
+  // `done` may be empty. UNAVAILABLE if nobody can know whether the message got out.
+  void Publish(const std::string& channel, std::string message, PublishDone done);
+  // Messages on this channel go to `handler`, from when `acknowledged` is called. One handler a channel; not for those
+  // above that the registry reads itself. What is subscribed before `Join` is listened to before any lease is made.
+  void Subscribe(const std::string& channel, MessageHandler handler, std::function<void()> acknowledged);
+
+  RedisCounters counters() const;
+  void AddSamples(std::vector<Sample>* out) const;
+
+ private:
+  struct Impl;
+  explicit RedisRegistry(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_REGISTRY_REDIS_REGISTRY_H_

@@ -1,0 +1,108 @@
+#include "common/registry/redis_url.h"
+
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+namespace toolwire {
+namespace {
+
+constexpr absl::string_view kForm = "redis://[user[:password]@]host[:port][/db]";
+
+absl::Status Invalid(absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("Redis URL: ", what, "; expected ", kForm));
+}
+
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+std::optional<std::string> PercentDecoded(absl::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out.push_back(text[i]);
+      continue;
+    }
+    if (text.size() - i < 3) return std::nullopt;
+    const int high = HexDigit(text[i + 1]), low = HexDigit(text[i + 2]);
+    if (high < 0 || low < 0) return std::nullopt;
+    out.push_back(static_cast<char>(high * 16 + low));
+    i += 2;
+  }
+  return out;
+}
+
+bool ReadNumber(absl::string_view text, int max, int* out) {
+  for (const char c : text) {
+    if (c < '0' || c > '9') return false;
+  }
+  return absl::SimpleAtoi(text, out) && *out <= max;
+}
+
+absl::Status ReadLogin(absl::string_view login, RedisUrl* url) {
+  const size_t colon = login.find(':');
+  if (colon == absl::string_view::npos || colon + 1 == login.size()) {
+    return Invalid("a user needs a password (a password alone is written :password@)");
+  }
+  auto user = PercentDecoded(login.substr(0, colon)), password = PercentDecoded(login.substr(colon + 1));
+  if (!user || !password) return Invalid("user or password is not properly percent-encoded");
+  url->user = *std::move(user);
+  url->password = *std::move(password);
+  return absl::OkStatus();
+}
+
+absl::Status ReadHostAndPort(absl::string_view text, RedisUrl* url) {
+  absl::string_view host, rest;
+  if (absl::ConsumePrefix(&text, "[")) {
+    const size_t end = text.find(']');
+    if (end == absl::string_view::npos) return Invalid("the bracket of an IPv6 address is not closed");
+    host = text.substr(0, end);
+    rest = text.substr(end + 1);
+  } else {
+    host = text.substr(0, text.find(':'));
+    rest = text.substr(host.size());
+  }
+  if (host.empty()) return Invalid("the host is missing");
+  url->host = std::string(host);
+  if (rest.empty()) return absl::OkStatus();
+  if (!absl::ConsumePrefix(&rest, ":") || !ReadNumber(rest, 65535, &url->port) || url->port == 0) {
+    return Invalid("the port is not a number from 1 to 65535");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string RedisUrl::Address() const {
+  const bool ipv6 = host.find(':') != std::string::npos;
+  return ipv6 ? absl::StrCat("[", host, "]:", port) : absl::StrCat(host, ":", port);
+}
+
+absl::StatusOr<RedisUrl> ParseRedisUrl(absl::string_view text) {
+  if (absl::StartsWith(text, "rediss://")) return Invalid("rediss:// (TLS) is not supported");
+  if (!absl::ConsumePrefix(&text, "redis://")) return Invalid("it does not start with redis://");
+  RedisUrl url;
+  absl::string_view rest = text;
+  if (const size_t at = text.rfind('@'); at != absl::string_view::npos) {
+    if (absl::Status status = ReadLogin(text.substr(0, at), &url); !status.ok()) return status;
+    rest = text.substr(at + 1);
+  }
+  if (rest.find_first_of("?#") != absl::string_view::npos) return Invalid("parameters after ? or # are not supported");
+  const size_t slash = rest.find('/');
+  if (absl::Status status = ReadHostAndPort(rest.substr(0, slash), &url); !status.ok()) return status;
+  if (slash != absl::string_view::npos && slash + 1 < rest.size() &&
+      !ReadNumber(rest.substr(slash + 1), 1 << 20, &url.db)) {
+    return Invalid("the database is not a number");
+  }
+  return url;
+}
+
+}  // namespace toolwire

@@ -1,0 +1,456 @@
+#include "common/store/pg_connections.h"
+
+#include <libpq-fe.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/log.h"
+
+namespace toolwire {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr Duration kDownWaitMin = milliseconds(200);
+constexpr Duration kDownWaitMax = milliseconds(1000);
+constexpr Duration kSilence = std::chrono::seconds(2);  // What a server may be late with its own timeout.
+
+int64_t CountMs(Duration time) { return std::chrono::duration_cast<milliseconds>(time).count(); }
+
+// --- the URL ---------------------------------------------------------------------------------------------------------
+
+using Settings = std::map<std::string, std::string>;
+
+// Whether a password with an unescaped @ or / has likely shifted the parts of a URI: what libpq then takes for a host
+// or a database, and names in messages, is a piece of that password.
+bool IsShifted(std::string_view url) {
+  const size_t start = url.find("://");
+  if (start == std::string_view::npos) return false;
+  const std::string_view rest = url.substr(start + 3);
+  const size_t slash = std::min(rest.find('/'), rest.size());
+  const std::string_view path = rest.substr(slash, rest.find('?', slash) - slash);
+  return std::count(rest.begin(), rest.begin() + slash, '@') > 1 || path.find('@') != std::string_view::npos;
+}
+
+absl::StatusOr<Settings> ReadUrl(const std::string& url) {
+  const absl::Status invalid = absl::InvalidArgumentError(
+      "DATABASE_URL is not a PostgreSQL URL such as postgresql://user:password@host:5432/database "
+      "(special characters in the password are written as %XX)");
+  if (url.empty() || IsShifted(url)) return invalid;
+  // libpq's own message quotes what it does not understand, which may be the password.
+  PQconninfoOption* parsed = PQconninfoParse(url.c_str(), nullptr);
+  if (parsed == nullptr) return invalid;
+  Settings settings;
+  for (const PQconninfoOption* option = parsed; option->keyword != nullptr; ++option) {
+    if (option->val != nullptr) settings[option->keyword] = option->val;
+  }
+  PQconninfoFree(parsed);
+  for (const auto port : absl::StrSplit(settings["port"], ',', absl::SkipEmpty())) {
+    int number = 0;
+    if (!absl::SimpleAtoi(port, &number) || number < 1 || number > 65535) return invalid;
+  }
+  if (settings["port"].empty()) settings.erase("port");
+  return settings;
+}
+
+// What the URL does not say itself.
+void AddDefaults(const PgConnections::Options& options, Settings* settings) {
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(options.connect_timeout).count();
+  settings->emplace("connect_timeout", absl::StrCat(std::max<int64_t>(seconds, 2)));
+  settings->emplace("tcp_user_timeout", "5000");
+  settings->emplace("keepalives_idle", "10");
+  settings->emplace("keepalives_interval", "5");
+  settings->emplace("keepalives_count", "3");
+  settings->emplace("application_name", "toolwire");
+  (*settings)["client_encoding"] = "UTF8";
+  // The URL's own come last and count more.
+  std::string& server = (*settings)["options"];
+  server = absl::StrCat("-c statement_timeout=", CountMs(options.statement_timeout), " -c client_min_messages=warning ",
+                        server);
+}
+
+std::string ConnInfo(const Settings& settings) {
+  std::string conninfo;
+  for (const auto& [key, value] : settings) {
+    absl::StrAppend(&conninfo, key, "='");
+    for (const char c : value) {
+      if (c == '\'' || c == '\\') conninfo.push_back('\\');
+      conninfo.push_back(c);
+    }
+    conninfo.append("' ");
+  }
+  return conninfo;
+}
+
+std::string Address(const Settings& settings) {
+  const auto get = [&](const char* key, const char* missing) {
+    const auto it = settings.find(key);
+    return it == settings.end() || it->second.empty() ? std::string(missing) : it->second;
+  };
+  return absl::StrCat(get("host", get("hostaddr", "localhost").c_str()), ":", get("port", "5432"), "/",
+                      get("dbname", ""));
+}
+
+// --- errors ----------------------------------------------------------------------------------------------------------
+
+std::string FirstLine(std::string_view text) {
+  return std::string(text.substr(0, std::min(text.find('\n'), text.size())));
+}
+
+absl::StatusCode CodeOf(std::string_view sqlstate) {
+  if (sqlstate == "23505") return absl::StatusCode::kAlreadyExists;
+  const std::string_view group = sqlstate.substr(0, 2);
+  // Wrong data: of a type, a constraint, over a limit.
+  if (group == "22" || group == "23" || group == "54") return absl::StatusCode::kInvalidArgument;
+  // What passes: connection, rollback, resources, intervention. And what an operator will mend, so that until then rows
+  // wait: a read-only standby, passwords, databases, rights, tables that are gone, disks.
+  for (const char* one : {"08", "40", "53", "55", "57", "58", "25", "28", "3D"}) {
+    if (group == one) return absl::StatusCode::kUnavailable;
+  }
+  for (const char* one : {"42501", "42P01", "42703", "42P10"}) {
+    if (sqlstate == one) return absl::StatusCode::kUnavailable;
+  }
+  return absl::StatusCode::kInternal;
+}
+
+// What a server says of an error: "ERROR:  42501: permission denied for table x", and details in further lines.
+struct ServerError {
+  explicit ServerError(const pqxx::sql_error& error) {
+    const std::string line = FirstLine(error.what());
+    const size_t severity = line.find(":  ");
+    if (severity == std::string::npos || line.size() < severity + 10) return;
+    sqlstate = line.substr(severity + 3, 5);  // libpqxx itself loses it for some.
+    const std::string_view group = std::string_view(sqlstate).substr(0, 2);
+    what = absl::StrCat("SQLSTATE ", sqlstate);
+    // The message where it names only tables, columns and the like. Others, and all details, quote values of rows.
+    for (const char* one : {"08", "23", "25", "28", "3D", "40", "42", "53", "55", "57"}) {
+      if (group == one) absl::StrAppend(&what, ", ", line.substr(severity + 10));
+    }
+  }
+  std::string sqlstate;
+  std::string what = "no SQLSTATE";
+};
+
+// Whether the connection is of no more use: it is going, or leads to a server that may only be read.
+bool EndsConnection(std::string_view sqlstate) {
+  return sqlstate.substr(0, 2) == "08" || sqlstate.substr(0, 4) == "57P0" || sqlstate == "25006";
+}
+
+// --- binary parameters -----------------------------------------------------------------------------------------------
+
+// Object ids of types, the same in every PostgreSQL.
+constexpr uint32_t kBool = 16, kBigint = 20, kText = 25;
+
+template <typename T>
+void AppendBigEndian(T number, std::string* out) {
+  for (int shift = 8 * sizeof(T) - 8; shift >= 0; shift -= 8) out->push_back(static_cast<char>(number >> shift));
+}
+
+// One dimension of `size` elements, counted from 1; each is its length and its bytes, NULL a length of -1.
+std::string ArrayHead(uint32_t type, size_t size) {
+  std::string bytes;
+  for (const uint32_t field : {uint32_t{1}, uint32_t{1}, type, static_cast<uint32_t>(size), uint32_t{1}}) {
+    AppendBigEndian(field, &bytes);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+PgParams& PgParams::Text(std::string_view text) {
+  values_.emplace_back(text.data(), text.size());
+  return *this;
+}
+
+PgParams& PgParams::Int(int64_t number) {
+  std::string bytes;
+  AppendBigEndian(static_cast<uint64_t>(number), &bytes);
+  values_.emplace_back(bytes);
+  return *this;
+}
+
+PgParams& PgParams::Texts(const std::vector<std::optional<std::string_view>>& texts) {
+  std::string bytes = ArrayHead(kText, texts.size());
+  for (const auto& text : texts) {
+    AppendBigEndian(text ? static_cast<uint32_t>(text->size()) : ~uint32_t{0}, &bytes);
+    if (text) bytes.append(*text);
+  }
+  values_.emplace_back(bytes);
+  return *this;
+}
+
+PgParams& PgParams::Ints(const std::vector<std::optional<int64_t>>& numbers) {
+  std::string bytes = ArrayHead(kBigint, numbers.size());
+  for (const auto& number : numbers) {
+    AppendBigEndian(number ? uint32_t{8} : ~uint32_t{0}, &bytes);
+    if (number) AppendBigEndian(static_cast<uint64_t>(*number), &bytes);
+  }
+  values_.emplace_back(bytes);
+  return *this;
+}
+
+PgParams& PgParams::Bools(const std::vector<bool>& flags) {
+  std::string bytes = ArrayHead(kBool, flags.size());
+  for (const bool flag : flags) {
+    AppendBigEndian(uint32_t{1}, &bytes);
+    bytes.push_back(flag ? 1 : 0);
+  }
+  values_.emplace_back(bytes);
+  return *this;
+}
+
+// --- watchdog --------------------------------------------------------------------------------------------------------
+
+PgWatchdog::~PgWatchdog() {
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void PgWatchdog::Watch(int socket, MonoTime deadline) {
+  std::lock_guard<std::mutex> lock(mu_);
+  watched_[socket] = {deadline, false};
+  // Deadlines grow, so as a rule the thread will look in time and is left asleep.
+  if (deadline < wakes_at_) wake_.notify_one();
+}
+
+bool PgWatchdog::Release(int socket) {
+  std::lock_guard<std::mutex> lock(mu_);
+  const auto it = watched_.find(socket);
+  if (it == watched_.end()) return false;
+  const bool cut = it->second.cut;
+  watched_.erase(it);
+  return cut;
+}
+
+void PgWatchdog::Run() {
+  std::unique_lock<std::mutex> lock(mu_);
+  while (!stopping_) {
+    const MonoTime now = std::chrono::steady_clock::now();
+    wakes_at_ = MonoTime::max();
+    for (auto& [socket, watched] : watched_) {
+      if (watched.cut) continue;
+      if (watched.deadline <= now) {
+        shutdown(socket, SHUT_RDWR);  // Under the lock, so before its owner can close it.
+        watched.cut = true;
+      } else {
+        wakes_at_ = std::min(wakes_at_, watched.deadline);
+      }
+    }
+    if (wakes_at_ == MonoTime::max()) {
+      wake_.wait(lock);
+    } else {
+      wake_.wait_until(lock, wakes_at_);
+    }
+  }
+}
+
+// --- session ---------------------------------------------------------------------------------------------------------
+
+PgSession::PgSession(const std::string& conninfo, PgWatchdog& watchdog, Duration statement_timeout,
+                     Duration slow_statement)
+    : watchdog_(watchdog),
+      answer_timeout_(statement_timeout + kSilence),
+      slow_statement_(slow_statement),
+      connection_(conninfo),
+      socket_(connection_.sock()) {
+  connection_.set_verbosity(pqxx::connection_base::verbose);  // With the SQLSTATE.
+}
+
+PgSession::~PgSession() { watchdog_.Release(socket_); }
+
+void PgSession::Timed(const char* doing, const std::function<int64_t()>& work) {
+  doing_ = doing;
+  if (!timeout_lifted_) Watch();
+  const MonoTime start = std::chrono::steady_clock::now();
+  const auto log_slow = [&](int64_t rows) {
+    const Duration took = std::chrono::steady_clock::now() - start;
+    if (took < slow_statement_ || timeout_lifted_) return;
+    log::Warn("slow statement", {{"statement", doing}, {"ms", CountMs(took)}, {"rows", rows}});
+  };
+  try {
+    log_slow(work());
+  } catch (...) {
+    log_slow(0);
+    throw;
+  }
+}
+
+pqxx::result PgSession::Exec(pqxx::transaction_base& transaction, const char* doing, const std::string& sql,
+                             const PgParams& params) {
+  pqxx::result result;
+  Timed(doing, [&] {
+    result = transaction.exec_params(sql, pqxx::prepare::make_dynamic_params(params.values()));
+    return static_cast<int64_t>(result.empty() ? result.affected_rows() : result.size());
+  });
+  return result;
+}
+
+void PgSession::Copy(pqxx::transaction_base& transaction, const char* doing, const std::string& table,
+                     const std::vector<std::string>& columns, const std::function<int64_t(pqxx::stream_to&)>& fill) {
+  Timed(doing, [&] {
+    pqxx::stream_to stream(transaction, table, columns);
+    const int64_t rows = fill(stream);
+    stream.complete();
+    return rows;
+  });
+}
+
+void PgSession::LiftTimeout() {
+  pqxx::nontransaction transaction(connection_);
+  Exec(transaction, "lifting the time limit", "SET statement_timeout = 0");
+  watchdog_.Release(socket_);
+  timeout_lifted_ = true;
+  used_up_ = true;
+}
+
+void PgSession::Cut() { shutdown(socket_, SHUT_RDWR); }
+
+// --- pool ------------------------------------------------------------------------------------------------------------
+
+absl::StatusOr<std::unique_ptr<PgConnections>> PgConnections::Open(const Options& options) {
+  absl::StatusOr<Settings> settings = ReadUrl(options.database_url);
+  if (!settings.ok()) return settings.status();
+  const std::string address = Address(*settings);
+  AddDefaults(options, &*settings);
+  return std::unique_ptr<PgConnections>(new PgConnections(options, ConnInfo(*settings), address));
+}
+
+PgConnections::PgConnections(Options options, std::string conninfo, std::string address)
+    : options_(std::move(options)), conninfo_(std::move(conninfo)), address_(std::move(address)) {}
+
+absl::Status PgConnections::Run(const std::function<absl::Status(PgSession&)>& work) {
+  for (bool first = true;; first = false) {
+    absl::StatusOr<std::unique_ptr<PgSession>> session = Borrow();
+    if (!session.ok()) return session.status();
+    const Outcome outcome = Attempt(**session, work);
+    Return(*std::move(session));
+    if (!outcome.try_again || !first) return outcome.status;
+  }
+}
+
+PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::function<absl::Status(PgSession&)>& work) {
+  const auto failed = [&](absl::StatusCode code, const std::string& what) {
+    return absl::Status(code, absl::StrCat(session.doing_, ": ", what));
+  };
+  Outcome outcome;
+  session.Watch();
+  try {
+    outcome.status = work(session);
+  } catch (const pqxx::in_doubt_error&) {
+    session.used_up_ = true;
+    outcome.status = failed(absl::StatusCode::kUnavailable, "the connection broke while it was committed");
+  } catch (const pqxx::broken_connection&) {
+    session.used_up_ = true;
+    outcome.try_again = true;
+    outcome.status = failed(absl::StatusCode::kUnavailable, "the connection broke");
+  } catch (const pqxx::transaction_rollback&) {
+    outcome.status = failed(absl::StatusCode::kUnavailable, "rolled back by the server");
+  } catch (const pqxx::sql_error& exception) {
+    const ServerError error(exception);
+    outcome.try_again = EndsConnection(error.sqlstate) || !session.connection().is_open();
+    session.used_up_ |= outcome.try_again;
+    outcome.status = failed(outcome.try_again ? absl::StatusCode::kUnavailable : CodeOf(error.sqlstate), error.what);
+  } catch (const std::exception&) {
+    // Of the library itself; its message may hold a value that it could not convert.
+    session.used_up_ = true;
+    outcome.status = failed(absl::StatusCode::kInternal, "an answer that makes no sense");
+  }
+  session.cut_ = watchdog_.Release(session.socket_);
+  if (session.cut_) {
+    // Not again: the caller has waited long enough.
+    session.used_up_ = true;
+    outcome.try_again = false;
+    if (!outcome.status.ok()) outcome.status = failed(absl::StatusCode::kUnavailable, "the server does not answer");
+  }
+  return outcome;
+}
+
+absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow() {
+  const MonoTime deadline = std::chrono::steady_clock::now() + options_.statement_timeout;
+  std::unique_lock<std::mutex> lock(mu_);
+  while (true) {
+    if (!idle_.empty()) {
+      std::unique_ptr<PgSession> session = std::move(idle_.back());
+      idle_.pop_back();
+      ++lent_;
+      return session;
+    }
+    const MonoTime now = std::chrono::steady_clock::now();
+    const bool may_dial = now >= dial_again_at_;
+    if (may_dial && lent_ + dialling_ < options_.connections_max) {
+      ++dialling_;
+      lock.unlock();
+      absl::StatusOr<std::unique_ptr<PgSession>> session = Dial();
+      lock.lock();
+      --dialling_;
+      changed_.notify_all();
+      if (session.ok()) {
+        NoteUpLocked();
+        ++lent_;
+        return session;
+      }
+      NoteDownLocked(session.status());
+      continue;
+    }
+    // A server that has no room for another connection may still serve those it has.
+    if (!may_dial && lent_ == 0) return down_;
+    if (now >= deadline) {
+      return absl::UnavailableError(absl::StrCat("all ", lent_ + dialling_, " connections to the database are busy"));
+    }
+    changed_.wait_until(lock, may_dial ? deadline : std::min(deadline, dial_again_at_));
+  }
+}
+
+absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial() {
+  const auto failed = [&](const std::string& what) {
+    return absl::UnavailableError(absl::StrCat("the database ", address_, " is out of reach: ", what));
+  };
+  try {
+    return std::make_unique<PgSession>(conninfo_, watchdog_, options_.statement_timeout, options_.slow_statement);
+  } catch (const std::exception& error) {
+    return failed(FirstLine(error.what()));
+  }
+}
+
+void PgConnections::Return(std::unique_ptr<PgSession> session) {
+  // What is discarded is closed after the lock.
+  std::vector<std::unique_ptr<PgSession>> discarded;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    --lent_;
+    if (session->used_up_) {
+      // The others have most likely died of the same.
+      if (!session->timeout_lifted_) discarded.swap(idle_);
+      discarded.push_back(std::move(session));
+    } else {
+      idle_.push_back(std::move(session));
+    }
+  }
+  changed_.notify_all();
+}
+
+void PgConnections::NoteUpLocked() {
+  if (!down_.ok()) log::Info("database back", {{"database", address_}});
+  down_ = absl::OkStatus();
+  down_wait_ = Duration::zero();
+  dial_again_at_ = MonoTime{};
+}
+
+void PgConnections::NoteDownLocked(const absl::Status& why) {
+  if (down_.ok()) log::Warn("database out of reach", {{"error", std::string(why.message())}});
+  down_ = why;
+  down_wait_ = std::clamp(2 * down_wait_, kDownWaitMin, kDownWaitMax);
+  dial_again_at_ = std::chrono::steady_clock::now() + down_wait_;
+}
+
+}  // namespace toolwire

@@ -1,0 +1,169 @@
+// Connections to PostgreSQL: where a URL leads, a small pool, and what errors mean. Only the pg_* files include pqxx.
+#ifndef TOOLWIRE_COMMON_STORE_PG_CONNECTIONS_H_
+#define TOOLWIRE_COMMON_STORE_PG_CONNECTIONS_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <pqxx/pqxx>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+
+namespace toolwire {
+
+// The parameters $1, $2, ... of one statement, in PostgreSQL's binary form: nothing needs quoting. The statement casts
+// each to the type it was added as.
+class PgParams {
+ public:
+  PgParams& Text(std::string_view text);  // $n::text
+  PgParams& Int(int64_t number);          // $n::bigint
+
+  // An array, which a statement unnests into a column; NULL where there is no value.
+  PgParams& Texts(const std::vector<std::optional<std::string_view>>& texts);  // $n::text[]
+  PgParams& Ints(const std::vector<std::optional<int64_t>>& numbers);          // $n::bigint[]
+  PgParams& Bools(const std::vector<bool>& flags);                             // $n::boolean[]
+
+  const std::vector<pqxx::binarystring>& values() const { return values_; }
+
+ private:
+  std::vector<pqxx::binarystring> values_;
+};
+
+// Cuts connections whose server has fallen silent: libpq itself waits for an answer for ever. Any thread.
+class PgWatchdog {
+ public:
+  PgWatchdog() : thread_([this] { Run(); }) {}
+  ~PgWatchdog();
+
+  // Cuts the connection of this socket at `deadline`, unless Release comes before or another Watch moves it.
+  void Watch(int socket, MonoTime deadline);
+  // True if it was cut.
+  bool Release(int socket);
+
+ private:
+  struct Watched {
+    MonoTime deadline;
+    bool cut = false;
+  };
+  void Run();
+
+  std::mutex mu_;  // Guards what follows.
+  std::condition_variable wake_;
+  std::map<int, Watched> watched_;
+  MonoTime wakes_at_ = MonoTime::max();  // When the thread looks next by itself.
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+// One connection, lent to one thread.
+class PgSession {
+ public:
+  // Connects. Throws pqxx's exceptions, as do all statements.
+  PgSession(const std::string& conninfo, PgWatchdog& watchdog, Duration statement_timeout, Duration slow_statement);
+  ~PgSession();
+  PgSession(const PgSession&) = delete;
+  PgSession& operator=(const PgSession&) = delete;
+
+  pqxx::connection& connection() { return connection_; }
+
+  // Runs one statement. `doing` is a static phrase for logs and errors, such as "checking credentials". A slow one is
+  // logged, without its parameters.
+  pqxx::result Exec(pqxx::transaction_base& transaction, const char* doing, const std::string& sql,
+                    const PgParams& params = {});
+
+  // Copies rows into a table, all or none: `fill` writes them. Timed and watched like a statement.
+  void Copy(pqxx::transaction_base& transaction, const char* doing, const std::string& table,
+            const std::vector<std::string>& columns, const std::function<int64_t(pqxx::stream_to&)>& fill);
+
+  // From now on statements may take as long as they like, here and at the server. The connection is not used again.
+  void LiftTimeout();
+  // Ends the statement that runs, from another thread, by cutting the connection.
+  void Cut();
+
+ private:
+  friend class PgConnections;
+  // Runs `work`, which returns how many rows it is about; the watchdog ends it if it takes too long.
+  void Timed(const char* doing, const std::function<int64_t()>& work);
+  void Watch() { watchdog_.Watch(socket_, std::chrono::steady_clock::now() + answer_timeout_); }
+
+  PgWatchdog& watchdog_;
+  const Duration answer_timeout_;
+  const Duration slow_statement_;
+  pqxx::connection connection_;
+  const int socket_;
+  const char* doing_ = "talking to the database";  // What the newest statement is for.
+  bool timeout_lifted_ = false;
+  bool cut_ = false;      // By the watchdog, for silence.
+  bool used_up_ = false;  // Must not be lent again.
+};
+
+// Connections are made on demand and kept. While the server is away, calls fail at once for 200 ms, doubling to 1 s,
+// after each failed attempt to connect, so that nobody dials a dead server for each call. Any thread.
+class PgConnections {
+ public:
+  struct Options {
+    std::string database_url;  // A libpq URI or key=value list. Holds a password: never logged.
+    int connections_max = 4;
+    // Enforced by the server; if that is silent, the connection is cut 2 s later. Also the longest wait for a
+    // connection while all are lent.
+    Duration statement_timeout = std::chrono::seconds(10);
+    Duration connect_timeout = std::chrono::seconds(5);  // For each address of the host; whole seconds, at least 2.
+    Duration slow_statement = std::chrono::seconds(1);   // Slower ones are logged.
+  };
+
+  // Connects to nothing yet. INVALID_ARGUMENT if the URL is none; the message does not repeat it.
+  static absl::StatusOr<std::unique_ptr<PgConnections>> Open(const Options& options);
+
+  // Runs `work` with a connection and turns what it throws into a status that holds no values of rows: UNAVAILABLE for
+  // all that passes by itself or that an operator mends, such as a missing table; INVALID_ARGUMENT and ALREADY_EXISTS
+  // for what is wrong with the data. If the connection turns out to be dead, `work` runs once more on a new one; so it
+  // must do no harm when it is repeated, except in a pqxx::work, whose commit is never repeated.
+  absl::Status Run(const std::function<absl::Status(PgSession&)>& work);
+
+  Duration statement_timeout() const { return options_.statement_timeout; }
+  // host:port/dbname, for people.
+  const std::string& address() const { return address_; }
+
+ private:
+  struct Outcome {
+    absl::Status status;
+    bool try_again = false;
+  };
+
+  PgConnections(Options options, std::string conninfo, std::string address);
+  absl::StatusOr<std::unique_ptr<PgSession>> Borrow();
+  absl::StatusOr<std::unique_ptr<PgSession>> Dial();
+  void Return(std::unique_ptr<PgSession> session);
+  Outcome Attempt(PgSession& session, const std::function<absl::Status(PgSession&)>& work);
+  void NoteUpLocked();
+  void NoteDownLocked(const absl::Status& why);
+
+  const Options options_;
+  const std::string conninfo_;
+  const std::string address_;
+
+  PgWatchdog watchdog_;  // Outlives the sessions.
+
+  std::mutex mu_;  // Guards what follows.
+  std::condition_variable changed_;
+  std::vector<std::unique_ptr<PgSession>> idle_;
+  int lent_ = 0;
+  int dialling_ = 0;
+  absl::Status down_;  // Why the newest attempt to connect failed; OK if it did not.
+  Duration down_wait_{};
+  MonoTime dial_again_at_{};
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_STORE_PG_CONNECTIONS_H_

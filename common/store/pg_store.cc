@@ -1,0 +1,604 @@
+// Every method is one statement for all it is given, with arrays that the statement unnests into rows; batches of audit
+// rows go by COPY, unless some are there already. Statements are
+// not prepared: planning one costs little beside a batch, and connection poolers between us and the server may hand
+// each transaction to another session.
+//
+// Times are Unix milliseconds here and timestamps there. A column without time zone is read and written in the time
+// zone that the database gives its sessions, as the server before did.
+
+#include "common/store/pg_store.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <ctime>
+#include <functional>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <thread>
+#include <tuple>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/json_text.h"
+#include "common/base/log.h"
+#include "common/store/pg_connections.h"
+#include "common/store/pg_schema.h"
+
+namespace toolwire {
+namespace {
+
+constexpr int kConnectionsMax = 20;
+constexpr size_t kCallIdBytesMax = 256;
+constexpr int64_t kLatestMs = 253402300799999;  // The end of the year 9999.
+
+constexpr char kFindSecrets[] = "SELECT user_id, shared_secret FROM agent_credentials WHERE user_id = ANY ($1::text[])";
+constexpr char kUpdateStatus[] =
+    "UPDATE agent_credentials AS c SET status = u.status, last_seen = to_timestamp(u.at_ms / 1000.0)"
+    " FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u (user_id, status, at_ms) WHERE c.user_id = u.user_id"
+    " AND (u.status <> 'disconnected' OR c.last_seen IS NULL"
+    " OR c.last_seen::timestamptz <= to_timestamp(u.at_ms / 1000.0))";
+// Two steps, as a single statement cannot pass over a secret that is in use and replace a credential that was revoked.
+constexpr char kReplaceRevoked[] =
+    "UPDATE agent_credentials AS c SET shared_secret = u.secret, platform = u.platform, status = 'pending',"
+    " created_at = to_timestamp(u.at_ms / 1000.0), last_seen = NULL"
+    " FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS u (user_id, secret, platform, at_ms)"
+    " WHERE c.user_id = u.user_id AND left(c.shared_secret, 8) = 'revoked:' RETURNING c.user_id";
+constexpr char kCreateCredentials[] =
+    "INSERT INTO agent_credentials (user_id, shared_secret, platform, status, created_at)"
+    " SELECT u.user_id, u.secret, u.platform, 'pending', to_timestamp(u.at_ms / 1000.0)"
+    " FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS u (user_id, secret, platform, at_ms)"
+    " ON CONFLICT DO NOTHING RETURNING user_id";
+constexpr char kReplaceSecret[] =
+    "UPDATE agent_credentials SET shared_secret = $2::text"
+    " WHERE user_id = $1::text AND left(shared_secret, 8) <> 'revoked:' RETURNING user_id";
+constexpr char kRevoke[] =
+    "UPDATE agent_credentials SET status = 'disconnected',"
+    " shared_secret = CASE WHEN left(shared_secret, 8) = 'revoked:' THEN shared_secret ELSE $2::text END"
+    " WHERE user_id = $1::text RETURNING user_id";
+constexpr char kListCredentials[] =
+    "SELECT user_id, platform, status, (extract(epoch FROM created_at::timestamptz) * 1000)::bigint,"
+    " (extract(epoch FROM last_seen::timestamptz) * 1000)::bigint, left(shared_secret, 8) = 'revoked:'"
+    " FROM agent_credentials WHERE user_id COLLATE \"C\" > $1::text ORDER BY user_id COLLATE \"C\" LIMIT $2::bigint";
+
+// The statements that depend on the table.
+struct AuditStatements {
+  std::string append;
+  std::string list;       // Without its conditions and its order.
+  std::string time;       // A row's time, in the column's type.
+  std::string time_type;  // That type.
+  std::string id_type;
+  // For COPY: whether created_at takes an instant, and what stands for an absent value.
+  bool takes_instants = false;
+  const char* no_params = nullptr;
+  const char* no_result = nullptr;
+  const char* no_error = nullptr;
+  const char* no_execution_time = nullptr;
+};
+
+AuditStatements StatementsFor(const PgAuditTable& table) {
+  const auto value = [](const char* column, bool required, const char* substitute) {
+    return required ? absl::StrCat("coalesce(", column, ", ", substitute, ")") : std::string(column);
+  };
+  AuditStatements statements;
+  statements.append = absl::StrCat(
+      "INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, error,"
+      " execution_time_ms, created_at, call_id) SELECT u.user_id, u.request_id, u.tool, ",
+      value("u.params::jsonb", table.params_required, "'{}'"), ", ",
+      value("u.result::jsonb", table.result_required, "'null'"), ", u.success, ",
+      value("u.error", table.error_required, "''"), ", ",
+      value("u.time_ms::integer", table.execution_time_required, "0"),
+      ", to_timestamp(u.at_ms / 1000.0), u.call_id"
+      " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[],"
+      " $8::bigint[], $9::bigint[], $10::text[])"
+      " AS u (user_id, request_id, tool, params, result, success, error, time_ms, at_ms, call_id)"
+      " ON CONFLICT (call_id) WHERE call_id IS NOT NULL DO NOTHING");
+  statements.time = table.time();
+  statements.time_type = table.time_type;
+  statements.id_type = table.id_type;
+  statements.takes_instants = table.time_type == PgAuditTable().time_type;
+  if (table.params_required) statements.no_params = "{}";
+  if (table.result_required) statements.no_result = "null";
+  if (table.error_required) statements.no_error = "";
+  if (table.execution_time_required) statements.no_execution_time = "0";
+  // The time of the cursor is the column's own, in microseconds from its 1970, so that no time zone comes in; its id
+  // has another name than the column, by which rows are ordered.
+  statements.list = absl::StrCat(
+      "SELECT user_id, request_id, tool_name, params::text, result::text, success, error, execution_time_ms::bigint,"
+      " (extract(epoch FROM created_at::timestamptz) * 1000)::bigint, call_id, (extract(epoch FROM ",
+      statements.time, ") * 1000000)::bigint, id::text AS cursor_id FROM tool_execution_logs");
+  return statements;
+}
+
+// Whether PostgreSQL takes `text` at all.
+bool IsText(std::string_view text) { return text.find('\0') == std::string_view::npos && json::IsUtf8(text); }
+
+std::optional<std::string_view> TextOrNull(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  return text;
+}
+
+std::string TextAt(const pqxx::row& row, int column) { return row[column].is_null() ? "" : row[column].c_str(); }
+
+std::optional<int64_t> IntAt(const pqxx::row& row, int column) {
+  if (row[column].is_null()) return std::nullopt;
+  return row[column].as<int64_t>();
+}
+
+AgentStatus StatusAt(const pqxx::row& row, int column) {
+  const std::string word = TextAt(row, column);
+  for (AgentStatus status : {AgentStatus::kConnected, AgentStatus::kDisconnected}) {
+    if (word == StatusWord(status)) return status;
+  }
+  return AgentStatus::kPending;
+}
+
+int64_t StorableMs(int64_t unix_ms) { return std::clamp<int64_t>(unix_ms, 0, kLatestMs); }
+
+// As PostgreSQL reads it in any of its settings.
+std::string InstantText(int64_t unix_ms) {
+  const std::time_t seconds = unix_ms / 1000;
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[64];
+  const size_t end = std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts);
+  std::snprintf(text + end, sizeof text - end, ".%03d+00", static_cast<int>(unix_ms % 1000));
+  return text;
+}
+
+std::optional<int64_t> StorableExecutionTime(const AuditRow& row) {
+  if (!row.execution_time_ms) return std::nullopt;
+  using Column = std::numeric_limits<int32_t>;
+  return std::clamp<int64_t>(*row.execution_time_ms, Column::min(), Column::max());
+}
+
+PgParams ParamsOf(const std::vector<AuditRow>& rows) {
+  const auto texts = [&](const auto& get) {
+    std::vector<std::optional<std::string_view>> column;
+    column.reserve(rows.size());
+    for (const AuditRow& row : rows) column.push_back(get(row));
+    return column;
+  };
+  const auto ints = [&](const auto& get) {
+    std::vector<std::optional<int64_t>> column;
+    column.reserve(rows.size());
+    for (const AuditRow& row : rows) column.push_back(get(row));
+    return column;
+  };
+  std::vector<bool> successes;
+  for (const AuditRow& row : rows) successes.push_back(row.success);
+  PgParams params;
+  params.Texts(texts([](const AuditRow& row) { return std::string_view(row.user_id); }))
+      .Texts(texts([](const AuditRow& row) { return std::string_view(row.request_id); }))
+      .Texts(texts([](const AuditRow& row) { return std::string_view(row.tool); }))
+      .Texts(texts([](const AuditRow& row) { return TextOrNull(row.params_json); }))
+      .Texts(texts([](const AuditRow& row) { return TextOrNull(row.result_json); }))
+      .Bools(successes)
+      .Texts(texts([](const AuditRow& row) { return TextOrNull(row.error); }))
+      .Ints(ints(StorableExecutionTime))
+      .Ints(ints([](const AuditRow& row) { return StorableMs(row.created_at_ms); }))
+      .Texts(texts([](const AuditRow& row) { return TextOrNull(row.call_id); }));
+  return params;
+}
+
+// Fewer rows are not worth a second way.
+constexpr size_t kCopiedRowsMin = 8;
+
+// COPY takes a quarter less of PostgreSQL's time than INSERT, and knows nothing of rows that are there already. False:
+// none was written, since one of them is, or for a reason that INSERT will find again.
+bool CopyRows(PgSession& session, const char* doing, const AuditStatements& statements,
+              const std::vector<AuditRow>& rows) {
+  static const auto* const columns =
+      new std::vector<std::string>{"user_id", "request_id", "tool_name",         "params",     "result",
+                                   "success", "error",      "execution_time_ms", "created_at", "call_id"};
+  const auto text_or = [](const std::string& text, const char* absent) { return text.empty() ? absent : text.c_str(); };
+  pqxx::nontransaction transaction(session.connection());
+  try {
+    session.Copy(transaction, doing, "tool_execution_logs", *columns, [&](pqxx::stream_to& stream) {
+      for (const AuditRow& row : rows) {
+        const auto execution_time = StorableExecutionTime(row);
+        const std::string execution_time_text = execution_time ? std::to_string(*execution_time) : "";
+        const std::string time = InstantText(StorableMs(row.created_at_ms));
+        stream << std::make_tuple(
+            row.user_id.c_str(), row.request_id.c_str(), row.tool.c_str(),
+            text_or(row.params_json, statements.no_params), text_or(row.result_json, statements.no_result),
+            static_cast<const char*>(row.success ? "t" : "f"), text_or(row.error, statements.no_error),
+            text_or(execution_time_text, statements.no_execution_time), time.c_str(), text_or(row.call_id, nullptr));
+      }
+      return static_cast<int64_t>(rows.size());
+    });
+  } catch (const pqxx::sql_error&) {
+    return false;
+  }
+  return true;
+}
+
+ListedAuditRow RowOf(const pqxx::row& columns) {
+  ListedAuditRow row;
+  row.user_id = TextAt(columns, 0);
+  row.request_id = TextAt(columns, 1);
+  row.tool = TextAt(columns, 2);
+  row.params_json = TextAt(columns, 3);
+  row.result_json = TextAt(columns, 4);
+  row.success = TextAt(columns, 5) == "t";
+  row.error = TextAt(columns, 6);
+  row.execution_time_ms = IntAt(columns, 7);
+  row.created_at_ms = IntAt(columns, 8).value_or(0);
+  row.call_id = TextAt(columns, 9);
+  row.cursor = absl::StrCat(TextAt(columns, 10), ":", TextAt(columns, 11));
+  return row;
+}
+
+// The statement for a query, and what it binds. INVALID_ARGUMENT if the query's cursor is none.
+absl::StatusOr<std::string> ListStatement(const AuditStatements& statements, const AuditQuery& query,
+                                          PgParams* params) {
+  int bound = 0;
+  const auto int_param = [&](int64_t number) {
+    params->Int(number);
+    return absl::StrCat("$", ++bound, "::bigint");
+  };
+  const auto text_param = [&](const std::string& text, const std::string& type) {
+    params->Text(text);
+    return absl::StrCat("CAST($", ++bound, "::text AS ", type, ")");
+  };
+  const auto instant = [&](int64_t unix_ms) {
+    return absl::StrCat("CAST(timestamptz 'epoch' + ", int_param(StorableMs(unix_ms)),
+                        " * interval '1 millisecond' AS ", statements.time_type, ")");
+  };
+  std::vector<std::string> conditions;
+  if (!query.user_id.empty()) conditions.push_back(absl::StrCat("user_id = ", text_param(query.user_id, "text")));
+  if (query.from_ms) conditions.push_back(absl::StrCat(statements.time, " >= ", instant(*query.from_ms)));
+  if (query.until_ms) conditions.push_back(absl::StrCat(statements.time, " < ", instant(*query.until_ms)));
+  if (!query.after.empty()) {
+    const absl::StatusOr<AuditCursor> cursor = ReadAuditCursor(query.after);
+    if (!cursor.ok()) return cursor.status();
+    conditions.push_back(absl::StrCat(
+        "(", statements.time, ", id) < (CAST('1970-01-01 00:00:00+00' AS ", statements.time_type, ") + ",
+        int_param(cursor->time), " * interval '1 microsecond', ", text_param(cursor->id, statements.id_type), ")"));
+  }
+  return absl::StrCat(statements.list, conditions.empty() ? "" : " WHERE ", absl::StrJoin(conditions, " AND "),
+                      " ORDER BY ", statements.time, " DESC, id DESC LIMIT ", int_param(query.limit));
+}
+
+}  // namespace
+
+struct PgStore::Impl {
+  using Work = std::function<absl::Status(PgSession&, const AuditStatements&)>;
+
+  ~Impl();
+  // Runs `work` on tables that are ready.
+  absl::Status Run(const Work& work);
+  absl::Status PrepareTables(PgSession& session, std::shared_ptr<const AuditStatements>* ready);
+  // Runs a statement with these two parameters, which returns a row if it changed one; else NOT_FOUND.
+  absl::Status ChangeSecret(const char* sql, const std::string& user_id, const std::string& stored_secret,
+                            const char* doing);
+  // Has the indexes built, and waits for the one on call_id as long as for a statement.
+  absl::Status AwaitCallIndex();
+  void StartBuildingLocked();
+  void BuildIndexes();
+
+  std::unique_ptr<PgConnections> connections;
+  size_t audit_json_bytes_max = 0;
+  std::string nobodys_secret;  // In stored form. Checked in place of an unknown user's.
+
+  std::mutex tables_mu;
+  PgAuditTable table;  // Guarded by tables_mu.
+  std::shared_ptr<const AuditStatements>
+      statements;           // Guarded by tables_mu. Null until the tables have been looked at.
+  bool has_warned = false;  // Guarded by tables_mu.
+  std::atomic<bool> has_call_index{false};
+  std::atomic<bool> lacks_list_indexes{false};  // Until somebody has begun to build it.
+
+  // On a thread of its own, since it may take minutes, which nobody who stops the process would wait for.
+  std::mutex index_mu;  // Guards what follows.
+  std::condition_variable index_changed;
+  std::thread index_thread;
+  bool is_building = false;
+  bool is_stopping = false;
+  absl::Status index_status;
+  PgSession* index_session = nullptr;
+};
+
+PgStore::Impl::~Impl() {
+  {
+    std::lock_guard<std::mutex> lock(index_mu);
+    is_stopping = true;
+    if (index_session != nullptr) index_session->Cut();
+  }
+  if (index_thread.joinable()) index_thread.join();
+}
+
+absl::Status PgStore::Impl::PrepareTables(PgSession& session, std::shared_ptr<const AuditStatements>* ready) {
+  std::lock_guard<std::mutex> lock(tables_mu);
+  if (statements == nullptr) {
+    absl::StatusOr<PgAuditTable> found = PreparePgTables(session);
+    if (!found.ok()) return found.status();
+    table = *found;
+    if (table.has_user_key && !has_warned) {
+      log::Warn("tool_execution_logs.user_id is a foreign key: calls for users it does not know leave no audit row");
+      has_warned = true;
+    }
+    has_call_index = table.has_call_index;
+    lacks_list_indexes = !table.has_list_indexes;
+    statements = std::make_shared<const AuditStatements>(StatementsFor(table));
+  }
+  *ready = statements;
+  return absl::OkStatus();
+}
+
+absl::Status PgStore::Impl::Run(const Work& work) {
+  absl::Status status = connections->Run([&](PgSession& session) {
+    std::shared_ptr<const AuditStatements> ready;
+    if (absl::Status failed = PrepareTables(session, &ready); !failed.ok()) return failed;
+    return work(session, *ready);
+  });
+  if (absl::IsUnavailable(status)) {
+    // The tables may be others by the time the database is back.
+    std::lock_guard<std::mutex> lock(tables_mu);
+    statements.reset();
+  }
+  return status;
+}
+
+absl::Status PgStore::Impl::ChangeSecret(const char* sql, const std::string& user_id, const std::string& stored_secret,
+                                         const char* doing) {
+  if (!IsText(user_id)) return NoCredentialError(user_id);
+  const PgParams params = PgParams().Text(user_id).Text(stored_secret);
+  return Run([&](PgSession& session, const AuditStatements&) {
+    pqxx::nontransaction transaction(session.connection());
+    const bool changed = !session.Exec(transaction, doing, sql, params).empty();
+    return changed ? absl::OkStatus() : NoCredentialError(user_id);
+  });
+}
+
+void PgStore::Impl::StartBuildingLocked() {
+  if (is_building) return;
+  if (index_thread.joinable()) index_thread.join();  // Which has nothing left to do.
+  is_building = true;
+  lacks_list_indexes = false;
+  index_status = absl::UnavailableError("the index of the audit log is still being built");
+  index_thread = std::thread([this] { BuildIndexes(); });
+}
+
+absl::Status PgStore::Impl::AwaitCallIndex() {
+  std::unique_lock<std::mutex> lock(index_mu);
+  StartBuildingLocked();
+  index_changed.wait_for(lock, connections->statement_timeout(), [this] { return has_call_index || !is_building; });
+  return has_call_index ? absl::OkStatus() : index_status;
+}
+
+void PgStore::Impl::BuildIndexes() {
+  absl::Status status = connections->Run([this](PgSession& session) {
+    std::shared_ptr<const AuditStatements> ready;
+    if (absl::Status failed = PrepareTables(session, &ready); !failed.ok()) return failed;
+    PgAuditTable shape;
+    {
+      std::lock_guard<std::mutex> lock(tables_mu);
+      shape = table;
+    }
+    // The session is this function's only, also if it ends by an exception.
+    const auto forget = [this](PgSession*) {
+      std::lock_guard<std::mutex> lock(index_mu);
+      index_session = nullptr;
+    };
+    const std::unique_ptr<PgSession, decltype(forget)> registered(&session, forget);
+    const auto stopping = [this] {
+      std::lock_guard<std::mutex> lock(index_mu);
+      return is_stopping;
+    };
+    {
+      std::lock_guard<std::mutex> lock(index_mu);
+      index_session = &session;
+    }
+    if (stopping()) return absl::CancelledError();
+    const auto on_call_index = [this] {
+      has_call_index = true;
+      std::lock_guard<std::mutex> lock(index_mu);
+      index_changed.notify_all();
+    };
+    BuildPgIndexes(session, shape, on_call_index, stopping);
+    return absl::OkStatus();
+  });
+  std::lock_guard<std::mutex> lock(index_mu);
+  // If only the others failed, nobody else will tell.
+  if (!status.ok() && has_call_index && !is_stopping) {
+    log::Warn("database index not built", {{"error", std::string(status.message())}});
+  }
+  // Rows wait for whatever is wrong with the table.
+  index_status = absl::UnavailableError(absl::StrCat("the index of the audit log: ", std::string(status.message())));
+  is_building = false;
+  index_changed.notify_all();
+}
+
+PgStore::PgStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+PgStore::~PgStore() = default;
+
+absl::StatusOr<std::unique_ptr<PgStore>> PgStore::Open(const Options& options) {
+  if (options.connections_max < 1 || options.connections_max > kConnectionsMax) {
+    return absl::InvalidArgumentError(absl::StrCat("connections to the database: 1 to ", kConnectionsMax));
+  }
+  PgConnections::Options pool;
+  pool.database_url = options.database_url;
+  pool.connections_max = options.connections_max;
+  pool.statement_timeout = options.statement_timeout;
+  pool.connect_timeout = options.connect_timeout;
+  pool.slow_statement = options.slow_statement;
+  auto connections = PgConnections::Open(pool);
+  if (!connections.ok()) return connections.status();
+  auto impl = std::make_unique<Impl>();
+  impl->connections = *std::move(connections);
+  impl->audit_json_bytes_max = options.audit_json_bytes_max;
+  impl->nobodys_secret = HashSecret(MakeSecret());
+  return std::unique_ptr<PgStore>(new PgStore(std::move(impl)));
+}
+
+absl::StatusOr<std::vector<bool>> PgStore::CheckCredentials(const std::vector<CredentialCheck>& checks) {
+  if (checks.empty()) return std::vector<bool>();
+  absl::flat_hash_set<std::string_view> users;  // Each once: the same agent may try again and again.
+  for (const CredentialCheck& check : checks) {
+    if (IsText(check.user_id)) users.insert(check.user_id);
+  }
+  const PgParams params = PgParams().Texts({users.begin(), users.end()});
+  absl::flat_hash_map<std::string, std::string> secrets;
+  const absl::Status status = impl_->Run([&](PgSession& session, const AuditStatements&) {
+    pqxx::nontransaction transaction(session.connection());
+    secrets.clear();
+    for (const auto& row : session.Exec(transaction, "checking credentials", kFindSecrets, params)) {
+      secrets.emplace(TextAt(row, 0), TextAt(row, 1));
+    }
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  std::vector<bool> verdicts;
+  verdicts.reserve(checks.size());
+  for (const CredentialCheck& check : checks) {
+    const auto found = secrets.find(check.user_id);
+    const bool known = found != secrets.end();
+    // The comparison comes first: an unknown user costs as much as a wrong secret.
+    verdicts.push_back(SecretMatches(check.secret, known ? found->second : impl_->nobodys_secret) && known);
+  }
+  return verdicts;
+}
+
+absl::Status PgStore::UpdateStatus(const std::vector<StatusUpdate>& updates) {
+  absl::flat_hash_map<std::string_view, size_t> newest;  // A statement updates a row once.
+  for (size_t i = 0; i < updates.size(); ++i) {
+    if (IsText(updates[i].user_id)) newest[updates[i].user_id] = i;
+  }
+  if (newest.empty()) return absl::OkStatus();
+  std::vector<std::optional<std::string_view>> users, words;
+  std::vector<std::optional<int64_t>> times;
+  for (const auto& [user, i] : newest) {
+    users.push_back(user);
+    words.push_back(StatusWord(updates[i].status));
+    times.push_back(StorableMs(updates[i].at_ms));
+  }
+  const PgParams params = PgParams().Texts(users).Texts(words).Ints(times);
+  return impl_->Run([&](PgSession& session, const AuditStatements&) {
+    pqxx::nontransaction transaction(session.connection());
+    session.Exec(transaction, "updating agents' status", kUpdateStatus, params);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status PgStore::AppendAudit(const std::vector<AuditRow>& rows) {
+  if (rows.empty()) return absl::OkStatus();
+  std::vector<AuditRow> safe;
+  safe.reserve(rows.size());
+  for (const AuditRow& row : rows) {
+    safe.push_back(AuditSafeRow(row, impl_->audit_json_bytes_max));
+    safe.back().call_id = AuditSafeText(row.call_id, kCallIdBytesMax);
+  }
+  for (bool first = true;; first = false) {
+    bool lacks_index = false;
+    absl::Status status = impl_->Run([&](PgSession& session, const AuditStatements& statements) {
+      lacks_index = !impl_->has_call_index;
+      if (lacks_index) return absl::OkStatus();
+      constexpr char kDoing[] = "appending audit rows";
+      if (statements.takes_instants && safe.size() >= kCopiedRowsMin && CopyRows(session, kDoing, statements, safe)) {
+        return absl::OkStatus();
+      }
+      pqxx::nontransaction transaction(session.connection());
+      session.Exec(transaction, kDoing, statements.append, ParamsOf(safe));
+      return absl::OkStatus();
+    });
+    if (!lacks_index) {
+      if (impl_->lacks_list_indexes) {
+        std::lock_guard<std::mutex> lock(impl_->index_mu);
+        impl_->StartBuildingLocked();
+      }
+      return status;
+    }
+    if (!first) return absl::UnavailableError("the index of the audit log was lost again");
+    if (status = impl_->AwaitCallIndex(); !status.ok()) return status;
+  }
+}
+
+absl::Status PgStore::CreateCredentials(const std::vector<NewCredential>& credentials) {
+  constexpr char kDoing[] = "creating credentials";
+  constexpr size_t kBatchMax = 10000;  // So that none takes long enough to be cut off.
+  for (const NewCredential& one : credentials) {
+    if (absl::Status status = CheckNewCredential(one); !status.ok()) return status;
+  }
+  if (credentials.empty()) return absl::OkStatus();
+  return impl_->Run([&](PgSession& session, const AuditStatements&) -> absl::Status {
+    pqxx::work transaction(session.connection());
+    for (size_t begin = 0; begin < credentials.size(); begin += kBatchMax) {
+      const size_t end = std::min(begin + kBatchMax, credentials.size());
+      std::vector<std::optional<std::string_view>> users, secrets, platforms;
+      std::vector<std::optional<int64_t>> times;
+      for (size_t i = begin; i < end; ++i) {
+        users.push_back(credentials[i].user_id);
+        secrets.push_back(credentials[i].stored_secret);
+        platforms.push_back(credentials[i].platform);
+        times.push_back(StorableMs(credentials[i].created_at_ms));
+      }
+      const PgParams params = PgParams().Texts(users).Texts(secrets).Texts(platforms).Ints(times);
+      absl::flat_hash_set<std::string> created;
+      for (const char* sql : {kReplaceRevoked, kCreateCredentials}) {
+        for (const auto& row : session.Exec(transaction, kDoing, sql, params)) created.insert(TextAt(row, 0));
+      }
+      if (created.size() == end - begin) continue;
+      // Undone as a whole. A user who is named twice was created once.
+      for (size_t i = begin; i < end; ++i) {
+        const std::string& user = credentials[i].user_id;
+        if (created.erase(user) > 0) continue;
+        return absl::AlreadyExistsError(
+            absl::StrCat("user \"", user, "\" has credentials already, or the secret is in use already"));
+      }
+    }
+    transaction.commit();
+    return absl::OkStatus();
+  });
+}
+
+absl::Status PgStore::ReplaceSecret(const std::string& user_id, const std::string& stored_secret) {
+  if (absl::Status status = CheckNewSecret(user_id, stored_secret); !status.ok()) return status;
+  return impl_->ChangeSecret(kReplaceSecret, user_id, stored_secret, "replacing a secret");
+}
+
+absl::Status PgStore::Revoke(const std::string& user_id) {
+  return impl_->ChangeSecret(kRevoke, user_id, MakeRevokedSecret(), "revoking a credential");
+}
+
+absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::string& after, int limit) {
+  std::vector<Credential> listed;
+  if (limit <= 0) return listed;
+  if (!IsText(after)) return absl::InvalidArgumentError("the user id to list after is not UTF-8 text");
+  const PgParams params = PgParams().Text(after).Int(limit);
+  const absl::Status status = impl_->Run([&](PgSession& session, const AuditStatements&) {
+    pqxx::nontransaction transaction(session.connection());
+    listed.clear();
+    for (const auto& row : session.Exec(transaction, "listing credentials", kListCredentials, params)) {
+      listed.push_back({TextAt(row, 0), TextAt(row, 1), StatusAt(row, 2), IntAt(row, 3).value_or(0), IntAt(row, 4),
+                        TextAt(row, 5) == "t"});
+    }
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  return listed;
+}
+
+absl::StatusOr<std::vector<ListedAuditRow>> PgStore::ListAudit(const AuditQuery& query) {
+  std::vector<ListedAuditRow> listed;
+  if (query.limit <= 0 || !IsText(query.user_id)) return listed;
+  const absl::Status status = impl_->Run([&](PgSession& session, const AuditStatements& statements) {
+    PgParams params;
+    const absl::StatusOr<std::string> sql = ListStatement(statements, query, &params);
+    if (!sql.ok()) return sql.status();
+    pqxx::nontransaction transaction(session.connection());
+    listed.clear();
+    for (const auto& row : session.Exec(transaction, "listing audit rows", *sql, params)) listed.push_back(RowOf(row));
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  return listed;
+}
+
+}  // namespace toolwire

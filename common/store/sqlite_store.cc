@@ -1,0 +1,510 @@
+// Two connections to one file: a reader for credential checks and lists, a writer for everything that changes. In
+// write-ahead mode neither waits for the other. Each has its statements prepared once and a mutex of its own; no
+// method takes both.
+//
+// Times are INTEGER Unix milliseconds. params, result and metadata are TEXT that holds JSON.
+//
+// synchronous=NORMAL: a crash of the process loses nothing that was committed; a power failure may lose the last
+// transactions, but never corrupts the file.
+
+#include "common/store/sqlite_store.h"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace toolwire {
+namespace {
+
+// Step n brings a file from user_version n to n + 1. Steps are only ever added, and only add to the tables, so that
+// an older program can go on using a file that a newer one has opened.
+constexpr const char* kMigrations[] = {
+    R"sql(
+CREATE TABLE IF NOT EXISTS agent_credentials (
+  user_id TEXT NOT NULL PRIMARY KEY,
+  shared_secret TEXT NOT NULL UNIQUE,  -- sha256:<64 hex digits>, or the plain secret in rows taken over
+  platform TEXT NOT NULL CHECK (platform IN ('win32', 'linux', 'darwin')),
+  status TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'connected', 'disconnected')),
+  created_at INTEGER NOT NULL,         -- Unix time in milliseconds
+  last_seen INTEGER,                   -- Unix time in milliseconds
+  metadata TEXT
+) WITHOUT ROWID;                       -- one look-up finds the secret, as one finds that a user is unknown
+CREATE TABLE IF NOT EXISTS tool_execution_logs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  user_id TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  tool_name TEXT NOT NULL,
+  params TEXT,
+  result TEXT,
+  success INTEGER NOT NULL CHECK (success IN (0, 1)),
+  error TEXT,
+  execution_time_ms INTEGER,
+  created_at INTEGER NOT NULL          -- Unix time in milliseconds
+);
+-- No index by user: rows of thousands of users would each touch a page of their own, at twice the cost of the row
+-- itself, on the path of every call; who reads one user's rows by hand can wait for a scan from the newest.
+)sql",
+    R"sql(
+ALTER TABLE tool_execution_logs ADD COLUMN call_id TEXT;  -- NULL in rows of earlier versions
+CREATE UNIQUE INDEX tool_execution_logs_call_id ON tool_execution_logs (call_id) WHERE call_id IS NOT NULL;
+)sql",
+    R"sql(
+CREATE INDEX tool_execution_logs_created_at ON tool_execution_logs (created_at);  -- and, in each index, the id
+)sql",
+};
+constexpr int kSchemaVersion = static_cast<int>(sizeof(kMigrations) / sizeof(kMigrations[0]));
+
+constexpr int kBusyLimitMs = 5000;
+
+constexpr char kFindSecret[] = "SELECT shared_secret FROM agent_credentials WHERE user_id = ?";
+constexpr char kListCredentials[] =
+    "SELECT user_id, platform, status, created_at, last_seen, substr(shared_secret, 1, 8) = 'revoked:'"
+    " FROM agent_credentials"
+    " WHERE user_id > ? ORDER BY user_id LIMIT ?";
+constexpr char kListAudit[] =
+    "SELECT user_id, request_id, tool_name, params, result, success, error, execution_time_ms, created_at, call_id, id"
+    " FROM tool_execution_logs WHERE (?1 = '' OR user_id = ?1) AND created_at >= ?2 AND created_at < ?3"
+    " AND (created_at, id) < (?4, ?5) ORDER BY created_at DESC, id DESC LIMIT ?6";
+constexpr char kUpdateStatus[] =
+    "UPDATE agent_credentials SET status = ?1, last_seen = ?2 WHERE user_id = ?3"
+    " AND (?1 <> 'disconnected' OR last_seen IS NULL OR last_seen <= ?2)";
+constexpr char kAppendAudit[] =
+    "INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, error,"
+    " execution_time_ms, created_at, call_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (call_id) WHERE call_id IS NOT NULL DO NOTHING";
+constexpr char kCreateCredential[] =
+    "INSERT INTO agent_credentials (user_id, shared_secret, platform, created_at) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (user_id) DO UPDATE SET shared_secret = excluded.shared_secret, platform = excluded.platform,"
+    " status = 'pending', created_at = excluded.created_at, last_seen = NULL"
+    " WHERE substr(agent_credentials.shared_secret, 1, 8) = 'revoked:'";
+constexpr char kReplaceSecret[] =
+    "UPDATE agent_credentials SET shared_secret = ?2"
+    " WHERE user_id = ?1 AND substr(shared_secret, 1, 8) <> 'revoked:'";
+constexpr char kRevoke[] =
+    "UPDATE agent_credentials SET status = 'disconnected',"
+    " shared_secret = CASE WHEN substr(shared_secret, 1, 8) = 'revoked:' THEN shared_secret ELSE ?2 END"
+    " WHERE user_id = ?1";
+
+struct CloseDb {
+  void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
+};
+struct FinalizeStatement {
+  void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+};
+using Db = std::unique_ptr<sqlite3, CloseDb>;
+using Statement = std::unique_ptr<sqlite3_stmt, FinalizeStatement>;
+
+// What went wrong in `db`, where `rc` is not success. SQLite's messages name tables and columns, never values.
+absl::Status ErrorOf(sqlite3* db, int rc, const std::string& doing) {
+  std::string message = absl::StrCat(doing, ": ", db != nullptr ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+  switch (rc & 0xFF) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return absl::UnavailableError(absl::StrCat(message, " (another process has held it for 5 s)"));
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_NOMEM:
+    case SQLITE_PROTOCOL:
+      return absl::UnavailableError(message);
+    case SQLITE_CONSTRAINT:
+      if (rc == SQLITE_CONSTRAINT_PRIMARYKEY || rc == SQLITE_CONSTRAINT_UNIQUE) {
+        return absl::AlreadyExistsError(message);
+      }
+      return absl::InvalidArgumentError(message);
+    case SQLITE_TOOBIG:
+      return absl::InvalidArgumentError(message);
+    default:
+      return absl::InternalError(message);
+  }
+}
+
+// One run of a prepared statement. Going out of scope makes the statement ready for the next run and forgets what
+// was bound. Bound text must live as long as the run.
+class Run {
+ public:
+  explicit Run(const Statement& statement) : statement_(statement.get()) {}
+  ~Run() {
+    sqlite3_reset(statement_);
+    sqlite3_clear_bindings(statement_);
+  }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+
+  // Parameters, in their order.
+  Run& Text(std::string_view text) {
+    return Keep(sqlite3_bind_text64(statement_, ++bound_, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8));
+  }
+  Run& TextOrNull(std::string_view text) { return text.empty() ? Null() : Text(text); }
+  Run& Int(int64_t number) { return Keep(sqlite3_bind_int64(statement_, ++bound_, number)); }
+  Run& IntOrNull(const std::optional<int64_t>& number) { return number ? Int(*number) : Null(); }
+  Run& Null() { return Keep(sqlite3_bind_null(statement_, ++bound_)); }
+
+  // SQLITE_ROW, SQLITE_DONE, or an error (also of an earlier bind).
+  int Step() { return rc_ != SQLITE_OK ? rc_ : sqlite3_step(statement_); }
+
+  // Columns of the current row; NULL reads as empty and 0.
+  std::string TextAt(int column) const {
+    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
+    if (text == nullptr) return {};
+    return std::string(text, static_cast<size_t>(sqlite3_column_bytes(statement_, column)));
+  }
+  int64_t IntAt(int column) const { return sqlite3_column_int64(statement_, column); }
+  std::optional<int64_t> OptionalIntAt(int column) const {
+    if (sqlite3_column_type(statement_, column) == SQLITE_NULL) return std::nullopt;
+    return IntAt(column);
+  }
+
+ private:
+  Run& Keep(int rc) {
+    if (rc_ == SQLITE_OK) rc_ = rc;
+    return *this;
+  }
+
+  sqlite3_stmt* const statement_;
+  int bound_ = 0;
+  int rc_ = SQLITE_OK;
+};
+
+// A transaction that is undone unless it was committed.
+class Transaction {
+ public:
+  explicit Transaction(const Db& db) : db_(db.get()) {}
+  ~Transaction() {
+    if (sqlite3_get_autocommit(db_) == 0) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
+  }
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+  // One state of the file for all reads.
+  int BeginRead() { return sqlite3_exec(db_, "BEGIN", nullptr, nullptr, nullptr); }
+  // Takes the write lock at once: a lock that is taken later can fail without waiting.
+  int BeginWrite() { return sqlite3_exec(db_, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr); }
+  int Commit() { return sqlite3_exec(db_, "COMMIT", nullptr, nullptr, nullptr); }
+
+ private:
+  sqlite3* const db_;
+};
+
+absl::Status Exec(const Db& db, const char* sql, const std::string& doing) {
+  const int rc = sqlite3_exec(db.get(), sql, nullptr, nullptr, nullptr);
+  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(db.get(), rc, doing);
+}
+
+absl::Status Prepare(const Db& db, const char* sql, Statement* statement) {
+  sqlite3_stmt* made = nullptr;
+  const int rc = sqlite3_prepare_v3(db.get(), sql, -1, SQLITE_PREPARE_PERSISTENT, &made, nullptr);
+  statement->reset(made);
+  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(db.get(), rc, "preparing a statement");
+}
+
+// The single text that `sql` yields.
+absl::StatusOr<std::string> QueryText(const Db& db, const char* sql, const std::string& doing) {
+  Statement statement;
+  if (absl::Status status = Prepare(db, sql, &statement); !status.ok()) return status;
+  Run run(statement);
+  const int rc = run.Step();
+  if (rc != SQLITE_ROW) return ErrorOf(db.get(), rc, doing);
+  return run.TextAt(0);
+}
+
+int SetWriteAheadLog(sqlite3* db) {
+  constexpr int kPauseMs = 10;
+  int rc = SQLITE_BUSY;
+  for (int waited_ms = 0; waited_ms < kBusyLimitMs && (rc & 0xFF) == SQLITE_BUSY; waited_ms += kPauseMs) {
+    if (waited_ms > 0) sqlite3_sleep(kPauseMs);
+    rc = sqlite3_exec(db, "PRAGMA journal_mode = WAL", nullptr, nullptr, nullptr);
+  }
+  return rc;
+}
+
+absl::Status Connect(const std::string& path, Db* db) {
+  sqlite3* made = nullptr;
+  int rc = sqlite3_open_v2(path.c_str(), &made, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+  db->reset(made);
+  const std::string doing = absl::StrCat("opening the database \"", path, "\"");
+  if (rc != SQLITE_OK) return ErrorOf(made, rc, doing);
+  sqlite3_extended_result_codes(made, 1);
+  // While another connection switches a new file to write-ahead mode, SQLite fails at once and does not wait as it
+  // does elsewhere. It is also the first statement that reads the file: here it turns out if it is no database.
+  rc = SetWriteAheadLog(made);
+  sqlite3_busy_timeout(made, kBusyLimitMs);
+  if (rc != SQLITE_OK) return ErrorOf(made, rc, doing);
+  const absl::StatusOr<std::string> mode = QueryText(*db, "PRAGMA journal_mode", doing);
+  if (!mode.ok()) return mode.status();
+  if (*mode != "wal") return absl::InternalError(absl::StrCat(doing, ": its file system allows no write-ahead log"));
+  return Exec(*db, "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864", doing);
+}
+
+absl::Status Migrate(const Db& db) {
+  constexpr char kDoing[] = "bringing the tables up to date";
+  const auto version = [&]() -> absl::StatusOr<int> {
+    absl::StatusOr<std::string> text = QueryText(db, "PRAGMA user_version", kDoing);
+    if (!text.ok()) return text.status();
+    return std::atoi(text->c_str());
+  };
+  absl::StatusOr<int> have = version();
+  if (!have.ok() || *have >= kSchemaVersion) return have.status();
+  Transaction transaction(db);
+  if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(db.get(), rc, kDoing);
+  have = version();  // Again under the lock: another process may have been faster.
+  if (!have.ok()) return have.status();
+  for (int step = *have; step < kSchemaVersion; ++step) {
+    if (absl::Status status = Exec(db, kMigrations[step], kDoing); !status.ok()) return status;
+    const std::string sql = absl::StrCat("PRAGMA user_version = ", step + 1);
+    if (absl::Status status = Exec(db, sql.c_str(), kDoing); !status.ok()) return status;
+  }
+  const int rc = transaction.Commit();
+  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(db.get(), rc, kDoing);
+}
+
+AgentStatus StatusOfWord(const std::string& word) {
+  for (AgentStatus status : {AgentStatus::kConnected, AgentStatus::kDisconnected}) {
+    if (word == StatusWord(status)) return status;
+  }
+  return AgentStatus::kPending;
+}
+
+ListedAuditRow RowOf(const Run& run) {
+  ListedAuditRow row;
+  row.user_id = run.TextAt(0);
+  row.request_id = run.TextAt(1);
+  row.tool = run.TextAt(2);
+  row.params_json = run.TextAt(3);
+  row.result_json = run.TextAt(4);
+  row.success = run.IntAt(5) != 0;
+  row.error = run.TextAt(6);
+  row.execution_time_ms = run.OptionalIntAt(7);
+  row.created_at_ms = run.IntAt(8);
+  row.call_id = run.TextAt(9);
+  row.cursor = absl::StrCat(row.created_at_ms, ":", run.IntAt(10));
+  return row;
+}
+
+}  // namespace
+
+struct SqliteStore::Impl {
+  size_t audit_json_bytes_max = 0;
+  std::string nobodys_secret;  // In stored form. Checked in place of an unknown user's.
+
+  // Statements go before their connection when the store is destroyed.
+  struct Reader {
+    std::mutex mu;
+    Db db;
+    Statement find_secret, list_credentials, list_audit;
+  } reader;
+  struct Writer {
+    std::mutex mu;
+    Db db;
+    Statement update_status, append_audit, create_credential, replace_secret, revoke;
+  } writer;
+
+  absl::Status Open(const Options& options);
+  // Runs a statement of the writer with these two parameters; NOT_FOUND unless it changed a row.
+  absl::Status ChangeSecret(const Statement& statement, const std::string& user_id, const std::string& stored_secret,
+                            const char* doing);
+};
+
+absl::Status SqliteStore::Impl::Open(const Options& options) {
+  if (options.path.empty() || options.path == ":memory:") {
+    return absl::InvalidArgumentError("the database must be a file: it is opened twice");
+  }
+  audit_json_bytes_max = options.audit_json_bytes_max;
+  nobodys_secret = HashSecret(MakeSecret());
+  // Made here for its mode, which the log and index files beside it inherit. Not by open(): closing any descriptor of
+  // a file ends all locks this process has on it, and so those of a store that is open already.
+  if (mknod(options.path.c_str(), S_IFREG | 0600, 0) != 0 && errno != EEXIST) {
+    return absl::UnavailableError(absl::StrCat("creating the database \"", options.path, "\": ", std::strerror(errno)));
+  }
+  if (absl::Status status = Connect(options.path, &writer.db); !status.ok()) return status;
+  // Copying the log to the file less often saves CPU time; status updates of many users touch many pages.
+  constexpr char kWriterSettings[] = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4096";  // 8 MB, 16 MB
+  if (absl::Status status = Exec(writer.db, kWriterSettings, "opening"); !status.ok()) return status;
+  if (absl::Status status = Migrate(writer.db); !status.ok()) return status;
+  if (absl::Status status = Connect(options.path, &reader.db); !status.ok()) return status;
+  if (absl::Status status = Exec(reader.db, "PRAGMA query_only = 1", "opening"); !status.ok()) return status;
+
+  const struct {
+    const Db& db;
+    const char* sql;
+    Statement* statement;
+  } statements[] = {
+      {reader.db, kFindSecret, &reader.find_secret},       {reader.db, kListCredentials, &reader.list_credentials},
+      {reader.db, kListAudit, &reader.list_audit},         {writer.db, kUpdateStatus, &writer.update_status},
+      {writer.db, kAppendAudit, &writer.append_audit},     {writer.db, kCreateCredential, &writer.create_credential},
+      {writer.db, kReplaceSecret, &writer.replace_secret}, {writer.db, kRevoke, &writer.revoke},
+  };
+  for (const auto& one : statements) {
+    if (absl::Status status = Prepare(one.db, one.sql, one.statement); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+SqliteStore::SqliteStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+SqliteStore::~SqliteStore() = default;
+
+absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const Options& options) {
+  auto impl = std::make_unique<Impl>();
+  if (absl::Status status = impl->Open(options); !status.ok()) return status;
+  return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(impl)));
+}
+
+absl::StatusOr<std::vector<bool>> SqliteStore::CheckCredentials(const std::vector<CredentialCheck>& checks) {
+  constexpr char kDoing[] = "checking credentials";
+  std::vector<std::string> stored(checks.size());
+  std::vector<bool> verdicts(checks.size());
+  {
+    Impl::Reader& reader = impl_->reader;
+    std::lock_guard<std::mutex> lock(reader.mu);
+    Transaction transaction(reader.db);
+    if (int rc = transaction.BeginRead(); rc != SQLITE_OK) return ErrorOf(reader.db.get(), rc, kDoing);
+    for (size_t i = 0; i < checks.size(); ++i) {
+      Run run(reader.find_secret);
+      const int rc = run.Text(checks[i].user_id).Step();
+      if (rc != SQLITE_ROW && rc != SQLITE_DONE) return ErrorOf(reader.db.get(), rc, kDoing);
+      verdicts[i] = rc == SQLITE_ROW;
+      stored[i] = rc == SQLITE_ROW ? run.TextAt(0) : impl_->nobodys_secret;
+    }
+    // Only ends the reading, so nothing depends on how it ends.
+    transaction.Commit();
+  }
+  for (size_t i = 0; i < checks.size(); ++i) {
+    // The comparison comes first: an unknown user costs as much as a wrong secret.
+    verdicts[i] = SecretMatches(checks[i].secret, stored[i]) && verdicts[i];
+  }
+  return verdicts;
+}
+
+absl::Status SqliteStore::UpdateStatus(const std::vector<StatusUpdate>& updates) {
+  constexpr char kDoing[] = "updating agents' status";
+  if (updates.empty()) return absl::OkStatus();
+  Impl::Writer& writer = impl_->writer;
+  std::lock_guard<std::mutex> lock(writer.mu);
+  Transaction transaction(writer.db);
+  if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer.db.get(), rc, kDoing);
+  for (const StatusUpdate& update : updates) {
+    Run run(writer.update_status);
+    const int rc = run.Text(StatusWord(update.status)).Int(update.at_ms).Text(update.user_id).Step();
+    if (rc != SQLITE_DONE) return ErrorOf(writer.db.get(), rc, kDoing);
+  }
+  const int rc = transaction.Commit();
+  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(writer.db.get(), rc, kDoing);
+}
+
+absl::Status SqliteStore::AppendAudit(const std::vector<AuditRow>& rows) {
+  constexpr char kDoing[] = "appending audit rows";
+  if (rows.empty()) return absl::OkStatus();
+  std::vector<AuditRow> safe;
+  safe.reserve(rows.size());
+  for (const AuditRow& row : rows) safe.push_back(AuditSafeRow(row, impl_->audit_json_bytes_max));
+
+  Impl::Writer& writer = impl_->writer;
+  std::lock_guard<std::mutex> lock(writer.mu);
+  Transaction transaction(writer.db);
+  if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer.db.get(), rc, kDoing);
+  for (const AuditRow& row : safe) {
+    Run run(writer.append_audit);
+    run.Text(row.user_id).Text(row.request_id).Text(row.tool);
+    run.TextOrNull(row.params_json).TextOrNull(row.result_json).Int(row.success ? 1 : 0).TextOrNull(row.error);
+    const int rc = run.IntOrNull(row.execution_time_ms).Int(row.created_at_ms).TextOrNull(row.call_id).Step();
+    if (rc != SQLITE_DONE) return ErrorOf(writer.db.get(), rc, kDoing);
+  }
+  const int rc = transaction.Commit();
+  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(writer.db.get(), rc, kDoing);
+}
+
+absl::Status SqliteStore::CreateCredentials(const std::vector<NewCredential>& credentials) {
+  constexpr char kDoing[] = "creating credentials";
+  for (const NewCredential& one : credentials) {
+    if (absl::Status status = CheckNewCredential(one); !status.ok()) return status;
+  }
+  if (credentials.empty()) return absl::OkStatus();
+  Impl::Writer& writer = impl_->writer;
+  std::lock_guard<std::mutex> lock(writer.mu);
+  Transaction transaction(writer.db);
+  if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer.db.get(), rc, kDoing);
+  for (const NewCredential& one : credentials) {
+    Run run(writer.create_credential);
+    const int rc = run.Text(one.user_id).Text(one.stored_secret).Text(one.platform).Int(one.created_at_ms).Step();
+    if (rc == SQLITE_DONE && sqlite3_changes(writer.db.get()) == 0) {
+      return absl::AlreadyExistsError(absl::StrCat("user \"", one.user_id, "\" has credentials already"));
+    }
+    if (rc == SQLITE_CONSTRAINT_UNIQUE) {
+      return absl::AlreadyExistsError(absl::StrCat("the secret for user \"", one.user_id, "\" is in use already"));
+    }
+    if (rc != SQLITE_DONE) return ErrorOf(writer.db.get(), rc, kDoing);
+  }
+  const int rc = transaction.Commit();
+  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(writer.db.get(), rc, kDoing);
+}
+
+absl::Status SqliteStore::Impl::ChangeSecret(const Statement& statement, const std::string& user_id,
+                                             const std::string& stored_secret, const char* doing) {
+  std::lock_guard<std::mutex> lock(writer.mu);
+  Run run(statement);
+  const int rc = run.Text(user_id).Text(stored_secret).Step();
+  if (rc == SQLITE_CONSTRAINT_UNIQUE) return absl::AlreadyExistsError("the secret is in use already");
+  if (rc != SQLITE_DONE) return ErrorOf(writer.db.get(), rc, doing);
+  return sqlite3_changes(writer.db.get()) > 0 ? absl::OkStatus() : NoCredentialError(user_id);
+}
+
+absl::Status SqliteStore::ReplaceSecret(const std::string& user_id, const std::string& stored_secret) {
+  if (absl::Status status = CheckNewSecret(user_id, stored_secret); !status.ok()) return status;
+  return impl_->ChangeSecret(impl_->writer.replace_secret, user_id, stored_secret, "replacing a secret");
+}
+
+absl::Status SqliteStore::Revoke(const std::string& user_id) {
+  return impl_->ChangeSecret(impl_->writer.revoke, user_id, MakeRevokedSecret(), "revoking a credential");
+}
+
+absl::StatusOr<std::vector<Credential>> SqliteStore::ListCredentials(const std::string& after, int limit) {
+  std::vector<Credential> listed;
+  if (limit <= 0) return listed;  // To SQLite a negative limit is none.
+  Impl::Reader& reader = impl_->reader;
+  std::lock_guard<std::mutex> lock(reader.mu);
+  Run run(reader.list_credentials);
+  run.Text(after).Int(limit);
+  int rc = SQLITE_DONE;
+  while ((rc = run.Step()) == SQLITE_ROW) {
+    listed.push_back({run.TextAt(0), run.TextAt(1), StatusOfWord(run.TextAt(2)), run.IntAt(3), run.OptionalIntAt(4),
+                      run.IntAt(5) != 0});
+  }
+  if (rc != SQLITE_DONE) return ErrorOf(reader.db.get(), rc, "listing credentials");
+  return listed;
+}
+
+absl::StatusOr<std::vector<ListedAuditRow>> SqliteStore::ListAudit(const AuditQuery& query) {
+  constexpr int64_t kLast = std::numeric_limits<int64_t>::max();
+  int64_t after_ms = kLast, after_id = kLast;
+  if (!query.after.empty()) {
+    const absl::StatusOr<AuditCursor> cursor = ReadAuditCursor(query.after);
+    if (!cursor.ok()) return cursor.status();
+    after_ms = cursor->time;
+    if (!ReadInt(cursor->id, &after_id)) return absl::InvalidArgumentError("the cursor is not one of this store");
+  }
+  std::vector<ListedAuditRow> listed;
+  if (query.limit <= 0) return listed;
+  Impl::Reader& reader = impl_->reader;
+  std::lock_guard<std::mutex> lock(reader.mu);
+  Run run(reader.list_audit);
+  run.Text(query.user_id).Int(query.from_ms.value_or(std::numeric_limits<int64_t>::min()));
+  run.Int(query.until_ms.value_or(kLast)).Int(after_ms).Int(after_id).Int(query.limit);
+  int rc = SQLITE_DONE;
+  while ((rc = run.Step()) == SQLITE_ROW) listed.push_back(RowOf(run));
+  if (rc != SQLITE_DONE) return ErrorOf(reader.db.get(), rc, "listing audit rows");
+  return listed;
+}
+
+}  // namespace toolwire

@@ -1,0 +1,80 @@
+#include "common/wire/old_protocol.h"
+
+#include <array>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/json_text.h"
+
+namespace toolwire {
+namespace {
+
+using json::Kind;
+using json::Member;
+
+bool ReadText(const Member& member, std::string* out) {
+  return !member.value.empty() && member.kind == Kind::kString && json::Unescape(member.value, out);
+}
+
+}  // namespace
+
+std::string ResponseChannel(std::string_view request_id) {
+  std::string channel = "response:";
+  channel += request_id;
+  return channel;
+}
+
+OldCommand DecodeOldCommand(std::string_view text, int json_depth_max) {
+  enum : size_t { kType, kRequestId, kTool, kParams, kFields };
+  constexpr std::array<std::string_view, kFields> kNames = {"type", "requestId", "tool", "params"};
+  std::array<Member, kFields> fields;
+  OldCommand command;
+  // The message around the params is a level, too.
+  const json::Error error = json::PickMembers(text, json_depth_max + 1, kNames, absl::MakeSpan(fields));
+  if (error != json::Error::kNone) {
+    command.why_bad = json::ErrorText(error);
+    return command;
+  }
+  if (!ReadText(fields[kRequestId], &command.request_id) || command.request_id.empty()) {
+    command.request_id.clear();
+    command.why_bad = "requestId must be a string and not empty";
+    return command;
+  }
+  std::string type;
+  if (!ReadText(fields[kType], &type) || type != "tool_call") {
+    command.why_bad = "type must be tool_call";
+  } else if (!ReadText(fields[kTool], &command.tool) || command.tool.empty()) {
+    command.why_bad = "tool must be a string and not empty";
+  } else if (fields[kParams].value.empty() || fields[kParams].kind == Kind::kNull) {
+    command.params_json = "{}";
+  } else if (fields[kParams].kind != Kind::kObject) {
+    command.why_bad = "params must be a JSON object";
+  } else {
+    command.params_json = std::string(fields[kParams].value);
+  }
+  return command;
+}
+
+std::string EncodeOldResponse(const OldResponse& response) {
+  std::string text;
+  text.reserve(96 + response.user_id.size() + response.result_json.size() + response.error.size());
+  text += R"({"userId":)";
+  json::AppendQuoted(response.user_id, &text);
+  text += response.success ? R"(,"success":true,"result":)" : R"(,"success":false,"result":)";
+  text += response.result_json.empty() ? "null" : response.result_json;
+  text += R"(,"error":)";
+  if (response.error.empty()) {
+    text += "null";
+  } else {
+    json::AppendQuoted(response.error, &text);
+  }
+  text += R"(,"executionTime":)";
+  if (response.execution_time_ms) {
+    absl::StrAppend(&text, *response.execution_time_ms);
+  } else {
+    text += "null";
+  }
+  text += '}';
+  return text;
+}
+
+}  // namespace toolwire

@@ -1,0 +1,36 @@
+// The messages of the raw-Redis protocol that backends of the server before speak: JSON text on two kinds of channels.
+#ifndef TOOLWIRE_COMMON_WIRE_OLD_PROTOCOL_H_
+#define TOOLWIRE_COMMON_WIRE_OLD_PROTOCOL_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace toolwire {
+
+// The channel on which a call's one response is published.
+std::string ResponseChannel(std::string_view request_id);
+
+// What a backend publishes on `agent:{userId}:commands`: {"type":"tool_call","requestId","tool","params"}.
+struct OldCommand {
+  std::string_view why_bad;  // A static text; empty if the command is good.
+  std::string request_id;    // Also of a bad command, if it could be read.
+  std::string tool;
+  std::string params_json;  // A validated JSON object; `{}` if there were none.
+};
+OldCommand DecodeOldCommand(std::string_view text, int json_depth_max);
+
+// What it waits for on `response:{requestId}`: {"userId","success","result","error","executionTime"}.
+struct OldResponse {
+  std::string user_id;
+  bool success = false;
+  std::string result_json;  // Spliced as it is; empty means null.
+  std::string error;        // Empty means null.
+  std::optional<int64_t> execution_time_ms;
+};
+std::string EncodeOldResponse(const OldResponse& response);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_WIRE_OLD_PROTOCOL_H_

@@ -1,0 +1,339 @@
+// Decoding picks the few fields it knows out of a validated frame and leaves the rest unread; encoding writes the
+// fields in the order that agents in the field have always seen, `type` first. tests/golden/ shows each frame.
+#include "common/wire/wire_codec.h"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <initializer_list>
+#include <limits>
+
+#include "absl/strings/charconv.h"
+
+namespace toolwire {
+namespace {
+
+using json::Kind;
+using json::Member;
+
+constexpr int64_t kTwoTo53 = int64_t{1} << 53;  // integers up to here are exact in JavaScript, and in a double
+
+// The fields of a frame, as far as the reader knows them. Copies nothing.
+template <size_t kCount>
+class Fields {
+ public:
+  json::Error Read(std::string_view text, int depth_max, const std::array<std::string_view, kCount>& names) {
+    return json::PickMembers(text, depth_max, names, absl::MakeSpan(members_));
+  }
+
+  bool Has(size_t i) const { return !members_[i].value.empty(); }
+  std::string_view value(size_t i) const { return members_[i].value; }
+  bool Is(size_t i, Kind kind) const { return Has(i) && members_[i].kind == kind; }
+  bool IsOrNone(size_t i, Kind kind) const { return !Has(i) || members_[i].kind == kind || Is(i, Kind::kNull); }
+
+ private:
+  std::array<Member, kCount> members_;
+};
+
+// Whether a JSON string says `text`.
+bool Says(std::string_view quoted, std::string_view text) {
+  if (quoted.find('\\') == std::string_view::npos) return quoted.substr(1, quoted.size() - 2) == text;
+  std::string plain;
+  return json::Unescape(quoted, &plain) && plain == text;
+}
+
+const char* WhyNotAnObject(json::Error error) {
+  switch (error) {
+    case json::Error::kTooDeep:
+      return "nested too deep";
+    case json::Error::kBadUtf8:
+      return "not UTF-8";
+    default:
+      return "not a JSON object";
+  }
+}
+
+// A duration written by a stranger: anything but a plausible number of milliseconds counts as not given.
+std::optional<int64_t> Milliseconds(std::string_view number) {
+  int64_t whole = 0;
+  const std::from_chars_result integer = std::from_chars(number.data(), number.data() + number.size(), whole);
+  if (integer.ec == std::errc() && integer.ptr == number.data() + number.size()) {
+    return whole >= 0 && whole <= kTwoTo53 ? std::optional<int64_t>(whole) : std::nullopt;
+  }
+  double value = 0;
+  const absl::from_chars_result result = absl::from_chars(number.data(), number.data() + number.size(), value);
+  // Out of range is 1e400, which comes back as the largest double, or 1e-400, which rounds to 0.
+  if (result.ec != std::errc() && result.ec != std::errc::result_out_of_range) return std::nullopt;
+  if (!(value >= 0 && value <= static_cast<double>(kTwoTo53))) return std::nullopt;
+  return static_cast<int64_t>(std::llround(value));
+}
+
+void AppendNumber(int64_t number, std::string* out) {
+  char digits[20];  // -9223372036854775808
+  out->append(digits, std::to_chars(digits, digits + sizeof(digits), number).ptr);
+}
+
+// A string with room for a frame of these parts. Escapes may still make it grow.
+std::string FrameOfSize(std::initializer_list<std::string_view> parts) {
+  size_t size = 128;  // the longest frame's own text and numbers
+  for (const std::string_view part : parts) size += part.size();
+  std::string frame;
+  frame.reserve(size);
+  return frame;
+}
+
+struct CapabilityName {
+  Capabilities bit;
+  std::string_view name;
+};
+constexpr std::array<CapabilityName, 1> kCapabilityNames = {{{kCapabilityCancel, "cancel"}}};
+
+// The known ones of a list of names. Empty, or what is wrong with the list; `array` is a validated JSON array.
+std::string_view ReadCapabilities(std::string_view array, Capabilities* capabilities) {
+  size_t names = 0;
+  for (size_t at = 1;;) {
+    at = array.find_first_not_of(" \t\r\n,", at);
+    if (array[at] == ']') return {};
+    if (array[at] != '"') return "capabilities are not all strings";
+    size_t end = at + 1;
+    while (array[end] != '"') end += array[end] == '\\' ? 2 : 1;
+    const std::string_view quoted = array.substr(at, end + 1 - at);
+    if (quoted.size() - 2 > kCapabilityNameBytesMax) return "the name of a capability is too long";
+    if (++names > kCapabilityNamesMax) return "too many capabilities";
+    for (const CapabilityName& known : kCapabilityNames) {
+      if (Says(quoted, known.name)) *capabilities |= known.bit;
+    }
+    at = end + 1;
+  }
+}
+
+std::string EncodeCapabilities(std::string_view frame_type, Capabilities capabilities) {
+  std::string frame = FrameOfSize({frame_type});
+  frame += R"({"type":)";
+  json::AppendQuoted(frame_type, &frame);
+  frame += R"(,"capabilities":[)";
+  const char* separator = "";
+  for (const CapabilityName& known : kCapabilityNames) {
+    if ((capabilities & known.bit) == 0) continue;
+    frame += separator;
+    json::AppendQuoted(known.name, &frame);
+    separator = ",";
+  }
+  frame += "]}";
+  return frame;
+}
+
+enum AgentField : size_t {
+  kType,
+  kRequestId,
+  kSuccess,
+  kResult,
+  kError,
+  kExecutionTime,
+  kTimestamp,
+  kCapabilities,
+  kAgentFields
+};
+constexpr std::array<std::string_view, kAgentFields> kAgentFieldNames = {
+    "type", "requestId", "success", "result", "error", "executionTime", "timestamp", "capabilities"};
+
+// Empty if the frame is a heartbeat, else what is wrong with it.
+std::string_view ReadHeartbeat(const Fields<kAgentFields>& fields) {
+  if (!fields.IsOrNone(kTimestamp, Kind::kNumber)) return "heartbeat: timestamp is not a number";
+  return {};
+}
+
+// Fills `*frame` and returns empty, or returns what is wrong.
+std::string_view ReadToolResponse(const Fields<kAgentFields>& fields, AgentFrame* frame) {
+  if (!fields.Is(kRequestId, Kind::kString)) return "tool_response: requestId is not a string";
+  if (!fields.Is(kSuccess, Kind::kBool)) return "tool_response: success is not a boolean";
+  if (!fields.IsOrNone(kError, Kind::kString)) return "tool_response: error is neither a string nor null";
+  if (!fields.IsOrNone(kExecutionTime, Kind::kNumber)) {
+    return "tool_response: executionTime is neither a number nor null";
+  }
+  if (!json::Unescape(fields.value(kRequestId), &frame->request_id)) {
+    return "tool_response: requestId has a lone surrogate";
+  }
+  if (frame->request_id.empty()) return "tool_response: requestId is empty";
+  frame->success = fields.value(kSuccess) == "true";
+  frame->result_json = fields.value(kResult);
+  if (fields.Is(kError, Kind::kString)) json::UnescapeLossy(fields.value(kError), &frame->error);
+  if (fields.Is(kExecutionTime, Kind::kNumber)) frame->execution_time_ms = Milliseconds(fields.value(kExecutionTime));
+  return {};
+}
+
+// Empty if the frame is a hello, else what is wrong with it.
+std::string_view ReadHello(const Fields<kAgentFields>& fields, AgentFrame* frame) {
+  if (!fields.IsOrNone(kCapabilities, Kind::kArray)) return "hello: capabilities are not an array";
+  if (!fields.Is(kCapabilities, Kind::kArray)) return {};
+  return ReadCapabilities(fields.value(kCapabilities), &frame->capabilities);
+}
+
+enum EdgeField : size_t { kEdgeType, kCallId, kTool, kParams, kUserId, kServerId, kClock, kAgreed, kEdgeFields };
+constexpr std::array<std::string_view, kEdgeFields> kEdgeFieldNames = {
+    "type", "requestId", "tool", "params", "userId", "serverId", "timestamp", "capabilities"};
+
+bool ReadString(const Fields<kEdgeFields>& fields, size_t i, std::string* out) {
+  return fields.Is(i, Kind::kString) && json::Unescape(fields.value(i), out);
+}
+
+}  // namespace
+
+void WireDecoder::Decode(std::string_view text, AgentFrame* frame) const {
+  frame->type = AgentFrame::Type::kBad;
+  frame->request_id.clear();
+  frame->success = false;
+  frame->result_json = {};
+  frame->error.clear();
+  frame->execution_time_ms.reset();
+  frame->capabilities = 0;
+
+  Fields<kAgentFields> fields;
+  const json::Error error = fields.Read(text, json_depth_max_, kAgentFieldNames);
+  if (error != json::Error::kNone) {
+    frame->why_bad = WhyNotAnObject(error);
+    // Whose answer it would have been, so that its call need not wait for the deadline.
+    if (error == json::Error::kTooDeep &&
+        fields.Read(text, std::numeric_limits<int>::max(), kAgentFieldNames) == json::Error::kNone &&
+        fields.Is(kType, Kind::kString) && Says(fields.value(kType), "tool_response") &&
+        fields.Is(kRequestId, Kind::kString) && !json::Unescape(fields.value(kRequestId), &frame->request_id)) {
+      frame->request_id.clear();
+    }
+    return;
+  }
+  if (!fields.Is(kType, Kind::kString)) {
+    frame->why_bad = "type is not a string";
+    return;
+  }
+  const std::string_view type = fields.value(kType);
+  if (Says(type, "tool_response")) {
+    frame->why_bad = ReadToolResponse(fields, frame);
+    if (frame->why_bad.empty()) {
+      frame->type = AgentFrame::Type::kToolResponse;
+    } else {
+      frame->request_id.clear();  // Perhaps only half of it was read.
+    }
+  } else if (Says(type, "heartbeat")) {
+    frame->why_bad = ReadHeartbeat(fields);
+    if (frame->why_bad.empty()) frame->type = AgentFrame::Type::kHeartbeat;
+  } else if (Says(type, "hello")) {
+    frame->why_bad = ReadHello(fields, frame);
+    if (frame->why_bad.empty()) {
+      frame->type = AgentFrame::Type::kHello;
+    } else {
+      frame->capabilities = 0;
+    }
+  } else {
+    frame->why_bad = {};
+    frame->type = AgentFrame::Type::kUnknown;
+  }
+}
+
+std::string EncodeConnected(std::string_view user_id, int64_t timestamp_ms, std::string_view server_id) {
+  std::string frame = FrameOfSize({user_id, server_id});
+  frame += R"({"type":"connected","userId":)";
+  json::AppendQuoted(user_id, &frame);
+  frame += R"(,"timestamp":)";
+  AppendNumber(timestamp_ms, &frame);
+  frame += R"(,"serverId":)";
+  json::AppendQuoted(server_id, &frame);
+  frame += '}';
+  return frame;
+}
+
+std::string EncodeHeartbeatAck(int64_t timestamp_ms) {
+  std::string frame = FrameOfSize({});
+  frame += R"({"type":"heartbeat_ack","timestamp":)";
+  AppendNumber(timestamp_ms, &frame);
+  frame += '}';
+  return frame;
+}
+
+std::string EncodeToolCall(std::string_view request_id, std::string_view tool, std::string_view params_json) {
+  std::string frame = FrameOfSize({request_id, tool, params_json});
+  frame += R"({"type":"tool_call","requestId":)";
+  json::AppendQuoted(request_id, &frame);
+  frame += R"(,"tool":)";
+  json::AppendQuoted(tool, &frame);
+  frame += R"(,"params":)";
+  frame += params_json;
+  frame += '}';
+  return frame;
+}
+
+std::string EncodeHelloAck(Capabilities capabilities) { return EncodeCapabilities("hello_ack", capabilities); }
+
+std::string EncodeToolCancel(std::string_view request_id) {
+  std::string frame = FrameOfSize({request_id});
+  frame += R"({"type":"tool_cancel","requestId":)";
+  json::AppendQuoted(request_id, &frame);
+  frame += '}';
+  return frame;
+}
+
+std::string EncodeHello(Capabilities capabilities) { return EncodeCapabilities("hello", capabilities); }
+
+std::string EncodeHeartbeat(int64_t timestamp_ms) {
+  std::string frame = FrameOfSize({});
+  frame += R"({"type":"heartbeat","timestamp":)";
+  AppendNumber(timestamp_ms, &frame);
+  frame += '}';
+  return frame;
+}
+
+std::string EncodeToolResponse(std::string_view request_id, bool success, std::string_view result_json,
+                               std::string_view error, int64_t execution_time_ms) {
+  std::string frame = FrameOfSize({request_id, result_json, error});
+  frame += R"({"type":"tool_response","requestId":)";
+  json::AppendQuoted(request_id, &frame);
+  frame += success ? R"(,"success":true,"result":)" : R"(,"success":false,"result":)";
+  frame += result_json.empty() ? std::string_view("null") : result_json;
+  frame += R"(,"error":)";
+  if (error.empty()) {
+    frame += "null";
+  } else {
+    json::AppendQuoted(error, &frame);
+  }
+  frame += R"(,"executionTime":)";
+  AppendNumber(execution_time_ms, &frame);
+  frame += '}';
+  return frame;
+}
+
+EdgeFrameText DecodeEdgeFrame(std::string_view text, int json_depth_max) {
+  using Type = EdgeFrameText::Type;
+  EdgeFrameText frame;
+  Fields<kEdgeFields> fields;
+  if (fields.Read(text, json_depth_max, kEdgeFieldNames) != json::Error::kNone) return frame;
+  if (!fields.Is(kEdgeType, Kind::kString)) return frame;
+  const std::string_view type = fields.value(kEdgeType);
+  // The edge's clock only informs: like a heartbeat's it may be absent.
+  const bool clock_valid = fields.IsOrNone(kClock, Kind::kNumber);
+  if (Says(type, "tool_call")) {
+    const bool valid = ReadString(fields, kCallId, &frame.request_id) && ReadString(fields, kTool, &frame.tool) &&
+                       !frame.request_id.empty() && fields.Is(kParams, Kind::kObject);
+    if (!valid) return EdgeFrameText();
+    frame.params_json = fields.value(kParams);
+    frame.type = Type::kToolCall;
+  } else if (Says(type, "heartbeat_ack")) {
+    frame.type = clock_valid ? Type::kHeartbeatAck : Type::kBad;
+  } else if (Says(type, "connected")) {
+    const bool valid =
+        clock_valid && ReadString(fields, kUserId, &frame.user_id) && ReadString(fields, kServerId, &frame.server_id);
+    if (!valid) return EdgeFrameText();
+    frame.type = Type::kConnected;
+  } else if (Says(type, "tool_cancel")) {
+    if (!ReadString(fields, kCallId, &frame.request_id) || frame.request_id.empty()) return EdgeFrameText();
+    frame.type = Type::kToolCancel;
+  } else if (Says(type, "hello_ack")) {
+    const bool valid =
+        fields.Is(kAgreed, Kind::kArray) && ReadCapabilities(fields.value(kAgreed), &frame.capabilities).empty();
+    if (!valid) return EdgeFrameText();
+    frame.type = Type::kHelloAck;
+  } else {
+    frame.type = Type::kUnknown;
+  }
+  return frame;
+}
+
+}  // namespace toolwire

@@ -1,0 +1,501 @@
+// The agent's tools on real files. What confines them is tested twice: with openat2, and walking the path.
+#include "cli/agent/agent_tools.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace toolwire {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using Kind = AgentTools::Plan::Kind;
+
+// A directory with `root/` inside, which the tools may see, and `secret.txt` beside it, which they may not.
+class AgentToolsTest : public testing::TestWithParam<AgentTools::Confinement> {
+ protected:
+  void SetUp() override {
+    std::string made = testing::TempDir() + "/agent_tools_XXXXXX";
+    ASSERT_NE(mkdtemp(made.data()), nullptr);
+    base_ = fs::canonical(made);
+    root_ = base_ / "root";
+    fs::create_directory(root_);
+    Write(base_ / "secret.txt", "not for the agent");
+    fs::create_directory(base_ / "outside");
+    Write(base_ / "outside" / "secret.txt", "nor this");
+    Open(root_.string());
+  }
+  void TearDown() override { fs::remove_all(base_); }
+
+  void Open(const std::string& root) {
+    auto opened = AgentTools::Open(root, GetParam());
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    tools_ = *std::move(opened);
+  }
+  static void Write(const fs::path& path, const std::string& content) {
+    std::ofstream(path, std::ios::binary) << content;
+  }
+  ToolOutcome Run(const std::string& tool, const std::string& params) {
+    AgentTools::Plan plan = tools_->PlanCall(tool, params);
+    if (plan.kind != Kind::kFile) return plan.outcome;
+    return tools_->RunFileTool(tool, params);
+  }
+  ToolOutcome Read(const std::string& path) { return Run("read_file", json{{"path", path}}.dump()); }
+  ToolOutcome ReadBase64(const std::string& path) {
+    return Run("read_file", json{{"path", path}, {"encoding", "base64"}}.dump());
+  }
+  ToolOutcome List(const std::string& path) { return Run("list_directory", json{{"path", path}}.dump()); }
+  static std::string Content(const ToolOutcome& outcome) {
+    EXPECT_TRUE(outcome.success) << outcome.error;
+    return json::parse(outcome.result_json).at("content").get<std::string>();
+  }
+  // Failed, says so in these words, and gives away neither content nor the place of the root.
+  void ExpectError(const ToolOutcome& outcome, const std::string& words) {
+    EXPECT_FALSE(outcome.success) << outcome.result_json;
+    EXPECT_EQ(outcome.result_json, "");
+    EXPECT_NE(outcome.error.find(words), std::string::npos) << outcome.error;
+    EXPECT_EQ(outcome.error.find(base_.string()), std::string::npos) << outcome.error;
+  }
+  bool FollowsLinks() const { return tools_->confined_by_kernel(); }
+
+  fs::path base_, root_;
+  std::unique_ptr<AgentTools> tools_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Both, AgentToolsTest,
+                         testing::Values(AgentTools::Confinement::kKernel, AgentTools::Confinement::kWalk),
+                         [](const auto& info) {
+                           return info.param == AgentTools::Confinement::kKernel ? "Kernel" : "Walk";
+                         });
+
+TEST_P(AgentToolsTest, FileIsReadAsText) {
+  Write(root_ / "a.txt", "line 1\nline \"2\"\n\tgr\xc3\xbc\xc3\x9f\x65 \xf0\x9f\x98\x80");
+  const ToolOutcome outcome = Read("a.txt");
+  ASSERT_TRUE(outcome.success) << outcome.error;
+  const json result = json::parse(outcome.result_json);
+  EXPECT_EQ(result.at("path"), "a.txt");
+  EXPECT_EQ(result.at("content"), "line 1\nline \"2\"\n\tgr\xc3\xbc\xc3\x9f\x65 \xf0\x9f\x98\x80");
+  EXPECT_EQ(result.at("size"), 29);
+  EXPECT_EQ(result.size(), 3u);
+}
+
+TEST_P(AgentToolsTest, EmptyFileIsEmptyText) {
+  Write(root_ / "empty", "");
+  EXPECT_EQ(Content(Read("empty")), "");
+}
+
+TEST_P(AgentToolsTest, PathMayBeRoundabout) {
+  fs::create_directories(root_ / "d" / "e");
+  Write(root_ / "d" / "e" / "f.txt", "deep");
+  for (const char* path : {"d/e/f.txt", "./d/./e//f.txt", "d/e/../e/f.txt", "d/../d/e/f.txt"}) {
+    EXPECT_EQ(Content(Read(path)), "deep") << path;
+  }
+}
+
+TEST_P(AgentToolsTest, AbsolutePathBelowTheRootIsTaken) {
+  Write(root_ / "a.txt", "abc");
+  EXPECT_EQ(Content(Read((root_ / "a.txt").string())), "abc");
+  EXPECT_EQ(Content(Read(root_.string() + "//a.txt")), "abc");
+  EXPECT_TRUE(List(root_.string()).success);
+  EXPECT_TRUE(List(root_.string() + "/").success);
+}
+
+TEST_P(AgentToolsTest, RootMayBeGivenThroughALinkAndWithASlash) {
+  Write(root_ / "a.txt", "abc");
+  fs::create_directory_symlink(root_, base_ / "alias");
+  Open((base_ / "alias").string() + "/");
+  EXPECT_EQ(Content(Read("a.txt")), "abc");
+  EXPECT_EQ(Content(Read((base_ / "alias" / "a.txt").string())), "abc");
+  EXPECT_EQ(Content(Read((root_ / "a.txt").string())), "abc");
+}
+
+TEST_P(AgentToolsTest, WholeFileSystemMayBeTheRoot) {
+  Write(root_ / "a.txt", "abc");
+  Open("/");
+  EXPECT_EQ(Content(Read((root_ / "a.txt").string())), "abc");
+  EXPECT_EQ(Content(Read((root_ / "a.txt").string().substr(1))), "abc");
+}
+
+TEST_P(AgentToolsTest, Base64IsThatOfRfc4648) {
+  const std::vector<std::pair<std::string, std::string>> vectors = {{"", ""},
+                                                                    {"f", "Zg=="},
+                                                                    {"fo", "Zm8="},
+                                                                    {"foo", "Zm9v"},
+                                                                    {"foob", "Zm9vYg=="},
+                                                                    {"fooba", "Zm9vYmE="},
+                                                                    {"foobar", "Zm9vYmFy"},
+                                                                    {std::string("\0\xff\xfe\x80", 4), "AP/+gA=="}};
+  for (const auto& [bytes, expected] : vectors) {
+    Write(root_ / "x", bytes);
+    const ToolOutcome outcome = ReadBase64("x");
+    EXPECT_EQ(Content(outcome), expected);
+    EXPECT_EQ(json::parse(outcome.result_json).at("size"), bytes.size());
+  }
+}
+
+TEST_P(AgentToolsTest, BytesThatAreNotTextNeedBase64) {
+  Write(root_ / "b.bin", "ab\xff\xfe");
+  ExpectError(Read("b.bin"), "base64");
+  EXPECT_EQ(Content(ReadBase64("b.bin")), "YWL//g==");
+}
+
+TEST_P(AgentToolsTest, UnknownEncodingIsRefused) {
+  Write(root_ / "a.txt", "abc");
+  ExpectError(Run("read_file", R"({"path":"a.txt","encoding":"latin1"})"), "`encoding`");
+  ExpectError(Run("read_file", R"({"path":"a.txt","encoding":8})"), "`encoding`");
+  EXPECT_EQ(Content(Run("read_file", R"({"path":"a.txt","encoding":null})")), "abc");
+}
+
+TEST_P(AgentToolsTest, MissingFileIsAnError) {
+  ExpectError(Read("none.txt"), "no such file or directory: none.txt");
+  ExpectError(Read("none/a.txt"), "no such file or directory: none/a.txt");
+}
+
+TEST_P(AgentToolsTest, DirectoryIsNotReadAsAFile) {
+  fs::create_directory(root_ / "d");
+  ExpectError(Read("d"), "is a directory: d");
+  ExpectError(Read("."), "is a directory: .");
+}
+
+TEST_P(AgentToolsTest, FileIsNotADirectoryOnTheWay) {
+  Write(root_ / "a.txt", "abc");
+  ExpectError(Read("a.txt/b"), "not a directory");
+  ExpectError(List("a.txt"), "not a directory");
+}
+
+TEST_P(AgentToolsTest, FileWithoutPermissionIsAnError) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  Write(root_ / "a.txt", "abc");
+  fs::permissions(root_ / "a.txt", fs::perms::none);
+  ExpectError(Read("a.txt"), "permission denied");
+}
+
+TEST_P(AgentToolsTest, DotDotDoesNotLeaveTheRoot) {
+  fs::create_directory(root_ / "d");
+  const std::vector<std::string> paths = {
+      "..",      "../secret.txt", "d/../../secret.txt", "./../secret.txt", "../root/../x", "../outside/secret.txt",
+      "d/../..", "/../secret.txt"};
+  for (const std::string& path : paths) {
+    ExpectError(Read(path), "outside");
+    ExpectError(List(path), "outside");
+  }
+}
+
+TEST_P(AgentToolsTest, AbsolutePathOutsideIsRefused) {
+  for (const std::string& path : {std::string("/"), std::string("/etc/passwd"), std::string("//etc/passwd")}) {
+    ExpectError(Read(path), "outside");
+    ExpectError(List(path), "outside");
+  }
+  // These name the root's parent themselves, so the error may repeat them.
+  for (const std::string& path :
+       {root_.string() + "/../secret.txt", (base_ / "secret.txt").string(), root_.string() + "2/a.txt"}) {
+    const ToolOutcome outcome = Read(path);
+    EXPECT_FALSE(outcome.success) << path;
+    EXPECT_NE(outcome.error.find("outside"), std::string::npos) << outcome.error;
+  }
+}
+
+TEST_P(AgentToolsTest, LinkToAFileOutsideIsNotFollowed) {
+  fs::create_symlink("../secret.txt", root_ / "relative");
+  fs::create_symlink(base_ / "secret.txt", root_ / "absolute");
+  EXPECT_FALSE(Read("relative").success);
+  EXPECT_FALSE(Read("absolute").success);
+  ExpectError(Read("relative"), FollowsLinks() ? "outside" : "symbolic link");
+  ExpectError(Read("absolute"), FollowsLinks() ? "outside" : "symbolic link");
+}
+
+TEST_P(AgentToolsTest, LinkToADirectoryOutsideIsNotFollowed) {
+  fs::create_directory_symlink("../outside", root_ / "relative");
+  fs::create_directory_symlink(base_ / "outside", root_ / "absolute");
+  fs::create_directory_symlink("..", root_ / "up");
+  const std::string words = FollowsLinks() ? "outside" : "symbolic link";
+  for (const std::string& path : {std::string("relative"), std::string("absolute"), std::string("up")}) {
+    ExpectError(List(path), words);
+    ExpectError(List(path + "/"), words);
+    ExpectError(Read(path + "/secret.txt"), words);
+  }
+}
+
+TEST_P(AgentToolsTest, LinkInTheMiddleOfAPathIsNotFollowedOutside) {
+  fs::create_directories(root_ / "a" / "b");
+  fs::create_directory_symlink("../../..", root_ / "a" / "b" / "out");
+  fs::create_directory_symlink("b/out", root_ / "a" / "chain");
+  const std::string words = FollowsLinks() ? "outside" : "symbolic link";
+  ExpectError(Read("a/b/out/secret.txt"), words);
+  ExpectError(Read("a/chain/secret.txt"), words);
+  ExpectError(List("a/chain/outside"), words);
+  // `..` behind a link is where the link leads, not where it stands.
+  EXPECT_FALSE(Read("a/b/out/../secret.txt").success);
+}
+
+TEST_P(AgentToolsTest, LinkThatStaysInsideIsFollowedByTheKernelOnly) {
+  fs::create_directory(root_ / "d");
+  Write(root_ / "d" / "a.txt", "abc");
+  fs::create_symlink("d/a.txt", root_ / "link");
+  if (FollowsLinks()) {
+    EXPECT_EQ(Content(Read("link")), "abc");
+  } else {
+    ExpectError(Read("link"), "symbolic link");
+  }
+}
+
+TEST_P(AgentToolsTest, LinksInARingEnd) {
+  fs::create_symlink("ring2", root_ / "ring1");
+  fs::create_symlink("ring1", root_ / "ring2");
+  ExpectError(Read("ring1"), "symbolic link");
+}
+
+TEST_P(AgentToolsTest, FifoIsRefusedAtOnceAndNotOpened) {
+  ASSERT_EQ(mkfifo((root_ / "fifo").c_str(), 0600), 0);
+  ExpectError(Read("fifo"), "not a regular file: fifo");
+  ExpectError(List("fifo"), "not a directory");
+}
+
+TEST_P(AgentToolsTest, SocketIsRefused) {
+  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  ASSERT_GE(fd, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = (root_ / "s").string();
+  if (path.size() >= sizeof(address.sun_path)) GTEST_SKIP() << "the temp directory's name is too long";
+  path.copy(address.sun_path, path.size());
+  ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  ExpectError(Read("s"), "not a regular file: s");
+  close(fd);
+}
+
+TEST_P(AgentToolsTest, FileAtTheLimitIsReadAndOneByteMoreIsNot) {
+  Write(root_ / "big", "");
+  fs::resize_file(root_ / "big", AgentTools::kFileBytesMax + 1);  // Sparse.
+  ExpectError(ReadBase64("big"), "too large");
+  ExpectError(Read("big"), "too large");
+  Write(root_ / "big", std::string(AgentTools::kFileBytesMax, 'x'));
+  EXPECT_EQ(Content(Read("big")).size(), AgentTools::kFileBytesMax);
+  fs::resize_file(root_ / "big", AgentTools::kFileBytesMax - 1023);
+  EXPECT_EQ(Content(ReadBase64("big")).size(), (AgentTools::kFileBytesMax - 1023) / 3 * 4);
+}
+
+TEST_P(AgentToolsTest, HugeSparseFileIsRefusedWithoutReadingIt) {
+  Write(root_ / "huge", "");
+  fs::resize_file(root_ / "huge", uintmax_t{1} << 40);
+  ExpectError(ReadBase64("huge"), "too large");
+}
+
+TEST_P(AgentToolsTest, ResultOverTheLimitIsAnErrorAndNotALostAnswer) {
+  Write(root_ / "escapes", std::string(4u << 20, '\x01'));  // Each becomes \u0001.
+  ExpectError(Read("escapes"), "the result would be");
+  EXPECT_TRUE(ReadBase64("escapes").success);
+}
+
+TEST_P(AgentToolsTest, FileOfUnknownSizeIsReadToItsEnd) {
+  Open("/proc");
+  EXPECT_FALSE(Content(Read("version")).empty());  // Its size is given as 0.
+}
+
+TEST_P(AgentToolsTest, DirectoryIsListedByNameWithTypesAndSizes) {
+  Write(root_ / "b.txt", "12345");
+  Write(root_ / "A", "");
+  fs::create_directory(root_ / "c");
+  fs::create_symlink("../secret.txt", root_ / "link");
+  ASSERT_EQ(mkfifo((root_ / "pipe").c_str(), 0600), 0);
+  Write(root_ / ".hidden", "x");
+  const json expected = json::parse(R"({"path":".","entries":[
+      {"name":".hidden","type":"file","size":1},
+      {"name":"A","type":"file","size":0},
+      {"name":"b.txt","type":"file","size":5},
+      {"name":"c","type":"directory","size":0},
+      {"name":"link","type":"symlink","size":0},
+      {"name":"pipe","type":"other","size":0}]})");
+  const ToolOutcome outcome = Run("list_directory", "{}");
+  ASSERT_TRUE(outcome.success) << outcome.error;
+  EXPECT_EQ(json::parse(outcome.result_json), expected);
+}
+
+TEST_P(AgentToolsTest, EmptyDirectoryHasNoEntries) {
+  fs::create_directory(root_ / "d");
+  EXPECT_EQ(List("d").result_json, R"({"path":"d","entries":[]})");
+}
+
+TEST_P(AgentToolsTest, MissingDirectoryIsAnError) { ExpectError(List("none"), "no such file or directory: none"); }
+
+TEST_P(AgentToolsTest, NamesThatAreNotTextAreShownWithReplacements) {
+  Write(root_ / "a\xff\"\n", "");
+  const ToolOutcome outcome = List(".");
+  ASSERT_TRUE(outcome.success) << outcome.error;
+  EXPECT_EQ(json::parse(outcome.result_json).at("entries").at(0).at("name"), "a\xef\xbf\xbd\"\n");
+}
+
+TEST_P(AgentToolsTest, ListingIsCutAtTheLimitAndSaysSo) {
+  fs::create_directory(root_ / "d");
+  const auto name = [](size_t i) {
+    const std::string number = std::to_string(i);
+    return std::string(6 - number.size(), '0') + number;
+  };
+  for (size_t i = AgentTools::kEntriesMax; i-- > 0;) Write(root_ / "d" / name(i), "");
+  json listing = json::parse(List("d").result_json);
+  EXPECT_EQ(listing.at("entries").size(), AgentTools::kEntriesMax);
+  EXPECT_FALSE(listing.contains("truncated"));
+
+  Write(root_ / "d" / "!first", "");
+  listing = json::parse(List("d").result_json);
+  EXPECT_EQ(listing.at("entries").size(), AgentTools::kEntriesMax);
+  EXPECT_EQ(listing.at("truncated"), true);
+  EXPECT_EQ(listing.at("entries").front().at("name"), "!first");
+  EXPECT_EQ(listing.at("entries").back().at("name"), name(AgentTools::kEntriesMax - 2));
+}
+
+TEST_P(AgentToolsTest, BadParamsAreErrors) {
+  for (const char* tool : {"read_file", "list_directory"}) {
+    for (const char* params : {R"({"path":5})", R"({"path":["a"]})", R"({"path":""})", R"({"path":"a\u0000b"})", "[]",
+                               "", "{", "nonsense"}) {
+      const ToolOutcome outcome = Run(tool, params);
+      EXPECT_FALSE(outcome.success) << tool << params;
+      EXPECT_NE(outcome.error.find("path"), std::string::npos) << outcome.error;
+    }
+    ExpectError(Run(tool, json{{"path", std::string(5000, 'x')}}.dump()), "too long");
+    EXPECT_FALSE(Run(tool, json{{"path", "."}, {"more", std::string(70'000, 'x')}}.dump()).success);
+    EXPECT_FALSE(Run(tool, std::string(30'000, '[')).success);
+  }
+  ExpectError(Run("read_file", "{}"), "`path` is missing");
+}
+
+TEST_P(AgentToolsTest, EchoGivesBackEveryByte) {
+  const std::string params = "{ \"b\":1e400,\n\"a\": 123456789012345678901234567890, \"a\":\"\\ud800\", \"c\":1.0}";
+  const AgentTools::Plan plan = tools_->PlanCall("echo", params);
+  EXPECT_EQ(plan.kind, Kind::kAnswer);
+  EXPECT_TRUE(plan.outcome.success);
+  EXPECT_EQ(plan.outcome.result_json, params);
+}
+
+TEST_P(AgentToolsTest, SleepIsPlannedAndNotSlept) {
+  for (const auto& [params, ms] : std::vector<std::pair<std::string, int>>{
+           {R"({"ms":0})", 0}, {R"({"ms":250})", 250}, {R"({"ms":1e3})", 1000}, {R"({"ms":3600000})", 3'600'000}}) {
+    const AgentTools::Plan plan = tools_->PlanCall("sleep", params);
+    EXPECT_EQ(plan.kind, Kind::kWait) << params;
+    EXPECT_EQ(plan.wait, std::chrono::milliseconds(ms));
+    EXPECT_TRUE(plan.outcome.success);
+    EXPECT_EQ(plan.outcome.result_json, "{\"slept_ms\":" + std::to_string(ms) + "}");
+  }
+}
+
+TEST_P(AgentToolsTest, SleepOutsideItsRangeIsRefused) {
+  for (const char* params : {"{}", R"({"ms":-1})", R"({"ms":3600001})", R"({"ms":0.5})", R"({"ms":"5"})",
+                             R"({"ms":null})", R"({"ms":1e300})", R"({"ms":true})", "[]", "7"}) {
+    const AgentTools::Plan plan = tools_->PlanCall("sleep", params);
+    EXPECT_EQ(plan.kind, Kind::kAnswer) << params;
+    ExpectError(plan.outcome, "`ms` must be a whole number from 0 to 3600000");
+  }
+}
+
+TEST_P(AgentToolsTest, UnknownToolIsNamed) {
+  ExpectError(Run("rm_rf", "{}"), "unknown tool: rm_rf");
+  ExpectError(Run("", "{}"), "unknown tool: ");
+  EXPECT_EQ(Run(std::string(300, 'x'), "{}").error, "unknown tool");
+}
+
+TEST_P(AgentToolsTest, WithoutARootTheFileToolsRefuse) {
+  Open("");
+  ExpectError(Run("read_file", R"({"path":"/etc/passwd"})"), "without a root");
+  ExpectError(Run("list_directory", "{}"), "without a root");
+  EXPECT_TRUE(Run("echo", "{}").success);
+}
+
+TEST_P(AgentToolsTest, RootMustBeADirectory) {
+  EXPECT_FALSE(AgentTools::Open((base_ / "none").string(), GetParam()).ok());
+  EXPECT_FALSE(AgentTools::Open((base_ / "secret.txt").string(), GetParam()).ok());
+}
+
+TEST_P(AgentToolsTest, NoDescriptorIsLeftOpen) {
+  Write(root_ / "a.txt", "abc");
+  fs::create_directories(root_ / "d" / "e");
+  const auto open_now = [] { return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator()); };
+  const auto before = open_now();
+  for (const char* path : {"a.txt", "d/e", "d/e/none", "../x", "d", "a.txt/x"}) {
+    Read(path);
+    List(path);
+  }
+  EXPECT_EQ(open_now(), before);
+}
+
+// Blocks the worker until opened, and counts who came by.
+class Gate {
+ public:
+  void Enter() {
+    std::unique_lock<std::mutex> lock(mu_);
+    ++entered_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return open_; });
+  }
+  void AwaitEntered(int count) {
+    std::unique_lock<std::mutex> lock(mu_);
+    changed_.wait(lock, [&] { return entered_ >= count; });
+  }
+  void Open() {
+    const std::lock_guard<std::mutex> lock(mu_);
+    open_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mu_;
+  std::condition_variable changed_;
+  int entered_ = 0;
+  bool open_ = false;
+};
+
+TEST(ToolWorkerTest, JobsRunInTheirOrder) {
+  Gate gate;
+  ToolWorker worker(16);
+  std::vector<int> order;
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(worker.Submit([&order, i] { order.push_back(i); }));
+  ASSERT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
+  gate.AwaitEntered(1);
+  EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  gate.Open();
+}
+
+TEST(ToolWorkerTest, FullQueueRefusesAndLaterTakesMore) {
+  Gate gate;
+  ToolWorker worker(2);
+  ASSERT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
+  gate.AwaitEntered(1);  // At work, no longer in the queue.
+  EXPECT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
+  EXPECT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
+  EXPECT_FALSE(worker.Submit([] { FAIL() << "refused jobs do not run"; }));
+  gate.Open();
+  gate.AwaitEntered(3);
+  EXPECT_TRUE(worker.Submit([] {}));
+}
+
+TEST(ToolWorkerTest, DestructionWaitsForTheJobAtHand) {
+  Gate gate;
+  bool finished = false;
+  std::thread opener;
+  {
+    ToolWorker worker(2);
+    ASSERT_TRUE(worker.Submit([&] {
+      gate.Enter();
+      finished = true;
+    }));
+    gate.AwaitEntered(1);
+    opener = std::thread([&gate] { gate.Open(); });
+  }
+  EXPECT_TRUE(finished);
+  opener.join();
+}
+
+}  // namespace
+}  // namespace toolwire

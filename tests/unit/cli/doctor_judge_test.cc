@@ -1,0 +1,197 @@
+#include "cli/doctor/doctor_judge.h"
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/match.h"
+#include "cli/doctor/doctor_http.h"
+
+namespace toolwire {
+namespace {
+
+using Level = Finding::Level;
+
+RedisInspection GoodRedis() {
+  RedisInspection redis;
+  redis.address = "10.0.0.5:6379";
+  redis.server.emplace();
+  redis.server->version = "7.0.15";
+  redis.server->memory_bytes = 10u << 20;
+  redis.server->eviction_policy = "noeviction";
+  redis.edges = {{"edge-1", "10.0.0.6:50052", "a"}, {"edge-2", "10.0.0.7:50052", "b"}};
+  return redis;
+}
+
+PgInspection GoodPostgres() {
+  PgInspection database;
+  database.address = "10.0.0.5:5432/toolwire";
+  database.role = "toolwire";
+  database.version = "15.14";
+  database.version_number = 150014;
+  database.encoding = "UTF8";
+  database.connections = 10;
+  database.connections_max = 100;
+  database.credentials_table = database.audit_table = database.call_id_column = database.call_index = true;
+  database.owns_audit_table = true;
+  return database;
+}
+
+// The findings of one kind of check, which must be one.
+Finding Only(const Findings& findings, const std::string& check) {
+  Finding found;
+  int count = 0;
+  for (const Finding& one : findings) {
+    if (one.check != check) continue;
+    found = one;
+    ++count;
+  }
+  EXPECT_EQ(count, 1) << check;
+  return found;
+}
+
+TEST(DoctorJudgeTest, EveryTroubleSaysWhatToDo) {
+  RedisInspection redis = GoodRedis();
+  redis.server->memory_bytes_max = 1u << 30;
+  redis.server->eviction_policy = "allkeys-lru";
+  redis.clock.skew_ms = 5000;
+  redis.silent_edges = {"edge-3"};
+  PgInspection database = GoodPostgres();
+  database.read_only = true;
+  database.missing_columns = {"agent_credentials.status"};
+  Findings findings = JudgeRedis(redis);
+  for (const Finding& one : JudgePostgres(database)) findings.push_back(one);
+  int troubles = 0;
+  for (const Finding& one : findings) {
+    const bool trouble = one.level == Level::kWarn || one.level == Level::kFail;
+    troubles += trouble ? 1 : 0;
+    EXPECT_EQ(trouble, !one.advice.empty()) << one.check << ": " << one.message;
+  }
+  EXPECT_EQ(troubles, 5);
+}
+
+TEST(DoctorJudgeTest, AClockCountsAsWrongOnlyWhenItIsForCertain) {
+  EXPECT_EQ(JudgeClock("c", "Redis", {0, 1}).level, Level::kOk);
+  EXPECT_EQ(JudgeClock("c", "Redis", {1000, 0}).level, Level::kOk);
+  EXPECT_EQ(JudgeClock("c", "Redis", {1001, 0}).level, Level::kWarn);
+  EXPECT_EQ(JudgeClock("c", "Redis", {-1001, 0}).level, Level::kWarn);
+  EXPECT_EQ(JudgeClock("c", "Redis", {1500, 600}).level, Level::kOk) << "asking took too long to know";
+  EXPECT_EQ(JudgeClock("c", "Redis", {2500, 0}).message, "Redis's clock is 2.5 s ahead of this machine's");
+  EXPECT_EQ(JudgeClock("c", "Redis", {-2500, 0}).message, "Redis's clock is 2.5 s behind this machine's");
+}
+
+TEST(DoctorJudgeTest, AClockIsReadInTheMiddleOfAsking) {
+  const ClockReading clock = ReadClock(10'000'000, 8'000'000, 8'400'000);
+  EXPECT_EQ(clock.skew_ms, 1800);
+  EXPECT_EQ(clock.uncertainty_ms, 200);
+  EXPECT_EQ(ReadClock(1'000'000, 3'000'000, 3'000'000).skew_ms, -2000);
+}
+
+TEST(DoctorJudgeTest, GoodServersAreGood) {
+  for (const Finding& one : JudgeRedis(GoodRedis())) EXPECT_EQ(one.level, Level::kOk) << one.message;
+  for (const Finding& one : JudgePostgres(GoodPostgres())) EXPECT_EQ(one.level, Level::kOk) << one.message;
+}
+
+TEST(DoctorJudgeTest, RedisMustTakeWritesAndKeepThem) {
+  RedisInspection redis = GoodRedis();
+  redis.server->replica = true;
+  EXPECT_EQ(Only(JudgeRedis(redis), "redis").level, Level::kFail);
+  redis = GoodRedis();
+  redis.server->cluster = true;
+  EXPECT_EQ(Only(JudgeRedis(redis), "redis").level, Level::kFail);
+  redis = GoodRedis();
+  redis.server->version = "4.0.9";
+  EXPECT_EQ(Only(JudgeRedis(redis), "redis").level, Level::kFail);
+  redis = GoodRedis();
+  redis.server->eviction_policy = "allkeys-lru";
+  EXPECT_EQ(Only(JudgeRedis(redis), "redis memory").level, Level::kOk) << "without a limit nothing is evicted";
+  redis.server->memory_bytes_max = 1u << 30;
+  EXPECT_EQ(Only(JudgeRedis(redis), "redis memory").level, Level::kWarn);
+  redis.server->eviction_policy = "noeviction";
+  EXPECT_EQ(Only(JudgeRedis(redis), "redis memory").level, Level::kOk);
+  redis.server->memory_bytes = 1000u << 20;
+  EXPECT_EQ(Only(JudgeRedis(redis), "redis memory").level, Level::kWarn) << "nearly full";
+}
+
+TEST(DoctorJudgeTest, ALoginThatMayNotAskIsNoTrouble) {
+  RedisInspection redis = GoodRedis();
+  redis.server.reset();
+  for (const Finding& one : JudgeRedis(redis)) EXPECT_EQ(one.level, Level::kOk) << one.message;
+}
+
+TEST(DoctorJudgeTest, ThereMustBeAnEdge) {
+  RedisInspection redis = GoodRedis();
+  EXPECT_EQ(Only(JudgeRedis(redis), "edges").message, "announced in Redis: edge-1, edge-2");
+  redis.edges.clear();
+  EXPECT_EQ(Only(JudgeRedis(redis), "edges").level, Level::kFail);
+}
+
+TEST(DoctorJudgeTest, TablesMayBeMissingWhereTheyCanBeMade) {
+  PgInspection database = GoodPostgres();
+  database.credentials_table = false;
+  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kFail);
+  database.may_create_tables = true;
+  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kOk);
+  database = GoodPostgres();
+  database.call_index = false;
+  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kOk) << "the first row builds it";
+  database.owns_audit_table = false;
+  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kFail);
+  database.call_index = true;
+  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kOk);
+  database.call_id_column = false;
+  database.may_create_tables = true;
+  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kFail);
+  database = GoodPostgres();
+  database.missing_privileges = {"INSERT on tool_execution_logs"};
+  const Finding finding = Only(JudgePostgres(database), "postgres tables");
+  EXPECT_EQ(finding.level, Level::kFail);
+  EXPECT_TRUE(absl::StrContains(finding.message, "toolwire lacks INSERT on tool_execution_logs"));
+}
+
+TEST(DoctorJudgeTest, AnEdgeTellsItsHealth) {
+  const auto judge = [](int status, const std::string& body) { return JudgeEdgeHealth("host:8082", status, body); };
+  EXPECT_EQ(judge(200, R"({"status":"healthy","serverId":"edge-1","connections":7})").message,
+            "edge-1 at host:8082 is healthy, agents connected: 7");
+  const Finding degraded =
+      judge(200, R"({"status":"degraded","serverId":"edge-1","registry":"away","store":"connected"})");
+  EXPECT_EQ(degraded.level, Level::kWarn);
+  EXPECT_TRUE(absl::StrContains(degraded.message, "out of its reach: Redis"));
+  EXPECT_EQ(judge(503, R"({"status":"draining","serverId":"edge-1"})").level, Level::kWarn);
+  for (const char* strange : {"", "<html>", "[]", "null", R"({"status":7})"}) {
+    EXPECT_EQ(judge(404, strange).level, Level::kFail) << strange;
+  }
+}
+
+TEST(DoctorJudgeTest, LimitsOfTheMachine) {
+  EXPECT_EQ(JudgeOpenFiles(1024, 1048576).level, Level::kOk);
+  EXPECT_EQ(JudgeOpenFiles(1024, 1024).level, Level::kWarn);
+  EXPECT_TRUE(absl::StrContains(JudgeOpenFiles(1024, 1024).message, "768 agents"));
+  EXPECT_EQ(JudgeFreeSpace("/data", 2u << 30, 1u << 30).level, Level::kOk);
+  EXPECT_EQ(JudgeFreeSpace("/data", 500u << 20, 1u << 30).level, Level::kWarn);
+  EXPECT_EQ(JudgeFreeSpace("/data", 10u << 20, 1u << 30).level, Level::kFail);
+}
+
+TEST(DoctorJudgeTest, CertificatesEnd) {
+  EXPECT_EQ(JudgeCertificate("host", 90, "").level, Level::kOk);
+  EXPECT_EQ(JudgeCertificate("host", 13, "").level, Level::kWarn);
+  EXPECT_EQ(JudgeCertificate("host", -1, "").level, Level::kFail);
+  EXPECT_EQ(JudgeCertificate("host", 90, "self-signed certificate").level, Level::kFail);
+}
+
+TEST(DoctorJudgeTest, UrlsOfEdges) {
+  const auto url = ParseEdgeUrl("wss://agents.example.com/path?x=1");
+  ASSERT_TRUE(url.ok());
+  EXPECT_TRUE(url->tls);
+  EXPECT_EQ(url->Address(), "agents.example.com:443");
+  EXPECT_EQ(ParseEdgeUrl("ws://[::1]:8082")->Address(), "[::1]:8082");
+  EXPECT_EQ(ParseEdgeUrl("ws://host:8082?x")->Address(), "host:8082");
+  EXPECT_EQ(ParseEdgeUrl("http://host")->Address(), "host:80");
+  for (const char* bad : {"", "host:8082", "ftp://host", "ws://", "ws://:80", "ws://host:", "ws://host:0",
+                          "ws://host:x", "ws://[::1", "ws://[::1]8082", "ws://user:hunter2@host"}) {
+    const auto refused = ParseEdgeUrl(bad);
+    EXPECT_FALSE(refused.ok()) << bad;
+    EXPECT_FALSE(absl::StrContains(refused.status().message(), "hunter2"));
+  }
+}
+
+}  // namespace
+}  // namespace toolwire

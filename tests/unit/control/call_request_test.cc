@@ -1,0 +1,339 @@
+#include "control/call_request.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <limits>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "common/base/json_text.h"
+#include "tests/fakes/fake_clock.h"
+
+namespace toolwire {
+namespace {
+
+using E = v1::CallError;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+std::string Nested(int depth) {
+  std::string text = "{\"a\":";
+  for (int i = 1; i < depth; ++i) text += "[";
+  for (int i = 1; i < depth; ++i) text += "]";
+  return depth == 1 ? "{}" : text + "}";
+}
+
+class CallRequestTest : public ::testing::Test {
+ protected:
+  static v1::CallToolRequest Request(const std::string& params_json = "{}") {
+    v1::CallToolRequest request;
+    request.set_user_id("user_42");
+    request.set_tool("read_file");
+    request.set_params_json(params_json);
+    return request;
+  }
+  // The field that the request is refused for, or "taken". Either way `call_` holds it.
+  std::string Read(v1::CallToolRequest request, std::optional<MonoTime> deadline = std::nullopt) {
+    call_ = Call();
+    failure_ = requests().Read(std::move(request), deadline, &call_);
+    if (!failure_) return "taken";
+    EXPECT_EQ(failure_->code(), 3);
+    EXPECT_EQ(failure_->detail().reason(), E::INVALID_REQUEST);
+    EXPECT_EQ(failure_->detail().delivery(), E::NOT_SENT);
+    EXPECT_EQ(failure_->detail().request_id(), call_.request_id);
+    EXPECT_FALSE(call_.request_id.empty()) << "every audit row has an id";
+    EXPECT_FALSE(failure_->message().empty());
+    EXPECT_FALSE(failure_->detail().has_retry_after());
+    EXPECT_LE(call_.user_id.size(), 256u) << "what is audited is bounded";
+    EXPECT_LE(call_.tool.size(), 256u);
+    EXPECT_LE(call_.request_id.size(), 256u);
+    EXPECT_LE(call_.params_json.size(), options_.payload.payload_bytes_max);
+    return failure_->detail().field();
+  }
+  // How long the call may take.
+  Duration TimeOf(v1::CallToolRequest request, std::optional<MonoTime> deadline = std::nullopt) {
+    EXPECT_EQ(Read(std::move(request), deadline), "taken");
+    return call_.deadline - clock_.Now();
+  }
+  static v1::CallToolRequest WithTimeout(int64_t timeout_seconds, int32_t nanos = 0) {
+    v1::CallToolRequest request = Request();
+    request.mutable_timeout()->set_seconds(timeout_seconds);
+    request.mutable_timeout()->set_nanos(nanos);
+    return request;
+  }
+  CallRequests& requests() {
+    if (!requests_) requests_.emplace(clock_, options_);
+    return *requests_;
+  }
+
+  FakeClock clock_;
+  ControlOptions options_;
+  std::optional<CallRequests> requests_;
+  Call call_;
+  std::optional<v1::CallFailure> failure_;
+};
+
+TEST_F(CallRequestTest, GoodRequestBecomesACallByteForByte) {
+  v1::CallToolRequest request = Request(R"({ "b": 9007199254740993, "a": 1.50, "a": 1e400, "t": "\ud800\u0000" } )");
+  request.set_request_id("req_1");
+  EXPECT_EQ(Read(request), "taken");
+  EXPECT_EQ(call_.user_id, "user_42");
+  EXPECT_EQ(call_.tool, "read_file");
+  EXPECT_EQ(call_.request_id, "req_1");
+  EXPECT_EQ(call_.params_json, request.params_json());
+}
+
+TEST_F(CallRequestTest, AbsentParamsAreAnEmptyObject) {
+  EXPECT_EQ(Read(Request("")), "taken");
+  EXPECT_EQ(call_.params_json, "{}");
+}
+
+// --- names -----------------------------------------------------------------------------------------------------------
+
+TEST_F(CallRequestTest, UserAndToolAreRequired) {
+  v1::CallToolRequest request = Request();
+  request.clear_user_id();
+  EXPECT_EQ(Read(request), "user_id");
+  EXPECT_EQ(call_.tool, "read_file") << "what is there can be audited";
+  request = Request();
+  request.clear_tool();
+  EXPECT_EQ(Read(request), "tool");
+  EXPECT_EQ(call_.user_id, "user_42");
+}
+
+TEST_F(CallRequestTest, NamesHoldUpTo256Bytes) {
+  v1::CallToolRequest request = Request();
+  request.set_user_id(std::string(256, 'u'));
+  request.set_tool(std::string(256, 't'));
+  request.set_request_id(std::string(256, 'r'));
+  EXPECT_EQ(Read(request), "taken");
+  request.set_request_id(std::string(257, 'r'));
+  EXPECT_EQ(Read(request), "request_id");
+  EXPECT_EQ(call_.request_id, std::string(256, 'r'));
+  EXPECT_EQ(call_.user_id, std::string(256, 'u'));
+  request.set_request_id("r");
+  request.set_tool(std::string(257, 't'));
+  EXPECT_EQ(Read(request), "tool");
+  request.set_tool("t");
+  request.set_user_id(std::string(257, 'u'));
+  EXPECT_EQ(Read(request), "user_id");
+  request.set_user_id(std::string(1 << 20, 'u'));
+  EXPECT_EQ(Read(request), "user_id");
+}
+
+// A failure travels in string fields, which readers refuse whole when they are not UTF-8.
+TEST_F(CallRequestTest, NamesThatAreTooLongAreCutBetweenCharacters) {
+  std::string text = "x";  // So that byte 256 is inside a character.
+  for (int i = 0; i < 200; ++i) text += "ü";
+  v1::CallToolRequest request = Request();
+  request.set_request_id(text);
+  EXPECT_EQ(Read(request), "request_id");
+  EXPECT_TRUE(json::IsUtf8(failure_->detail().request_id()));
+  v1::CallFailure parsed;
+  EXPECT_TRUE(parsed.ParseFromString(failure_->SerializeAsString()));
+  request = Request();
+  request.set_tool(text);
+  EXPECT_EQ(Read(request), "tool");
+  EXPECT_TRUE(json::IsUtf8(call_.tool)) << "this is audited";
+  request = Request();
+  request.set_user_id(text);
+  EXPECT_EQ(Read(request), "user_id");
+  EXPECT_TRUE(json::IsUtf8(call_.user_id));
+}
+
+TEST_F(CallRequestTest, RequestsWithoutAnIdGetOneThatNobodyElseHas) {
+  CallRequests other(clock_, options_);  // Of another control, or of this one after a restart.
+  std::set<std::string> ids;
+  std::vector<std::vector<std::string>> made(4);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t, from = t < 2 ? &requests() : &other] {
+      for (int i = 0; i < 500; ++i) {
+        Call call;
+        EXPECT_FALSE(from->Read(Request(), std::nullopt, &call));
+        made[t].push_back(call.request_id);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& each : made) ids.insert(each.begin(), each.end());
+  EXPECT_EQ(ids.size(), 2000u);
+  for (const std::string& id : ids) {
+    EXPECT_EQ(id.substr(0, 4), "req_") << "as backends in the field make them";
+    EXPECT_LE(id.size(), 64u);
+  }
+}
+
+// --- params ----------------------------------------------------------------------------------------------------------
+
+TEST_F(CallRequestTest, ParamsMustBeOneJsonObject) {
+  for (const char* text : {"[]", "null", "1", "\"{}\"", "true", "", "{", "{}{}", "{'a':1}", "{\"a\":}", " "}) {
+    if (*text == '\0') continue;
+    EXPECT_EQ(Read(Request(text)), "params_json") << text;
+    EXPECT_EQ(call_.params_json, text) << "what is wrong can be audited";
+  }
+  EXPECT_EQ(Read(Request(" {} \n")), "taken");
+}
+
+TEST_F(CallRequestTest, ParamsMustBeUtf8) {
+  EXPECT_EQ(Read(Request("{\"a\":\"\xff\"}")), "params_json");
+  EXPECT_NE(failure_->message().find("UTF-8"), std::string::npos) << failure_->message();
+  EXPECT_EQ(Read(Request("{\"a\":\"ü\"}")), "taken");
+}
+
+TEST_F(CallRequestTest, ParamsMayBeAsDeepAsTheLimit) {
+  options_.payload.json_depth_max = 5;
+  EXPECT_EQ(Read(Request(Nested(5))), "taken");
+  EXPECT_EQ(Read(Request(Nested(6))), "params_json");
+}
+
+TEST_F(CallRequestTest, ParamsMayBeAsLargeAsTheLimit) {
+  options_.payload.payload_bytes_max = 2000;
+  const auto sized = [](size_t bytes) { return "{\"a\":\"" + std::string(bytes - 8, 'x') + "\"}"; };
+  EXPECT_EQ(Read(Request(sized(2000))), "taken");
+  EXPECT_EQ(call_.params_json.size(), 2000u);
+  EXPECT_EQ(Read(Request(sized(2001))), "params_json");
+  EXPECT_NE(failure_->message().find("2001"), std::string::npos) << failure_->message();
+  EXPECT_EQ(call_.params_json, "") << "too large to be audited";
+}
+
+TEST_F(CallRequestTest, StructBecomesJson) {
+  v1::CallToolRequest request = Request("");
+  (*request.mutable_params()->mutable_fields())["path"].set_string_value("/tmp/\"ü\n");
+  EXPECT_EQ(Read(request), "taken");
+  EXPECT_EQ(call_.params_json, "{\"path\":\"/tmp/\\\"ü\\n\"}");
+  request.mutable_params()->mutable_fields()->clear();
+  EXPECT_EQ(Read(request), "taken");
+  EXPECT_EQ(call_.params_json, "{}");
+}
+
+TEST_F(CallRequestTest, StructAndJsonTogetherAreRefused) {
+  v1::CallToolRequest request = Request("{}");
+  request.mutable_params();
+  EXPECT_EQ(Read(request), "params");
+}
+
+TEST_F(CallRequestTest, StructIsHeldToTheSameLimits) {
+  options_.payload.payload_bytes_max = 1024;
+  options_.payload.json_depth_max = 4;
+  v1::CallToolRequest large = Request("");
+  (*large.mutable_params()->mutable_fields())["a"].set_string_value(std::string(1024, 'x'));
+  EXPECT_EQ(Read(large), "params");
+  v1::CallToolRequest deep = Request("");
+  google::protobuf::Value* value = &(*deep.mutable_params()->mutable_fields())["a"];
+  for (int i = 0; i < 3; ++i) value = value->mutable_list_value()->add_values();
+  value->set_bool_value(true);
+  EXPECT_EQ(Read(deep), "taken") << call_.params_json;
+  value->mutable_list_value();
+  EXPECT_EQ(Read(deep), "params");
+}
+
+TEST_F(CallRequestTest, StructThatJsonCannotHoldIsRefused) {
+  for (const double number : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    v1::CallToolRequest request = Request("");
+    (*request.mutable_params()->mutable_fields())["n"].set_number_value(number);
+    EXPECT_EQ(Read(request), "params") << call_.params_json;
+  }
+  v1::CallToolRequest empty = Request("");
+  (*empty.mutable_params()->mutable_fields())["n"];  // A value of no kind.
+  const std::string read = Read(empty);
+  EXPECT_TRUE(read == "params" || json::Validate(call_.params_json, 512, nullptr) == json::Error::kNone)
+      << call_.params_json;
+}
+
+// --- deadlines -------------------------------------------------------------------------------------------------------
+
+TEST_F(CallRequestTest, CallsTakeTheDefaultTimeUnlessTheyAskForAnother) {
+  EXPECT_EQ(options_.call_timeout_default_ms, 60000) << "as the server before it";
+  EXPECT_EQ(TimeOf(Request()), seconds(60));
+  EXPECT_EQ(TimeOf(WithTimeout(5, 250'000'000)), milliseconds(5250));
+  EXPECT_EQ(TimeOf(WithTimeout(0, 1)), Duration(1));
+}
+
+TEST_F(CallRequestTest, LongerTimesAreCutToTheMaximum) {
+  options_.call_timeout_max_ms = 1500;
+  options_.call_timeout_default_ms = 1000;
+  EXPECT_EQ(TimeOf(WithTimeout(1, 500'000'000)), milliseconds(1500));
+  EXPECT_EQ(TimeOf(WithTimeout(1, 500'000'001)), milliseconds(1500));
+  EXPECT_EQ(TimeOf(WithTimeout(2)), milliseconds(1500));
+  EXPECT_EQ(TimeOf(WithTimeout(std::numeric_limits<int64_t>::max(), 999'999'999)), milliseconds(1500));
+}
+
+TEST_F(CallRequestTest, TimesThatAreNotPositiveAreRefused) {
+  EXPECT_EQ(Read(WithTimeout(0)), "timeout");
+  EXPECT_EQ(Read(WithTimeout(-1)), "timeout");
+  EXPECT_EQ(Read(WithTimeout(1, -1)), "timeout");
+  EXPECT_EQ(Read(WithTimeout(std::numeric_limits<int64_t>::min())), "timeout");
+}
+
+TEST_F(CallRequestTest, EarlierOfTheTwoDeadlinesCounts) {
+  EXPECT_EQ(TimeOf(WithTimeout(5), clock_.Now() + seconds(50)), seconds(5));
+  // What is kept back of the caller's own is for the answer's way: a twentieth, at most 20 ms.
+  EXPECT_EQ(TimeOf(WithTimeout(50), clock_.Now() + seconds(5)), seconds(5) - milliseconds(20));
+  EXPECT_EQ(TimeOf(Request(), clock_.Now() + milliseconds(100)), milliseconds(95));
+  EXPECT_EQ(TimeOf(WithTimeout(5), clock_.Now() + seconds(5)), seconds(5) - milliseconds(20));
+  EXPECT_EQ(TimeOf(Request(), MonoTime::max()), seconds(60));
+}
+
+TEST_F(CallRequestTest, DeadlineThatHasPassedStaysPassed) {
+  EXPECT_LE(TimeOf(Request(), clock_.Now()), Duration::zero());
+  EXPECT_LE(TimeOf(Request(), clock_.Now() - seconds(5)), Duration::zero());
+}
+
+// --- requests that cannot be read ------------------------------------------------------------------------------------
+
+TEST_F(CallRequestTest, UnreadableRequestNamesItsFieldAndKeepsWhatCanBeAudited) {
+  v1::CallToolRequest request = Request(R"({"a":1})");
+  request.clear_tool();  // What was not UTF-8 is left out.
+  request.set_request_id("req_1");
+  const v1::CallFailure failure = requests().RefuseUnreadable(std::move(request), "tool", &call_);
+  EXPECT_EQ(failure.code(), 3);
+  EXPECT_EQ(failure.detail().reason(), E::INVALID_REQUEST);
+  EXPECT_EQ(failure.detail().delivery(), E::NOT_SENT);
+  EXPECT_EQ(failure.detail().field(), "tool");
+  EXPECT_EQ(failure.detail().request_id(), "req_1");
+  EXPECT_NE(failure.message().find("tool is not UTF-8"), std::string::npos) << failure.message();
+  EXPECT_EQ(call_.user_id, "user_42");
+  EXPECT_EQ(call_.request_id, "req_1");
+}
+
+TEST_F(CallRequestTest, UnreadableRequestWithoutAnythingStillGetsAnId) {
+  const v1::CallFailure failure = requests().RefuseUnreadable(v1::CallToolRequest(), "params", &call_);
+  EXPECT_EQ(failure.detail().field(), "params");
+  EXPECT_FALSE(call_.request_id.empty());
+  EXPECT_EQ(failure.detail().request_id(), call_.request_id);
+}
+
+// --- results ---------------------------------------------------------------------------------------------------------
+
+v1::CallToolResponse WithResult(const std::string& result_json) {
+  v1::CallToolResponse response;
+  response.set_result_json(result_json);
+  CallRequests::AddResultValue(&response);
+  EXPECT_EQ(response.result_json(), result_json) << "the text stays as it is";
+  return response;
+}
+
+TEST_F(CallRequestTest, ResultIsTranscodedWhereProtobufCanHoldIt) {
+  EXPECT_EQ(WithResult("\"ü\"").result().string_value(), "ü");
+  EXPECT_EQ(WithResult("1.5").result().number_value(), 1.5);
+  EXPECT_EQ(WithResult("true").result().bool_value(), true);
+  EXPECT_TRUE(WithResult("null").has_result());
+  EXPECT_EQ(WithResult("null").result().kind_case(), google::protobuf::Value::kNullValue);
+  EXPECT_EQ(WithResult("[1,[]]").result().list_value().values_size(), 2);
+  EXPECT_EQ(WithResult(R"({"a":{"b":2}})").result().struct_value().fields().at("a").struct_value().fields().size(), 1u);
+}
+
+TEST_F(CallRequestTest, ResultThatProtobufCannotHoldIsLeftOut) {
+  EXPECT_FALSE(WithResult("").has_result());
+  EXPECT_FALSE(WithResult("1e400").has_result());
+  EXPECT_FALSE(WithResult(Nested(500)).has_result());
+}
+
+}  // namespace
+}  // namespace toolwire

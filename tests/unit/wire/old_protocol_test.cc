@@ -1,0 +1,88 @@
+#include "common/wire/old_protocol.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace toolwire {
+namespace {
+
+constexpr int kDepth = 64;
+
+TEST(OldProtocolTest, CommandsAreReadAsBackendsWriteThem) {
+  const OldCommand command = DecodeOldCommand(
+      R"({"type":"tool_call","requestId":"req_1","tool":"read_file","params":{"path":"/a","n":123456789012345678901}})",
+      kDepth);
+  EXPECT_EQ(command.why_bad, "");
+  EXPECT_EQ(command.request_id, "req_1");
+  EXPECT_EQ(command.tool, "read_file");
+  EXPECT_EQ(command.params_json, R"({"path":"/a","n":123456789012345678901})");
+}
+
+TEST(OldProtocolTest, ParamsMayBeAbsentOrNull) {
+  for (const char* text : {R"({"type":"tool_call","requestId":"r","tool":"t"})",
+                           R"({"type":"tool_call","requestId":"r","tool":"t","params":null})"}) {
+    const OldCommand command = DecodeOldCommand(text, kDepth);
+    EXPECT_EQ(command.why_bad, "") << text;
+    EXPECT_EQ(command.params_json, "{}") << text;
+  }
+}
+
+TEST(OldProtocolTest, BadCommandsSayWhyAndWhoseTheyAreWhereThatCanBeRead) {
+  const struct {
+    const char* text;
+    const char* request_id;
+  } cases[] = {
+      {"", ""},
+      {"[]", ""},
+      {"nonsense", ""},
+      {R"({"type":"tool_call","tool":"t","params":{}})", ""},
+      {R"({"type":"tool_call","requestId":7,"tool":"t","params":{}})", ""},
+      {R"({"type":"tool_call","requestId":"","tool":"t","params":{}})", ""},
+      {R"({"type":"tool_call","requestId":"\ud800","tool":"t","params":{}})", ""},
+      {R"({"type":"other","requestId":"r","tool":"t","params":{}})", "r"},
+      {R"({"requestId":"r","tool":"t","params":{}})", "r"},
+      {R"({"type":"tool_call","requestId":"r","params":{}})", "r"},
+      {R"({"type":"tool_call","requestId":"r","tool":"","params":{}})", "r"},
+      {R"({"type":"tool_call","requestId":"r","tool":"t","params":[]})", "r"},
+      {R"({"type":"tool_call","requestId":"r","tool":"t","params":"x"})", "r"},
+      {"{\"type\":\"tool_call\",\"requestId\":\"r\",\"tool\":\"\xff\",\"params\":{}}", ""},
+  };
+  for (const auto& one : cases) {
+    const OldCommand command = DecodeOldCommand(one.text, kDepth);
+    EXPECT_NE(command.why_bad, "") << one.text;
+    EXPECT_EQ(command.request_id, one.request_id) << one.text;
+  }
+}
+
+TEST(OldProtocolTest, ParamsMayBeNestedToTheLimit) {
+  const auto text = [](int depth) {
+    std::string params = "{\"a\":";
+    for (int i = 1; i < depth; ++i) params += '[';
+    params += '1';
+    for (int i = 1; i < depth; ++i) params += ']';
+    return R"({"type":"tool_call","requestId":"r","tool":"t","params":)" + params + "}}";
+  };
+  EXPECT_EQ(DecodeOldCommand(text(kDepth), kDepth).why_bad, "");
+  EXPECT_NE(DecodeOldCommand(text(kDepth + 1), kDepth).why_bad, "");
+}
+
+TEST(OldProtocolTest, ResponsesHaveTheFiveFieldsBackendsRead) {
+  OldResponse response;
+  response.user_id = "user \"1\"";
+  response.success = true;
+  response.result_json = R"({"big":123456789012345678901})";
+  response.execution_time_ms = 12;
+  EXPECT_EQ(
+      EncodeOldResponse(response),
+      R"({"userId":"user \"1\"","success":true,"result":{"big":123456789012345678901},"error":null,"executionTime":12})");
+  OldResponse failure;
+  failure.user_id = "u";
+  failure.error = "ENOENT";
+  EXPECT_EQ(EncodeOldResponse(failure),
+            R"({"userId":"u","success":false,"result":null,"error":"ENOENT","executionTime":null})");
+  EXPECT_EQ(nlohmann::json::parse(EncodeOldResponse(failure)).size(), 5u);
+}
+
+}  // namespace
+}  // namespace toolwire

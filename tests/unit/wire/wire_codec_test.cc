@@ -1,0 +1,610 @@
+#include "common/wire/wire_codec.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "toolwire/v1/wire.pb.h"
+
+namespace toolwire {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+using OrderedJson = nlohmann::ordered_json;
+using Type = AgentFrame::Type;
+using EdgeType = EdgeFrameText::Type;
+
+constexpr int kDepthMax = 64;
+
+// A frame of tests/golden, without the newline at the end of the file.
+std::string Golden(const std::string& frame_type) {
+  std::ifstream file(TOOLWIRE_TESTS_DIR "/golden/" + frame_type + ".json", std::ios::binary);
+  std::string frame;
+  EXPECT_TRUE(std::getline(file, frame)) << "no golden frame for " << frame_type;
+  EXPECT_EQ(file.peek(), std::char_traits<char>::eof()) << "a golden file is one line";
+  return frame;
+}
+
+AgentFrame Decoded(std::string_view text) {
+  AgentFrame frame;
+  WireDecoder(kDepthMax).Decode(text, &frame);
+  return frame;
+}
+
+// Why a frame is bad, or an empty text if it is not.
+std::string WhyBad(std::string_view text) {
+  const AgentFrame frame = Decoded(text);
+  EXPECT_EQ(frame.type == Type::kBad, !frame.why_bad.empty()) << text;
+  return std::string(frame.why_bad);
+}
+
+// The text of a member's value, byte for byte.
+std::string Slice(std::string_view object, std::string_view name) {
+  std::vector<json::Member> members;
+  EXPECT_EQ(json::SplitObject(object, kDepthMax, &members), json::Error::kNone);
+  for (const json::Member& member : members) {
+    if (member.key == name) return std::string(member.value);
+  }
+  ADD_FAILURE() << "no " << name << " in " << object;
+  return {};
+}
+
+// --- wire.proto, the golden frames and the codec say the same -------------------------------------------------------
+
+std::string FrameType(const Message& message) {
+  return message.GetDescriptor()->options().GetExtension(v1::frame_type);
+}
+
+bool IsRawJson(const FieldDescriptor& field) { return field.options().GetExtension(v1::raw_json); }
+
+// Whether `value` has the JSON type that the field's proto type calls for.
+bool HasTypeOf(const FieldDescriptor& field, const OrderedJson& value) {
+  if (field.is_repeated()) {
+    return value.is_array() && field.type() == FieldDescriptor::TYPE_STRING &&
+           std::all_of(value.begin(), value.end(), [](const OrderedJson& one) { return one.is_string(); });
+  }
+  switch (field.type()) {
+    case FieldDescriptor::TYPE_BOOL:
+      return value.is_boolean();
+    case FieldDescriptor::TYPE_INT64:
+      return value.is_number_integer();  // never a string, as protobuf's own JSON mapping has it
+    case FieldDescriptor::TYPE_STRING:
+      return value.is_string();
+    case FieldDescriptor::TYPE_BYTES:
+      return IsRawJson(field);
+    default:
+      return false;  // the codec knows no other type yet
+  }
+}
+
+// The message that a frame says, filled by what the descriptor says and by nothing of the codec.
+std::unique_ptr<Message> MessageOf(const google::protobuf::Descriptor& descriptor, const std::string& frame) {
+  std::unique_ptr<Message> message(
+      google::protobuf::MessageFactory::generated_factory()->GetPrototype(&descriptor)->New());
+  const google::protobuf::Reflection& reflection = *message->GetReflection();
+  const OrderedJson json = OrderedJson::parse(frame);
+  for (int i = 0; i < descriptor.field_count(); ++i) {
+    const FieldDescriptor* field = descriptor.field(i);
+    const OrderedJson& value = json.at(field->json_name());
+    if (field->is_repeated()) {
+      for (const OrderedJson& one : value) reflection.AddString(message.get(), field, one.get<std::string>());
+    } else if (IsRawJson(*field)) {
+      reflection.SetString(message.get(), field, Slice(frame, field->json_name()));
+    } else if (value.is_boolean()) {
+      reflection.SetBool(message.get(), field, value.get<bool>());
+    } else if (value.is_number()) {
+      reflection.SetInt64(message.get(), field, value.get<int64_t>());
+    } else if (value.is_string()) {
+      reflection.SetString(message.get(), field, value.get<std::string>());
+    }
+  }
+  return message;
+}
+
+// The names of the only capability there is, or none.
+Capabilities BitsOf(const google::protobuf::RepeatedPtrField<std::string>& names) {
+  Capabilities bits = 0;
+  for (const std::string& name : names) {
+    EXPECT_EQ(name, "cancel");
+    bits |= kCapabilityCancel;
+  }
+  return bits;
+}
+
+std::string Encoded(const Message& message) {
+  if (const auto* hello = dynamic_cast<const v1::Hello*>(&message)) return EncodeHello(BitsOf(hello->capabilities()));
+  if (const auto* ack = dynamic_cast<const v1::HelloAck*>(&message)) return EncodeHelloAck(BitsOf(ack->capabilities()));
+  if (const auto* cancel = dynamic_cast<const v1::ToolCancel*>(&message)) return EncodeToolCancel(cancel->request_id());
+  if (const auto* connected = dynamic_cast<const v1::Connected*>(&message)) {
+    return EncodeConnected(connected->user_id(), connected->timestamp(), connected->server_id());
+  }
+  if (const auto* ack = dynamic_cast<const v1::HeartbeatAck*>(&message)) return EncodeHeartbeatAck(ack->timestamp());
+  if (const auto* heartbeat = dynamic_cast<const v1::Heartbeat*>(&message)) {
+    return EncodeHeartbeat(heartbeat->timestamp());
+  }
+  if (const auto* call = dynamic_cast<const v1::ToolCall*>(&message)) {
+    return EncodeToolCall(call->request_id(), call->tool(), call->params());
+  }
+  if (const auto* response = dynamic_cast<const v1::ToolResponse*>(&message)) {
+    return EncodeToolResponse(response->request_id(), response->success(), response->result(), response->error(),
+                              response->execution_time());
+  }
+  return "no encoder for " + message.GetTypeName();
+}
+
+// The message a frame decodes to, whichever side reads it.
+std::unique_ptr<Message> DecodedMessage(const std::string& frame) {
+  const AgentFrame agent = Decoded(frame);
+  if (agent.type == Type::kHeartbeat) return std::make_unique<v1::Heartbeat>();
+  if (agent.type == Type::kToolResponse) {
+    auto response = std::make_unique<v1::ToolResponse>();
+    response->set_request_id(agent.request_id);
+    response->set_success(agent.success);
+    response->set_result(std::string(agent.result_json));
+    response->set_error(agent.error);
+    response->set_execution_time(agent.execution_time_ms.value_or(0));
+    return response;
+  }
+  if (agent.type == Type::kHello) {
+    auto hello = std::make_unique<v1::Hello>();
+    if (agent.capabilities == kCapabilityCancel) hello->add_capabilities("cancel");
+    return hello;
+  }
+  const EdgeFrameText edge = DecodeEdgeFrame(frame, kDepthMax);
+  if (edge.type == EdgeType::kHelloAck) {
+    auto ack = std::make_unique<v1::HelloAck>();
+    if (edge.capabilities == kCapabilityCancel) ack->add_capabilities("cancel");
+    return ack;
+  }
+  if (edge.type == EdgeType::kToolCancel) {
+    auto cancel = std::make_unique<v1::ToolCancel>();
+    cancel->set_request_id(edge.request_id);
+    return cancel;
+  }
+  if (edge.type == EdgeType::kHeartbeatAck) return std::make_unique<v1::HeartbeatAck>();
+  if (edge.type == EdgeType::kConnected) {
+    auto connected = std::make_unique<v1::Connected>();
+    connected->set_user_id(edge.user_id);
+    connected->set_server_id(edge.server_id);
+    return connected;
+  }
+  if (edge.type == EdgeType::kToolCall) {
+    auto call = std::make_unique<v1::ToolCall>();
+    call->set_request_id(edge.request_id);
+    call->set_tool(edge.tool);
+    call->set_params(std::string(edge.params_json));
+    return call;
+  }
+  return nullptr;
+}
+
+class WireProtoTest : public testing::TestWithParam<const google::protobuf::Descriptor*> {
+ protected:
+  const google::protobuf::Descriptor& descriptor_ = *GetParam();
+  const std::string frame_type_ = descriptor_.options().GetExtension(v1::frame_type);
+};
+
+std::vector<const google::protobuf::Descriptor*> AllMessages() {
+  const google::protobuf::FileDescriptor& file = *v1::ToolCall::descriptor()->file();
+  std::vector<const google::protobuf::Descriptor*> messages;
+  for (int i = 0; i < file.message_type_count(); ++i) messages.push_back(file.message_type(i));
+  return messages;
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryMessage, WireProtoTest, testing::ValuesIn(AllMessages()),
+                         [](const auto& info) { return info.param->name(); });
+
+TEST_P(WireProtoTest, GoldenFrameHasTheTypeAndEveryFieldAndNothingMore) {
+  const OrderedJson frame = OrderedJson::parse(Golden(frame_type_));
+  std::vector<std::string> names;
+  for (const auto& [name, value] : frame.items()) names.push_back(name);
+  std::vector<std::string> expected = {"type"};
+  for (int i = 0; i < descriptor_.field_count(); ++i) {
+    const FieldDescriptor& field = *descriptor_.field(i);
+    expected.push_back(field.json_name());
+    const OrderedJson value = frame.value(field.json_name(), OrderedJson());
+    // The one field whose absence is written out.
+    if (frame_type_ == "tool_response" && field.name() == "error" && value.is_null()) continue;
+    EXPECT_TRUE(HasTypeOf(field, value)) << field.full_name() << ": " << value;
+  }
+  EXPECT_EQ(names, expected);
+  EXPECT_EQ(frame.at("type"), frame_type_);
+}
+
+TEST_P(WireProtoTest, EncoderWritesTheGoldenFrame) {
+  const std::string golden = Golden(frame_type_);
+  EXPECT_EQ(Encoded(*MessageOf(descriptor_, golden)), golden);
+}
+
+TEST_P(WireProtoTest, EncoderWritesEveryFieldWithTheTypeOfTheProto) {
+  std::unique_ptr<Message> message(
+      google::protobuf::MessageFactory::generated_factory()->GetPrototype(&descriptor_)->New());
+  const google::protobuf::Reflection& reflection = *message->GetReflection();
+  for (int i = 0; i < descriptor_.field_count(); ++i) {
+    const FieldDescriptor* field = descriptor_.field(i);
+    if (field->is_repeated()) {
+      reflection.AddString(message.get(), field, "cancel");
+      continue;
+    }
+    if (field->type() == FieldDescriptor::TYPE_BOOL) reflection.SetBool(message.get(), field, true);
+    if (field->type() == FieldDescriptor::TYPE_INT64) reflection.SetInt64(message.get(), field, 1000 + i);
+    if (field->type() == FieldDescriptor::TYPE_STRING)
+      reflection.SetString(message.get(), field, "é\n" + field->name());
+    if (field->type() == FieldDescriptor::TYPE_BYTES) reflection.SetString(message.get(), field, R"({"raw":[1]})");
+  }
+  const std::string frame = Encoded(*message);
+  const OrderedJson json = OrderedJson::parse(frame);
+  EXPECT_EQ(json.size(), static_cast<size_t>(descriptor_.field_count()) + 1);
+  EXPECT_EQ(json.at("type"), FrameType(*message));
+  for (int i = 0; i < descriptor_.field_count(); ++i) {
+    EXPECT_TRUE(HasTypeOf(*descriptor_.field(i), json.at(descriptor_.field(i)->json_name()))) << frame;
+  }
+  EXPECT_EQ(MessageOf(descriptor_, frame)->SerializeAsString(), message->SerializeAsString());
+}
+
+TEST_P(WireProtoTest, GoldenFrameDecodesToItsValues) {
+  const std::string golden = Golden(frame_type_);
+  const std::unique_ptr<Message> expected = MessageOf(descriptor_, golden);
+  // Clocks only inform: nobody who decodes a frame asks for them.
+  const FieldDescriptor* clock = descriptor_.FindFieldByName("timestamp");
+  if (clock != nullptr) expected->GetReflection()->ClearField(expected.get(), clock);
+  const std::unique_ptr<Message> decoded = DecodedMessage(golden);
+  ASSERT_NE(decoded, nullptr);
+  EXPECT_EQ(decoded->GetTypeName(), expected->GetTypeName());
+  EXPECT_EQ(decoded->ShortDebugString(), expected->ShortDebugString());
+}
+
+// --- What agents send -----------------------------------------------------------------------------------------------
+
+TEST(WireDecoderTest, SlicesAreBytesOfTheFrame) {
+  const std::string text =
+      R"({"type":"tool_response","requestId":"r","success":true,"result": { "b" : 1.0, "a":1e400 } })";
+  const AgentFrame frame = Decoded(text);
+  ASSERT_EQ(frame.type, Type::kToolResponse);
+  EXPECT_EQ(frame.result_json, R"({ "b" : 1.0, "a":1e400 })");
+  EXPECT_EQ(frame.result_json.data(), text.data() + text.find("{ \"b\""));
+}
+
+TEST(WireDecoderTest, AnythingButAnObjectIsBad) {
+  for (const std::string_view text :
+       {"", "null", "[]", "\"heartbeat\"", "heartbeat", "{", "{}{}", "{\"type\":\"heartbeat\"",
+        "{\"type\":\"heartbeat\"}}", "{\"type\":\"heartbeat\",}"}) {
+    EXPECT_EQ(WhyBad(text), "not a JSON object") << text;
+  }
+  EXPECT_EQ(WhyBad("{\"type\":\"heartbeat\",\"x\":\"\xff\"}"), "not UTF-8");
+}
+
+TEST(WireDecoderTest, DepthAtTheLimitIsReadAndOneMoreIsBad) {
+  AgentFrame frame;
+  WireDecoder(3).Decode(R"({"type":"heartbeat","x":[[]]})", &frame);
+  EXPECT_EQ(frame.type, Type::kHeartbeat);
+  WireDecoder(3).Decode(R"({"type":"heartbeat","x":[[[]]]})", &frame);
+  EXPECT_EQ(frame.type, Type::kBad);
+  EXPECT_EQ(frame.why_bad, "nested too deep");
+}
+
+TEST(WireDecoderTest, TypeMustBeAString) {
+  for (const std::string_view text : {R"({})", R"({"Type":"heartbeat"})", R"({"type":null})", R"({"type":1})",
+                                      R"({"type":["heartbeat"]})", R"({"type":{}})", R"({"type":true})"}) {
+    EXPECT_EQ(WhyBad(text), "type is not a string") << text;
+  }
+}
+
+TEST(WireDecoderTest, UnknownTypeIsIgnoredWhateverItsFields) {
+  for (const std::string_view text :
+       {R"({"type":"progress","requestId":7,"success":"yes","timestamp":[]})", R"({"type":""})",
+        R"({"type":"Heartbeat"})", R"({"type":"heartbeat "})", R"({"type":"tool_call"})", R"({"type":"\ud800"})",
+        R"({"type":"heartbeat\u0000"})"}) {
+    EXPECT_EQ(Decoded(text).type, Type::kUnknown) << text;
+  }
+}
+
+TEST(WireDecoderTest, HeartbeatNeedsNoTimestamp) {
+  for (const std::string_view text :
+       {R"({"type":"heartbeat"})", R"({"type":"heartbeat","timestamp":null})",
+        R"({"type":"heartbeat","timestamp":1.5e300})", R"({"timestamp":-1,"type":"heartbeat"})",
+        R"({"type":"heartbeat","timestamp":1,"success":"x","requestId":0})"}) {
+    EXPECT_EQ(Decoded(text).type, Type::kHeartbeat) << text;
+  }
+  for (const std::string_view timestamp : {"\"1763300000123\"", "true", "[]", "{}"}) {
+    EXPECT_EQ(WhyBad(R"({"type":"heartbeat","timestamp":)" + std::string(timestamp) + "}"),
+              "heartbeat: timestamp is not a number");
+  }
+}
+
+TEST(WireDecoderTest, ToolResponseNeedsOnlyIdAndSuccess) {
+  const AgentFrame frame = Decoded(R"({"type":"tool_response","requestId":"r","success":false})");
+  EXPECT_EQ(frame.type, Type::kToolResponse);
+  EXPECT_EQ(frame.request_id, "r");
+  EXPECT_FALSE(frame.success);
+  EXPECT_EQ(frame.result_json, "");
+  EXPECT_EQ(frame.error, "");
+  EXPECT_EQ(frame.execution_time_ms, std::nullopt);
+}
+
+TEST(WireDecoderTest, NullErrorAndTimeAreAsGoodAsAbsent) {
+  const AgentFrame frame = Decoded(
+      R"({"type":"tool_response","requestId":"r","success":true,"result":null,"error":null,"executionTime":null})");
+  EXPECT_EQ(frame.type, Type::kToolResponse);
+  EXPECT_TRUE(frame.success);
+  EXPECT_EQ(frame.result_json, "null");
+  EXPECT_EQ(frame.error, "");
+  EXPECT_EQ(frame.execution_time_ms, std::nullopt);
+}
+
+TEST(WireDecoderTest, ResultMayBeAnyJson) {
+  for (const std::string_view result : {"null", "true", "0", "-1e400", R"("text\ud800")", "[]",
+                                        R"({"type":"heartbeat"})", "123456789012345678901234567890", R"("\u0000")"}) {
+    const std::string text =
+        R"({"type":"tool_response","requestId":"r","success":true,"result":)" + std::string(result) + "}";
+    const AgentFrame frame = Decoded(text);
+    EXPECT_EQ(frame.type, Type::kToolResponse) << text;
+    EXPECT_EQ(frame.result_json, result);
+  }
+}
+
+TEST(WireDecoderTest, WrongTypesInAToolResponseAreBad) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {R"("success":true)", "tool_response: requestId is not a string"},
+      {R"("requestId":null,"success":true)", "tool_response: requestId is not a string"},
+      {R"("requestId":17,"success":true)", "tool_response: requestId is not a string"},
+      {R"("requestId":["r"],"success":true)", "tool_response: requestId is not a string"},
+      {R"("requestId":"","success":true)", "tool_response: requestId is empty"},
+      {R"("requestId":"a\ud800","success":true)", "tool_response: requestId has a lone surrogate"},
+      {R"("requestId":"r")", "tool_response: success is not a boolean"},
+      {R"("requestId":"r","success":null)", "tool_response: success is not a boolean"},
+      {R"("requestId":"r","success":1)", "tool_response: success is not a boolean"},
+      {R"("requestId":"r","success":"true")", "tool_response: success is not a boolean"},
+      {R"("requestId":"r","success":true,"error":{})", "tool_response: error is neither a string nor null"},
+      {R"("requestId":"r","success":true,"error":false)", "tool_response: error is neither a string nor null"},
+      {R"("requestId":"r","success":true,"error":0)", "tool_response: error is neither a string nor null"},
+      {R"("requestId":"r","success":true,"executionTime":"5")",
+       "tool_response: executionTime is neither a number nor null"},
+      {R"("requestId":"r","success":true,"executionTime":[5])",
+       "tool_response: executionTime is neither a number nor null"},
+  };
+  for (const auto& [fields, why] : cases) {
+    EXPECT_EQ(WhyBad(R"({"type":"tool_response",)" + std::string(fields) + "}"), why) << fields;
+  }
+}
+
+TEST(WireDecoderTest, ExecutionTimeIsRoundedAndNonsenseIsAbsent) {
+  const std::pair<std::string_view, std::optional<int64_t>> cases[] = {
+      {"0", 0},
+      {"-0", 0},
+      {"123", 123},
+      {"0.4", 0},
+      {"0.5", 1},
+      {"1.5", 2},
+      {"12.49999", 12},
+      {"1e3", 1000},
+      {"12345678e-5", 123},
+      {"1e-400", 0},
+      {"9007199254740992", int64_t{1} << 53},
+      {"9007199254740993", std::nullopt},
+      {"9.1e15", std::nullopt},
+      {"9223372036854775808", std::nullopt},
+      {"99999999999999999999999999", std::nullopt},
+      {"1e400", std::nullopt},
+      {"-1e400", std::nullopt},
+      {"-1", std::nullopt},
+      {"-0.6", std::nullopt},
+  };
+  for (const auto& [number, expected] : cases) {
+    const AgentFrame frame = Decoded(R"({"type":"tool_response","requestId":"r","success":true,"executionTime":)" +
+                                     std::string(number) + "}");
+    EXPECT_EQ(frame.type, Type::kToolResponse) << number;
+    EXPECT_EQ(frame.execution_time_ms, expected) << number;
+  }
+}
+
+TEST(WireDecoderTest, StringsAreUnescaped) {
+  const AgentFrame frame = Decoded(
+      R"({"\u0074ype":"tool\u005fresponse","request\u0049d":"r\n\u00e9\ud83d\ude00","success":true,"error":"a\"b"})");
+  EXPECT_EQ(frame.type, Type::kToolResponse);
+  EXPECT_EQ(frame.request_id, "r\né😀");
+  EXPECT_EQ(frame.error, "a\"b");
+}
+
+TEST(WireDecoderTest, LoneSurrogateInAnErrorIsReplaced) {
+  const AgentFrame frame =
+      Decoded(R"({"type":"tool_response","requestId":"r","success":false,"error":"no file \ud83d."})");
+  EXPECT_EQ(frame.type, Type::kToolResponse);
+  EXPECT_EQ(frame.error, "no file \xef\xbf\xbd.");
+}
+
+TEST(WireDecoderTest, LastOfTwoFieldsCounts) {
+  const AgentFrame frame = Decoded(
+      R"({"type":"heartbeat","requestId":1,"type":"tool_response","success":"x","requestId":"r","success":true,)"
+      R"("result":1,"resul\u0074":2})");
+  EXPECT_EQ(frame.type, Type::kToolResponse);
+  EXPECT_EQ(frame.request_id, "r");
+  EXPECT_TRUE(frame.success);
+  EXPECT_EQ(frame.result_json, "2");
+  EXPECT_EQ(Decoded(R"({"type":"heartbeat","type":1})").type, Type::kBad);
+}
+
+TEST(WireDecoderTest, ForeignFieldsAreIgnored) {
+  const AgentFrame frame = Decoded(
+      R"({"tool":"x","type":"tool_response","Success":1,"requestId":"r","":0,"success":true,"timestamp":"now","z":[{}]})");
+  EXPECT_EQ(frame.type, Type::kToolResponse);
+}
+
+TEST(WireDecoderTest, HelloNamesCapabilitiesAndUnknownOnesArePassedOver) {
+  const std::pair<std::string_view, Capabilities> cases[] = {
+      {R"({"type":"hello"})", 0},
+      {R"({"type":"hello","capabilities":null})", 0},
+      {R"({"type":"hello","capabilities":[]})", 0},
+      {R"({"type":"hello","capabilities":["cancel"]})", kCapabilityCancel},
+      {R"({"capabilities" : [ "later" ,"cancel", "" ] ,"type":"hello","version":{}})", kCapabilityCancel},
+      {R"({"type":"hello","capabilities":["c\u0061ncel","\ud800","a\"]b","\\"]})", kCapabilityCancel},
+      {R"({"type":"hello","capabilities":["Cancel","cancel ","cance"]})", 0},
+      {R"({"type":"hello","capabilities":["cancel","cancel"]})", kCapabilityCancel},
+      {R"({"type":"hello","capabilities":["cancel"],"capabilities":[]})", 0},
+  };
+  for (const auto& [text, expected] : cases) {
+    const AgentFrame frame = Decoded(text);
+    EXPECT_EQ(frame.type, Type::kHello) << text << frame.why_bad;
+    EXPECT_EQ(frame.capabilities, expected) << text;
+  }
+}
+
+TEST(WireDecoderTest, CapabilitiesThatAreNoListOfStringsAreBad) {
+  for (const std::string_view value : {"{}", "\"cancel\"", "true", "1"}) {
+    EXPECT_EQ(WhyBad(R"({"type":"hello","capabilities":)" + std::string(value) + "}"),
+              "hello: capabilities are not an array");
+  }
+  for (const std::string_view value :
+       {"[null]", "[1]", "[[]]", "[[\"cancel\"]]", "[\"cancel\",{}]", "[\"cancel\",true]"}) {
+    const AgentFrame frame = Decoded(R"({"type":"hello","capabilities":)" + std::string(value) + "}");
+    EXPECT_EQ(frame.why_bad, "capabilities are not all strings") << value;
+    EXPECT_EQ(frame.capabilities, 0) << value;
+  }
+}
+
+TEST(WireDecoderTest, ListOfCapabilitiesIsBounded) {
+  const auto hello = [](size_t names, size_t bytes) {
+    std::string text = R"({"type":"hello","capabilities":["cancel")";
+    for (size_t i = 1; i < names; ++i) text += ",\"" + std::string(bytes, 'x') + "\"";
+    return text + "]}";
+  };
+  EXPECT_EQ(Decoded(hello(kCapabilityNamesMax, kCapabilityNameBytesMax)).capabilities, kCapabilityCancel);
+  EXPECT_EQ(WhyBad(hello(kCapabilityNamesMax + 1, 1)), "too many capabilities");
+  EXPECT_EQ(WhyBad(hello(2, kCapabilityNameBytesMax + 1)), "the name of a capability is too long");
+}
+
+TEST(WireDecoderTest, FrameIsOverwritten) {
+  const WireDecoder decoder(kDepthMax);
+  AgentFrame frame;
+  decoder.Decode(R"({"type":"tool_response","requestId":"r","success":true,"result":1,"error":"e","executionTime":5})",
+                 &frame);
+  ASSERT_EQ(frame.type, Type::kToolResponse);
+  for (const std::string_view text :
+       {R"({"type":"heartbeat"})", R"({"type":"other"})", "nonsense", R"({"type":"hello","capabilities":["cancel"]})",
+        R"({"type":"hello"})", R"({"type":"tool_response","requestId":"q","success":false})"}) {
+    AgentFrame reused = frame;
+    decoder.Decode(text, &reused);
+    const AgentFrame fresh = Decoded(text);
+    EXPECT_EQ(reused.type, fresh.type);
+    EXPECT_EQ(reused.why_bad, fresh.why_bad);
+    EXPECT_EQ(reused.request_id, fresh.request_id);
+    EXPECT_EQ(reused.success, fresh.success);
+    EXPECT_EQ(reused.result_json, fresh.result_json);
+    EXPECT_EQ(reused.error, fresh.error);
+    EXPECT_EQ(reused.execution_time_ms, fresh.execution_time_ms);
+    EXPECT_EQ(reused.capabilities, fresh.capabilities);
+    frame = reused;
+  }
+}
+
+// --- What edges send ------------------------------------------------------------------------------------------------
+
+TEST(WireEncoderTest, StringsAreEscaped) {
+  EXPECT_EQ(EncodeToolCall("a\"b", "c\\d\n", "{}"),
+            R"({"type":"tool_call","requestId":"a\"b","tool":"c\\d\n","params":{}})");
+  EXPECT_EQ(EncodeConnected("é\t", 1, "\x01"),
+            R"({"type":"connected","userId":"é\t","timestamp":1,"serverId":"\u0001"})");
+  EXPECT_EQ(
+      EncodeToolResponse("\"", false, "", "\"", 0),
+      R"({"type":"tool_response","requestId":"\"","success":false,"result":null,"error":"\"","executionTime":0})");
+}
+
+TEST(WireEncoderTest, ParamsAndResultsAreSplicedByteForByte) {
+  const std::string params = " {\"b\": 1.0,\"a\":123456789012345678901234567890,\"a\":\"\\ud800\"} ";
+  EXPECT_EQ(EncodeToolCall("r", "t", params),
+            R"({"type":"tool_call","requestId":"r","tool":"t","params":)" + params + "}");
+  EXPECT_EQ(Slice(EncodeToolResponse("r", true, "[1 ,2]", "", 1), "result"), "[1 ,2]");
+}
+
+TEST(WireEncoderTest, EmptyResultAndErrorAreNull) {
+  EXPECT_EQ(EncodeToolResponse("r", true, "", "", 7),
+            R"({"type":"tool_response","requestId":"r","success":true,"result":null,"error":null,"executionTime":7})");
+}
+
+TEST(WireEncoderTest, NumbersOfAnySizeAreWritten) {
+  EXPECT_EQ(EncodeHeartbeat(std::numeric_limits<int64_t>::min()),
+            R"({"type":"heartbeat","timestamp":-9223372036854775808})");
+  EXPECT_EQ(EncodeHeartbeatAck(std::numeric_limits<int64_t>::max()),
+            R"({"type":"heartbeat_ack","timestamp":9223372036854775807})");
+}
+
+TEST(EdgeFrameTest, CallNeedsIdToolAndParams) {
+  const EdgeFrameText call =
+      DecodeEdgeFrame(R"({"params": {"a":1} ,"tool":"t\u00e9","requestId":"r","type":"tool_call"})", kDepthMax);
+  EXPECT_EQ(call.type, EdgeType::kToolCall);
+  EXPECT_EQ(call.request_id, "r");
+  EXPECT_EQ(call.tool, "té");
+  EXPECT_EQ(call.params_json, R"({"a":1})");
+  for (const std::string_view fields :
+       {R"("tool":"t","params":{})", R"("requestId":"","tool":"t","params":{})",
+        R"("requestId":1,"tool":"t","params":{})", R"("requestId":"r","params":{})",
+        R"("requestId":"r","tool":null,"params":{})", R"("requestId":"r","tool":"t")",
+        R"("requestId":"r","tool":"t","params":[])", R"("requestId":"r","tool":"t","params":null)",
+        R"("requestId":"\ud800","tool":"t","params":{})", R"("requestId":"r","tool":"\ud800","params":{})"}) {
+    const EdgeFrameText bad = DecodeEdgeFrame(R"({"type":"tool_call",)" + std::string(fields) + "}", kDepthMax);
+    EXPECT_EQ(bad.type, EdgeType::kBad) << fields;
+    EXPECT_EQ(bad.request_id + bad.tool, "") << fields;
+  }
+}
+
+TEST(EdgeFrameTest, ConnectedNeedsBothIds) {
+  const EdgeFrameText connected =
+      DecodeEdgeFrame(R"({"type":"connected","userId":"u","timestamp":1,"serverId":"s"})", kDepthMax);
+  EXPECT_EQ(connected.type, EdgeType::kConnected);
+  EXPECT_EQ(connected.user_id, "u");
+  EXPECT_EQ(connected.server_id, "s");
+  for (const std::string_view text : {R"({"type":"connected"})", R"({"type":"connected","userId":"u"})",
+                                      R"({"type":"connected","userId":1,"serverId":"s"})",
+                                      R"({"type":"connected","userId":"u","serverId":"s","timestamp":"1"})"}) {
+    EXPECT_EQ(DecodeEdgeFrame(text, kDepthMax).type, EdgeType::kBad) << text;
+  }
+}
+
+TEST(WireEncoderTest, NoCapabilitiesAreAnEmptyList) {
+  EXPECT_EQ(EncodeHello(0), R"({"type":"hello","capabilities":[]})");
+  EXPECT_EQ(EncodeHelloAck(0), R"({"type":"hello_ack","capabilities":[]})");
+}
+
+TEST(EdgeFrameTest, HelloAckNeedsAList) {
+  EXPECT_EQ(DecodeEdgeFrame(R"({"type":"hello_ack","capabilities":["x"]})", kDepthMax).type, EdgeType::kHelloAck);
+  for (const std::string_view text : {R"({"type":"hello_ack"})", R"({"type":"hello_ack","capabilities":null})",
+                                      R"({"type":"hello_ack","capabilities":[1]})"}) {
+    EXPECT_EQ(DecodeEdgeFrame(text, kDepthMax).type, EdgeType::kBad) << text;
+  }
+}
+
+TEST(EdgeFrameTest, CancelNeedsAnId) {
+  const EdgeFrameText cancel = DecodeEdgeFrame(R"({"requestId":"r\u00e9","type":"tool_cancel"})", kDepthMax);
+  EXPECT_EQ(cancel.type, EdgeType::kToolCancel);
+  EXPECT_EQ(cancel.request_id, "ré");
+  for (const std::string_view text : {R"({"type":"tool_cancel"})", R"({"type":"tool_cancel","requestId":""})",
+                                      R"({"type":"tool_cancel","requestId":1})"}) {
+    EXPECT_EQ(DecodeEdgeFrame(text, kDepthMax).type, EdgeType::kBad) << text;
+  }
+}
+
+TEST(EdgeFrameTest, HeartbeatAckNeedsNoTimestamp) {
+  EXPECT_EQ(DecodeEdgeFrame(R"({"type":"heartbeat_ack"})", kDepthMax).type, EdgeType::kHeartbeatAck);
+  EXPECT_EQ(DecodeEdgeFrame(R"({"type":"heartbeat_ack","timestamp":"1"})", kDepthMax).type, EdgeType::kBad);
+}
+
+TEST(EdgeFrameTest, UnknownTypesAreIgnoredAndNonsenseIsBad) {
+  EXPECT_EQ(DecodeEdgeFrame(R"({"type":"heartbeat"})", kDepthMax).type, EdgeType::kUnknown);
+  EXPECT_EQ(DecodeEdgeFrame(R"({"type":"later","params":1})", kDepthMax).type, EdgeType::kUnknown);
+  EXPECT_EQ(DecodeEdgeFrame(R"({"type":1})", kDepthMax).type, EdgeType::kBad);
+  EXPECT_EQ(DecodeEdgeFrame("{", kDepthMax).type, EdgeType::kBad);
+  EXPECT_EQ(DecodeEdgeFrame(R"({"type":"heartbeat_ack","x":[]})", 1).type, EdgeType::kBad);
+}
+
+}  // namespace
+}  // namespace toolwire
