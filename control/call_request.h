@@ -14,7 +14,7 @@
 
 namespace toolwire {
 
-// Checks requests against the limits of design.md §3 and clamps their deadlines. Thread-safe.
+// Checks requests against the rules of dispatch.proto and tool.proto, and clamps their deadlines. Thread-safe.
 class CallRequests {
  public:
   CallRequests(const Clock& clock, const ControlOptions& options);

@@ -50,7 +50,8 @@ struct Call {
   std::shared_ptr<CallSink> sink;
 };
 
-// The retry, deadline, cancel and failure policy of design.md §3, and nothing of gRPC or sockets.
+// The retry, deadline, cancel and failure policy, and nothing of gRPC or sockets: ARCHITECTURE.md, "What is known of a
+// call" and "Failures".
 //
 // A call is looking (for its edge), delivered (the edge has it and settles deadline and cancel itself, because only
 // the edge knows whether the frame left), or lost (the frame left, its session or edge is gone; an answer may still

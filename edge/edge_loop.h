@@ -1,4 +1,4 @@
-// One thread of the edge: its sockets, its sessions, its timers. The only module that includes websocketpp.
+// One thread of the edge: its sockets, its sessions, its timers. Of the edge, only this includes websocketpp.
 #ifndef TOOLWIRE_EDGE_EDGE_LOOP_H_
 #define TOOLWIRE_EDGE_EDGE_LOOP_H_
 

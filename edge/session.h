@@ -25,7 +25,7 @@ using LinkId = uint32_t;
 // Numbers one session for as long as this edge runs; never used twice.
 using SessionId = uint64_t;
 
-// The WebSocket close codes of design.md §4.
+// The WebSocket close codes of wire.proto.
 enum class CloseCode : uint16_t {
   kNormal = 1000,
   kGoingAway = 1001,

@@ -12,7 +12,8 @@ namespace {
 using E = v1::CallError;
 using R = v1::Refusal;
 
-// The table of design.md §3. This test is its second copy, on purpose: callers in the field depend on every number.
+// The outcomes that tool.proto promises, a second copy of outcome.cc on purpose: callers in the field depend on every
+// number.
 const struct {
   Reason reason;
   const char* name;
