@@ -11,6 +11,7 @@
 #include "cli/control_channel.h"
 #include "common/base/clock.h"
 #include "common/store/open_store.h"
+#include "common/store/secret.h"
 #include "toolwire/v1/admin.grpc.pb.h"
 
 namespace toolwire {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/log.h"
+#include "common/store/secret.h"
 
 namespace toolwire {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/json_text.h"
-#include "common/store/store.h"
+#include "common/base/random_hex.h"
 #include "control/struct_numbers.h"
 
 namespace toolwire {
@@ -42,7 +42,7 @@ void Cut(std::string* name) {
 }  // namespace
 
 CallRequests::CallRequests(const Clock& clock, const ControlOptions& options)
-    : clock_(clock), options_(options), id_prefix_("req_" + MakeSecret().substr(0, 12) + "_") {}
+    : clock_(clock), options_(options), id_prefix_("req_" + RandomHex(6) + "_") {}
 
 std::string CallRequests::MakeRequestId() {
   return absl::StrCat(id_prefix_, absl::Hex(ids_made_.fetch_add(1, std::memory_order_relaxed) + 1));

@@ -3,11 +3,11 @@
 #include <iostream>
 #include <memory>
 
-#include "common/audit/audit_log.h"
+#include "common/audit/audit_samples.h"
 #include "common/base/log.h"
 #include "common/base/options.h"
 #include "common/process/lifecycle.h"
-#include "common/process/metrics.h"
+#include "common/process/metrics_endpoint.h"
 #include "common/registry/memory_registry.h"
 #include "common/registry/redis_registry.h"
 #include "common/store/open_store.h"

@@ -8,7 +8,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
-#include "common/process/metrics.h"
+#include "common/base/counter.h"
 
 namespace toolwire {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
-#include "common/process/metrics.h"
+#include "common/base/counter.h"
 #include "common/store/store.h"
 
 namespace toolwire {

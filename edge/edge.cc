@@ -6,6 +6,8 @@
 
 #include "absl/status/status.h"
 #include "common/base/log.h"
+#include "common/base/random_hex.h"
+#include "common/process/metrics_endpoint.h"
 
 namespace toolwire {
 
@@ -41,7 +43,7 @@ Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, S
     : options_(options),
       clock_(clock),
       started_(clock.Now()),
-      instance_id_(MakeSecret().substr(0, 16)),
+      instance_id_(RandomHex(8)),
       revocations_(clock, std::chrono::milliseconds(options.login_timeout_ms)),
       admission_(AdmissionOf(options)),
       authenticator_(store),

@@ -4,12 +4,12 @@
 #include <memory>
 #include <optional>
 
-#include "common/audit/audit_log.h"
+#include "common/audit/audit_samples.h"
 #include "common/base/log.h"
 #include "common/base/options.h"
 #include "common/base/ticker.h"
 #include "common/process/lifecycle.h"
-#include "common/process/metrics.h"
+#include "common/process/metrics_endpoint.h"
 #include "common/registry/memory_registry.h"
 #include "common/registry/redis_registry.h"
 #include "common/store/open_store.h"

@@ -13,8 +13,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
+#include "common/base/counter.h"
 #include "common/base/timer_wheel.h"
-#include "common/process/metrics.h"
 #include "common/wire/wire_codec.h"
 #include "toolwire/v1/relay.pb.h"
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/log.h"
+#include "common/base/random_hex.h"
 
 namespace toolwire {
 namespace {
@@ -41,7 +42,7 @@ std::unique_ptr<AuditSpool> MakeSpool(const AuditLog::Options& options) {
 AuditLog::AuditLog(Store& store, Options options)
     : store_(store),
       options_(std::move(options)),
-      call_id_prefix_(MakeSecret().substr(0, 16) + "-"),
+      call_id_prefix_(RandomHex(8) + "-"),
       spool_(MakeSpool(options_)),
       thread_([this] { Run(); }) {}
 

@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/log.h"
+#include "common/base/random_hex.h"
 
 namespace toolwire {
 namespace {
@@ -285,7 +286,7 @@ absl::Status AuditSpool::MakeDirectoryLocked() {
   // A process that looks for dead ones may take the new directory for one, and remove it, before it is locked.
   constexpr int kAttempts = 10;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const std::string name = options_.directory + "/" + MakeSecret().substr(0, kNameChars);
+    const std::string name = options_.directory + "/" + RandomHex(kNameChars / 2);
     if (mkdir(name.c_str(), 0700) != 0) return ErrnoStatus("making " + name);
     lock_ = Lock(name);
     if (lock_ >= 0) {

@@ -18,7 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/audit/spool_segment.h"
-#include "common/store/store.h"
+#include "common/store/audit_row.h"
 
 namespace toolwire {
 

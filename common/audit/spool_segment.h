@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "common/store/store.h"
+#include "common/store/audit_row.h"
 
 namespace toolwire {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "common/process/metrics.h"
+#include "common/base/counter.h"
 
 namespace toolwire {
 

@@ -11,7 +11,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
-#include "common/process/metrics.h"
+#include "common/base/counter.h"
 #include "common/registry/redis_connection.h"
 
 namespace toolwire {

@@ -12,7 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
-#include "common/process/metrics.h"
+#include "common/base/counter.h"
 #include "common/registry/registry.h"
 
 namespace toolwire {

@@ -30,6 +30,7 @@
 #include "common/base/log.h"
 #include "common/store/pg_connections.h"
 #include "common/store/pg_schema.h"
+#include "common/store/secret.h"
 
 namespace toolwire {
 namespace {

@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/store/secret.h"
 
 namespace toolwire {
 namespace {

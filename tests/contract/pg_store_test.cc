@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/audit/audit_log.h"
+#include "common/store/secret.h"
 #include "tests/support/postgres_server.h"
 
 namespace toolwire {

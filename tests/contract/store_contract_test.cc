@@ -23,6 +23,7 @@
 
 #include "common/base/json_text.h"
 #include "common/store/pg_store.h"
+#include "common/store/secret.h"
 #include "common/store/sqlite_store.h"
 #include "common/store/store.h"
 #include "tests/fakes/memory_store.h"

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/store/secret.h"
 #include "common/store/store.h"
 
 namespace toolwire {

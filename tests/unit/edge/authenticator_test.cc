@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/store/secret.h"
 #include "tests/fakes/memory_store.h"
 
 namespace toolwire {

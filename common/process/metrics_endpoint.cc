@@ -1,4 +1,4 @@
-#include "common/process/metrics.h"
+#include "common/process/metrics_endpoint.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
