@@ -3,6 +3,10 @@
 // of writes to each agent. Under load rounds grow by themselves; alone, a call waits for nothing.
 #include "edge/edge_loop.h"
 
+// clang-format off: before websocketpp.
+#include "edge/ws_utf8.h"
+// clang-format on
+
 #include <asio.hpp>
 #include <mutex>
 #include <thread>
@@ -16,7 +20,6 @@
 #include "edge/login_request.h"
 #include "edge/session_table.h"
 #include "edge/ws_transport.h"
-#include "edge/ws_utf8.h"  // Before websocketpp.
 
 namespace toolwire {
 namespace {

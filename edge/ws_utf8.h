@@ -1,7 +1,13 @@
 // Stands in for websocketpp's UTF-8 validator, which looks at text byte by byte, on receive and again on send, at
 // 2 ns a byte. An edge checks each text once, whole and with SIMD, in the wire codec, and closes with 1007 there.
-// Include before any header of websocketpp: the guard below is the library's own.
-#ifndef UTF8_VALIDATOR_HPP
+// Comes before any header of websocketpp, and in every file that includes one that validates: its guard below is the
+// library's own, and one program must not hold both forms of the validator.
+#ifndef TOOLWIRE_EDGE_WS_UTF8_H_
+#define TOOLWIRE_EDGE_WS_UTF8_H_
+
+#ifdef UTF8_VALIDATOR_HPP
+#error "edge/ws_utf8.h must be included before websocketpp's own validator"
+#endif
 #define UTF8_VALIDATOR_HPP
 
 #include <cstdint>
@@ -24,4 +30,4 @@ inline bool validate(const std::string&) { return true; }
 
 }  // namespace websocketpp::utf8_validator
 
-#endif  // UTF8_VALIDATOR_HPP
+#endif  // TOOLWIRE_EDGE_WS_UTF8_H_

@@ -3,6 +3,10 @@
 // websocketpp, which would resolve the name once per agent and cannot spread the dials.
 #include "cli/agent/agent_loop.h"
 
+// clang-format off: before websocketpp, as at the edge, which is in the same program.
+#include "edge/ws_utf8.h"
+// clang-format on
+
 #include <algorithm>
 #include <asio.hpp>
 #include <atomic>
