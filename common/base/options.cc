@@ -4,139 +4,123 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-
 #include "absl/strings/str_cat.h"
+#include "common/base/flags.h"
 #include "common/base/log.h"
 
 namespace toolwire {
-namespace {
-
-constexpr int kMaxInt = 2147483647;
-
-// A number flag with its environment name, bounds and default in `--help`.
-template <typename T>
-void Number(CLI::App* app, const std::string& flag, const std::string& env, T* value, T low, T high,
-            const std::string& help) {
-  CLI::Option* option = app->add_option(flag, *value, help)->check(CLI::Range(low, high))->capture_default_str();
-  if (!env.empty()) option->envname(env);
-}
-
-void Port(CLI::App* app, const std::string& flag, const std::string& env, int* value, const std::string& help) {
-  Number(app, flag, env, value, 0, 65535, help + "; 0 takes a free one");
-}
-
-void Text(CLI::App* app, const std::string& flag, const std::string& env, std::string* value, const std::string& help) {
-  app->add_option(flag, *value, help)->envname(env)->capture_default_str();
-}
-
-}  // namespace
+using flags::kMaxInt;
+using flags::Number;
+using flags::Port;
+using flags::Switch;
+using flags::Text;
 
 void AddLogFlags(CLI::App* app, LogOptions* options) {
-  app->add_option("--log-format", options->format, "text or json, one object a line; auto is text")
-      ->envname("LOG_FORMAT")
-      ->check(CLI::IsMember({"auto", "text", "json"}))
-      ->capture_default_str();
-  app->add_option("--log-level", options->level, "debug, info, warn or error")
-      ->envname("LOG_LEVEL")
-      ->check(CLI::IsMember({"debug", "info", "warn", "error"}))
-      ->capture_default_str();
+  Text(app, "--log-format", &options->format, "text or json, one object a line; auto is text")
+      .Env("LOG_FORMAT")
+      .OneOf({"auto", "text", "json"});
+  Text(app, "--log-level", &options->level, "debug, info, warn or error")
+      .Env("LOG_LEVEL")
+      .OneOf({"debug", "info", "warn", "error"});
 }
 
 void AddListenFlags(CLI::App* app, ListenOptions* options) {
-  Text(app, "--listen", "LISTEN", &options->host, "IP address of every listener");
-  app->add_flag("--insecure", options->insecure,
-                "Allow a --listen address that other machines can reach, although nothing is encrypted");
-  Port(app, "--metrics-port", "METRICS_PORT", &options->metrics_port, "Prometheus endpoint");
+  Text(app, "--listen", &options->host, "IP address of every listener").Env("LISTEN");
+  Switch(app, "--insecure", &options->insecure,
+         "Allow a --listen address that other machines can reach, although nothing is encrypted");
+  Port(app, "--metrics-port", &options->metrics_port, "Prometheus endpoint").Env("METRICS_PORT");
 }
 
 void AddPayloadFlags(CLI::App* app, PayloadOptions* options) {
-  Number<size_t>(app, "--payload-bytes-max", "", &options->payload_bytes_max, 1024, 256u << 20,
-                 "Largest params or result of a call, in bytes");
-  Number(app, "--json-depth-max", "", &options->json_depth_max, 1, 10000, "Deepest nesting of params and results");
+  Number(app, "--payload-bytes-max", &options->payload_bytes_max, 1024, 256u << 20,
+         "Largest params or result of a call, in bytes");
+  Number(app, "--json-depth-max", &options->json_depth_max, 1, 10000, "Deepest nesting of params and results");
 }
 
 void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
-  Port(app, "--port", "PORT", &options->port, "Agents' WebSocket port, also /health and /metrics");
-  Text(app, "--server-id", "SERVER_ID", &options->server_id, "This edge's name; default edge-<host>-<port>");
-  Number(app, "--io-threads", "IO_THREADS", &options->io_threads, 1, 64, "Event loops for agents");
-  Number(app, "--heartbeat-interval", "HEARTBEAT_INTERVAL", &options->heartbeat_interval_ms, 10, kMaxInt,
-         "How often agents send heartbeats, in ms");
-  Number(app, "--heartbeat-timeout", "HEARTBEAT_TIMEOUT", &options->heartbeat_timeout_ms, 50, kMaxInt,
-         "Silence after which a session is closed (4002), in ms");
-  Number(app, "--login-timeout", "", &options->login_timeout_ms, 50, 600000, "Time from socket to login, in ms");
-  Number(app, "--sessions-max", "", &options->sessions_max, 0, kMaxInt,
+  Port(app, "--port", &options->port, "Agents' WebSocket port, also /health and /metrics").Env("PORT");
+  Text(app, "--server-id", &options->server_id, "This edge's name; default edge-<host>-<port>").Env("SERVER_ID");
+  Number(app, "--io-threads", &options->io_threads, 1, 64, "Event loops for agents").Env("IO_THREADS");
+  Number(app, "--heartbeat-interval", &options->heartbeat_interval_ms, 10, kMaxInt,
+         "How often agents send heartbeats, in ms")
+      .Env("HEARTBEAT_INTERVAL");
+  Number(app, "--heartbeat-timeout", &options->heartbeat_timeout_ms, 50, kMaxInt,
+         "Silence after which a session is closed (4002), in ms")
+      .Env("HEARTBEAT_TIMEOUT");
+  Number(app, "--login-timeout", &options->login_timeout_ms, 50, 600000, "Time from socket to login, in ms");
+  Number(app, "--sessions-max", &options->sessions_max, 0, kMaxInt,
          "Agents on this edge; 0: what the limit of open files allows");
-  Number(app, "--unauthenticated-max", "", &options->unauthenticated_max, 1, kMaxInt,
+  Number(app, "--unauthenticated-max", &options->unauthenticated_max, 1, kMaxInt,
          "Sockets that are not logged in yet; at the limit no more are accepted for now");
-  Number(app, "--handshakes-per-second-max", "", &options->handshakes_per_second_max, 1, kMaxInt,
+  Number(app, "--handshakes-per-second-max", &options->handshakes_per_second_max, 1, kMaxInt,
          "New sockets per second; more wait in the kernel's queue");
-  Number(app, "--failed-logins-per-minute-max", "", &options->failed_logins_per_minute_max, 0, kMaxInt,
+  Number(app, "--failed-logins-per-minute-max", &options->failed_logins_per_minute_max, 0, kMaxInt,
          "Wrong credentials from one address before it is put off with 1013; 0: no limit");
-  Number(app, "--agent-calls-max", "", &options->calls_in_flight_per_agent_max, 1, kMaxInt,
+  Number(app, "--agent-calls-max", &options->calls_in_flight_per_agent_max, 1, kMaxInt,
          "Calls in flight for one agent");
-  Number(app, "--edge-calls-max", "", &options->calls_in_flight_max, 1, kMaxInt, "Calls in flight on this edge");
-  Number<size_t>(app, "--session-queue-bytes-max", "", &options->queued_bytes_per_session_max, 1024, 1u << 30,
-                 "Frames waiting for one agent, in bytes");
-  Number(app, "--bad-frames-per-minute-max", "", &options->bad_frames_per_minute_max, 1, kMaxInt,
+  Number(app, "--edge-calls-max", &options->calls_in_flight_max, 1, kMaxInt, "Calls in flight on this edge");
+  Number(app, "--session-queue-bytes-max", &options->queued_bytes_per_session_max, 1024, size_t{1} << 30,
+         "Frames waiting for one agent, in bytes");
+  Number(app, "--bad-frames-per-minute-max", &options->bad_frames_per_minute_max, 1, kMaxInt,
          "Frames that do not parse before a session is closed (1008)");
-  Number(app, "--lease-ttl", "", &options->lease_ttl_ms, 1000, kMaxInt, "Life of a lease without heartbeats, in ms");
+  Number(app, "--lease-ttl", &options->lease_ttl_ms, 1000, kMaxInt, "Life of a lease without heartbeats, in ms");
 }
 
 void AddClusterEdgeFlags(CLI::App* app, EdgeOptions* options) {
-  Port(app, "--relay-port", "RELAY_PORT", &options->relay_port, "Controls' port, internal");
-  app->add_option(
-         "--relay-address", options->relay_address,
-         "host:port under which controls reach the relay; default: --listen, or this host's name, and the port")
-      ->envname("RELAY_ADDRESS");
-  app->add_flag("--old-channels,!--no-old-channels", options->old_channels,
-                "Serve the raw Redis channels agent:{userId}:commands and response:{requestId}; needs --redis-url")
-      ->envname("OLD_CHANNELS")
-      ->capture_default_str();
-  Number(app, "--old-call-timeout", "", &options->old_call_timeout_ms, 1, kMaxInt,
+  Port(app, "--relay-port", &options->relay_port, "Controls' port, internal").Env("RELAY_PORT");
+  Text(app, "--relay-address", &options->relay_address,
+       "host:port under which controls reach the relay; default: --listen, or this host's name, and the port")
+      .Env("RELAY_ADDRESS");
+  Switch(app, "--old-channels,!--no-old-channels", &options->old_channels,
+         "Serve the raw Redis channels agent:{userId}:commands and response:{requestId}; needs --redis-url")
+      .Env("OLD_CHANNELS");
+  Number(app, "--old-call-timeout", &options->old_call_timeout_ms, 1, kMaxInt,
          "Deadline of a call through the old channels, in ms");
-  Number(app, "--old-calls-max", "", &options->old_calls_max, 1, kMaxInt, "Calls in flight through the old channels");
+  Number(app, "--old-calls-max", &options->old_calls_max, 1, kMaxInt, "Calls in flight through the old channels");
 }
 
 void AddControlFlags(CLI::App* app, ControlOptions* options) {
-  Port(app, "--grpc-port", "GRPC_PORT", &options->grpc_port, "Callers' gRPC port");
-  Number(app, "--call-timeout-default", "", &options->call_timeout_default_ms, 1, kMaxInt,
+  Port(app, "--grpc-port", &options->grpc_port, "Callers' gRPC port").Env("GRPC_PORT");
+  Number(app, "--call-timeout-default", &options->call_timeout_default_ms, 1, kMaxInt,
          "Deadline of a call that names none, in ms");
-  Number(app, "--call-timeout-max", "", &options->call_timeout_max_ms, 1, kMaxInt, "Longest deadline, in ms");
-  Number(app, "--stream-calls-max", "", &options->stream_calls_in_flight_max, 1, kMaxInt,
+  Number(app, "--call-timeout-max", &options->call_timeout_max_ms, 1, kMaxInt, "Longest deadline, in ms");
+  Number(app, "--stream-calls-max", &options->stream_calls_in_flight_max, 1, kMaxInt,
          "Calls in flight on one Dispatch stream");
-  Number(app, "--streams-max", "", &options->streams_max, 1, kMaxInt, "Dispatch and watch streams open at once");
-  Number(app, "--grpc-threads", "", &options->grpc_threads, 0, 16,
+  Number(app, "--streams-max", &options->streams_max, 1, kMaxInt, "Dispatch and watch streams open at once");
+  Number(app, "--grpc-threads", &options->grpc_threads, 0, 16,
          "Threads that serve callers: one takes the least time for a call, more let large calls hold up fewer others; "
          "0: as many as gRPC starts, half of the cores");
 }
 
 void AddStoreFlags(CLI::App* app, StoreOptions* options) {
-  Text(app, "--data-dir", "TOOLWIRE_DATA_DIR", &options->data_dir,
-       "Directory of the SQLite store and of the audit spool");
-  Number<size_t>(app, "--audit-json-bytes-max", "", &options->audit_json_bytes_max, 64, 16u << 20,
-                 "Larger params and results are audited in a shortened form");
-  Number<size_t>(app, "--audit-spool-bytes-max", "", &options->audit_spool_bytes_max, 1u << 20, size_t{1} << 40,
-                 "Audit rows on disk that wait for the store, in bytes");
+  Text(app, "--data-dir", &options->data_dir, "Directory of the SQLite store and of the audit spool")
+      .Env("TOOLWIRE_DATA_DIR");
+  Number(app, "--audit-json-bytes-max", &options->audit_json_bytes_max, 64, 16u << 20,
+         "Larger params and results are audited in a shortened form");
+  Number(app, "--audit-spool-bytes-max", &options->audit_spool_bytes_max, 1u << 20, size_t{1} << 40,
+         "Audit rows on disk that wait for the store, in bytes");
 }
 
 void AddDatabaseFlags(CLI::App* app, StoreOptions* options) {
-  Text(app, "--database-url", "DATABASE_URL", &options->database_url,
-       "PostgreSQL, postgresql://user:password@host:port/database; empty: SQLite in --data-dir");
-  Number(app, "--database-connections-max", "DATABASE_CONNECTIONS_MAX", &options->database_connections_max, 1, 20,
-         "Connections of this process to PostgreSQL");
+  Text(app, "--database-url", &options->database_url,
+       "PostgreSQL, postgresql://user:password@host:port/database; empty: SQLite in --data-dir")
+      .Env("DATABASE_URL");
+  Number(app, "--database-connections-max", &options->database_connections_max, 1, 20,
+         "Connections of this process to PostgreSQL")
+      .Env("DATABASE_CONNECTIONS_MAX");
 }
 
 void AddRegistryFlags(CLI::App* app, RegistryOptions* options) {
-  Text(app, "--redis-url", "REDIS_URL", &options->redis_url,
-       "redis://[user[:password]@]host[:port][/db]: any number of edges and controls meet there");
-  Number(app, "--redis-timeout", "", &options->redis_timeout_ms, 10, 60000,
+  Text(app, "--redis-url", &options->redis_url,
+       "redis://[user[:password]@]host[:port][/db]: any number of edges and controls meet there")
+      .Env("REDIS_URL");
+  Number(app, "--redis-timeout", &options->redis_timeout_ms, 10, 60000,
          "Silence of Redis after which it counts as away, in ms");
 }
 
 void AddDrainFlag(CLI::App* app, int* drain_timeout_ms) {
-  Number(app, "--drain-timeout", "DRAIN_TIMEOUT", drain_timeout_ms, 0, kMaxInt,
-         "How long a stop waits for calls in flight, in ms");
+  Number(app, "--drain-timeout", drain_timeout_ms, 0, kMaxInt, "How long a stop waits for calls in flight, in ms")
+      .Env("DRAIN_TIMEOUT");
 }
 
 absl::Status Validate(const ListenOptions& options) {

@@ -1,0 +1,65 @@
+#include "common/base/flags.h"
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <utility>
+
+namespace toolwire::flags {
+namespace {
+
+template <typename T>
+Flag Bounded(CLI::App* app, const std::string& name, T* value, T low, T high, const std::string& help) {
+  return Flag(app->add_option(name, *value, help)->check(CLI::Range(low, high))->capture_default_str());
+}
+
+}  // namespace
+
+Flag Flag::Env(const std::string& name) const { return Flag(option_->envname(name)); }
+Flag Flag::Required() const { return Flag(option_->required()); }
+Flag Flag::OneOf(const std::vector<std::string>& choices) const { return Flag(option_->check(CLI::IsMember(choices))); }
+Flag Flag::Check(std::function<std::string(const std::string&)> check) const {
+  return Flag(option_->check(std::move(check)));
+}
+Flag Flag::Excludes(const Flag& other) const { return Flag(option_->excludes(other.option_)); }
+Flag Flag::HideDefault() const { return Flag(option_->default_str("")); }
+
+Flag Text(CLI::App* app, const std::string& name, std::string* value, const std::string& help) {
+  return Flag(app->add_option(name, *value, help)->capture_default_str());
+}
+
+Flag Texts(CLI::App* app, const std::string& name, std::vector<std::string>* values, const std::string& help) {
+  return Flag(app->add_option(name, *values, help));
+}
+
+Flag Number(CLI::App* app, const std::string& name, int* value, int low, int high, const std::string& help) {
+  return Bounded(app, name, value, low, high, help);
+}
+
+Flag Number(CLI::App* app, const std::string& name, size_t* value, size_t low, size_t high, const std::string& help) {
+  return Bounded(app, name, value, low, high, help);
+}
+
+Flag Milliseconds(CLI::App* app, const std::string& name, Duration* value, int low, int high, const std::string& help) {
+  const auto write = [value](const int& ms) { *value = std::chrono::milliseconds(ms); };
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(*value).count();
+  return Flag(
+      app->add_option_function<int>(name, write, help)->check(CLI::Range(low, high))->default_str(std::to_string(ms)));
+}
+
+Flag Port(CLI::App* app, const std::string& name, int* value, const std::string& help) {
+  return Number(app, name, value, 0, 65535, help + "; 0 takes a free one");
+}
+
+Flag Switch(CLI::App* app, const std::string& name, bool* value, const std::string& help) {
+  return Flag(app->add_flag(name, *value, help));
+}
+
+CLI::App* Subcommand(CLI::App* app, const std::string& name, const std::string& help) {
+  return app->add_subcommand(name, help);
+}
+
+void RequireSubcommand(CLI::App* app) { app->require_subcommand(1); }
+void Footer(CLI::App* app, const std::string& text) { app->footer(text); }
+void OnChosen(CLI::App* app, std::function<void()> call) { app->callback(std::move(call)); }
+
+}  // namespace toolwire::flags
