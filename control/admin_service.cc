@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/log.h"
 #include "common/store/secret.h"
+#include "common/wire/names.h"
 
 namespace toolwire {
 namespace {
@@ -16,7 +17,6 @@ using google::protobuf::Timestamp;
 using grpc::Status;
 using grpc::StatusCode;
 
-constexpr size_t kUserIdBytesMax = 256;
 constexpr int kCredentialsDefault = 100;
 constexpr int kExecutionsDefault = 50;
 constexpr int kPageMax = 1000;
@@ -35,10 +35,8 @@ Status ToStatus(const absl::Status& status) {
 }
 
 Status CheckUser(const std::string& user_id) {
-  if (user_id.empty()) return Invalid("user_id must not be empty");
-  if (user_id.size() > kUserIdBytesMax) return Invalid("user_id must not be longer than 256 bytes");
-  if (user_id.find('\0') != std::string::npos) return Invalid("user_id must not contain the character NUL");
-  return Status::OK;
+  const char* const problem = CheckUserId(user_id);
+  return problem == nullptr ? Status::OK : Invalid(absl::StrCat("user_id ", problem));
 }
 
 // What is asked for, within the bounds that the proto gives.

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/json_text.h"
 #include "common/base/random_hex.h"
+#include "common/wire/names.h"
 #include "control/struct_numbers.h"
 
 namespace toolwire {
@@ -16,27 +17,10 @@ using E = v1::CallError;
 
 namespace {
 
-constexpr size_t kNameBytesMax = 256;
 constexpr Duration kAnswerMargin = std::chrono::milliseconds(20);
 
 v1::CallFailure Invalid(const Call& call, std::string_view field, const std::string& message) {
   return MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, call.request_id, message, field);
-}
-
-std::string NameProblem(std::string_view name, const std::string& value) {
-  if (value.empty()) return absl::StrCat(absl::string_view(name.data(), name.size()), " must not be empty");
-  if (value.size() > kNameBytesMax) {
-    return absl::StrCat(absl::string_view(name.data(), name.size()), " is longer than ", kNameBytesMax, " bytes");
-  }
-  return "";
-}
-
-// Shortens a name that is too long for an audit row, between two characters.
-void Cut(std::string* name) {
-  if (name->size() <= kNameBytesMax) return;
-  size_t size = kNameBytesMax;
-  while (size > 0 && (static_cast<unsigned char>((*name)[size]) & 0xC0) == 0x80) --size;
-  name->resize(size);
 }
 
 }  // namespace
@@ -53,16 +37,17 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   call->user_id = std::move(*request.mutable_user_id());
   call->tool = std::move(*request.mutable_tool());
   call->request_id = std::move(*request.mutable_request_id());
-  const bool long_id = call->request_id.size() > kNameBytesMax;
-  Cut(&call->request_id);
+  const char* const bad_id = CheckRequestId(call->request_id);
+  if (bad_id != nullptr) CutName(&call->request_id);
   if (call->request_id.empty()) call->request_id = MakeRequestId();
-  if (long_id) return Invalid(*call, "request_id", absl::StrCat("request_id is longer than ", kNameBytesMax, " bytes"));
-  for (const auto& [field, value] : {std::pair<const char*, std::string*>{"user_id", &call->user_id},
-                                     std::pair<const char*, std::string*>{"tool", &call->tool}}) {
-    const std::string problem = NameProblem(field, *value);
-    if (problem.empty()) continue;
-    Cut(value);
-    return Invalid(*call, field, problem);
+  if (bad_id != nullptr) return Invalid(*call, "request_id", absl::StrCat("request_id ", bad_id));
+  if (const char* problem = CheckUserId(call->user_id)) {
+    CutName(&call->user_id);
+    return Invalid(*call, "user_id", absl::StrCat("user_id ", problem));
+  }
+  if (const char* problem = CheckToolName(call->tool)) {
+    CutName(&call->tool);
+    return Invalid(*call, "tool", absl::StrCat("tool ", problem));
   }
 
   std::string_view params_field = "params_json";

@@ -17,6 +17,7 @@
 #include <websocketpp/server.hpp>
 
 #include "common/base/log.h"
+#include "common/wire/names.h"
 #include "edge/login_request.h"
 #include "edge/session_table.h"
 #include "edge/ws_transport.h"
@@ -343,7 +344,7 @@ void EdgeLoop::Impl::OnOpen(const ConnectionPtr& connection) {
   }
   peer.state = Peer::State::kLogin;
   peer.login->user_id = check->user_id;
-  if (!IsPlausibleUserId(check->user_id)) return OnVerdict(peer.id, Verdict::kWrong);
+  if (CheckUserId(check->user_id) != nullptr) return OnVerdict(peer.id, Verdict::kWrong);
   peer.login->check_began = shared.clock.Now();
   login_wheel.Arm(peer.login.get(), peer.login->check_began + shared.login_timeout);
   if (!ticking_fast) ArmTick();

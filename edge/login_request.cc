@@ -5,12 +5,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
-#include "common/base/json_text.h"
 
 namespace toolwire {
 namespace {
-
-constexpr size_t kUserIdBytesMax = 256;
 
 int HexDigit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -85,11 +82,6 @@ std::optional<CredentialCheck> ParseLoginRequest(std::string_view target, std::s
   }
   if (check.user_id.empty() || check.secret.empty()) return std::nullopt;
   return check;
-}
-
-bool IsPlausibleUserId(std::string_view user_id) {
-  return !user_id.empty() && user_id.size() <= kUserIdBytesMax && json::IsUtf8(user_id) &&
-         std::none_of(user_id.begin(), user_id.end(), [](char c) { return absl::ascii_iscntrl(c); });
 }
 
 }  // namespace toolwire

@@ -12,11 +12,9 @@ namespace toolwire {
 
 // Reads the credentials from the request's target (`/?userId=…&secret=…`, percent-decoded, `+` is a space) and its
 // Authorization header (`Bearer <secret>` beside `userId` in the query, or `Basic <userId:secret>`), which is
-// preferred because targets get logged. nullopt: some are missing or empty, or cannot be decoded.
+// preferred because targets get logged. nullopt: some are missing or empty, or cannot be decoded. Whether the user id
+// can be anybody's is for CheckUserId.
 std::optional<CredentialCheck> ParseLoginRequest(std::string_view target, std::string_view authorization);
-
-// Whether a user id may be looked up at all: 1 to 256 bytes of UTF-8 without control characters.
-bool IsPlausibleUserId(std::string_view user_id);
 
 }  // namespace toolwire
 

@@ -2,12 +2,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/store/secret.h"
+#include "common/wire/names.h"
 
 namespace toolwire {
 
 absl::Status CheckNewCredential(const Store::NewCredential& credential) {
-  if (credential.user_id.empty()) return absl::InvalidArgumentError("the user id is empty");
-  if (!IsSafeText(credential.user_id)) return absl::InvalidArgumentError("the user id is not UTF-8 text");
+  // What the edge would refuse must not get a secret, which no agent could use.
+  if (const char* problem = CheckUserId(credential.user_id)) {
+    return absl::InvalidArgumentError(absl::StrCat("the user id ", problem));
+  }
   const std::string& platform = credential.platform;
   if (platform != "win32" && platform != "linux" && platform != "darwin") {
     return absl::InvalidArgumentError(

@@ -82,8 +82,8 @@ class Store {
   virtual absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) = 0;
 };
 
-// What every store refuses in new credentials, as INVALID_ARGUMENT: an empty user id or one that is no UTF-8 text
-// without NUL, an unknown platform, a secret that is empty or reads as revoked.
+// What every store refuses in new credentials, as INVALID_ARGUMENT: a user id that CheckUserId refuses, an unknown
+// platform, a secret that is empty or reads as revoked.
 absl::Status CheckNewCredential(const Store::NewCredential& credential);
 // The same of a new secret alone.
 absl::Status CheckNewSecret(const std::string& user_id, const std::string& stored_secret);

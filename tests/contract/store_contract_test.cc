@@ -244,6 +244,11 @@ TEST_P(StoreContract, MalformedCredentialsAreInvalidAndCreateNothing) {
        "er",
        "linux", HashSecret(kSecretB), 1},
       {std::string("us\0er", 5), "linux", HashSecret(kSecretB), 1},
+      {"us\ner", "linux", HashSecret(kSecretB), 1},
+      {"us\x7f"
+       "er",
+       "linux", HashSecret(kSecretB), 1},
+      {std::string(257, 'u'), "linux", HashSecret(kSecretB), 1},
   };
   for (const Store::NewCredential& one : bad) {
     const absl::Status status = store_->CreateCredentials({Hashed("good", kSecretA), one});
@@ -252,6 +257,12 @@ TEST_P(StoreContract, MalformedCredentialsAreInvalidAndCreateNothing) {
   auto listed = store_->ListCredentials("", 10);
   ASSERT_TRUE(listed.ok());
   EXPECT_TRUE(listed->empty());
+}
+
+TEST_P(StoreContract, UserIdOf256BytesGetsACredential) {
+  const std::string user(256, 'u');
+  ASSERT_TRUE(store_->CreateCredentials({Hashed(user, kSecretA)}).ok());
+  EXPECT_EQ(Check({{user, kSecretA}}), std::vector<bool>{true});
 }
 
 TEST_P(StoreContract, CredentialsAreListedInPagesByUserId) {

@@ -258,6 +258,7 @@ claimInBoth('a wrong request: INVALID_ARGUMENT, INVALID_REQUEST, NOT_SENT, and t
   const wrong = [
     ['user_id', {tool: 'echo'}],
     ['user_id', {userId: 'x'.repeat(257), tool: 'echo'}],
+    ['user_id', {userId: 'user\n', tool: 'echo'}],
     ['user_id', {userId: 'ü'.repeat(129), tool: 'echo'}],
     ['tool', {userId: 'user_1'}],
     ['tool', {userId: 'user_1', tool: 'x'.repeat(257)}],

@@ -39,7 +39,7 @@ claim('wrong credentials: closed with 1008 `Invalid credentials`, whatever is wr
   const attempts = [
     ['nobody', secret], ['user_1', others], ['user_1', secret.slice(0, -1)], ['user_1', `${secret}0`],
     ['user_1', secret.toUpperCase()], ['user_1', hash], ['user_1', hash.slice(7)], ['user_1', ' '], ['user_1', "' OR '1'='1"],
-    ['user_1\u0000', secret], ['x'.repeat(257), secret], ['USER_1', secret], ['user_1 ', secret],
+    ['user_1\u0000', secret], ['user_1\n', secret], ['x'.repeat(256), secret], ['x'.repeat(257), secret], ['USER_1', secret], ['user_1 ', secret],
   ];
   for (const [userId, wrong] of attempts) {
     const agent = tw.dial(tw.loginQuery(userId, wrong));

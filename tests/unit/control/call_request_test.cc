@@ -126,6 +126,32 @@ TEST_F(CallRequestTest, NamesHoldUpTo256Bytes) {
   EXPECT_EQ(Read(request), "user_id");
 }
 
+TEST_F(CallRequestTest, UserIdsThatNoAgentCanHaveAreRefused) {
+  for (const std::string& user : {std::string("us\0er", 5), std::string("us\ner"), std::string("user\x7f")}) {
+    v1::CallToolRequest request = Request();
+    request.set_user_id(user);
+    EXPECT_EQ(Read(request), "user_id");
+    request = Request();
+    request.set_tool(user);
+    request.set_request_id(user);
+    EXPECT_EQ(Read(request), "taken") << "tools and ids are the agents' and the callers' own";
+  }
+}
+
+TEST_F(CallRequestTest, NamesThatAreNotUtf8AreRefusedAndNotKept) {
+  v1::CallToolRequest request = Request();
+  request.set_user_id("user\xff");
+  EXPECT_EQ(Read(request), "user_id");
+  EXPECT_EQ(call_.user_id, "");
+  request = Request();
+  request.set_tool("tool\xff");
+  EXPECT_EQ(Read(request), "tool");
+  request = Request();
+  request.set_request_id("id\xff");
+  EXPECT_EQ(Read(request), "request_id");
+  EXPECT_TRUE(json::IsUtf8(call_.request_id));
+}
+
 // A failure travels in string fields, which readers refuse whole when they are not UTF-8.
 TEST_F(CallRequestTest, NamesThatAreTooLongAreCutBetweenCharacters) {
   std::string text = "x";  // So that byte 256 is inside a character.

@@ -111,29 +111,5 @@ TEST(LoginRequestTest, AnyBytesAreReadOrRefused) {
   }
 }
 
-TEST(LoginRequestTest, UserIdsAreTextOfOneTo256Bytes) {
-  EXPECT_FALSE(IsPlausibleUserId(""));
-  EXPECT_TRUE(IsPlausibleUserId("u"));
-  EXPECT_TRUE(IsPlausibleUserId("user 42 / Jürgen ✓ \"'\\"));
-  EXPECT_TRUE(IsPlausibleUserId(std::string(256, 'x')));
-  EXPECT_FALSE(IsPlausibleUserId(std::string(257, 'x')));
-  std::string long_text;
-  for (int i = 0; i < 128; ++i) long_text += "ü";
-  EXPECT_TRUE(IsPlausibleUserId(long_text)) << "bytes count, not characters";
-  EXPECT_FALSE(IsPlausibleUserId(long_text + "x"));
-}
-
-TEST(LoginRequestTest, UserIdsHoldNoControlCharactersAndNoOtherBytes) {
-  for (int c = 0; c < 0x20; ++c) {
-    EXPECT_FALSE(IsPlausibleUserId(std::string("user") + static_cast<char>(c))) << "control character " << c;
-  }
-  EXPECT_FALSE(IsPlausibleUserId("user\x7f"));
-  EXPECT_FALSE(IsPlausibleUserId("user\xff"));
-  EXPECT_FALSE(IsPlausibleUserId("J\xfcrgen")) << "Latin-1 is not UTF-8";
-  EXPECT_FALSE(IsPlausibleUserId("user\xc3")) << "a character that is cut";
-  EXPECT_FALSE(IsPlausibleUserId("\xed\xa0\x80")) << "a surrogate";
-  EXPECT_TRUE(IsPlausibleUserId("user\xc2\xa0"));
-}
-
 }  // namespace
 }  // namespace toolwire

@@ -1,0 +1,37 @@
+#include "common/wire/names.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "common/base/json_text.h"
+
+namespace toolwire {
+
+static_assert(kNameBytesMax == 256, "the sentence below says so");
+
+const char* CheckRequestId(std::string_view request_id) {
+  if (request_id.size() > kNameBytesMax) return "is longer than 256 bytes";
+  if (!json::IsUtf8(request_id)) return "is not UTF-8 text";
+  return nullptr;
+}
+
+const char* CheckToolName(std::string_view tool) {
+  if (tool.empty()) return "must not be empty";
+  return CheckRequestId(tool);
+}
+
+const char* CheckUserId(std::string_view user_id) {
+  if (const char* problem = CheckToolName(user_id)) return problem;
+  const bool has_control = std::any_of(user_id.begin(), user_id.end(), [](char c) { return absl::ascii_iscntrl(c); });
+  return has_control ? "must not contain control characters" : nullptr;
+}
+
+void CutName(std::string* name) {
+  if (!json::IsUtf8(*name)) return name->clear();
+  if (name->size() <= kNameBytesMax) return;
+  size_t size = kNameBytesMax;
+  while (size > 0 && (static_cast<unsigned char>((*name)[size]) & 0xC0) == 0x80) --size;
+  name->resize(size);
+}
+
+}  // namespace toolwire
