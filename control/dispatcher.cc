@@ -302,7 +302,7 @@ bool Dispatcher::EndSession(const std::string& user_id, const Lease& session) {
 
 // --- from links ------------------------------------------------------------------------------------------------------
 
-uint64_t Dispatcher::LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> link) {
+uint64_t Dispatcher::LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> link, Duration login_max) {
   uint64_t replaced = 0;
   uint64_t number = 0;
   {
@@ -313,7 +313,7 @@ uint64_t Dispatcher::LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> 
   directory_.BeginSnapshot(edge_id, number);
   if (replaced != 0) LinkDown(replaced, {});
   std::lock_guard<std::mutex> lock(mu_);
-  links_.emplace(number, Link{edge_id, std::move(link), ++last_order_});
+  links_.emplace(number, Link{edge_id, std::move(link), ++last_order_, login_max});
   uint64_t& current = link_of_edge_[edge_id];
   current = std::max(current, number);
   return number;
@@ -330,7 +330,7 @@ void Dispatcher::Receive(uint64_t link_number, v1::EdgeFrame&& frame) {
     }
     directory_.Apply(link.edge_id, frame.sessions(), clock_.Now());
     v1::ControlFrame must_end;
-    revoked_.Judge(link.order, frame.sessions(), clock_.Now(), &must_end);
+    revoked_.Judge(link.order, link.login_max, frame.sessions(), clock_.Now(), &must_end);
     if (must_end.disconnects_size() > 0) link.to_edge->Send(std::move(must_end));
   }
   Work work(this);

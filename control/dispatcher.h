@@ -102,8 +102,9 @@ class Dispatcher {
 
   // --- from links ---------------------------------------------------------------------------------------------------
   // A link to an edge is up; it replaces an earlier one of the same edge. Returns the link's number for the methods
-  // below, which ignore numbers that are no longer current.
-  uint64_t LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> link);
+  // below, which ignore numbers that are no longer current. `login_max` is how long a login may take at that edge;
+  // 0: it did not say.
+  uint64_t LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> link, Duration login_max = Duration::zero());
   void Receive(uint64_t link_number, v1::EdgeFrame&& frame);
   // The link broke. `unsent` are calls that never left this process: they look again.
   void LinkDown(uint64_t link_number, const std::vector<uint64_t>& unsent);
@@ -129,7 +130,8 @@ class Dispatcher {
   struct Link {
     std::string edge_id;
     std::shared_ptr<ToEdge> to_edge;
-    uint64_t order = 0;  // Among all links and revocations.
+    uint64_t order = 0;    // Among all links and revocations.
+    Duration login_max{};  // For RevokedSessions::Judge.
   };
   // What a locked section decided, carried out after the lock is released.
   class Work;

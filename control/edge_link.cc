@@ -100,7 +100,8 @@ struct EdgeLink::Impl {
       edge_id = frame.hello().server_id();
       if (!wanted_edge_id.empty() && edge_id != wanted_edge_id) return false;
       timer.cancel();
-      number = dispatcher.LinkUp(edge_id, std::make_shared<SocketToEdge>(shared_io, socket));
+      number = dispatcher.LinkUp(edge_id, std::make_shared<SocketToEdge>(shared_io, socket),
+                                 std::chrono::milliseconds(frame.hello().login_timeout_ms()));
       link.up_ = true;
       if (on_edge) on_edge(edge_id);
       log::Info("edge linked", {{"edge", edge_id}, {"address", link.address_}});

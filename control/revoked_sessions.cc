@@ -12,18 +12,21 @@ void RevokedSessions::Add(const std::string& user_id, uint64_t order, uint64_t e
   ForgetLocked(now);
 }
 
-void RevokedSessions::Judge(uint64_t link_order, const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events,
-                            MonoTime now, v1::ControlFrame* frame) {
+void RevokedSessions::Judge(uint64_t link_order, Duration login_max,
+                            const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events, MonoTime now,
+                            v1::ControlFrame* frame) {
   std::lock_guard<std::mutex> lock(mu_);
   if (users_.empty()) return;
   ForgetLocked(now);
+  const int64_t login_max_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::max(login_max, kLoginMaxLeast)).count();
   for (const v1::SessionEvent& event : events) {
     if (!event.connected()) continue;
     const auto found = users_.find(event.user_id());
     if (found == users_.end() || link_order < found->second.order) continue;
     const Revocation& revocation = found->second;
     const bool is_before =
-        event.epoch() <= revocation.epoch || event.connected_at_ms() <= revocation.at_ms + kLoginMax.count();
+        event.epoch() <= revocation.epoch || event.connected_at_ms() <= revocation.at_ms + login_max_ms;
     if (!is_before) continue;
     v1::Disconnect* disconnect = frame->add_disconnects();
     disconnect->set_user_id(event.user_id());

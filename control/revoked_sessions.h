@@ -19,10 +19,10 @@ namespace toolwire {
 // was opened before the revocation must end, one that was opened after it has a new secret and must not. A session is
 // of before if either
 //   - its epoch is one that was known before the revocation, or an earlier one: exact, whatever clocks say; or
-//   - it began, by its edge's clock, no later than `kLoginMax` after the revocation, by this control's. This finds
-//     sessions whose epoch nobody could tell, and logins that were under way.
-// So a session can only be closed in error, and only in the first seconds (and the clocks' difference) after a
-// revocation, at an edge that was out of reach at that time; its agent comes back with its good secret.
+//   - it began, by its edge's clock, no later than the longest login at that edge after the revocation, by this
+//     control's. This finds sessions whose epoch nobody could tell, and logins that were under way.
+// So a session can only be closed in error, and only within the time of a login (and the clocks' difference) after a
+// revocation, at an edge that was unavailable at that time; its agent comes back with its good secret.
 //
 // Who counts: `order` numbers revocations and links in one sequence. A link with a smaller number than a revocation was
 // told of it at once and is not judged by it. Thread-safe.
@@ -30,14 +30,16 @@ class RevokedSessions {
  public:
   static constexpr Duration kKept = std::chrono::minutes(10);
   static constexpr size_t kUsersMax = 10000;  // About 1 MB; beyond it the oldest revocation is forgotten.
-  static constexpr std::chrono::milliseconds kLoginMax{5000};
+  // The longest login of edges that report none, and the least that is counted with.
+  static constexpr Duration kLoginMaxLeast = std::chrono::milliseconds(5000);
 
   // `epoch`: the greatest that was known of the user's sessions before the secret was revoked; 0: none was known.
   void Add(const std::string& user_id, uint64_t order, uint64_t epoch, int64_t at_ms, MonoTime now);
 
-  // Adds to `frame` what must be sent back on the link with this number, which reported these events.
-  void Judge(uint64_t link_order, const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events, MonoTime now,
-             v1::ControlFrame* frame);
+  // Adds to `frame` what must be sent back on the link with this number, which reported these events. `login_max` is
+  // the longest time from the check of a secret to its session at the link's edge; 0: not known.
+  void Judge(uint64_t link_order, Duration login_max,
+             const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events, MonoTime now, v1::ControlFrame* frame);
 
  private:
   struct Revocation {

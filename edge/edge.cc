@@ -107,6 +107,8 @@ LinkId Edge::Attach(std::shared_ptr<ToControl> control) {
   v1::EdgeFrame hello;
   hello.mutable_hello()->set_server_id(shared_.server_id);
   hello.mutable_hello()->set_instance_id(instance_id_);
+  hello.mutable_hello()->set_login_timeout_ms(
+      static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(shared_.login_timeout).count()));
   control->Send(std::move(hello));
   // Every loop tells of its own sessions, so that what it says of each stays in order; the last one to finish says so.
   auto left = std::make_shared<std::atomic<size_t>>(loops_.size());

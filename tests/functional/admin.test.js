@@ -1,5 +1,6 @@
 // AgentAdmin: credentials, live sessions and the audit log, for operators.
 import assert from 'node:assert/strict';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {code} from './lib/caller.js';
 import {Cluster, clusterClaim, sharedCluster} from './lib/cluster.js';
 import {output, run} from './lib/process.js';
@@ -167,6 +168,22 @@ clusterClaim('an edge that was out of reach when a secret was revoked is told wh
   for (const agent of Object.values(agents)) assert.equal((await agent.closed()).code, 1008);
   await bystander.roundTrip();
 });
+
+// With Redis paused, the edge knows the secret is right, cannot claim the user, and no control knows of the edge.
+clusterClaim('a login that was checked before its secret was revoked ends also if it opens late, at an edge that is linked later', async (scope) => {
+  const cluster = await Cluster.start(scope, {edges: 0, controls: 1});
+  const caller = cluster.caller();
+  await cluster.secret('slow');
+  cluster.redis.pause();
+  const edge = await cluster.addEdge({flags: {'login-timeout': 60_000}});
+  const agent = await cluster.dial('slow');
+  await until('its secret is checked', async () => (await edge.metric('toolwire_edge_logins_right_total')) === 1);
+  assert.deepEqual(await caller.admin('RevokeCredential', {userId: 'slow'}), {sessionClosed: false});
+  await sleep(6000);  // Longer than a login takes at an edge that does not say.
+  cluster.redis.resume();
+  assert.equal((await agent.closed()).code, 1008);
+  assert.equal(agent.of('connected').length, 1, 'it did open');
+}, {timeout: 60_000});
 
 // --- the audit log ---------------------------------------------------------------------------------------------------
 

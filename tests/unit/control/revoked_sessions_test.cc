@@ -19,7 +19,7 @@ using std::chrono::milliseconds;
 using Seen = std::vector<std::string>;
 
 constexpr uint64_t kOld = 7;  // An epoch from before the revocation.
-constexpr int64_t kLoginMs = RevokedSessions::kLoginMax.count();
+constexpr int64_t kLoginMs = std::chrono::duration_cast<milliseconds>(RevokedSessions::kLoginMaxLeast).count();
 
 // "user revoked 0" for each disconnect that an edge was sent.
 Seen Disconnects(const ScriptedEdge& edge) {
@@ -39,9 +39,10 @@ class RevokedSessionsTest : public ::testing::Test {
     std::shared_ptr<ScriptedEdge> edge = std::make_shared<ScriptedEdge>();
     uint64_t number = 0;
   };
-  Linked Link(const std::string& edge_id) {
+  // `login_max` is what the edge says in its hello.
+  Linked Link(const std::string& edge_id, milliseconds login_max = milliseconds(0)) {
     Linked linked;
-    linked.number = dispatcher_.LinkUp(edge_id, linked.edge);
+    linked.number = dispatcher_.LinkUp(edge_id, linked.edge, login_max);
     return linked;
   }
   // `began` is when the session began, from now.
@@ -100,6 +101,26 @@ TEST_F(RevokedSessionsTest, WhereNoEpochIsKnownTheTimeTellsSessionsOfBefore) {
   EXPECT_EQ(Disconnects(*a.edge), Seen{"user revoked 100"});
   Report(a, "user", 101, -milliseconds(kLoginMs - 1));
   EXPECT_EQ(Disconnects(*a.edge).size(), 1u);
+}
+
+TEST_F(RevokedSessionsTest, LoginMayTakeAsLongAsItsEdgeSaysButFiveSecondsAtLeast) {
+  dispatcher_.EndRevoked("user", 0);
+  clock_.Advance(std::chrono::seconds(40));
+  const Linked slow = Link("slow", std::chrono::seconds(30)), usual = Link("usual"),
+               quick = Link("quick", milliseconds(50));
+  const auto ends = [&](const Linked& at, milliseconds after) {
+    const size_t before = Disconnects(*at.edge).size();
+    Report(at, "user", 100, after - std::chrono::seconds(40));
+    return Disconnects(*at.edge).size() > before;
+  };
+  EXPECT_TRUE(ends(slow, std::chrono::seconds(20)));
+  EXPECT_TRUE(ends(slow, std::chrono::seconds(30)));
+  EXPECT_FALSE(ends(slow, milliseconds(30001)));
+  EXPECT_FALSE(ends(usual, std::chrono::seconds(20))) << "another edge's logins do not take longer";
+  for (const Linked& edge : {usual, quick}) {
+    EXPECT_TRUE(ends(edge, milliseconds(kLoginMs)));
+    EXPECT_FALSE(ends(edge, milliseconds(kLoginMs + 1)));
+  }
 }
 
 TEST_F(RevokedSessionsTest, EdgeThatLinksAgainIsJudgedAgain) {
