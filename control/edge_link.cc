@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/host_port.h"
 #include "common/base/log.h"
 #include "common/link/relay_socket.h"
 
@@ -63,7 +64,8 @@ struct EdgeLink::Impl {
   }
 
   void Dial() {
-    const auto [host, port] = SplitRelayAddress(link.address_);
+    const auto at = ParseHostPort(link.address_);
+    if (!at.ok()) return Ended(std::string(at.status().message()));
     dialled = tcp::socket(io);
     // Ends whatever of dialling is under way; an edge that accepts and says nothing counts as not there.
     timer.expires_after(kHelloWaitMax);
@@ -74,6 +76,7 @@ struct EdgeLink::Impl {
       dialled.close(ignored);
       if (socket) socket->Close("no hello");
     });
+    const std::string host = at->host, port = std::to_string(at->port.value_or(0));
     resolver.async_resolve(host, port, [this](const asio::error_code& ec, const tcp::resolver::results_type& found) {
       if (ec) return Ended(ec.message());
       if (stopping) return;

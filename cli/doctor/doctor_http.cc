@@ -3,11 +3,13 @@
 #include <asio.hpp>
 #include <asio/ssl.hpp>
 #include <functional>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/base/host_port.h"
 
 namespace toolwire {
 namespace {
@@ -131,10 +133,7 @@ absl::Status StatusOf(const asio::error_code& error) {
 
 }  // namespace
 
-std::string EdgeUrl::Address() const {
-  const bool ipv6 = host.find(':') != std::string::npos;
-  return ipv6 ? absl::StrCat("[", host, "]:", port) : absl::StrCat(host, ":", port);
-}
+std::string EdgeUrl::Address() const { return JoinHostPort(host, port); }
 
 absl::StatusOr<EdgeUrl> ParseEdgeUrl(const std::string& url) {
   const auto invalid = absl::InvalidArgumentError("not a URL such as ws://host:8082");
@@ -149,18 +148,10 @@ absl::StatusOr<EdgeUrl> ParseEdgeUrl(const std::string& url) {
   absl::string_view rest = absl::string_view(url).substr(colon + 3);
   rest = rest.substr(0, rest.find_first_of("/?#"));
   if (absl::StrContains(rest, "@")) return absl::InvalidArgumentError("credentials do not belong into the URL");
-  const bool ipv6 = absl::StartsWith(rest, "[");
-  const size_t host_end = ipv6 ? rest.find(']') : rest.find(':');
-  if (ipv6 && host_end == absl::string_view::npos) return invalid;
-  parsed.host = std::string(ipv6 ? rest.substr(1, host_end - 1) : rest.substr(0, host_end));
-  absl::string_view port = rest.substr(std::min(rest.size(), ipv6 ? host_end + 1 : parsed.host.size()));
-  if (!port.empty()) {
-    int number = 0;
-    if (port.front() != ':' || !absl::SimpleAtoi(port.substr(1), &number) || number < 1 || number > 65535)
-      return invalid;
-    parsed.port = std::to_string(number);
-  }
-  if (parsed.host.empty()) return invalid;
+  auto at = ParseHostPort(std::string_view(rest.data(), rest.size()));
+  if (!at.ok() || at->port == 0) return invalid;
+  parsed.host = std::move(at->host);
+  if (at->port) parsed.port = std::to_string(*at->port);
   return parsed;
 }
 

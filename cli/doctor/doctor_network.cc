@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "cli/doctor/doctor_http.h"
 #include "cli/doctor/doctor_judge.h"
+#include "common/base/host_port.h"
 #include "common/link/relay_probe.h"
 #include "common/link/relay_socket.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -38,11 +39,12 @@ std::string Why(const grpc::Status& status) {
 
 // Why the host of host:port is unknown, or nothing.
 std::string ResolvingError(const std::string& address) {
-  const std::string host = SplitRelayAddress(address).first;
+  const auto parsed = ParseHostPort(address);
+  if (!parsed.ok()) return std::string(parsed.status().message());
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  const int error = getaddrinfo(host.c_str(), nullptr, &hints, &found);
+  const int error = getaddrinfo(parsed->host.c_str(), nullptr, &hints, &found);
   if (error != 0) return gai_strerror(error);
   freeaddrinfo(found);
   return "";

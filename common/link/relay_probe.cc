@@ -4,12 +4,15 @@
 #include <memory>
 #include <utility>
 
+#include "common/base/host_port.h"
 #include "common/link/relay_socket.h"
 
 namespace toolwire {
 
 absl::StatusOr<v1::EdgeHello> ProbeRelay(const std::string& address, Duration timeout) {
   using tcp = asio::ip::tcp;
+  const auto at = ParseHostPort(address);
+  if (!at.ok()) return at.status();
   asio::io_context io{1};
   absl::StatusOr<v1::EdgeHello> result = absl::UnavailableError("no answer in time");
   std::shared_ptr<ControlSocket> link;
@@ -19,8 +22,8 @@ absl::StatusOr<v1::EdgeHello> ProbeRelay(const std::string& address, Duration ti
   };
   tcp::resolver resolver(io);
   tcp::socket socket(io);
-  const auto [host, port] = SplitRelayAddress(address);
-  resolver.async_resolve(host, port, [&](const asio::error_code& ec, const tcp::resolver::results_type& found) {
+  const std::string port = std::to_string(at->port.value_or(0));
+  resolver.async_resolve(at->host, port, [&](const asio::error_code& ec, const tcp::resolver::results_type& found) {
     if (ec) return end(absl::UnavailableError(ec.message()));
     asio::async_connect(socket, found, [&](const asio::error_code& connect_ec, const tcp::endpoint&) {
       if (connect_ec) return end(absl::UnavailableError(connect_ec.message()));

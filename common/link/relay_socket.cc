@@ -30,13 +30,6 @@ void StoreLength(uint32_t length, char* to) {
 
 }  // namespace
 
-std::pair<std::string, std::string> SplitRelayAddress(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  std::string host = address.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  return {host, colon == std::string::npos ? "" : address.substr(colon + 1)};
-}
-
 // --- reading ---------------------------------------------------------------------------------------------------------
 
 template <typename Frame>

@@ -26,9 +26,6 @@ namespace toolwire {
 constexpr char kRelayPreface[] = "TWRELAY1";
 constexpr size_t kRelayPrefaceBytes = sizeof kRelayPreface - 1;
 
-// Host and port of a relay's address; an IPv6 host stands in brackets there. Without a port: empty.
-std::pair<std::string, std::string> SplitRelayAddress(const std::string& address);
-
 // Takes a link's bytes apart. Pure: no socket, no time. Not thread-safe.
 template <typename Frame>
 class RelayReader {

@@ -18,6 +18,9 @@
 #include <map>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
+#include "common/base/host_port.h"
+
 // jemalloc's, where it is linked: sanitizer builds have none.
 extern "C" int mallctl(const char* name, void* old_value, size_t* old_size, void* new_value, size_t new_size)
     __attribute__((weak));
@@ -74,8 +77,9 @@ absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(const st
                                                                         SampleSource source) {
   auto impl = std::make_unique<Impl>();
   impl->collector = std::make_shared<Collector>(std::move(source));
-  const std::string host = address.substr(0, address.rfind(':'));
-  impl->address = host == "localhost" ? htonl(INADDR_LOOPBACK) : inet_addr(host.c_str());
+  const auto at = ParseHostPort(address);
+  if (!at.ok()) return absl::InvalidArgumentError(absl::StrCat("metrics: ", address, ": ", at.status().message()));
+  impl->address = at->host == "localhost" ? htonl(INADDR_LOOPBACK) : inet_addr(at->host.c_str());
   try {
     impl->exposer = std::make_unique<prometheus::Exposer>(address, 1);
     impl->exposer->RegisterCollectable(impl->collector);

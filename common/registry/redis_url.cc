@@ -1,12 +1,14 @@
 #include "common/registry/redis_url.h"
 
 #include <optional>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "common/base/host_port.h"
 
 namespace toolwire {
 namespace {
@@ -60,31 +62,18 @@ absl::Status ReadLogin(absl::string_view login, RedisUrl* url) {
 }
 
 absl::Status ReadHostAndPort(absl::string_view text, RedisUrl* url) {
-  absl::string_view host, rest;
-  if (absl::ConsumePrefix(&text, "[")) {
-    const size_t end = text.find(']');
-    if (end == absl::string_view::npos) return Invalid("the bracket of an IPv6 address is not closed");
-    host = text.substr(0, end);
-    rest = text.substr(end + 1);
-  } else {
-    host = text.substr(0, text.find(':'));
-    rest = text.substr(host.size());
-  }
-  if (host.empty()) return Invalid("the host is missing");
-  url->host = std::string(host);
-  if (rest.empty()) return absl::OkStatus();
-  if (!absl::ConsumePrefix(&rest, ":") || !ReadNumber(rest, 65535, &url->port) || url->port == 0) {
-    return Invalid("the port is not a number from 1 to 65535");
-  }
+  auto parsed = ParseHostPort(std::string_view(text.data(), text.size()));
+  if (!parsed.ok()) return Invalid(parsed.status().message());
+  url->host = std::move(parsed->host);
+  if (!parsed->port) return absl::OkStatus();
+  if (*parsed->port == 0) return Invalid("the port is not a number from 1 to 65535");
+  url->port = *parsed->port;
   return absl::OkStatus();
 }
 
 }  // namespace
 
-std::string RedisUrl::Address() const {
-  const bool ipv6 = host.find(':') != std::string::npos;
-  return ipv6 ? absl::StrCat("[", host, "]:", port) : absl::StrCat(host, ":", port);
-}
+std::string RedisUrl::Address() const { return JoinHostPort(host, port); }
 
 absl::StatusOr<RedisUrl> ParseRedisUrl(absl::string_view text) {
   if (absl::StartsWith(text, "rediss://")) return Invalid("rediss:// (TLS) is not supported");

@@ -1,0 +1,27 @@
+// Addresses as people write them: host:port, with an IPv6 host in brackets.
+#ifndef TOOLWIRE_COMMON_BASE_HOST_PORT_H_
+#define TOOLWIRE_COMMON_BASE_HOST_PORT_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+
+namespace toolwire {
+
+struct HostPort {
+  std::string host;         // Without brackets, never empty.
+  std::optional<int> port;  // 0 to 65535.
+};
+
+// Reads `host`, `host:port`, `[host]` or `[host]:port`. INVALID_ARGUMENT with a sentence that says what is wrong.
+absl::StatusOr<HostPort> ParseHostPort(std::string_view text);
+
+// The other way round.
+std::string JoinHostPort(const std::string& host, const absl::AlphaNum& port);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_BASE_HOST_PORT_H_

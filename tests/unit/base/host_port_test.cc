@@ -1,0 +1,50 @@
+#include "common/base/host_port.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+namespace toolwire {
+namespace {
+
+// "host|port", or what is wrong.
+std::string Parsed(const std::string& text) {
+  const auto parsed = ParseHostPort(text);
+  if (!parsed.ok()) return std::string(parsed.status().message());
+  return absl::StrCat(parsed->host, "|", parsed->port ? std::to_string(*parsed->port) : "");
+}
+
+TEST(HostPortTest, HostsHaveAPortOrNone) {
+  EXPECT_EQ(Parsed("host"), "host|");
+  EXPECT_EQ(Parsed("edge-0.edges:50052"), "edge-0.edges|50052");
+  EXPECT_EQ(Parsed("127.0.0.1:0"), "127.0.0.1|0");
+  EXPECT_EQ(Parsed("h:65535"), "h|65535");
+}
+
+TEST(HostPortTest, Ipv6AddressesAreInBrackets) {
+  EXPECT_EQ(Parsed("[::1]"), "::1|");
+  EXPECT_EQ(Parsed("[::1]:7000"), "::1|7000");
+  EXPECT_EQ(Parsed("::1:7000"), "an IPv6 address needs brackets");
+  EXPECT_EQ(Parsed("[::1"), "the bracket of an IPv6 address is not closed");
+}
+
+TEST(HostPortTest, WhatIsNeitherIsRefusedWithAReason) {
+  for (const char* text : {"", ":1", "[]", "[]:1"}) EXPECT_EQ(Parsed(text), "the host is missing") << text;
+  for (const char* text :
+       {"h:", "h:x", "h:1x", "h: 1", "h:+1", "h:-1", "h:65536", "h:99999999999", "[::1]x", "[::1]:"}) {
+    EXPECT_EQ(Parsed(text), "the port is not a number from 1 to 65535") << text;
+  }
+}
+
+TEST(HostPortTest, JoiningIsTheReverse) {
+  for (const char* text : {"host:1", "10.1.2.3:65535", "[::1]:7000"}) {
+    const auto parsed = ParseHostPort(text);
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(JoinHostPort(parsed->host, *parsed->port), text);
+  }
+}
+
+}  // namespace
+}  // namespace toolwire
