@@ -18,6 +18,7 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/json_text.h"
 
@@ -151,20 +152,6 @@ int ReadToEnd(int fd, size_t size_hint, size_t bytes_max, std::string* content) 
   }
   content->resize(filled);
   return 0;
-}
-
-void AppendBase64(std::string_view bytes, std::string* out) {
-  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  out->reserve(out->size() + (bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const size_t here = std::min<size_t>(3, bytes.size() - i);
-    uint32_t group = 0;
-    for (size_t k = 0; k < 3; ++k) group = group << 8 | (k < here ? static_cast<unsigned char>(bytes[i + k]) : 0u);
-    out->push_back(kDigits[group >> 18]);
-    out->push_back(kDigits[group >> 12 & 63]);
-    out->push_back(here > 1 ? kDigits[group >> 6 & 63] : '=');
-    out->push_back(here > 2 ? kDigits[group & 63] : '=');
-  }
 }
 
 const char* TypeWord(mode_t mode) {
@@ -301,9 +288,7 @@ ToolOutcome AgentTools::ReadFile(std::string_view params_json) const {
   json::AppendQuoted(path, &result);
   result.append(",\"content\":");
   if (base64) {
-    result.push_back('"');
-    AppendBase64(content, &result);
-    result.push_back('"');
+    absl::StrAppend(&result, "\"", absl::Base64Escape(content), "\"");
   } else if (json::IsUtf8(content)) {
     json::AppendQuoted(content, &result);
   } else {
