@@ -2,13 +2,12 @@
 #ifndef TOOLWIRE_COMMON_BASE_TICKER_H_
 #define TOOLWIRE_COMMON_BASE_TICKER_H_
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <utility>
 
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 
 namespace toolwire {
 
@@ -17,29 +16,29 @@ class Ticker {
  public:
   Ticker(Duration every, std::function<void()> tick)
       : thread_([this, every, tick = std::move(tick)] {
-          std::unique_lock<std::mutex> lock(mu_);
-          while (!wake_.wait_for(lock, every, [this] { return stopped_; })) {
-            lock.unlock();
+          MutexLock lock(mu_);
+          while (!wake_.WaitFor(mu_, every, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopped_; })) {
+            lock.Unlock();
             tick();
-            lock.lock();
+            lock.Lock();
           }
         }) {}
   ~Ticker() {
     {
-      std::lock_guard<std::mutex> lock(mu_);
+      MutexLock lock(mu_);
       stopped_ = true;
     }
-    wake_.notify_one();
+    wake_.NotifyOne();
     thread_.join();
   }
   Ticker(const Ticker&) = delete;
   Ticker& operator=(const Ticker&) = delete;
 
  private:
-  std::mutex mu_;
-  std::condition_variable wake_;
-  bool stopped_ = false;  // Guarded by mu_.
-  std::thread thread_;    // Last: it uses the others.
+  Mutex mu_;
+  CondVar wake_;
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+  std::thread thread_;  // Last: it uses the others.
 };
 
 }  // namespace toolwire
