@@ -12,7 +12,7 @@ void MemoryRegistry::Claim(const std::string& user_id, const std::string& edge_i
   uint64_t epoch = 0;
   std::string displaced;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     epoch = ++last_epoch_;
     Entry& entry = leases_[user_id];
     if (entry.lease.edge_id != edge_id) displaced = std::move(entry.lease.edge_id);
@@ -26,7 +26,7 @@ void MemoryRegistry::Refresh(const std::string& edge_id, std::vector<Held> held)
   std::vector<Held> newer;
   std::vector<std::pair<std::string, Held>> taken;  // From another edge.
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     const MonoTime now = clock_.Now();
     for (Held& one : held) {
       Entry& entry = leases_[one.user_id];
@@ -48,7 +48,7 @@ void MemoryRegistry::Refresh(const std::string& edge_id, std::vector<Held> held)
 void MemoryRegistry::Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done) {
   bool nowhere = true;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     auto it = leases_.find(user_id);
     if (it != leases_.end()) {
       const bool current = it->second.lease.epoch == epoch && it->second.lease.edge_id == edge_id;
@@ -62,7 +62,7 @@ void MemoryRegistry::Release(const std::string& user_id, const std::string& edge
 void MemoryRegistry::Lookup(const std::string& user_id, LookupDone done) {
   std::optional<Lease> found;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     auto it = leases_.find(user_id);
     if (it != leases_.end()) {
       if (it->second.expires > clock_.Now()) {
@@ -77,7 +77,7 @@ void MemoryRegistry::Lookup(const std::string& user_id, LookupDone done) {
 
 void MemoryRegistry::Join(const EdgeAddress& self, EdgeEvents events) {
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     edges_[self.edge_id] = Edge{self, std::move(events)};
   }
   TellEdges();
@@ -85,7 +85,7 @@ void MemoryRegistry::Join(const EdgeAddress& self, EdgeEvents events) {
 
 void MemoryRegistry::Leave(const std::string& edge_id) {
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     edges_.erase(edge_id);
     absl::erase_if(leases_, [&](const auto& entry) { return entry.second.lease.edge_id == edge_id; });
   }
@@ -94,7 +94,7 @@ void MemoryRegistry::Leave(const std::string& edge_id) {
 
 void MemoryRegistry::WatchEdges(EdgesChanged changed) {
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     edges_changed_ = std::move(changed);
   }
   TellEdges();
@@ -103,7 +103,7 @@ void MemoryRegistry::WatchEdges(EdgesChanged changed) {
 void MemoryRegistry::TellReplaced(const std::string& edge_id, const std::string& user_id, uint64_t epoch) {
   EdgeEvents events;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     auto found = edges_.find(edge_id);
     if (found == edges_.end()) return;
     events = found->second.events;
@@ -115,7 +115,7 @@ void MemoryRegistry::TellEdges() {
   EdgesChanged changed;
   std::vector<EdgeAddress> edges;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     changed = edges_changed_;
     for (const auto& [edge_id, edge] : edges_) edges.push_back(edge.address);
   }
@@ -123,7 +123,7 @@ void MemoryRegistry::TellEdges() {
 }
 
 void SingleEdgeRegistry::SetEdge(const std::string& edge_id) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   edge_id_ = edge_id;
 }
 
@@ -134,7 +134,7 @@ void SingleEdgeRegistry::Claim(const std::string&, const std::string&, ClaimDone
 void SingleEdgeRegistry::Lookup(const std::string&, LookupDone done) {
   Lease lease;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     lease.edge_id = edge_id_;
   }
   done(std::optional<Lease>(std::move(lease)));

@@ -3,13 +3,13 @@
 #define TOOLWIRE_COMMON_REGISTRY_MEMORY_REGISTRY_H_
 
 #include <map>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/registry/registry.h"
 
 namespace toolwire {
@@ -40,16 +40,16 @@ class MemoryRegistry final : public Registry {
     EdgeEvents events;
   };
 
-  void TellReplaced(const std::string& edge_id, const std::string& user_id, uint64_t epoch);
-  void TellEdges();
+  void TellReplaced(const std::string& edge_id, const std::string& user_id, uint64_t epoch) ABSL_LOCKS_EXCLUDED(mu_);
+  void TellEdges() ABSL_LOCKS_EXCLUDED(mu_);
 
   const Clock& clock_;
   const Duration time_to_live_;
-  std::mutex mu_;
-  uint64_t last_epoch_ = 0;  // Guarded by mu_. One counter for all users keeps epochs growing after a release.
-  absl::flat_hash_map<std::string, Entry> leases_;  // Guarded by mu_.
-  std::map<std::string, Edge> edges_;               // Guarded by mu_.
-  EdgesChanged edges_changed_;                      // Guarded by mu_.
+  Mutex mu_;
+  uint64_t last_epoch_ ABSL_GUARDED_BY(mu_) = 0;  // One counter for all users keeps epochs growing after a release.
+  absl::flat_hash_map<std::string, Entry> leases_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, Edge> edges_ ABSL_GUARDED_BY(mu_);
+  EdgesChanged edges_changed_ ABSL_GUARDED_BY(mu_);
 };
 
 // The registry of a control that is given one edge by address: every agent is there, if it is anywhere. The edge's
@@ -69,8 +69,8 @@ class SingleEdgeRegistry final : public Registry {
   bool connected() const override { return true; }
 
  private:
-  std::mutex mu_;
-  std::string edge_id_;  // Guarded by mu_.
+  Mutex mu_;
+  std::string edge_id_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace toolwire

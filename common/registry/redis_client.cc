@@ -60,7 +60,7 @@ RedisClient::~RedisClient() {
 
 void RedisClient::Post(Task task) {
   {
-    std::lock_guard<std::mutex> lock(inbox_mu_);
+    MutexLock lock(inbox_mu_);
     inbox_.push_back(std::move(task));
     if (std::exchange(inbox_posted_, true)) return;
   }
@@ -70,7 +70,7 @@ void RedisClient::Post(Task task) {
 void RedisClient::DrainInbox() {
   std::vector<Task> tasks;
   {
-    std::lock_guard<std::mutex> lock(inbox_mu_);
+    MutexLock lock(inbox_mu_);
     tasks.swap(inbox_);
     inbox_posted_ = false;
   }

@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
 #include "common/base/counter.h"
+#include "common/base/mutex.h"
 #include "common/registry/redis_connection.h"
 
 namespace toolwire {
@@ -104,9 +104,9 @@ class RedisClient {
   Counter commands_sent_;
   Counter errors_;
 
-  std::mutex inbox_mu_;
-  std::vector<Task> inbox_;    // Guarded by inbox_mu_.
-  bool inbox_posted_ = false;  // Guarded by inbox_mu_.
+  Mutex inbox_mu_;
+  std::vector<Task> inbox_ ABSL_GUARDED_BY(inbox_mu_);
+  bool inbox_posted_ ABSL_GUARDED_BY(inbox_mu_) = false;
 
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};

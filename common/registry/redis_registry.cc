@@ -60,6 +60,17 @@ bool Same(const EdgeAddress& a, const EdgeAddress& b) {
   return std::tie(a.edge_id, a.relay_address, a.instance_id) == std::tie(b.edge_id, b.relay_address, b.instance_id);
 }
 
+// What WatchEdges needs. Not in Impl: clang 14 would not make one there from its default values.
+struct EdgesWatch {
+  Registry::EdgesChanged changed;
+  bool reading = false;
+  bool read_again = false;
+  bool told = false;
+  std::map<std::string, EdgeAddress> edges;       // As last told.
+  std::map<std::string, MonoTime> missing_since;  // Of these, those whose key is gone.
+  std::set<std::string> named;                    // Said to have come or gone, since the last read was sent.
+};
+
 }  // namespace
 
 std::optional<EdgeAddress> ReadAnnouncement(const std::string& edge_id, const std::string& text) {
@@ -98,15 +109,6 @@ struct RedisRegistry::Impl {
     bool listening = false;  // To the channel; claims made before could be replaced unheard.
     bool announced = false;  // Since Redis was last connected.
     MonoTime contested{};    // When another process last wrote the same key.
-  };
-  struct EdgesWatch {
-    EdgesChanged changed;
-    bool reading = false;
-    bool read_again = false;
-    bool told = false;
-    std::map<std::string, EdgeAddress> edges;       // As last told.
-    std::map<std::string, MonoTime> missing_since;  // Of these, those whose key is gone.
-    std::set<std::string> named;                    // Said to have come or gone, since the last read was sent.
   };
 
   Impl(RedisUrl url, const Options& registry_options);
