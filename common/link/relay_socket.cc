@@ -94,7 +94,7 @@ void RelaySocket<Out, In>::Start(Events events) {
   socket_.set_option(asio::ip::tcp::no_delay(true), ec);
   socket_.non_blocking(true, ec);
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     bytes_.assign(kRelayPreface, kRelayPrefaceBytes);
     WriteLocked();
   }
@@ -158,7 +158,7 @@ void RelaySocket<Out, In>::Tick() {
 
 template <typename Out, typename In>
 bool RelaySocket<Out, In>::Send(Out&& frame) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   if (closed_ || ending_ || !outbox_.Push(std::move(frame))) return false;
   WriteLocked();
   return true;
@@ -166,7 +166,7 @@ bool RelaySocket<Out, In>::Send(Out&& frame) {
 
 template <typename Out, typename In>
 void RelaySocket<Out, In>::SendControlWord(uint32_t word) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   // A peer that does not read gets no more of them: what waits for it is a sign of life already.
   if (closed_ || ending_ || waiting_writable_) return;
   char length[kLengthBytes];
@@ -209,7 +209,7 @@ void RelaySocket<Out, In>::AwaitWritableLocked() {
   asio::post(socket_.get_executor(), [self = this->shared_from_this()] {
     self->socket_.async_wait(asio::ip::tcp::socket::wait_write, [self](const asio::error_code& ec) {
       if (ec) return;
-      std::lock_guard<std::mutex> lock(self->mu_);
+      MutexLock lock(self->mu_);
       self->waiting_writable_ = false;
       self->WriteLocked();
     });
@@ -220,7 +220,7 @@ void RelaySocket<Out, In>::AwaitWritableLocked() {
 
 template <typename Out, typename In>
 void RelaySocket<Out, In>::EndWhenWritten() {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   if (closed_ || std::exchange(ending_, true)) return;
   WriteLocked();
 }
@@ -233,7 +233,7 @@ void RelaySocket<Out, In>::Close(const std::string& why) {
 template <typename Out, typename In>
 void RelaySocket<Out, In>::CloseOnLoop(const std::string& why) {
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     if (std::exchange(closed_, true)) return;
     asio::error_code ignored;
     socket_.close(ignored);
@@ -247,7 +247,7 @@ void RelaySocket<Out, In>::CloseOnLoop(const std::string& why) {
 
 template <typename Out, typename In>
 std::vector<Out> RelaySocket<Out, In>::TakeUnsent() {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   return outbox_.TakeUnsent();
 }
 

@@ -11,12 +11,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/link/frame_outbox.h"
 #include "toolwire/v1/relay.pb.h"
 
@@ -88,8 +88,8 @@ class RelaySocket : public std::enable_shared_from_this<RelaySocket<Out, In>> {
   bool HandleAll();
   void Tick();
   void SendControlWord(uint32_t word);
-  void WriteLocked();
-  void AwaitWritableLocked();
+  void WriteLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void AwaitWritableLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void CloseOnLoop(const std::string& why);
 
   const Options options_;
@@ -101,15 +101,14 @@ class RelaySocket : public std::enable_shared_from_this<RelaySocket<Out, In>> {
   In incoming_;
   int silent_ticks_ = 0;
 
-  std::mutex mu_;
-  // Guarded by mu_.
-  FrameOutbox<Out> outbox_;
-  Out outgoing_;
-  std::string bytes_;  // What is being written, from `written_` on.
-  size_t written_ = 0;
-  bool waiting_writable_ = false;
-  bool ending_ = false;
-  bool closed_ = false;  // The descriptor is not to be used any more.
+  Mutex mu_;
+  FrameOutbox<Out> outbox_ ABSL_GUARDED_BY(mu_);
+  Out outgoing_ ABSL_GUARDED_BY(mu_);
+  std::string bytes_ ABSL_GUARDED_BY(mu_);  // What is being written, from `written_` on.
+  size_t written_ ABSL_GUARDED_BY(mu_) = 0;
+  bool waiting_writable_ ABSL_GUARDED_BY(mu_) = false;
+  bool ending_ ABSL_GUARDED_BY(mu_) = false;
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;  // The descriptor is not to be used any more.
 };
 
 using ControlSocket = RelaySocket<v1::ControlFrame, v1::EdgeFrame>;  // At control.
