@@ -49,10 +49,10 @@ AuditLog::AuditLog(Store& store, Options options)
 AuditLog::~AuditLog() {
   Flush(options_.close_time);
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     stopping_ = true;
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
   thread_.join();
   const uint64_t left = accepted_rows_ - settled_rows_ - unspooled_rows_;
   if (left > 0) log::Warn("audit rows left in the spool for the next process", {{"rows", left}});
@@ -99,7 +99,7 @@ void AuditLog::Settle(AuditTicket ticket, AuditRow row) {
   bool first_drop = false;
   uint64_t waiting = 0;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     waiting = accepted_rows_ - settled_rows_;
     taken = EnqueueLocked(&row, spooled);
     if (taken) {
@@ -110,7 +110,7 @@ void AuditLog::Settle(AuditTicket ticket, AuditRow row) {
       first_drop = !std::exchange(dropping_, true);
     }
   }
-  if (wake) wake_.notify_one();
+  if (wake) wake_.NotifyOne();
   if (!taken && spool_ != nullptr) spool_->Done(&spooled, 1);
   if (first_drop) log::Error("audit queue full, dropping rows", {{"waiting", waiting}});
 }
@@ -149,21 +149,21 @@ std::string AuditLog::Storable(const std::string& json) const {
 }
 
 bool AuditLog::Flush(Duration limit) {
-  std::unique_lock<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   const uint64_t target = accepted_rows_;
   if (settled_rows_ >= target) return true;
   flush_rows_ = std::max(flush_rows_, target);
   hurry_ = true;
-  wake_.notify_one();
+  wake_.NotifyOne();
   // Capped, since a wait ends at a point in time, which must not overflow.
   const Duration wait = std::min<Duration>(limit, std::chrono::hours(24));
-  return settled_.wait_for(lock, wait, [&] { return settled_rows_ >= target; });
+  return settled_.WaitFor(mu_, wait, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return settled_rows_ >= target; });
 }
 
 AuditLog::Counters AuditLog::counters() const {
   Counters counters;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     counters = counters_;
     counters.waiting = accepted_rows_ - settled_rows_;
   }
@@ -175,39 +175,40 @@ AuditLog::Counters AuditLog::counters() const {
 }
 
 void AuditLog::Run() {
-  std::unique_lock<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   while (true) {
-    WaitForWork(&lock);
+    WaitForWork();
     if (stopping_) return;  // The destructor has flushed: what is left is more than there was time for.
     if (!queue_.empty()) {
       Batch batch = std::move(queue_.front());
       queue_.pop_front();
       queue_rows_ -= batch.spooled.size();
-      lock.unlock();
+      lock.Unlock();
       if (!batch.in_memory) {
         for (const AuditSpool::Spooled& row : batch.spooled) batch.rows.push_back(spool_->Read(row.record));
       }
       if (!WriteOut(&batch)) return;
-      lock.lock();
+      lock.Lock();
     }
     if (spool_ == nullptr) continue;
-    lock.unlock();
+    lock.Unlock();
     if (!Recover()) return;
-    lock.lock();
+    lock.Lock();
   }
 }
 
 // Waits for rows to write, or until it is time to look for dead processes.
-void AuditLog::WaitForWork(std::unique_lock<std::mutex>* lock) {
+void AuditLog::WaitForWork() {
   if (abandoned_ != nullptr) return;
-  const auto has_rows = [&] { return queue_rows_ > 0 || stopping_; };
+  const auto has_rows = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return queue_rows_ > 0 || stopping_; };
   if (spool_ == nullptr) {
-    wake_.wait(*lock, has_rows);
-  } else if (!wake_.wait_until(*lock, adopt_at_, has_rows)) {
+    wake_.Wait(mu_, has_rows);
+  } else if (!wake_.WaitUntil(mu_, adopt_at_, has_rows)) {
     return;
   }
-  wake_.wait_for(*lock, options_.gather_time,
-                 [&] { return queue_rows_ >= options_.batch_rows_max || flush_rows_ > settled_rows_ || stopping_; });
+  wake_.WaitFor(mu_, options_.gather_time, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return queue_rows_ >= options_.batch_rows_max || flush_rows_ > settled_rows_ || stopping_;
+  });
 }
 
 bool AuditLog::Recover() {
@@ -254,7 +255,7 @@ bool AuditLog::Write(Batch* batch) {
       return true;
     }
     {
-      std::lock_guard<std::mutex> lock(mu_);
+      MutexLock lock(mu_);
       ++counters_.failed_batches;
     }
     if (IsAway(status)) return false;
@@ -290,8 +291,8 @@ bool AuditLog::WriteRow(Batch* batch) {
 
 bool AuditLog::WaitToRetry(Duration* wait) {
   if (spool_ != nullptr) spool_->TryAgain();
-  std::unique_lock<std::mutex> lock(mu_);
-  wake_.wait_for(lock, *wait, [&] { return hurry_ || stopping_; });
+  MutexLock lock(mu_);
+  wake_.WaitFor(mu_, *wait, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return hurry_ || stopping_; });
   *wait = hurry_ ? options_.retry_min : std::min(*wait * 2, options_.retry_max);
   hurry_ = false;
   return !stopping_;
@@ -324,7 +325,7 @@ void AuditLog::Settled(Batch* batch, size_t count, bool written) {
   const size_t first = batch->next;
   batch->next += count;
   if (batch->recovered) {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     counters_.recovered += count;
     return;
   }
@@ -336,14 +337,14 @@ void AuditLog::Settled(Batch* batch, size_t count, bool written) {
   }
   if (spool_ != nullptr) spool_->Done(&batch->spooled[first], count);
 
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   (written ? counters_.written : counters_.refused) += count;
   if (batch->in_memory) memory_rows_ -= count;
   memory_bytes_ -= bytes;
   unspooled_rows_ -= unspooled;
   const bool someone_waits = settled_rows_ < flush_rows_;
   settled_rows_ += count;
-  if (someone_waits) settled_.notify_all();
+  if (someone_waits) settled_.NotifyAll();
   // At half and not at once, so that a queue that stays nearly full is not logged for every batch.
   if (memory_rows_ <= options_.queue_rows_max / 2 && memory_bytes_ <= options_.queue_bytes_max / 2) dropping_ = false;
 }

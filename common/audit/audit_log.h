@@ -4,12 +4,10 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -17,6 +15,7 @@
 
 #include "common/audit/audit_spool.h"
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/store/store.h"
 
 namespace toolwire {
@@ -110,13 +109,13 @@ class AuditLog {
 
   std::string CallId(uint64_t number) const;
   // False if there is no room.
-  bool EnqueueLocked(AuditRow* row, const AuditSpool::Spooled& spooled);
+  bool EnqueueLocked(AuditRow* row, const AuditSpool::Spooled& spooled) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Run();
-  void WaitForWork(std::unique_lock<std::mutex>* lock);
+  void WaitForWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Writes a batch of what a dead process left, if there is one. False if the log is being destroyed.
-  bool Recover();
+  bool Recover() ABSL_LOCKS_EXCLUDED(mu_);
   // Writes `batch`, as often as it takes. False if the log is being destroyed.
-  bool WriteOut(Batch* batch);
+  bool WriteOut(Batch* batch) ABSL_LOCKS_EXCLUDED(mu_);
   // Writes what is left of `batch`, row by row if the store refuses it as a whole. False if the store is out of
   // reach; calling it again goes on where it stopped.
   bool Write(Batch* batch);
@@ -135,23 +134,24 @@ class AuditLog {
   std::atomic<uint64_t> last_number_{0};
   const std::unique_ptr<AuditSpool> spool_;  // May be null.
 
-  mutable std::mutex mu_;            // Guards what follows, down to the writer's own.
-  std::condition_variable wake_;     // The writer waits for rows, or to try again.
-  std::condition_variable settled_;  // Flush waits for the writer.
+  mutable Mutex mu_;
+  CondVar wake_;     // The writer waits for rows, or to try again.
+  CondVar settled_;  // Flush waits for the writer.
   // Batches as they will be written, so that taking one is a move and appending to a long queue never copies it. All
   // but the last are full, unless rows begin or cease to wait in memory there.
-  std::deque<Batch> queue_;
-  size_t queue_rows_ = 0;      // Rows in queue_, so without the batch that is being written.
-  size_t memory_rows_ = 0;     // Rows in memory, with that batch.
-  size_t memory_bytes_ = 0;    // What they take.
-  size_t unspooled_rows_ = 0;  // Those of them that are in memory only.
-  uint64_t accepted_rows_ = 0;
-  uint64_t settled_rows_ = 0;  // Rows settle in order, so Flush waits for this to reach a number.
-  uint64_t flush_rows_ = 0;    // The greatest number that a Flush waits for.
-  bool hurry_ = false;         // A Flush wants the next retry now.
-  bool dropping_ = false;      // A drop has been logged, and the queue has not been half empty since.
-  bool stopping_ = false;
-  Counters counters_;  // Without what others count.
+  std::deque<Batch> queue_ ABSL_GUARDED_BY(mu_);
+  size_t queue_rows_ ABSL_GUARDED_BY(mu_) = 0;      // Rows in queue_, so without the batch that is being written.
+  size_t memory_rows_ ABSL_GUARDED_BY(mu_) = 0;     // Rows in memory, with that batch.
+  size_t memory_bytes_ ABSL_GUARDED_BY(mu_) = 0;    // What they take.
+  size_t unspooled_rows_ ABSL_GUARDED_BY(mu_) = 0;  // Those of them that are in memory only.
+  uint64_t accepted_rows_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t settled_rows_ ABSL_GUARDED_BY(mu_) = 0;  // Rows settle in order, so Flush waits for this to reach a number.
+  uint64_t flush_rows_ ABSL_GUARDED_BY(mu_) = 0;    // The greatest number that a Flush waits for.
+  bool hurry_ ABSL_GUARDED_BY(mu_) = false;         // A Flush wants the next retry now.
+  // A drop has been logged, and the queue has not been half empty since.
+  bool dropping_ ABSL_GUARDED_BY(mu_) = false;
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  Counters counters_ ABSL_GUARDED_BY(mu_);  // Without what others count.
 
   // The writer's own.
   bool away_ = false;                          // The last attempt found the store out of reach.

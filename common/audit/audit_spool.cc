@@ -179,13 +179,13 @@ AuditSpool::~AuditSpool() {
 
 AuditSpool::Record AuditSpool::AddIntent(const AuditIntent& intent, std::string_view call_id) {
   Retired retired;
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   return AddLocked(RecordKind::kIntent, RecordContent(intent, call_id), &retired);
 }
 
 AuditSpool::Spooled AuditSpool::AddRow(const AuditRow& row, Record intent) {
   Retired retired;
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   const Record record = AddLocked(RecordKind::kRow, RecordContent(row), &retired);
   if (record == 0) return {intent, false};
   if (intent != 0) DoneLocked(intent, &retired);
@@ -194,7 +194,7 @@ AuditSpool::Spooled AuditSpool::AddRow(const AuditRow& row, Record intent) {
 
 AuditRow AuditSpool::Read(Record record) const {
   AuditRow row;
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   const Slot& slot = slots_[record - 1];
   DecodeRecord(slot.segment->At(slot.offset).body, &row);
   return row;
@@ -202,7 +202,7 @@ AuditRow AuditSpool::Read(Record record) const {
 
 void AuditSpool::Done(const Spooled* records, size_t count) {
   Retired retired;
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   for (size_t i = 0; i < count; ++i) {
     if (records[i].record != 0) DoneLocked(records[i].record, &retired);
   }
@@ -334,7 +334,7 @@ void AuditSpool::RetireLocked(SpoolSegment* segment, Retired* retired) {
 }
 
 void AuditSpool::TryAgain() {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   may_create_ = true;
   if (!std::exchange(failed_, false) && std::exchange(complained_, false)) log::Info("audit spool works again");
 }

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
@@ -18,7 +17,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/audit/spool_segment.h"
+#include "common/base/mutex.h"
 #include "common/store/audit_row.h"
+#include "common/store/store.h"
 
 namespace toolwire {
 
@@ -121,30 +122,31 @@ class AuditSpool {
   // Segments that go when mu_ has been released: deleting a file takes its time.
   using Retired = std::vector<std::unique_ptr<SpoolSegment>>;
 
-  Record AddLocked(RecordKind kind, const RecordContent& content, Retired* retired);
-  void DoneLocked(Record record, Retired* retired);
-  absl::Status MakeRoomLocked(size_t record_bytes, Retired* retired);
-  absl::StatusOr<std::unique_ptr<SpoolSegment>> CreateSegmentLocked(size_t bytes);
-  absl::Status MakeDirectoryLocked();
-  void MoveOldRecordsLocked(size_t room, Retired* retired);
-  void RetireLocked(SpoolSegment* segment, Retired* retired);
+  Record AddLocked(RecordKind kind, const RecordContent& content, Retired* retired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DoneLocked(Record record, Retired* retired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status MakeRoomLocked(size_t record_bytes, Retired* retired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<std::unique_ptr<SpoolSegment>> CreateSegmentLocked(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status MakeDirectoryLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void MoveOldRecordsLocked(size_t room, Retired* retired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RetireLocked(SpoolSegment* segment, Retired* retired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Options options_;
   std::atomic<size_t> bytes_{0};
   std::atomic<uint64_t> errors_{0};
 
-  mutable std::mutex mu_;  // Guards what follows, down to the adopter's own.
-  std::string directory_;  // Empty until it could be made.
-  int lock_ = -1;
-  uint64_t last_number_ = 0;
-  uint64_t last_file_ = 0;
-  std::vector<std::unique_ptr<SpoolSegment>> segments_;  // With records, the current one last.
-  std::vector<std::unique_ptr<SpoolSegment>> spare_;     // Empty.
-  std::deque<Slot> slots_;                               // Record r is in slot r - 1.
-  std::vector<Record> free_records_;
-  bool complained_ = false;  // A failure was logged, and the spool has not worked from one TryAgain() to the next.
-  bool failed_ = false;      // A record was not written since the last one.
-  bool may_create_ = true;   // No file was tried in vain since then.
+  mutable Mutex mu_;
+  std::string directory_ ABSL_GUARDED_BY(mu_);  // Empty until it could be made.
+  int lock_ ABSL_GUARDED_BY(mu_) = -1;
+  uint64_t last_number_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t last_file_ ABSL_GUARDED_BY(mu_) = 0;
+  std::vector<std::unique_ptr<SpoolSegment>> segments_ ABSL_GUARDED_BY(mu_);  // With records, the current one last.
+  std::vector<std::unique_ptr<SpoolSegment>> spare_ ABSL_GUARDED_BY(mu_);     // Empty.
+  std::deque<Slot> slots_ ABSL_GUARDED_BY(mu_);                               // Record r is in slot r - 1.
+  std::vector<Record> free_records_ ABSL_GUARDED_BY(mu_);
+  bool complained_ ABSL_GUARDED_BY(mu_) =
+      false;  // A failure was logged, and the spool has not worked from one TryAgain() to the next.
+  bool failed_ ABSL_GUARDED_BY(mu_) = false;     // A record was not written since the last one.
+  bool may_create_ ABSL_GUARDED_BY(mu_) = true;  // No file was tried in vain since then.
 
   std::set<std::string> seen_;  // The adopter's own: subdirectories that were taken over.
 };
