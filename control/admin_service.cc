@@ -144,7 +144,7 @@ AdminService::~AdminService() { Stop(); }
 void AdminService::Stop() {
   asio::thread_pool* threads = nullptr;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     stopping_ = true;
     threads = threads_.get();
   }
@@ -154,10 +154,10 @@ void AdminService::Stop() {
 void AdminService::Run(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
                        std::function<Status()> work) {
   const Status is_stopping(StatusCode::UNAVAILABLE, "control is stopping, ask another one; nothing was changed");
-  std::unique_lock<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   if (stopping_ || requests_ >= kRequestsMax) {
     const bool stopping = stopping_;
-    lock.unlock();
+    lock.Unlock();
     return reactor->Finish(
         stopping ? is_stopping
                  : Status(StatusCode::RESOURCE_EXHAUSTED, "too many of these requests wait for the store, try again"));
@@ -169,7 +169,7 @@ void AdminService::Run(grpc::CallbackServerContext* context, grpc::ServerUnaryRe
                           : context->IsCancelled() ? Status(StatusCode::CANCELLED, "nobody waits for it any more")
                                                    : work();
     {
-      std::lock_guard<std::mutex> done(mu_);
+      MutexLock done(mu_);
       --requests_;
     }
     reactor->Finish(status);

@@ -7,10 +7,10 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/registry/registry.h"
 #include "common/store/store.h"
 #include "control/agent_directory.h"
@@ -72,10 +72,10 @@ class AdminService final : public v1::AgentAdmin::CallbackService {
   AgentDirectory& directory_;
   Dispatcher& dispatcher_;
 
-  std::mutex mu_;
-  std::atomic<bool> stopping_{false};           // Set under mu_.
-  size_t requests_ = 0;                         // Guarded by mu_.
-  std::unique_ptr<asio::thread_pool> threads_;  // Guarded by mu_. Null until it is needed.
+  Mutex mu_;
+  std::atomic<bool> stopping_{false};  // Set under mu_.
+  size_t requests_ ABSL_GUARDED_BY(mu_) = 0;
+  std::unique_ptr<asio::thread_pool> threads_ ABSL_GUARDED_BY(mu_);  // Null until it is needed.
 };
 
 }  // namespace toolwire

@@ -19,7 +19,7 @@ v1::Agent ToAgent(const std::string& user_id, const std::optional<Presence>& pre
 
 void AgentDirectory::Apply(const std::string& edge_id,
                            const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events, MonoTime now) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   for (const v1::SessionEvent& event : events) {
     if (event.snapshot_complete()) {
       for (auto it = agents_.begin(); it != agents_.end();) {
@@ -44,7 +44,7 @@ void AgentDirectory::Apply(const std::string& edge_id,
 }
 
 void AgentDirectory::Expire(MonoTime now) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   for (; !moves_.empty() && now - moves_.front().since >= kMoveMax; moves_.pop_front()) {
     auto found = index_.find(moves_.front().user_id);
     if (found == index_.end()) continue;
@@ -81,7 +81,7 @@ void AgentDirectory::RemoveLocked(Agents::iterator it) {
 }
 
 void AgentDirectory::BeginSnapshot(const std::string& edge_id, uint64_t link_number) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   edges_[edge_id] = link_number;
   for (auto& [user_id, entry] : agents_) {
     if (entry.presence.edge_id == edge_id) entry.stale = true;
@@ -89,7 +89,7 @@ void AgentDirectory::BeginSnapshot(const std::string& edge_id, uint64_t link_num
 }
 
 void AgentDirectory::RemoveEdge(const std::string& edge_id, uint64_t link_number) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   auto edge = edges_.find(edge_id);
   if (edge != edges_.end() && edge->second > link_number) return;
   if (edge != edges_.end()) edges_.erase(edge);
@@ -101,7 +101,7 @@ void AgentDirectory::RemoveEdge(const std::string& edge_id, uint64_t link_number
 }
 
 void AgentDirectory::Forget(const std::string& user_id, const std::string& edge_id, uint64_t epoch) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   auto found = index_.find(user_id);
   if (found == index_.end()) return;
   const Entry& entry = found->second->second;
@@ -110,7 +110,7 @@ void AgentDirectory::Forget(const std::string& user_id, const std::string& edge_
 }
 
 std::optional<Presence> AgentDirectory::Find(const std::string& user_id) const {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   auto found = index_.find(user_id);
   if (found == index_.end() || found->second->second.moving) return std::nullopt;
   return found->second->second.presence;
@@ -118,7 +118,7 @@ std::optional<Presence> AgentDirectory::Find(const std::string& user_id) const {
 
 std::vector<v1::Agent> AgentDirectory::List(const std::string& after, size_t limit, const std::string& edge_id) const {
   std::vector<v1::Agent> out;
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   for (auto it = agents_.upper_bound(after); it != agents_.end() && out.size() < limit; ++it) {
     if (!edge_id.empty() && it->second.presence.edge_id != edge_id) continue;
     out.push_back(ToAgent(it->first, it->second.presence));
@@ -127,18 +127,18 @@ std::vector<v1::Agent> AgentDirectory::List(const std::string& after, size_t lim
 }
 
 size_t AgentDirectory::size() const {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   return agents_.size();
 }
 
 size_t AgentDirectory::size_of(const std::string& edge_id) const {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   auto found = sizes_.find(edge_id);
   return found == sizes_.end() ? 0 : found->second;
 }
 
 uint64_t AgentDirectory::Watch(absl::flat_hash_set<std::string> users, Watcher watcher) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   WatchEvent event;
   event.set_kind(v1::WatchAgentsResponse::CONNECTED);
   for (const auto& [user_id, entry] : agents_) {
@@ -154,7 +154,7 @@ uint64_t AgentDirectory::Watch(absl::flat_hash_set<std::string> users, Watcher w
 }
 
 void AgentDirectory::Unwatch(uint64_t watch_id) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   watches_.erase(watch_id);
 }
 

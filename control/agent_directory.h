@@ -6,7 +6,6 @@
 #include <deque>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -15,6 +14,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "toolwire/v1/dispatch.pb.h"
 #include "toolwire/v1/relay.pb.h"
 
@@ -76,24 +76,25 @@ class AgentDirectory {
   };
   using Agents = std::map<std::string, Entry>;  // Ordered, for paging.
 
-  void ConnectedLocked(const std::string& edge_id, const v1::SessionEvent& event);
-  void RemoveLocked(Agents::iterator it);
-  void CountOutLocked(const std::string& edge_id);
-  void NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std::string& user_id, const Presence& presence);
+  void ConnectedLocked(const std::string& edge_id, const v1::SessionEvent& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RemoveLocked(Agents::iterator it) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void CountOutLocked(const std::string& edge_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std::string& user_id, const Presence& presence)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  mutable std::mutex mu_;
-  Agents agents_;                                             // Guarded by mu_.
-  absl::flat_hash_map<std::string, Agents::iterator> index_;  // Guarded by mu_. For the call path.
-  absl::flat_hash_map<std::string, size_t> sizes_;            // Guarded by mu_. Agents of each edge.
-  absl::flat_hash_map<std::string, uint64_t> edges_;          // Guarded by mu_. The newest link of each.
-  std::map<uint64_t, Watch_> watches_;                        // Guarded by mu_.
+  mutable Mutex mu_;
+  Agents agents_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<std::string, Agents::iterator> index_ ABSL_GUARDED_BY(mu_);  // For the call path.
+  absl::flat_hash_map<std::string, size_t> sizes_ ABSL_GUARDED_BY(mu_);            // Agents of each edge.
+  absl::flat_hash_map<std::string, uint64_t> edges_ ABSL_GUARDED_BY(mu_);          // The newest link of each.
+  std::map<uint64_t, Watch_> watches_ ABSL_GUARDED_BY(mu_);
   struct Move {
     MonoTime since;
     std::string user_id;
     uint64_t epoch = 0;
   };
-  std::deque<Move> moves_;      // Guarded by mu_. In the order of their times.
-  uint64_t last_watch_id_ = 0;  // Guarded by mu_.
+  std::deque<Move> moves_ ABSL_GUARDED_BY(mu_);  // In the order of their times.
+  uint64_t last_watch_id_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 // The public form of what is known of a user.

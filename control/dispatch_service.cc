@@ -182,21 +182,21 @@ grpc::ServerWriteReactor<v1::WatchAgentsResponse>* DispatchService::WatchAgents(
 }
 
 uint64_t DispatchService::AdmitStream(std::function<void()> end) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   if (ending_ || streams_.size() >= static_cast<size_t>(options_.streams_max)) return 0;
   streams_.emplace(++last_stream_, std::move(end));
   return last_stream_;
 }
 
 void DispatchService::StreamDone(uint64_t number) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   streams_.erase(number);
 }
 
 void DispatchService::EndStreams() {
   std::vector<std::function<void()>> ends;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     ending_ = true;
     for (const auto& [number, end] : streams_) ends.push_back(end);
   }
@@ -204,7 +204,7 @@ void DispatchService::EndStreams() {
 }
 
 size_t DispatchService::streams() const {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   return streams_.size();
 }
 

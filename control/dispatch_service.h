@@ -5,10 +5,10 @@
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
-#include <mutex>
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "common/base/options.h"
 #include "control/agent_directory.h"
 #include "control/call_request.h"
@@ -57,11 +57,10 @@ class DispatchService final : public DispatchServiceBase {
   const ControlOptions options_;
   CallRequests requests_;
 
-  mutable std::mutex mu_;
-  // Guarded by mu_.
-  bool ending_ = false;
-  uint64_t last_stream_ = 0;
-  absl::flat_hash_map<uint64_t, std::function<void()>> streams_;  // How to end each.
+  mutable Mutex mu_;
+  bool ending_ ABSL_GUARDED_BY(mu_) = false;
+  uint64_t last_stream_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::flat_hash_map<uint64_t, std::function<void()>> streams_ ABSL_GUARDED_BY(mu_);  // How to end each.
 };
 
 }  // namespace toolwire

@@ -26,13 +26,13 @@ void DispatchStream::Begin(std::function<void()> on_done) {
 }
 
 void DispatchStream::EndWhenIdle() {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   ending_ = true;
   FinishIfIdleLocked();
 }
 
 void DispatchStream::EndWith(grpc::Status status) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   ending_ = true;
   status_ = std::move(status);
   FinishIfIdleLocked();
@@ -46,7 +46,7 @@ void DispatchStream::OnReadDone(bool ok) {
 
 void DispatchStream::ReadNext() {
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     if (finished_) return;
     reading_paused_ = answer_bytes_ > kUnreadBytesMax;
     if (reading_paused_) return;
@@ -85,7 +85,7 @@ bool DispatchStream::StartCalls() {
   if (request.cancels_size() == 0) return true;
   std::vector<uint64_t> cancels;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     for (const uint64_t id : request.cancels()) {
       auto found = in_flight_.find(id);
       if (found != in_flight_.end()) cancels.push_back(found->second.call_id);
@@ -102,7 +102,7 @@ void DispatchStream::Reject(Call&& call, v1::CallFailure failure) {
   *rejected.mutable_failure() = std::move(failure);
   bool write = false;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     QueueLocked(std::move(rejected));
     write = TakeNextLocked();
   }
@@ -110,7 +110,7 @@ void DispatchStream::Reject(Call&& call, v1::CallFailure failure) {
 }
 
 std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call, bool wants_value) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   if (in_flight_.size() >= static_cast<size_t>(calls_in_flight_max_)) {
     return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, call.request_id);
   }
@@ -122,7 +122,7 @@ std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call, bool want
 }
 
 void DispatchStream::Settle(v1::DispatchAnswer&& outcome) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   auto found = in_flight_.find(outcome.id());
   if (found->second.wants_value && outcome.has_response()) CallRequests::AddResultValue(outcome.mutable_response());
   in_flight_.erase(found);
@@ -139,7 +139,7 @@ void DispatchStream::QueueLocked(v1::DispatchAnswer&& answer) {
 void DispatchStream::Flush() {
   bool write = false;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     write = TakeNextLocked();
     FinishIfIdleLocked();
   }
@@ -178,7 +178,7 @@ void DispatchStream::OnWriteDone(bool ok) {
 bool DispatchStream::AfterWrite() {
   bool write = false, resume = false;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     writing_ = false;
     write = write_ok_ && TakeNextLocked();
     resume = reading_paused_ && answer_bytes_ <= kUnreadBytesMax;
@@ -192,7 +192,7 @@ bool DispatchStream::AfterWrite() {
 void DispatchStream::OnCancel() {
   std::vector<uint64_t> call_ids;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     ending_ = broken_ = true;
     answers_.clear();
     answer_bytes_ = 0;

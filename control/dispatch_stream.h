@@ -8,12 +8,12 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "common/base/mutex.h"
 #include "control/call_request.h"
 #include "control/dispatcher.h"
 #include "toolwire/v1/dispatch.pb.h"
@@ -53,18 +53,18 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::optional<v1::CallFailure> Admit(const Call& call, bool wants_value);
   // Counts, audits and answers a call that may not start.
   void Reject(Call&& call, v1::CallFailure failure);
-  void QueueLocked(v1::DispatchAnswer&& answer);
+  void QueueLocked(v1::DispatchAnswer&& answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EndWith(grpc::Status status);
   void ReadNext();
   // Whether there is something to write now: then the caller calls Write, with the lock released.
-  bool TakeNextLocked();
+  bool TakeNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Writes what was taken and, as long as gRPC is done with it before this returns, what is ready by then.
-  void Write();
+  void Write() ABSL_LOCKS_EXCLUDED(mu_);
   // A write is over when gRPC has said so and StartWrite has returned, whichever is later; then this is true, once.
   bool WriteIsOver() { return write_ends_.fetch_add(1, std::memory_order_acq_rel) == 1; }
   // Ends the write that is over. True: more is taken, and the caller calls Write.
-  bool AfterWrite();
-  void FinishIfIdleLocked();
+  bool AfterWrite() ABSL_LOCKS_EXCLUDED(mu_);
+  void FinishIfIdleLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Dispatcher& dispatcher_;
   CallRequests& requests_;
@@ -76,17 +76,16 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   bool write_ok_ = false;
   std::atomic<int> write_ends_{0};
 
-  std::mutex mu_;
-  // Guarded by mu_.
-  absl::flat_hash_map<uint64_t, InFlight> in_flight_;  // By the caller's id.
-  std::deque<std::pair<v1::DispatchAnswer, size_t>> answers_;
-  size_t answer_bytes_ = 0;
-  bool writing_ = false;
-  bool reading_paused_ = false;
-  bool ending_ = false;  // The caller sends no more, or we are stopping.
-  bool broken_ = false;  // Nobody reads any more.
-  bool finished_ = false;
-  grpc::Status status_;  // What the stream ends with.
+  Mutex mu_;
+  absl::flat_hash_map<uint64_t, InFlight> in_flight_ ABSL_GUARDED_BY(mu_);  // By the caller's id.
+  std::deque<std::pair<v1::DispatchAnswer, size_t>> answers_ ABSL_GUARDED_BY(mu_);
+  size_t answer_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  bool reading_paused_ ABSL_GUARDED_BY(mu_) = false;
+  bool ending_ ABSL_GUARDED_BY(mu_) = false;  // The caller sends no more, or we are stopping.
+  bool broken_ ABSL_GUARDED_BY(mu_) = false;  // Nobody reads any more.
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  grpc::Status status_ ABSL_GUARDED_BY(mu_);  // What the stream ends with.
 };
 
 }  // namespace toolwire

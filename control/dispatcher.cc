@@ -76,7 +76,7 @@ class Dispatcher::Work {
   void NotSent(const Outgoing& one) {
     Work more(dispatcher_);
     {
-      std::lock_guard<std::mutex> lock(dispatcher_->mu_);
+      MutexLock lock(dispatcher_->mu_);
       for (const v1::Deliver& deliver : one.frame.deliveries()) {
         auto found = dispatcher_->calls_.find(deliver.call_id());
         // Also if the link's end was noticed meanwhile and the call counts as lost: this frame certainly did not leave.
@@ -123,7 +123,7 @@ void Dispatcher::Begin(std::vector<Call> calls) {
     prepared.back().ticket = audit_->Begin({call.user_id, call.request_id, call.tool, call.params_json, wall_ms});
   }
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     const MonoTime now = clock_.Now();
     for (size_t i = 0; i < calls.size(); ++i) {
       const uint64_t call_id = calls[i].call_id;
@@ -170,7 +170,7 @@ bool Dispatcher::AdmitLocked(Call&& call, const AuditTicket& ticket, MonoTime no
 void Dispatcher::Cancel(const std::vector<uint64_t>& call_ids) {
   Work work(this);
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     for (const uint64_t call_id : call_ids) {
       auto found = calls_.find(call_id);
       if (found == calls_.end() || found->second->cancelled) continue;
@@ -238,7 +238,7 @@ void Dispatcher::LookAgainLocked(Pending* call, Work* work) {
 void Dispatcher::OnLease(uint64_t call_id, absl::StatusOr<std::optional<Lease>> lease) {
   Work work(this);
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     auto found = calls_.find(call_id);
     if (found == calls_.end() || found->second->state != State::kLooking) return;
     Pending* call = found->second.get();
@@ -268,7 +268,7 @@ bool Dispatcher::EndRevoked(const std::string& user_id, uint64_t epoch) {
   const std::optional<Presence> known = directory_.Find(user_id);
   std::vector<Link> links;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     // In one step: an edge is told now, or it links later and its sessions are judged.
     revoked_.Add(user_id, ++last_order_, std::max(epoch, known ? known->epoch : 0), clock_.WallMs(), clock_.Now());
     for (const auto& [number, link] : links_) links.push_back(link);
@@ -287,7 +287,7 @@ bool Dispatcher::EndRevoked(const std::string& user_id, uint64_t epoch) {
 bool Dispatcher::EndSession(const std::string& user_id, const Lease& session) {
   std::shared_ptr<ToEdge> to_edge;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     const auto found = links_.find(LinkOfEdgeLocked(session.edge_id));
     if (found == links_.end()) return false;
     to_edge = found->second.to_edge;
@@ -306,13 +306,13 @@ uint64_t Dispatcher::LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> 
   uint64_t replaced = 0;
   uint64_t number = 0;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     replaced = LinkOfEdgeLocked(edge_id);
     number = ++last_link_number_;
   }
   directory_.BeginSnapshot(edge_id, number);
   if (replaced != 0) LinkDown(replaced, {});
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   links_.emplace(number, Link{edge_id, std::move(link), ++last_order_, login_max});
   uint64_t& current = link_of_edge_[edge_id];
   current = std::max(current, number);
@@ -323,7 +323,7 @@ void Dispatcher::Receive(uint64_t link_number, v1::EdgeFrame&& frame) {
   if (frame.sessions_size() > 0) {
     Link link;
     {
-      std::lock_guard<std::mutex> lock(mu_);
+      MutexLock lock(mu_);
       auto found = links_.find(link_number);
       if (found == links_.end()) return;
       link = found->second;
@@ -336,7 +336,7 @@ void Dispatcher::Receive(uint64_t link_number, v1::EdgeFrame&& frame) {
   Work work(this);
   std::vector<std::pair<std::string, Lease>> forget;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     const MonoTime now = clock_.Now();
     for (v1::Answer& answer : *frame.mutable_answers()) {
       if (Pending* call = FindOnLinkLocked(answer.call_id(), link_number)) {
@@ -361,7 +361,7 @@ void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& uns
   std::string edge_id;
   Work work(this);
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     auto found = links_.find(link_number);
     if (found == links_.end()) return;
     edge_id = found->second.edge_id;
@@ -470,15 +470,18 @@ void Dispatcher::SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, Audit
   row.created_at_ms = clock_.WallMs();
   work->Audit(call->ticket, std::move(row));
   calls_.erase(call_id);
-  if (calls_.empty()) idle_.notify_all();
+  if (calls_.empty()) idle_.NotifyAll();
 }
 
 void Dispatcher::Tick() {
   directory_.Expire(clock_.Now());
   Work work(this);
   {
-    std::lock_guard<std::mutex> lock(mu_);
-    wheel_.Advance(clock_.Now(), [&](TimerNode* node) { OverdueLocked(static_cast<Pending*>(node), &work); });
+    MutexLock lock(mu_);
+    wheel_.Advance(clock_.Now(), [&](TimerNode* node) {
+      mu_.AssertHeld();
+      OverdueLocked(static_cast<Pending*>(node), &work);
+    });
   }
   work.Run();
 }
@@ -502,19 +505,19 @@ void Dispatcher::OverdueLocked(Pending* call, Work* work) {
 // --- stopping, looking in --------------------------------------------------------------------------------------------
 
 void Dispatcher::StopAccepting() {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   accepting_ = false;
 }
 
 bool Dispatcher::WaitIdle(Duration limit) {
-  std::unique_lock<std::mutex> lock(mu_);
-  return idle_.wait_for(lock, limit, [this] { return calls_.empty(); });
+  MutexLock lock(mu_);
+  return idle_.WaitFor(mu_, limit, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return calls_.empty(); });
 }
 
 void Dispatcher::FailAll() {
   Work work(this);
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     std::vector<Pending*> left;
     for (auto& [call_id, call] : calls_) left.push_back(call.get());
     for (Pending* call : left) {
@@ -527,12 +530,12 @@ void Dispatcher::FailAll() {
 }
 
 size_t Dispatcher::in_flight() const {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   return calls_.size();
 }
 
 size_t Dispatcher::links() const {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   return links_.size();
 }
 

@@ -4,10 +4,8 @@
 
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +15,7 @@
 #include "common/audit/audit_log.h"
 #include "common/base/clock.h"
 #include "common/base/counter.h"
+#include "common/base/mutex.h"
 #include "common/base/timer_wheel.h"
 #include "common/link/relay_port.h"
 #include "common/registry/registry.h"
@@ -137,19 +136,22 @@ class Dispatcher {
   class Work;
   using RequestKey = std::pair<std::string_view, std::string_view>;  // user id, request id
 
-  bool AdmitLocked(Call&& call, const AuditTicket& ticket, MonoTime now, Work* work);
-  void DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, MonoTime now, Work* work);
-  void LookAgainLocked(Pending* call, Work* work);
+  bool AdmitLocked(Call&& call, const AuditTicket& ticket, MonoTime now, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, MonoTime now, Work* work)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LookAgainLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnLease(uint64_t call_id, absl::StatusOr<std::optional<Lease>> lease);
-  void AnswerLocked(Pending* call, v1::Answer&& answer, Work* work);
-  void RefuseLocked(Pending* call, const v1::Refusal& refusal, MonoTime now, Work* work);
-  void StrayLocked(v1::StrayAnswer&& stray, Work* work);
-  void LoseLocked(Pending* call, MonoTime now);
-  void FailLocked(Pending* call, Reason reason, Delivery delivery, Work* work);
-  void SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, AuditRow&& row, Work* work);
-  void OverdueLocked(Pending* call, Work* work);
-  Pending* FindOnLinkLocked(uint64_t call_id, uint64_t link_number);
-  uint64_t LinkOfEdgeLocked(const std::string& edge_id) const;
+  void AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void RefuseLocked(Pending* call, const v1::Refusal& refusal, MonoTime now, Work* work)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void StrayLocked(v1::StrayAnswer&& stray, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LoseLocked(Pending* call, MonoTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FailLocked(Pending* call, Reason reason, Delivery delivery, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, AuditRow&& row, Work* work)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OverdueLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Pending* FindOnLinkLocked(uint64_t call_id, uint64_t link_number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  uint64_t LinkOfEdgeLocked(const std::string& edge_id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Clock& clock_;
   Registry& registry_;
@@ -159,18 +161,17 @@ class Dispatcher {
   Counters counters_;
   std::atomic<uint64_t> last_call_id_{0};
 
-  mutable std::mutex mu_;
-  std::condition_variable idle_;
-  // Everything below is guarded by mu_.
-  bool accepting_ = true;
-  absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> calls_;
-  absl::flat_hash_map<RequestKey, Pending*> by_request_;  // Keys point into the pending calls.
-  absl::flat_hash_map<uint64_t, Link> links_;
-  absl::flat_hash_map<std::string, uint64_t> link_of_edge_;  // The current link of each edge.
-  uint64_t last_link_number_ = 0;
-  uint64_t last_order_ = 0;
+  mutable Mutex mu_;
+  CondVar idle_;
+  bool accepting_ ABSL_GUARDED_BY(mu_) = true;
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> calls_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<RequestKey, Pending*> by_request_ ABSL_GUARDED_BY(mu_);  // Keys point into the pending calls.
+  absl::flat_hash_map<uint64_t, Link> links_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<std::string, uint64_t> link_of_edge_ ABSL_GUARDED_BY(mu_);  // The current link of each edge.
+  uint64_t last_link_number_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t last_order_ ABSL_GUARDED_BY(mu_) = 0;
+  TimerWheel wheel_ ABSL_GUARDED_BY(mu_);
   RevokedSessions revoked_;  // With a lock of its own, so that whoever reports sessions does not need mu_.
-  TimerWheel wheel_;
 };
 
 }  // namespace toolwire

@@ -20,20 +20,20 @@ EdgeLinks::EdgeLinks(Registry& registry, Dispatcher& dispatcher, size_t payload_
       thread_([this] { Run(); }) {
   registry.WatchEdges([news = news_](std::vector<EdgeAddress> edges) {
     {
-      std::lock_guard<std::mutex> lock(news->mu);
+      MutexLock lock(news->mu);
       news->edges = std::move(edges);
       news->changed = true;
     }
-    news->wake.notify_one();
+    news->wake.NotifyOne();
   });
 }
 
 EdgeLinks::~EdgeLinks() {
   {
-    std::lock_guard<std::mutex> lock(news_->mu);
+    MutexLock lock(news_->mu);
     news_->stopping = true;
   }
-  news_->wake.notify_one();
+  news_->wake.NotifyOne();
   thread_.join();
 }
 
@@ -41,8 +41,10 @@ void EdgeLinks::Run() {
   std::vector<EdgeAddress> edges;
   while (true) {
     {
-      std::unique_lock<std::mutex> lock(news_->mu);
-      news_->wake.wait_for(lock, kLookEvery, [this] { return news_->changed || news_->stopping; });
+      MutexLock lock(news_->mu);
+      news_->wake.WaitFor(news_->mu, kLookEvery, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(news_->mu) {
+        return news_->changed || news_->stopping;
+      });
       if (news_->stopping) break;
       if (std::exchange(news_->changed, false)) edges = news_->edges;
     }

@@ -2,14 +2,13 @@
 #ifndef TOOLWIRE_CONTROL_EDGE_LINKS_H_
 #define TOOLWIRE_CONTROL_EDGE_LINKS_H_
 
-#include <condition_variable>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "common/base/mutex.h"
 #include "common/registry/registry.h"
 #include "control/edge_link.h"
 
@@ -35,12 +34,11 @@ class EdgeLinks {
 
   // Shared with the callback that the registry may keep longer than this lives.
   struct News {
-    std::mutex mu;
-    std::condition_variable wake;
-    // Guarded by mu.
-    std::vector<EdgeAddress> edges;
-    bool changed = false;
-    bool stopping = false;
+    Mutex mu;
+    CondVar wake;
+    std::vector<EdgeAddress> edges ABSL_GUARDED_BY(mu);
+    bool changed ABSL_GUARDED_BY(mu) = false;
+    bool stopping ABSL_GUARDED_BY(mu) = false;
   };
   const std::shared_ptr<News> news_;
   std::thread thread_;

@@ -6,13 +6,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "common/base/log.h"
+#include "common/base/mutex.h"
 
 namespace toolwire {
 namespace {
@@ -50,52 +49,52 @@ struct GrpcThreads::Impl {
   std::shared_ptr<grpc::Channel> channel = grpc::CreateChannel("", nullptr);
   std::vector<std::unique_ptr<Call>> calls;
 
-  std::mutex mu;
-  std::condition_variable changed;
-  // Guarded by mu.
-  int callbacks = 0;  // Not yet over.
-  int held = 0;
-  bool released = false;
+  Mutex mu;
+  CondVar changed;
+  int callbacks ABSL_GUARDED_BY(mu) = 0;  // Not yet over.
+  int held ABSL_GUARDED_BY(mu) = 0;
+  bool released ABSL_GUARDED_BY(mu) = false;
 };
 
 GrpcThreads::Impl::~Impl() { Release(); }
 
 void GrpcThreads::Impl::RunOnGrpc(std::function<void()> work) {
   {
-    std::lock_guard<std::mutex> lock(mu);
+    MutexLock lock(mu);
     ++callbacks;
   }
   calls.push_back(std::make_unique<Call>(channel, [this, work = std::move(work)] {
     work();
-    std::lock_guard<std::mutex> lock(mu);
+    MutexLock lock(mu);
     --callbacks;
-    changed.notify_all();
+    changed.NotifyAll();
   }));
 }
 
 void GrpcThreads::Impl::Hold() {
-  std::unique_lock<std::mutex> lock(mu);
+  MutexLock lock(mu);
   ++held;
-  changed.notify_all();
-  changed.wait(lock, [this] { return released; });
+  changed.NotifyAll();
+  changed.Wait(mu, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { return released; });
   --held;
 }
 
 bool GrpcThreads::Impl::AwaitHeld(int wanted) {
   {
-    std::unique_lock<std::mutex> lock(mu);
-    if (!changed.wait_for(lock, kBeginWait, [&] { return held == wanted; })) return false;
+    MutexLock lock(mu);
+    if (!changed.WaitFor(mu, kBeginWait, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { return held == wanted; }))
+      return false;
   }
   RunOnGrpc([] {});
-  std::unique_lock<std::mutex> lock(mu);
-  return changed.wait_for(lock, kBeginWait, [&] { return callbacks == wanted; });
+  MutexLock lock(mu);
+  return changed.WaitFor(mu, kBeginWait, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { return callbacks == wanted; });
 }
 
 void GrpcThreads::Impl::Release() {
-  std::unique_lock<std::mutex> lock(mu);
+  MutexLock lock(mu);
   released = true;
-  changed.notify_all();
-  changed.wait(lock, [this] { return callbacks == 0; });
+  changed.NotifyAll();
+  changed.Wait(mu, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) { return callbacks == 0; });
 }
 
 GrpcThreads::GrpcThreads(int count) : impl_(std::make_unique<Impl>()) {
@@ -111,7 +110,7 @@ GrpcThreads::GrpcThreads(int count) : impl_(std::make_unique<Impl>()) {
 GrpcThreads::~GrpcThreads() = default;
 
 int GrpcThreads::held() const {
-  std::lock_guard<std::mutex> lock(impl_->mu);
+  MutexLock lock(impl_->mu);
   return impl_->held;
 }
 

@@ -5,7 +5,7 @@
 namespace toolwire {
 
 void RevokedSessions::Add(const std::string& user_id, uint64_t order, uint64_t epoch, int64_t at_ms, MonoTime now) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   Revocation& revocation = users_[user_id];
   revocation = {order, std::max(epoch, revocation.epoch), at_ms, now};
   in_order_.emplace_back(order, user_id);
@@ -15,7 +15,7 @@ void RevokedSessions::Add(const std::string& user_id, uint64_t order, uint64_t e
 void RevokedSessions::Judge(uint64_t link_order, Duration login_max,
                             const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events, MonoTime now,
                             v1::ControlFrame* frame) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   if (users_.empty()) return;
   ForgetLocked(now);
   const int64_t login_max_ms =

@@ -5,12 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <mutex>
 #include <string>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 #include "toolwire/v1/relay.pb.h"
 
 namespace toolwire {
@@ -48,11 +48,11 @@ class RevokedSessions {
     int64_t at_ms = 0;  // Unix time in milliseconds.
     MonoTime added;
   };
-  void ForgetLocked(MonoTime now);
+  void ForgetLocked(MonoTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  std::mutex mu_;
-  absl::flat_hash_map<std::string, Revocation> users_;     // Guarded by mu_. The newest of each user.
-  std::deque<std::pair<uint64_t, std::string>> in_order_;  // Guarded by mu_. All, by their order, the oldest first.
+  Mutex mu_;
+  absl::flat_hash_map<std::string, Revocation> users_ ABSL_GUARDED_BY(mu_);     // The newest of each user.
+  std::deque<std::pair<uint64_t, std::string>> in_order_ ABSL_GUARDED_BY(mu_);  // All, the oldest first.
 };
 
 }  // namespace toolwire

@@ -13,7 +13,7 @@ void WatchStream::Begin(absl::flat_hash_set<std::string> users, std::function<vo
 
 // With the directory's lock held: only queues, or hands a message to gRPC, which does not call back from there.
 void WatchStream::Add(const AgentDirectory::WatchEvent& event) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   if (ended_) return;
   *waiting_.add_events() = event;
   if (waiting_.events_size() > kEventsMax) {
@@ -39,7 +39,7 @@ void WatchStream::WriteNextLocked() {
 }
 
 void WatchStream::OnWriteDone(bool ok) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   writing_ = false;
   if (ended_) {
     if (!std::exchange(finished_, true)) Finish(status_);
@@ -49,7 +49,7 @@ void WatchStream::OnWriteDone(bool ok) {
 }
 
 void WatchStream::End(grpc::Status status) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   if (std::exchange(ended_, true)) return;
   status_ = std::move(status);
   if (!writing_ && !std::exchange(finished_, true)) Finish(status_);

@@ -6,10 +6,10 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "absl/container/flat_hash_set.h"
+#include "common/base/mutex.h"
 #include "control/agent_directory.h"
 #include "toolwire/v1/dispatch.pb.h"
 
@@ -34,21 +34,20 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchAgentsRespons
 
  private:
   void Add(const AgentDirectory::WatchEvent& event);
-  void WriteNextLocked();
+  void WriteNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   AgentDirectory& directory_;
   std::function<void()> on_done_;
   std::shared_ptr<WatchStream> self_;
   uint64_t watch_id_ = 0;  // Constant after Begin.
 
-  std::mutex mu_;
-  // Guarded by mu_.
-  v1::WatchAgentsResponse waiting_;
-  v1::WatchAgentsResponse outgoing_;
-  bool writing_ = false;
-  bool ended_ = false;
-  bool finished_ = false;
-  grpc::Status status_;
+  Mutex mu_;
+  v1::WatchAgentsResponse waiting_ ABSL_GUARDED_BY(mu_);
+  v1::WatchAgentsResponse outgoing_ ABSL_GUARDED_BY(mu_);
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  grpc::Status status_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace toolwire
