@@ -32,29 +32,29 @@ Interrupt::~Interrupt() {
 }
 
 void Interrupt::Set(std::function<void()> action) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   action_ = std::move(action);
   if (seen_ && action_) action_();
 }
 
 bool Interrupt::seen() {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   return seen_;
 }
 
 bool Interrupt::WaitFor(Duration time) {
-  std::unique_lock<std::mutex> lock(mu_);
-  return came_.wait_for(lock, time, [this] { return seen_; });
+  MutexLock lock(mu_);
+  return came_.WaitFor(mu_, time, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return seen_; });
 }
 
 void Interrupt::Run() {
   const sigset_t signals = Signals(true), passed_on = Signals(false);
   int signal = 0;
   while (sigwait(&signals, &signal) == 0 && signal != SIGUSR1) {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     seen_ = true;
     if (action_) action_();
-    came_.notify_all();
+    came_.NotifyAll();
     pthread_sigmask(SIG_UNBLOCK, &passed_on, nullptr);
   }
 }

@@ -2,12 +2,11 @@
 #ifndef TOOLWIRE_CLI_INTERRUPT_H_
 #define TOOLWIRE_CLI_INTERRUPT_H_
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 
 namespace toolwire {
 
@@ -28,10 +27,10 @@ class Interrupt {
  private:
   void Run();
 
-  std::mutex mu_;  // Guards what follows; held while the action runs.
-  std::condition_variable came_;
-  std::function<void()> action_;
-  bool seen_ = false;
+  Mutex mu_;  // Held while the action runs.
+  CondVar came_;
+  std::function<void()> action_ ABSL_GUARDED_BY(mu_);
+  bool seen_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;
 };
 

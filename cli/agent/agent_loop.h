@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -17,6 +16,7 @@
 #include "cli/agent/agent_url.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/mutex.h"
 
 namespace toolwire {
 
@@ -26,18 +26,18 @@ class CountedLine {
   CountedLine(log::Level level, const char* event) : level_(level), event_(event) {}
 
   void Add(MonoTime now, const std::string& detail) {
-    const std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     ++count_;
     detail_ = detail;
     WriteIfDue(now);
   }
   void Flush(MonoTime now) {
-    const std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     WriteIfDue(now);
   }
 
  private:
-  void WriteIfDue(MonoTime now) {
+  void WriteIfDue(MonoTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (count_ == 0 || (written_.has_value() && now - *written_ < std::chrono::seconds(1))) return;
     log::Write(level_, event_, {{"count", count_}, {"last", detail_}});
     written_ = now;
@@ -46,10 +46,10 @@ class CountedLine {
 
   const log::Level level_;
   const char* const event_;
-  std::mutex mu_;
-  int64_t count_ = 0;  // Guarded by mu_, as are the others.
-  std::string detail_;
-  std::optional<MonoTime> written_;
+  Mutex mu_;
+  int64_t count_ ABSL_GUARDED_BY(mu_) = 0;
+  std::string detail_ ABSL_GUARDED_BY(mu_);
+  std::optional<MonoTime> written_ ABSL_GUARDED_BY(mu_);
 };
 
 // What the loops have in common. Constant after construction, atomic, or locked inside.

@@ -3,18 +3,17 @@
 #define TOOLWIRE_CLI_AGENT_AGENT_TOOLS_H_
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/base/mutex.h"
 
 namespace toolwire {
 
@@ -107,10 +106,10 @@ class ToolWorker {
   void Run();
 
   const size_t queue_max_;
-  std::mutex mu_;
-  std::condition_variable wake_;
-  std::deque<std::function<void()>> queue_;  // Guarded by mu_, as is what follows.
-  bool stopping_ = false;
+  Mutex mu_;
+  CondVar wake_;
+  std::deque<std::function<void()>> queue_ ABSL_GUARDED_BY(mu_);
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;
 };
 
