@@ -16,6 +16,11 @@ namespace toolwire {
 // them.
 using Capabilities = uint8_t;
 constexpr Capabilities kCapabilityCancel = 1;  // The agent may get `tool_cancel`.
+struct CapabilityName {
+  Capabilities bit;
+  std::string_view name;
+};
+constexpr CapabilityName kKnownCapabilities[] = {{kCapabilityCancel, "cancel"}};
 
 // A `hello` that names more capabilities, or a longer name (as it is written, with escapes), is a bad frame.
 constexpr size_t kCapabilityNamesMax = 64;

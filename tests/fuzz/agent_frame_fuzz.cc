@@ -42,7 +42,9 @@ void CheckToolResponse(std::string_view text, const AgentFrame& frame) {
 }
 
 void CheckHello(const AgentFrame& frame) {
-  REQUIRE((frame.capabilities & ~toolwire::kCapabilityCancel) == 0);
+  toolwire::Capabilities unknown = frame.capabilities;
+  for (const toolwire::CapabilityName& known : toolwire::kKnownCapabilities) unknown &= ~known.bit;
+  REQUIRE(unknown == 0);
   AgentFrame decoded;
   WireDecoder(kDepthMax).Decode(toolwire::EncodeHello(frame.capabilities), &decoded);
   REQUIRE(Same(decoded, frame));

@@ -236,7 +236,7 @@ class Fuzzer {
     WireDecoder(limits_.json_depth_max + 1).Decode(text, &frame);
     if (frame.type != AgentFrame::Type::kHello) return;
     ++sessions_[id].hellos;
-    sessions_[id].can_cancel = frame.capabilities == kCapabilityCancel;
+    sessions_[id].can_cancel = (frame.capabilities & kCapabilityCancel) != 0;
   }
   void Write(SessionId id, int frames) {
     std::string text;
@@ -247,7 +247,7 @@ class Fuzzer {
       ModelSession& session = sessions_[id];
       if (frame.type == EdgeFrameText::Type::kHelloAck) {
         REQUIRE(session.hellos-- > 0);
-        session.told_it_can = frame.capabilities == kCapabilityCancel;
+        session.told_it_can = (frame.capabilities & kCapabilityCancel) != 0;
       } else if (frame.type == EdgeFrameText::Type::kToolCancel) {
         REQUIRE(session.told_it_can);
         const auto given_up = session.given_up.find(frame.request_id);

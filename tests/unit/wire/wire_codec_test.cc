@@ -111,14 +111,19 @@ std::unique_ptr<Message> MessageOf(const google::protobuf::Descriptor& descripto
   return message;
 }
 
-// The names of the only capability there is, or none.
 Capabilities BitsOf(const google::protobuf::RepeatedPtrField<std::string>& names) {
   Capabilities bits = 0;
-  for (const std::string& name : names) {
-    EXPECT_EQ(name, "cancel");
-    bits |= kCapabilityCancel;
+  for (const CapabilityName& known : kKnownCapabilities) {
+    if (std::count(names.begin(), names.end(), known.name) == 1) bits |= known.bit;
   }
   return bits;
+}
+
+template <typename HelloOrAck>
+void AddNames(Capabilities bits, HelloOrAck* message) {
+  for (const CapabilityName& known : kKnownCapabilities) {
+    if ((bits & known.bit) != 0) message->add_capabilities(std::string(known.name));
+  }
 }
 
 std::string Encoded(const Message& message) {
@@ -157,13 +162,13 @@ std::unique_ptr<Message> DecodedMessage(const std::string& frame) {
   }
   if (agent.type == Type::kHello) {
     auto hello = std::make_unique<v1::Hello>();
-    if (agent.capabilities == kCapabilityCancel) hello->add_capabilities("cancel");
+    AddNames(agent.capabilities, hello.get());
     return hello;
   }
   const EdgeFrameText edge = DecodeEdgeFrame(frame, kDepthMax);
   if (edge.type == EdgeType::kHelloAck) {
     auto ack = std::make_unique<v1::HelloAck>();
-    if (edge.capabilities == kCapabilityCancel) ack->add_capabilities("cancel");
+    AddNames(edge.capabilities, ack.get());
     return ack;
   }
   if (edge.type == EdgeType::kToolCancel) {
@@ -233,7 +238,9 @@ TEST_P(WireProtoTest, EncoderWritesEveryFieldWithTheTypeOfTheProto) {
   for (int i = 0; i < descriptor_.field_count(); ++i) {
     const FieldDescriptor* field = descriptor_.field(i);
     if (field->is_repeated()) {
-      reflection.AddString(message.get(), field, "cancel");
+      for (const CapabilityName& known : kKnownCapabilities) {
+        reflection.AddString(message.get(), field, std::string(known.name));
+      }
       continue;
     }
     if (field->type() == FieldDescriptor::TYPE_BOOL) reflection.SetBool(message.get(), field, true);
