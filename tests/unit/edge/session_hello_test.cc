@@ -1,0 +1,167 @@
+// What an agent and an edge agree on with hello, and the cancels that follow from it.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/unit/edge/session_fixture.h"
+
+namespace toolwire {
+namespace {
+
+// --- what is agreed with hello ---------------------------------------------------------------------------------------
+
+constexpr char kHello[] = R"({"type":"hello","capabilities":["cancel"]})";
+
+TEST_F(SessionTest, HelloIsAnsweredWithWhatBothSidesHave) {
+  OpenAndRead();
+  Receive(Golden("hello"));
+  EXPECT_EQ(Frames(), std::vector<std::string>{Golden("hello_ack")});
+  Receive(R"({"type":"hello","capabilities":["progress","cancel","files"]})");
+  EXPECT_EQ(Frames(), std::vector<std::string>{Golden("hello_ack")});
+  Receive(R"({"type":"hello"})");
+  EXPECT_EQ(Frames(), std::vector<std::string>{R"({"type":"hello_ack","capabilities":[]})"});
+  EXPECT_EQ(counters_.unknown_frames.value() + counters_.bad_frames.value(), 0u);
+}
+
+TEST_F(SessionTest, AgentThatCanCancelIsToldOfSentCallsThatNobodyWaitsFor) {
+  OpenAndRead();
+  Receive(kHello);
+  Frames();
+  DeliverAndRead(1, "req_V1StGXR8_Z5jdHi6B-myT");
+  DeliverAndRead(2, "req_2", kTick);
+  writable_.clear();
+  Cancel(1);
+  EXPECT_EQ(writable_.count(kSession), 1u);
+  EXPECT_EQ(Frames(), std::vector<std::string>{Golden("tool_cancel")});
+  writable_.clear();
+  Advance(kTick);
+  EXPECT_EQ(writable_.count(kSession), 1u);
+  EXPECT_EQ(Frames(), std::vector<std::string>{EncodeToolCancel("req_2")});
+  EXPECT_EQ(OutcomeOf(1), "CANCELLED SENT");
+  EXPECT_EQ(OutcomeOf(2), "TIMED_OUT SENT");
+  EXPECT_EQ(counters_.tool_cancels.value(), 2u);
+  Receive(Response("req_2"));
+  EXPECT_EQ(strays_.size(), 1u) << "a late answer is harmless";
+  EXPECT_EQ(CloseOf(), "none");
+  EXPECT_EQ(Frames().size(), 0u);
+}
+
+TEST_F(SessionTest, AgentWithoutTheCapabilitySeesNothingNew) {
+  OpenAndRead();
+  DeliverAndRead(1, "req_1");
+  DeliverAndRead(2, "req_2", kTick);
+  Cancel(1);
+  Advance(kTick);
+  EXPECT_EQ(Frames().size(), 0u);
+  Receive(R"({"type":"hello","capabilities":["later"]})");
+  EXPECT_EQ(Frames().size(), 1u);
+  DeliverAndRead(3, "req_3");
+  Cancel(3);
+  EXPECT_EQ(Frames().size(), 0u);
+  EXPECT_EQ(counters_.tool_cancels.value(), 0u);
+}
+
+TEST_F(SessionTest, LaterHelloReplacesTheEarlierOne) {
+  OpenAndRead();
+  Receive(kHello);
+  DeliverTo(kSession, kLink, 1, "req_1");
+  Receive(R"({"type":"hello","capabilities":[]})");
+  EXPECT_EQ(Frames().size(), 3u);
+  Cancel(1);
+  EXPECT_EQ(Frames().size(), 0u);
+  Receive(kHello);
+  DeliverTo(kSession, kLink, 2, "req_2");
+  Frames();
+  Cancel(2);
+  EXPECT_EQ(Frames(), std::vector<std::string>{EncodeToolCancel("req_2")});
+}
+
+TEST_F(SessionTest, CallThatWasNotSentIsWithdrawnWithoutACancel) {
+  OpenAndRead();
+  Receive(kHello);
+  Frames();
+  Deliver(1, "req_1");
+  Deliver(2, "req_2", kTick);
+  Cancel(1);
+  Advance(kTick);
+  EXPECT_EQ(OutcomeOf(1), "CANCELLED NOT_SENT");
+  EXPECT_EQ(OutcomeOf(2), "TIMED_OUT NOT_SENT");
+  EXPECT_EQ(Frames().size(), 0u);
+}
+
+TEST_F(SessionTest, CallsThatEndOtherwiseAreNotCancelled) {
+  limits_.json_depth_max = 4;
+  OpenAndRead();
+  Receive(kHello);
+  Frames();
+  DeliverAndRead(1, "req_answered");
+  DeliverAndRead(2, "req_lost");
+  DeliverTo(kSession, 2, 3, "req_orphaned");
+  EXPECT_EQ(Frames().size(), 1u);
+  DeliverAndRead(4, "req_closed");
+  Receive(Response("req_answered"));
+  Receive(Response("req_lost", "[[[[[]]]]]"));
+  LinkDown(2);
+  EXPECT_EQ(OutcomeOf(2), "ANSWER_LOST SENT");
+  EXPECT_EQ(Frames().size(), 0u);
+  CloseSocket();
+  EXPECT_EQ(counters_.tool_cancels.value(), 0u);
+}
+
+TEST_F(SessionTest, SessionThatIsClosingSendsNoCancel) {
+  limits_.bad_frames_max = 1;
+  OpenAndRead();
+  Receive(kHello);
+  Frames();
+  DeliverAndRead(1, "req_1");
+  Receive("not json");
+  Cancel(1);
+  EXPECT_EQ(OutcomeOf(1), "CANCELLED SENT");
+  EXPECT_EQ(Frames().size(), 0u);
+}
+
+TEST_F(SessionTest, CancelComesBeforeTheNextCallOfTheSameId) {
+  OpenAndRead();
+  Receive(kHello);
+  Frames();
+  DeliverAndRead(1, "req_1");
+  Cancel(1);
+  Deliver(2, "req_1");
+  const std::vector<std::string> frames = Frames();
+  ASSERT_EQ(frames.size(), 2u);
+  EXPECT_EQ(frames[0], EncodeToolCancel("req_1"));
+  Receive(Response("req_1"));
+  EXPECT_EQ(OutcomeOf(2), "success 1");
+}
+
+TEST_F(SessionTest, CancelsForAnAgentThatDoesNotReadAreBoundedAndCloseNothing) {
+  const size_t cancel = EncodeToolCancel("req_1").size();
+  limits_.queued_bytes_max = 2 * cancel;
+  OpenAndRead();
+  Receive(kHello);
+  Frames();
+  for (uint64_t i = 1; i <= 5; ++i) DeliverAndRead(i, "req_" + std::to_string(i));
+  for (uint64_t i = 1; i <= 5; ++i) Cancel(i);
+  EXPECT_EQ(OutcomeOf(5), "CANCELLED SENT");
+  EXPECT_EQ(counters_.tool_cancels.value(), 2u);
+  EXPECT_EQ(counters_.tool_cancels_dropped.value(), 3u);
+  EXPECT_EQ(CloseOf(), "none");
+  EXPECT_EQ(Frames().size(), 2u);
+}
+
+TEST_F(SessionTest, HellosOfAnAgentThatDoesNotReadAreBounded) {
+  limits_.queued_bytes_max = 1000;
+  OpenAndRead();
+  for (int i = 0; i < 1000 && CloseOf() == "none"; ++i) Receive(kHello);
+  EXPECT_EQ(CloseOf(), "1008 Not reading");
+}
+
+TEST_F(SessionTest, BadHelloIsABadFrame) {
+  OpenAndRead();
+  Receive(R"({"type":"hello","capabilities":"cancel"})");
+  EXPECT_EQ(counters_.bad_frames.value(), 1u);
+  EXPECT_EQ(Frames().size(), 0u);
+}
+
+}  // namespace
+}  // namespace toolwire

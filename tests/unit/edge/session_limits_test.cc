@@ -1,0 +1,288 @@
+// The limits of a session: at each of them all is well, past it the call or the session ends.
+#include <cstdint>
+#include <string>
+
+#include "tests/unit/edge/session_fixture.h"
+
+namespace toolwire {
+namespace {
+
+// --- limits ----------------------------------------------------------------------------------------------------------
+
+TEST_F(SessionTest, CallsOfOneAgentAreLimited) {
+  limits_.calls_in_flight_max = 3;
+  OpenAndRead();
+  OpenAndRead(12, "user_2");
+  for (uint64_t i = 1; i <= 4; ++i) Deliver(i, "req_" + std::to_string(i));
+  EXPECT_EQ(OutcomeOf(3), "open");
+  EXPECT_EQ(OutcomeOf(4), "AGENT_BUSY NOT_SENT");
+  EXPECT_EQ(counters_.busy_calls.value(), 1u);
+  DeliverTo(12, kLink, 5, "req_5");
+  EXPECT_EQ(OutcomeOf(5), "open") << "the limit is each agent's own";
+  Frames();
+  Receive(Response("req_1"));
+  Deliver(6, "req_6");
+  EXPECT_EQ(OutcomeOf(6), "open");
+}
+
+TEST_F(SessionTest, CallsOfTheWholeEdgeAreLimited) {
+  limits_.edge_calls_in_flight_max = 3;
+  OpenAndRead();
+  OpenAndRead(12, "user_2");
+  DeliverAndRead(1, "req_1");
+  DeliverTo(12, kLink, 2, "req_2");
+  DeliverTo(12, kLink, 3, "req_3");
+  EXPECT_EQ(OutcomeOf(3), "open");
+  Deliver(4, "req_4");
+  DeliverTo(12, kLink, 5, "req_5");
+  EXPECT_EQ(OutcomeOf(4), "EDGE_UNAVAILABLE NOT_SENT");
+  EXPECT_EQ(OutcomeOf(5), "EDGE_UNAVAILABLE NOT_SENT");
+  EXPECT_EQ(counters_.busy_edge.value(), 2u);
+  CloseSocket(12);
+  Deliver(6, "req_6");
+  EXPECT_EQ(OutcomeOf(6), "open");
+}
+
+TEST_F(SessionTest, CallsOfOtherLoopsCountForTheEdgesLimit) {
+  limits_.edge_calls_in_flight_max = 3;
+  OpenAndRead();
+  counters_.calls_in_flight += 2;  // Of other loops.
+  Deliver(1, "req_1");
+  Deliver(2, "req_2");
+  EXPECT_EQ(OutcomeOf(1), "open");
+  EXPECT_EQ(OutcomeOf(2), "EDGE_UNAVAILABLE NOT_SENT");
+  counters_.calls_in_flight -= 2;
+}
+
+TEST_F(SessionTest, QueuedBytesOfASessionAreLimited) {
+  // What counts of a call is its params, tool and request id; a frame that waits counts whole.
+  const std::string params = R"({"path":"/tmp/x"})";
+  const size_t frame = EncodeToolCall("req_1", "read_file", params).size();
+  const size_t call = params.size() + std::string("read_file").size() + std::string("req_1").size();
+  for (const bool fits : {true, false}) {
+    SCOPED_TRACE(fits);
+    const SessionId id = fits ? 11 : 12;
+    limits_.queued_bytes_max = frame + call - (fits ? 0 : 1);
+    OpenAndRead(id, "user_" + std::to_string(id));
+    const uint64_t call_id = 10 * id;
+    Deliver(call_id, "req_1", seconds(60), params, id);
+    Deliver(call_id + 1, "req_2", seconds(60), params, id);
+    EXPECT_EQ(OutcomeOf(call_id), "open");
+    EXPECT_EQ(OutcomeOf(call_id + 1), fits ? "open" : "AGENT_BUSY NOT_SENT");
+    EXPECT_EQ(counters_.busy_bytes.value(), fits ? 0u : 1u);
+    EXPECT_EQ(CloseOf(id), "none");
+    Frames(id);
+    Deliver(call_id + 2, "req_3", seconds(60), params, id);
+    EXPECT_EQ(OutcomeOf(call_id + 2), "open") << "there is room again";
+  }
+}
+
+TEST_F(SessionTest, WithdrawnFrameMakesRoom) {
+  limits_.queued_bytes_max = 200;
+  const std::string params = "{\"text\":\"" + std::string(100, 'x') + "\"}";
+  OpenAndRead();
+  Deliver(1, "req_1", seconds(60), params);
+  Deliver(2, "req_2", seconds(60), params);
+  EXPECT_EQ(OutcomeOf(2), "AGENT_BUSY NOT_SENT");
+  Cancel(1);
+  Deliver(3, "req_3", seconds(60), params);
+  EXPECT_EQ(OutcomeOf(3), "open");
+}
+
+TEST_F(SessionTest, OneFrameMayAlwaysWaitHoweverLarge) {
+  limits_.queued_bytes_max = 200;
+  OpenAndRead();
+  Deliver(1, "req_1", seconds(60), "{\"text\":\"" + std::string(1000, 'x') + "\"}");
+  EXPECT_EQ(OutcomeOf(1), "open");
+  Deliver(2, "req_2");
+  EXPECT_EQ(OutcomeOf(2), "AGENT_BUSY NOT_SENT");
+  EXPECT_EQ(Frames().size(), 1u);
+}
+
+TEST_F(SessionTest, ResultAtTheLimitPasses) {
+  limits_.result_bytes_max = 100;
+  OpenAndRead();
+  DeliverAndRead(1, "req_1");
+  const std::string result = "\"" + std::string(98, 'x') + "\"";
+  Receive(Response("req_1", result));
+  EXPECT_EQ(OutcomeOf(1), "success " + result);
+  EXPECT_EQ(CloseOf(), "none");
+}
+
+TEST_F(SessionTest, ResultOverTheLimitLosesItsAnswerAndClosesTheSession) {
+  limits_.result_bytes_max = 100;
+  OpenAndRead();
+  DeliverAndRead(1, "req_1");
+  DeliverAndRead(2, "req_2");
+  Receive(Response("req_1", "\"" + std::string(99, 'x') + "\""));
+  EXPECT_EQ(OutcomeOf(1), "ANSWER_LOST SENT");
+  EXPECT_EQ(OutcomeOf(2), "open") << "its answer may come through the agent's next session";
+  EXPECT_EQ(CloseOf(), "1009 Result too large");
+  EXPECT_EQ(counters_.too_big.value(), 1u);
+  CloseSocket();
+  EXPECT_EQ(OutcomeOf(2), "SESSION_LOST SENT");
+}
+
+TEST_F(SessionTest, TooLargeStrayClosesTheSessionAndLosesNoCall) {
+  limits_.result_bytes_max = 100;
+  OpenAndRead();
+  DeliverAndRead(1, "req_1");
+  Receive(Response("req_9", "\"" + std::string(99, 'x') + "\""));
+  EXPECT_EQ(CloseOf(), "1009 Result too large");
+  EXPECT_EQ(OutcomeOf(1), "open");
+  EXPECT_EQ(strays_.size(), 0u);
+}
+
+// relay.proto: ANSWER_LOST is always SENT. The answer is to an earlier call of that id; this one is still to be made.
+TEST_F(SessionTest, TooLargeAnswerDoesNotLoseACallThatWasNotSent) {
+  limits_.result_bytes_max = 100;
+  OpenAndRead();
+  Deliver(1, "req_1");
+  Receive(Response("req_1", "\"" + std::string(99, 'x') + "\""));
+  EXPECT_EQ(CloseOf(), "1009 Result too large");
+  EXPECT_EQ(OutcomeOf(1), "open");
+  CloseSocket(kSession, true);
+  EXPECT_EQ(OutcomeOf(1), "SESSION_LOST NOT_SENT");
+}
+
+TEST_F(SessionTest, TenthBadFrameWithinAMinuteClosesTheSession) {
+  ASSERT_EQ(limits_.bad_frames_max, 10);
+  OpenAndRead();
+  DeliverAndRead(1, "req_1");
+  Receive("not json");
+  clock_.Advance(seconds(60));
+  const char* bad[] = {R"({"type":"heartbeat","timestamp":"1"})",
+                       R"({"type":"tool_response","requestId":"req_1"})",
+                       R"({"type":"tool_response","requestId":5,"success":true})",
+                       R"({"type":"tool_response","requestId":"","success":true})",
+                       R"({"requestId":"req_1"})",
+                       R"({"type":5})",
+                       "[]",
+                       ""};
+  for (const char* text : bad) Receive(text);
+  EXPECT_EQ(counters_.bad_frames.value(), 9u);
+  EXPECT_EQ(CloseOf(), "none");
+  Receive("{");
+  EXPECT_EQ(CloseOf(), "1008 Too many bad frames");
+  EXPECT_EQ(counters_.bad_frames.value(), 10u);
+  EXPECT_EQ(OutcomeOf(1), "open");
+  CloseSocket();
+  EXPECT_EQ(OutcomeOf(1), "SESSION_LOST SENT");
+}
+
+TEST_F(SessionTest, BadFramesOfTheMinuteBeforeAreForgotten) {
+  OpenAndRead();
+  for (int minute = 0; minute < 5; ++minute) {
+    for (int i = 0; i < 9; ++i) Receive("not json");
+    clock_.Advance(seconds(60) + milliseconds(1));
+  }
+  EXPECT_EQ(counters_.bad_frames.value(), 45u);
+  EXPECT_EQ(CloseOf(), "none");
+}
+
+TEST_F(SessionTest, GoodFramesBetweenBadOnesDoNotExcuseThem) {
+  OpenAndRead();
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(CloseOf(), "none");
+    Receive(kHeartbeat);
+    Receive("not json");
+  }
+  EXPECT_EQ(CloseOf(), "1008 Too many bad frames");
+}
+
+TEST_F(SessionTest, ResultAsDeepAsTheLimitPasses) {
+  limits_.json_depth_max = 4;
+  OpenAndRead();
+  DeliverAndRead(1, "req_1");
+  Receive(Response("req_1", "[[[[1]]]]"));
+  EXPECT_EQ(OutcomeOf(1), "success [[[[1]]]]");
+  EXPECT_EQ(counters_.bad_frames.value(), 0u);
+}
+
+TEST_F(SessionTest, ResultDeeperThanTheLimitIsABadFrameAndLosesItsAnswer) {
+  limits_.json_depth_max = 4;
+  OpenAndRead();
+  DeliverAndRead(1, "req_1");
+  DeliverAndRead(2, "req_2");
+  Deliver(3, "req_3");
+  Receive(Response("req_1", "[[[[[]]]]]"));
+  EXPECT_EQ(OutcomeOf(1), "ANSWER_LOST SENT");
+  EXPECT_EQ(OutcomeOf(2), "open");
+  EXPECT_EQ(counters_.bad_frames.value(), 1u);
+  EXPECT_EQ(CloseOf(), "none");
+  Receive(Response("req_3", "[[[[[]]]]]"));
+  EXPECT_EQ(OutcomeOf(3), "open") << "that was the answer to an earlier call";
+  Receive(Response("req_9", "[[[[[]]]]]"));
+  Receive(R"({"type":"tool_progress","requestId":"req_2","result":[[[[[]]]]]})");
+  EXPECT_EQ(OutcomeOf(2), "open");
+  EXPECT_EQ(counters_.bad_frames.value(), 4u);
+}
+
+TEST_F(SessionTest, BadAnswerEndsNoCallUnlessItIsOnlyTooDeep) {
+  OpenAndRead();
+  for (const char* text : {R"({"type":"tool_response","requestId":"req_1\ud800","success":true})",
+                           R"({"type":"tool_response","requestId":"req_1\udc00\ud800","success":true})",
+                           R"({"type":"tool_response","requestId":"req_1","success":"yes"})",
+                           R"({"type":"tool_response","requestId":"req_1","success":true,"executionTime":"5"})"}) {
+    const uint64_t bad = counters_.bad_frames.value();
+    DeliverAndRead(bad + 1, "req_1");
+    Receive(text);
+    EXPECT_EQ(OutcomeOf(bad + 1), "open") << text;
+    EXPECT_EQ(counters_.bad_frames.value(), bad + 1);
+    Cancel(bad + 1);
+  }
+}
+
+TEST_F(SessionTest, TextThatIsNotUtf8ClosesTheSession) {
+  OpenAndRead();
+  DeliverAndRead(1, "req_1");
+  Receive(Response("req_1", "\"\xff\""));
+  const std::string close = CloseOf();
+  EXPECT_EQ(close.substr(0, 4), "1007") << close;
+  EXPECT_EQ(counters_.bad_frames.value(), 1u);
+  CloseSocket();
+  EXPECT_EQ(OutcomeOf(1), "SESSION_LOST SENT");
+}
+
+TEST_F(SessionTest, RepliesToAnAgentThatDoesNotReadAreBounded) {
+  limits_.queued_bytes_max = 1000;
+  OpenAndRead();
+  for (int i = 0; i < 1000 && CloseOf() == "none"; ++i) Receive(kHeartbeat);
+  EXPECT_EQ(CloseOf(), "1008 Not reading");
+  EXPECT_EQ(counters_.slow_closed.value(), 1u);
+  size_t bytes = 0;
+  for (const std::string& frame : Frames()) bytes += frame.size();
+  EXPECT_LE(bytes, limits_.queued_bytes_max);
+  EXPECT_GT(bytes, limits_.queued_bytes_max - 100);
+}
+
+TEST_F(SessionTest, RepliesFillTheQueueToTheLimitAndNotBeyond) {
+  const size_t ack = EncodeHeartbeatAck(clock_.WallMs()).size();
+  limits_.queued_bytes_max = 3 * ack;
+  OpenAndRead();
+  for (int i = 0; i < 3; ++i) Receive(kHeartbeat);
+  EXPECT_EQ(CloseOf(), "none");
+  Receive(kHeartbeat);
+  EXPECT_EQ(CloseOf(), "1008 Not reading");
+}
+
+TEST_F(SessionTest, OneReplyMayAlwaysWait) {
+  limits_.queued_bytes_max = 10;
+  OpenAndRead();
+  Receive(kHeartbeat);
+  EXPECT_EQ(CloseOf(), "none");
+  EXPECT_EQ(Frames().size(), 1u);
+}
+
+TEST_F(SessionTest, AgentThatReadsIsNotClosedForWhatWasEverQueued) {
+  limits_.queued_bytes_max = 100;
+  OpenAndRead();
+  for (int i = 0; i < 1000; ++i) {
+    Receive(kHeartbeat);
+    EXPECT_EQ(Frames().size(), 1u);
+  }
+  EXPECT_EQ(CloseOf(), "none");
+}
+
+}  // namespace
+}  // namespace toolwire
