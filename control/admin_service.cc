@@ -151,6 +151,17 @@ void AdminService::Stop() {
   if (threads != nullptr) threads->join();
 }
 
+grpc::ServerUnaryReactor* AdminService::Handle(grpc::CallbackServerContext* context, const Status& bad,
+                                               std::function<Status()> work) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (bad.ok()) {
+    Run(context, reactor, std::move(work));
+  } else {
+    reactor->Finish(bad);
+  }
+  return reactor;
+}
+
 void AdminService::Run(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
                        std::function<Status()> work) {
   const Status is_stopping(StatusCode::UNAVAILABLE, "control is stopping, ask another one; nothing was changed");
@@ -176,29 +187,31 @@ void AdminService::Run(grpc::CallbackServerContext* context, grpc::ServerUnaryRe
   });
 }
 
-void AdminService::RunKnowingEpoch(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
-                                   const std::string& user_id, std::function<Status(uint64_t epoch)> work) {
+grpc::ServerUnaryReactor* AdminService::HandleKnowingEpoch(grpc::CallbackServerContext* context,
+                                                           const std::string& user_id,
+                                                           std::function<Status(uint64_t epoch)> work) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  if (const Status bad = CheckUser(user_id); !bad.ok()) {
+    reactor->Finish(bad);
+    return reactor;
+  }
   registry_.Lookup(user_id, [this, context, reactor, work = std::move(work)](auto lease) {
     // Without the registry the epoch stays unknown, which is no reason to leave a secret good.
     const uint64_t epoch = lease.ok() && *lease ? (*lease)->epoch : 0;
     Run(context, reactor, [work, epoch] { return work(epoch); });
   });
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* AdminService::CreateCredential(grpc::CallbackServerContext* context,
                                                          const v1::CreateCredentialRequest* request,
                                                          v1::CredentialSecret* response) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   const std::string platform = request->platform().empty() ? "linux" : request->platform();
   Status bad = CheckUser(request->user_id());
   if (bad.ok() && platform != "win32" && platform != "linux" && platform != "darwin") {
     bad = Invalid("platform must be win32, linux or darwin");
   }
-  if (!bad.ok()) {
-    reactor->Finish(bad);
-    return reactor;
-  }
-  Run(context, reactor, [this, user_id = request->user_id(), platform, response] {
+  return Handle(context, bad, [this, user_id = request->user_id(), platform, response] {
     const std::string secret = MakeSecret();
     const absl::Status status = store_.CreateCredentials({{user_id, platform, HashSecret(secret), clock_.WallMs()}});
     if (absl::IsAlreadyExists(status)) {
@@ -211,18 +224,12 @@ grpc::ServerUnaryReactor* AdminService::CreateCredential(grpc::CallbackServerCon
     response->set_secret(secret);
     return Status::OK;
   });
-  return reactor;
 }
 
 grpc::ServerUnaryReactor* AdminService::RotateCredential(grpc::CallbackServerContext* context,
                                                          const v1::RotateCredentialRequest* request,
                                                          v1::CredentialSecret* response) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  if (const Status bad = CheckUser(request->user_id()); !bad.ok()) {
-    reactor->Finish(bad);
-    return reactor;
-  }
-  RunKnowingEpoch(context, reactor, request->user_id(), [this, request, response](uint64_t epoch) {
+  return HandleKnowingEpoch(context, request->user_id(), [this, request, response](uint64_t epoch) {
     const std::string& user_id = request->user_id();
     const std::string secret = MakeSecret();
     const absl::Status status = store_.ReplaceSecret(user_id, HashSecret(secret));
@@ -237,18 +244,12 @@ grpc::ServerUnaryReactor* AdminService::RotateCredential(grpc::CallbackServerCon
     response->set_secret(secret);
     return Status::OK;
   });
-  return reactor;
 }
 
 grpc::ServerUnaryReactor* AdminService::RevokeCredential(grpc::CallbackServerContext* context,
                                                          const v1::RevokeCredentialRequest* request,
                                                          v1::RevokeCredentialResponse* response) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  if (const Status bad = CheckUser(request->user_id()); !bad.ok()) {
-    reactor->Finish(bad);
-    return reactor;
-  }
-  RunKnowingEpoch(context, reactor, request->user_id(), [this, request, response](uint64_t epoch) {
+  return HandleKnowingEpoch(context, request->user_id(), [this, request, response](uint64_t epoch) {
     const std::string& user_id = request->user_id();
     const absl::Status status = store_.Revoke(user_id);
     if (absl::IsNotFound(status)) return Status(StatusCode::NOT_FOUND, "the user has no credential");
@@ -257,24 +258,18 @@ grpc::ServerUnaryReactor* AdminService::RevokeCredential(grpc::CallbackServerCon
     log::Info("credential revoked", {{"user", user_id}, {"sessionClosed", response->session_closed()}});
     return Status::OK;
   });
-  return reactor;
 }
 
 grpc::ServerUnaryReactor* AdminService::ListCredentials(grpc::CallbackServerContext* context,
                                                         const v1::ListCredentialsRequest* request,
                                                         v1::ListCredentialsResponse* response) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   int size = 0;
   Status bad = CheckPageSize(request->page_size(), kCredentialsDefault, &size);
   // The token is the last user id of the page before, so that credentials may come between pages.
   if (bad.ok() && request->page_token().find('\0') != std::string::npos) {
     bad = Invalid("page_token is not one that ListCredentials gave");
   }
-  if (!bad.ok()) {
-    reactor->Finish(bad);
-    return reactor;
-  }
-  Run(context, reactor, [this, request, response, size] {
+  return Handle(context, bad, [this, request, response, size] {
     const auto listed = store_.ListCredentials(request->page_token(), size + 1);
     if (!listed.ok()) return ToStatus(listed.status());
     for (const Credential& one : *listed) {
@@ -286,7 +281,6 @@ grpc::ServerUnaryReactor* AdminService::ListCredentials(grpc::CallbackServerCont
     }
     return Status::OK;
   });
-  return reactor;
 }
 
 grpc::ServerUnaryReactor* AdminService::DisconnectAgent(grpc::CallbackServerContext* context,
@@ -329,14 +323,9 @@ grpc::ServerUnaryReactor* AdminService::DisconnectAgent(grpc::CallbackServerCont
 grpc::ServerUnaryReactor* AdminService::ListExecutions(grpc::CallbackServerContext* context,
                                                        const v1::ListExecutionsRequest* request,
                                                        v1::ListExecutionsResponse* response) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   AuditQuery query;
-  if (const Status bad = CheckQuery(*request, &query); !bad.ok()) {
-    reactor->Finish(bad);
-    return reactor;
-  }
-  Run(context, reactor, [this, query, response] { return ReadPage(store_, query, response); });
-  return reactor;
+  const Status bad = CheckQuery(*request, &query);
+  return Handle(context, bad, [this, query, response] { return ReadPage(store_, query, response); });
 }
 
 }  // namespace toolwire

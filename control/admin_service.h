@@ -62,9 +62,13 @@ class AdminService final : public v1::AgentAdmin::CallbackService {
   // Runs `work` on the pool and ends the request with what it returns; or ends it at once, if there are too many.
   // A request whose caller is gone is not begun: nobody would learn of a new secret.
   void Run(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor, std::function<grpc::Status()> work);
-  // The same for what revokes a secret: `work` is given the epoch of the session that the registry knew before.
-  void RunKnowingEpoch(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
-                       const std::string& user_id, std::function<grpc::Status(uint64_t epoch)> work);
+  // Ends the request with `bad`, unless it is OK, or runs `work`. Returns the request's reactor.
+  grpc::ServerUnaryReactor* Handle(grpc::CallbackServerContext* context, const grpc::Status& bad,
+                                   std::function<grpc::Status()> work);
+  // The same for what revokes a secret: checks the user's id, and gives `work` the epoch of the session that the
+  // registry knew before.
+  grpc::ServerUnaryReactor* HandleKnowingEpoch(grpc::CallbackServerContext* context, const std::string& user_id,
+                                               std::function<grpc::Status(uint64_t epoch)> work);
 
   const Clock& clock_;
   Store& store_;
