@@ -2,7 +2,6 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -10,11 +9,13 @@
 
 #include "cli/control_channel.h"
 #include "common/base/clock.h"
+#include "common/base/flags.h"
 #include "common/store/open_store.h"
 #include "common/store/secret.h"
 #include "toolwire/v1/admin.grpc.pb.h"
 
 namespace toolwire {
+using flags::Text;
 namespace {
 
 constexpr int kPageMax = 1000;                  // Of AgentAdmin.
@@ -214,12 +215,10 @@ std::string Environment(const char* name) {
 
 // Not by CLI11's envname: a flag that is given must win over any variable.
 void AddAdminFlags(CLI::App* app, AdminFlags* flags) {
-  app->add_option(
-      "--address", flags->address,
-      "Ask the control at host:port (Env:TOOLWIRE_ADDRESS); default: " + std::string(kDefaultControlAddress));
-  app->add_option("--database-url", flags->database_url, "Open this PostgreSQL store directly (Env:DATABASE_URL)");
-  app->add_option("--data-dir", flags->data_dir,
-                  "Open the SQLite store in this directory directly (Env:TOOLWIRE_DATA_DIR)");
+  Text(app, "--address", &flags->address,
+       "Ask the control at host:port (Env:TOOLWIRE_ADDRESS); default: " + std::string(kDefaultControlAddress));
+  Text(app, "--database-url", &flags->database_url, "Open this PostgreSQL store directly (Env:DATABASE_URL)");
+  Text(app, "--data-dir", &flags->data_dir, "Open the SQLite store in this directory directly (Env:TOOLWIRE_DATA_DIR)");
 }
 
 absl::StatusOr<std::unique_ptr<AdminClient>> OpenAdmin(const AdminFlags& flags) {

@@ -1,6 +1,4 @@
 // `toolwire agents` and `toolwire where`: who is connected, and where.
-#include <CLI/CLI.hpp>
-#include <chrono>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -8,14 +6,20 @@
 
 #include "cli/commands.h"
 #include "cli/control_channel.h"
+#include "cli/dispatch_client.h"
 #include "cli/time_text.h"
-#include "toolwire/v1/dispatch.grpc.pb.h"
+#include "common/base/flags.h"
+#include "toolwire/v1/dispatch.pb.h"
 
 namespace toolwire {
+using flags::Footer;
+using flags::OnChosen;
+using flags::Subcommand;
+using flags::Switch;
+using flags::Text;
 namespace {
 
 constexpr int kNotConnected = 3;  // As `toolwire call`, which would not reach the agent either.
-constexpr std::chrono::seconds kAnswerMax(10);
 
 struct AgentsFlags {
   std::string address = kDefaultControlAddress;
@@ -38,76 +42,69 @@ std::string JsonOf(const v1::Agent& agent) {
 }
 
 int RunAgents(const AgentsFlags& flags) {
-  const auto channel = ConnectToControl(flags.address);
-  if (channel == nullptr) return FailCommand("agents", NoControlAt(flags.address));
-  const auto stub = v1::ToolDispatch::NewStub(channel);
+  const auto control = DispatchClient::Connect(flags.address);
+  if (control == nullptr) return FailCommand("agents", NoControlAt(flags.address));
   v1::ListAgentsRequest request;
   request.set_page_size(1000);
   request.set_server_id(flags.server_id);
   int64_t total = 0;
   while (true) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kAnswerMax);
-    v1::ListAgentsResponse page;
-    const grpc::Status status = stub->ListAgents(&context, request, &page);
-    if (!status.ok()) return FailCommand("agents", status.error_message());
-    for (const v1::Agent& agent : page.agents()) {
+    const auto page = control->ListAgents(request);
+    if (!page.ok()) return FailCommand("agents", std::string(page.status().message()));
+    for (const v1::Agent& agent : page->agents()) {
       if (flags.json) {
         std::cout << JsonOf(agent) << "\n";
       } else {
         std::cout << agent.user_id() << "\tat " << agent.server_id() << "\n";
       }
     }
-    total = page.total_connected();
-    if (page.next_page_token().empty()) break;
-    request.set_page_token(page.next_page_token());
+    total = page->total_connected();
+    if (page->next_page_token().empty()) break;
+    request.set_page_token(page->next_page_token());
   }
   if (!flags.json) std::cerr << total << " connected\n";
   return 0;
 }
 
 int RunWhere(const AgentsFlags& flags) {
-  const auto channel = ConnectToControl(flags.address);
-  if (channel == nullptr) return FailCommand("where", NoControlAt(flags.address));
+  const auto control = DispatchClient::Connect(flags.address);
+  if (control == nullptr) return FailCommand("where", NoControlAt(flags.address));
   v1::GetAgentRequest request;
   request.set_user_id(flags.user);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kAnswerMax);
-  v1::Agent agent;
-  const grpc::Status status = v1::ToolDispatch::NewStub(channel)->GetAgent(&context, request, &agent);
-  if (!status.ok()) return FailCommand("where", status.error_message());
+  const auto agent = control->GetAgent(request);
+  if (!agent.ok()) return FailCommand("where", std::string(agent.status().message()));
   if (flags.json) {
-    std::cout << JsonOf(agent) << "\n";
-  } else if (agent.connected()) {
-    std::cout << agent.user_id() << " is at " << agent.server_id();
-    if (agent.has_connected_at()) std::cout << " since " << TimeText(ConnectedAtMs(agent));
-    std::cout << ", epoch " << agent.epoch() << "\n";
+    std::cout << JsonOf(*agent) << "\n";
+  } else if (agent->connected()) {
+    std::cout << agent->user_id() << " is at " << agent->server_id();
+    if (agent->has_connected_at()) std::cout << " since " << TimeText(ConnectedAtMs(*agent));
+    std::cout << ", epoch " << agent->epoch() << "\n";
   } else {
     std::cerr << flags.user << " is not connected\n";
   }
-  return agent.connected() ? 0 : kNotConnected;
+  return agent->connected() ? 0 : kNotConnected;
 }
 
 }  // namespace
 
 void AddAgentsCommands(CLI::App* app, Command* chosen) {
   auto flags = std::make_shared<AgentsFlags>();
-  CLI::App* agents = app->add_subcommand("agents", "The connected agents");
-  agents->add_option("--server", flags->server_id, "Only those at this edge");
-  agents->footer(
-      "Example: toolwire agents --server edge-1\n"
-      "Exit status: 0 listed, 1 no control, 2 wrong flags.");
-  agents->callback([flags, chosen] { *chosen = [flags] { return RunAgents(*flags); }; });
+  CLI::App* agents = Subcommand(app, "agents", "The connected agents");
+  Text(agents, "--server", &flags->server_id, "Only those at this edge");
+  Footer(agents,
+         "Example: toolwire agents --server edge-1\n"
+         "Exit status: 0 listed, 1 no control, 2 wrong flags.");
+  OnChosen(agents, [flags, chosen] { *chosen = [flags] { return RunAgents(*flags); }; });
 
-  CLI::App* where = app->add_subcommand("where", "At which edge a user's agent is, since when, and its epoch");
-  where->add_option("user", flags->user, "Whose agent")->required();
-  where->footer(
-      "Example: toolwire where user_1\n"
-      "Exit status: 0 connected, 3 not connected, 1 not known, since no control answers; 2 wrong flags.");
-  where->callback([flags, chosen] { *chosen = [flags] { return RunWhere(*flags); }; });
+  CLI::App* where = Subcommand(app, "where", "At which edge a user's agent is, since when, and its epoch");
+  Text(where, "user", &flags->user, "Whose agent").Required();
+  Footer(where,
+         "Example: toolwire where user_1\n"
+         "Exit status: 0 connected, 3 not connected, 1 not known, since no control answers; 2 wrong flags.");
+  OnChosen(where, [flags, chosen] { *chosen = [flags] { return RunWhere(*flags); }; });
   for (CLI::App* command : {agents, where}) {
     AddAddressFlag(command, &flags->address);
-    command->add_flag("--json", flags->json, "One JSON object a line, for programs");
+    Switch(command, "--json", &flags->json, "One JSON object a line, for programs");
   }
 }
 

@@ -1,5 +1,4 @@
 // `toolwire audit`: what was called, when, and what came of it.
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <limits>
 #include <memory>
@@ -11,8 +10,15 @@
 #include "cli/admin_client.h"
 #include "cli/commands.h"
 #include "common/base/clock.h"
+#include "common/base/flags.h"
 
 namespace toolwire {
+using flags::Footer;
+using flags::Number;
+using flags::OnChosen;
+using flags::Subcommand;
+using flags::Switch;
+using flags::Text;
 namespace {
 
 constexpr char kCommand[] = "audit";
@@ -85,21 +91,21 @@ int ListAudit(const AuditFlags& flags) {
 
 void AddAuditCommand(CLI::App* app, Command* chosen) {
   auto flags = std::make_shared<AuditFlags>();
-  CLI::App* audit = app->add_subcommand("audit", "The newest rows of the audit log, oldest first");
-  audit->add_option("user", flags->user, "Only this user's");
-  audit->add_option("--since", flags->since, "Only calls that settled at this time or later: 2026-01-31T12:00:00Z, 10m")
-      ->check(CheckTime);
-  audit->add_option("--until", flags->until, "Only calls that settled before this time")->check(CheckTime);
-  audit->add_option("--limit", flags->limit, "How many at most")->check(CLI::Range(1, 1000000))->capture_default_str();
+  CLI::App* audit = Subcommand(app, "audit", "The newest rows of the audit log, oldest first");
+  Text(audit, "user", &flags->user, "Only this user's");
+  Text(audit, "--since", &flags->since, "Only calls that settled at this time or later: 2026-01-31T12:00:00Z, 10m")
+      .Check(CheckTime);
+  Text(audit, "--until", &flags->until, "Only calls that settled before this time").Check(CheckTime);
+  Number(audit, "--limit", &flags->limit, 1, 1000000, "How many at most");
   AddAdminFlags(audit, &flags->admin);
-  audit->add_flag("--json", flags->json, "One JSON object a line, for programs");
-  audit->footer(
-      std::string("With --json: {\"at\":1767225600000,\"userId\":\"u1\",\"requestId\":\"r1\",\"tool\":\"read_file\","
-                  "\"success\":true,\n\"error\":\"\",\"params\":\"{}\",\"result\":\"null\",\"executionTimeMs\":3}, "
-                  "where params and result are JSON as text.\n"
-                  "Example: toolwire audit user_1 --since 10m\n") +
-      kAdminExitStatus);
-  audit->callback([flags, chosen] { *chosen = [flags] { return ListAudit(*flags); }; });
+  Switch(audit, "--json", &flags->json, "One JSON object a line, for programs");
+  Footer(audit,
+         std::string("With --json: {\"at\":1767225600000,\"userId\":\"u1\",\"requestId\":\"r1\",\"tool\":\"read_file\","
+                     "\"success\":true,\n\"error\":\"\",\"params\":\"{}\",\"result\":\"null\",\"executionTimeMs\":3}, "
+                     "where params and result are JSON as text.\n"
+                     "Example: toolwire audit user_1 --since 10m\n") +
+             kAdminExitStatus);
+  OnChosen(audit, [flags, chosen] { *chosen = [flags] { return ListAudit(*flags); }; });
 }
 
 }  // namespace toolwire

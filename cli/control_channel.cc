@@ -1,8 +1,11 @@
 #include "cli/control_channel.h"
 
-#include <CLI/CLI.hpp>
+#include <grpcpp/grpcpp.h>
+
 #include <chrono>
 #include <iostream>
+
+#include "common/base/flags.h"
 
 namespace toolwire {
 namespace {
@@ -13,10 +16,8 @@ constexpr std::chrono::seconds kRefusedMax(2);
 
 }  // namespace
 
-CLI::Option* AddAddressFlag(CLI::App* app, std::string* address) {
-  return app->add_option("--address", *address, "Control's host:port")
-      ->envname("TOOLWIRE_ADDRESS")
-      ->capture_default_str();
+void AddAddressFlag(CLI::App* app, std::string* address) {
+  flags::Text(app, "--address", address, "Control's host:port").Env("TOOLWIRE_ADDRESS");
 }
 
 std::shared_ptr<grpc::Channel> ConnectToControl(const std::string& address) {

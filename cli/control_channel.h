@@ -2,22 +2,23 @@
 #ifndef TOOLWIRE_CLI_CONTROL_CHANNEL_H_
 #define TOOLWIRE_CLI_CONTROL_CHANNEL_H_
 
-#include <grpcpp/grpcpp.h>
-
 #include <memory>
 #include <string>
 
 namespace CLI {
 class App;
-class Option;
-}  // namespace CLI
+}
+
+namespace grpc {
+class Channel;
+}
 
 namespace toolwire {
 
 inline constexpr char kDefaultControlAddress[] = "127.0.0.1:50051";
 
 // --address, also TOOLWIRE_ADDRESS; its default is what `address` holds.
-CLI::Option* AddAddressFlag(CLI::App* app, std::string* address);
+void AddAddressFlag(CLI::App* app, std::string* address);
 
 // A channel to the control at `address` (host:port) that is connected and takes messages of any size; waits up to 5 s,
 // and up to 2 s for one that refuses, as it does while it starts. Null if the control cannot be reached: then nothing

@@ -1,7 +1,6 @@
 // `toolwire credentials`: who may connect an agent.
 #include <sys/stat.h>
 
-#include <CLI/CLI.hpp>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -11,8 +10,16 @@
 
 #include "cli/admin_client.h"
 #include "cli/commands.h"
+#include "common/base/flags.h"
 
 namespace toolwire {
+using flags::Footer;
+using flags::Number;
+using flags::OnChosen;
+using flags::RequireSubcommand;
+using flags::Subcommand;
+using flags::Switch;
+using flags::Text;
 namespace {
 
 constexpr char kCommand[] = "credentials";
@@ -134,47 +141,49 @@ int List(const CredentialFlags& flags) {
 
 void AddCredentialsCommand(CLI::App* app, Command* chosen) {
   auto flags = std::make_shared<CredentialFlags>();
-  CLI::App* credentials = app->add_subcommand("credentials", "Agents' credentials");
-  credentials->require_subcommand(1);
+  CLI::App* credentials = Subcommand(app, "credentials", "Agents' credentials");
+  RequireSubcommand(credentials);
 
-  CLI::App* create = credentials->add_subcommand("create", "Make a credential and print its secret once");
-  create->add_option("user", flags->user, "The user id; with --count its beginning")->required();
-  create->add_option("--platform", flags->platform, "win32, linux or darwin")
-      ->check(CLI::IsMember({"win32", "linux", "darwin"}))
-      ->capture_default_str();
-  create->add_option("--count", flags->count, "Make so many, for users USER0, USER1, ...")
-      ->check(CLI::Range(1, 1000000));
-  CLI::Option* out = create->add_option("--out", flags->out,
-                                        "Write `user secret` lines to this file, for toolwire agent --credentials");
-  create->callback([flags, chosen] { *chosen = [flags] { return Create(*flags); }; });
+  CLI::App* create = Subcommand(credentials, "create", "Make a credential and print its secret once");
+  Text(create, "user", &flags->user, "The user id; with --count its beginning").Required();
+  Text(create, "--platform", &flags->platform, "win32, linux or darwin").OneOf({"win32", "linux", "darwin"});
+  Number(create, "--count", &flags->count, 1, 1000000, "Make so many, for users USER0, USER1, ...").HideDefault();
+  const flags::Flag out =
+      Text(create, "--out", &flags->out, "Write `user secret` lines to this file, for toolwire agent --credentials");
+  OnChosen(create, [flags, chosen] { *chosen = [flags] { return Create(*flags); }; });
 
-  CLI::App* rotate = credentials->add_subcommand(
-      "rotate", "Replace a user's secret, print the new one once, and close the live session");
-  rotate->add_option("user", flags->user, "The user id")->required();
-  rotate->add_flag("--keep-session", flags->keep_session, "Leave the session that was opened with the old secret");
-  rotate->callback([flags, chosen] { *chosen = [flags] { return Rotate(*flags); }; });
+  CLI::App* rotate =
+      Subcommand(credentials, "rotate", "Replace a user's secret, print the new one once, and close the live session");
+  Text(rotate, "user", &flags->user, "The user id").Required();
+  Switch(rotate, "--keep-session", &flags->keep_session, "Leave the session that was opened with the old secret");
+  OnChosen(rotate, [flags, chosen] { *chosen = [flags] { return Rotate(*flags); }; });
 
   CLI::App* revoke =
-      credentials->add_subcommand("revoke", "Refuse a user's secret from now on, and close the live session");
-  revoke->add_option("user", flags->user, "The user id")->required();
-  revoke->callback([flags, chosen] { *chosen = [flags] { return Revoke(*flags); }; });
+      Subcommand(credentials, "revoke", "Refuse a user's secret from now on, and close the live session");
+  Text(revoke, "user", &flags->user, "The user id").Required();
+  OnChosen(revoke, [flags, chosen] { *chosen = [flags] { return Revoke(*flags); }; });
 
-  CLI::App* list = credentials->add_subcommand("list", "All credentials, without secrets");
-  list->callback([flags, chosen] { *chosen = [flags] { return List(*flags); }; });
+  CLI::App* list = Subcommand(credentials, "list", "All credentials, without secrets");
+  OnChosen(list, [flags, chosen] { *chosen = [flags] { return List(*flags); }; });
 
-  const std::pair<CLI::App*, const char*> forms[] = {
-      {create, R"({"userId":"u1","secret":"<64 hex digits>"})"},
-      {rotate, R"({"userId":"u1","secret":"<64 hex digits>"})"},
-      {revoke, R"({"userId":"u1","revoked":true,"sessionClosed":true})"},
-      {list,
+  struct Form {
+    CLI::App* command;
+    const char* example;
+    const char* json;
+  };
+  const Form forms[] = {
+      {create, "create user_1", R"({"userId":"u1","secret":"<64 hex digits>"})"},
+      {rotate, "rotate user_1", R"({"userId":"u1","secret":"<64 hex digits>"})"},
+      {revoke, "revoke user_1", R"({"userId":"u1","revoked":true,"sessionClosed":true})"},
+      {list, "list",
        "{\"userId\":\"u1\",\"platform\":\"linux\",\"status\":\"connected\",\"createdAt\":1767225600000,"
        "\"lastSeen\":null,\n\"revoked\":false}, times in Unix milliseconds, status as the last session left it"}};
-  for (const auto& [command, form] : forms) {
+  for (const auto& [command, example, form] : forms) {
     AddAdminFlags(command, &flags->admin);
-    CLI::Option* json = command->add_flag("--json", flags->json, "One JSON object a line, for programs");
-    if (command == create) json->excludes(out);
-    command->footer(std::string("With --json: ") + form + "\nExample: toolwire credentials " + command->get_name() +
-                    (command == list ? "" : " user_1") + "\n" + kAdminExitStatus);
+    const flags::Flag json = Switch(command, "--json", &flags->json, "One JSON object a line, for programs");
+    if (command == create) json.Excludes(out);
+    Footer(command, std::string("With --json: ") + form + "\nExample: toolwire credentials " + example + "\n" +
+                        kAdminExitStatus);
   }
 }
 

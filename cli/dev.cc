@@ -1,12 +1,12 @@
 // `toolwire dev`: an edge and a control in one process, linked without a socket; the same classes as in production
 // over the in-memory registry and the SQLite store.
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 #include <utility>
 
 #include "cli/commands.h"
 #include "common/audit/audit_samples.h"
+#include "common/base/flags.h"
 #include "common/base/log.h"
 #include "common/base/options.h"
 #include "common/process/lifecycle.h"
@@ -17,6 +17,9 @@
 #include "edge/edge.h"
 
 namespace toolwire {
+using flags::Footer;
+using flags::OnChosen;
+using flags::Subcommand;
 namespace {
 
 struct DevOptions {
@@ -118,10 +121,10 @@ int RunDev(DevOptions options) {
 void AddDevCommand(CLI::App* app, Command* chosen) {
   auto options = std::make_shared<DevOptions>();
   options->edge.server_id = "dev";
-  CLI::App* dev = app->add_subcommand("dev", "Edge and control in one process, in-memory registry, SQLite store");
-  dev->footer(
-      "Example: toolwire dev --data-dir ~/.toolwire\n"
-      "Exit status: 0 stopped by SIGINT or SIGTERM, 1 cannot start, 2 wrong flags.");
+  CLI::App* dev = Subcommand(app, "dev", "Edge and control in one process, in-memory registry, SQLite store");
+  Footer(dev,
+         "Example: toolwire dev --data-dir ~/.toolwire\n"
+         "Exit status: 0 stopped by SIGINT or SIGTERM, 1 cannot start, 2 wrong flags.");
   AddListenFlags(dev, &options->listen);
   AddEdgeFlags(dev, &options->edge);
   AddControlFlags(dev, &options->control);
@@ -129,7 +132,7 @@ void AddDevCommand(CLI::App* app, Command* chosen) {
   AddPayloadFlags(dev, &options->edge.payload);
   AddStoreFlags(dev, &options->store);
   AddLogFlags(dev, &options->log);
-  dev->callback([options, chosen] { *chosen = [options] { return RunDev(*options); }; });
+  OnChosen(dev, [options, chosen] { *chosen = [options] { return RunDev(*options); }; });
 }
 
 }  // namespace toolwire

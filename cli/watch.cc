@@ -1,5 +1,4 @@
 // `toolwire watch`: agents as they connect, move and disconnect.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <iostream>
@@ -11,12 +10,19 @@
 #include "cli/agent_view.h"
 #include "cli/commands.h"
 #include "cli/control_channel.h"
+#include "cli/dispatch_client.h"
 #include "cli/interrupt.h"
 #include "cli/time_text.h"
 #include "common/base/clock.h"
-#include "toolwire/v1/dispatch.grpc.pb.h"
+#include "common/base/flags.h"
+#include "toolwire/v1/dispatch.pb.h"
 
 namespace toolwire {
+using flags::Footer;
+using flags::OnChosen;
+using flags::Subcommand;
+using flags::Switch;
+using flags::Texts;
 namespace {
 
 constexpr Duration kRedialMin = std::chrono::milliseconds(250);
@@ -66,42 +72,31 @@ class Stream {
       : flags_(flags), view_(view), interrupt_(interrupt) {}
 
   // Returns when the stream ends, the command is interrupted, or a snapshot was all that was wanted.
-  grpc::Status Run(const std::shared_ptr<grpc::Channel>& channel) {
+  absl::Status Run(DispatchClient* control) {
     v1::WatchAgentsRequest request;
     for (const std::string& user : flags_.users) request.add_user_ids(user);
-    interrupt_->Set([this] { context_.TryCancel(); });
     view_->Begin();
-    const auto stub = v1::ToolDispatch::NewStub(channel);
-    reader_ = stub->AsyncWatchAgents(&context_, request, &queue_, Tag(kStarted));
-    grpc::Status status;
-    bool finishing = false;
+    watch_ = control->Watch(request);
+    interrupt_->Set([this] { watch_->Cancel(); });
+    v1::WatchAgentsResponse message;
     while (true) {
-      void* tag = nullptr;
-      bool ok = false;
-      if (queue_.AsyncNext(&tag, &ok, missing_at_) == grpc::CompletionQueue::TIMEOUT) {
+      const AgentWatch::Next next = watch_->Read(&message, missing_at_);
+      if (next == AgentWatch::Next::kEnded) break;
+      if (next == AgentWatch::Next::kTimeout) {
         TellMissing();
-      } else if (finishing) {
-        break;
-      } else if (ok) {
-        if (tag == Tag(kRead)) Take();
-        reader_->Read(&message_, Tag(kRead));
       } else {
-        finishing = true;
-        reader_->Finish(&status, Tag(kFinished));
+        Take(&message);
       }
     }
     interrupt_->Set(nullptr);
-    return status;
+    return watch_->Finish();
   }
 
   bool complete() const { return complete_; }
 
  private:
-  enum Step { kStarted = 1, kRead, kFinished };
-  static void* Tag(Step step) { return reinterpret_cast<void*>(static_cast<intptr_t>(step)); }
-
-  void Take() {
-    for (AgentView::Event& event : *message_.mutable_events()) {
+  void Take(v1::WatchAgentsResponse* message) {
+    for (AgentView::Event& event : *message->mutable_events()) {
       if (complete_ && flags_.once) return;
       if (!view_->Take(&event)) continue;
       Print(event, flags_.json);
@@ -113,7 +108,7 @@ class Stream {
   void Complete() {
     complete_ = true;
     std::cout.flush();
-    if (flags_.once) return context_.TryCancel();
+    if (flags_.once) return watch_->Cancel();
     missing_at_ = std::chrono::system_clock::now() + kMissingAfter;
     std::cerr << view_->connected() << " connected; watching\n";
   }
@@ -126,16 +121,13 @@ class Stream {
 
   // Whoever reads along sees each event at once; without a reader there is nothing left to do.
   void Flush() {
-    if (!std::cout.flush()) context_.TryCancel();
+    if (!std::cout.flush()) watch_->Cancel();
   }
 
   const WatchFlags& flags_;
   AgentView* const view_;
   Interrupt* const interrupt_;
-  grpc::ClientContext context_;
-  grpc::CompletionQueue queue_;
-  std::unique_ptr<grpc::ClientAsyncReader<v1::WatchAgentsResponse>> reader_;
-  v1::WatchAgentsResponse message_;
+  std::unique_ptr<AgentWatch> watch_;
   bool complete_ = false;  // The snapshot has been printed.
   std::chrono::system_clock::time_point missing_at_ = std::chrono::system_clock::time_point::max();
 };
@@ -147,14 +139,13 @@ int RunWatch(const WatchFlags& flags) {
   std::string told;
   while (!interrupt.seen()) {
     std::string trouble = NoControlAt(flags.address);
-    if (const auto channel = ConnectToControl(flags.address)) {
+    if (const auto control = DispatchClient::Connect(flags.address)) {
       Stream stream(flags, &view, &interrupt);
-      const grpc::Status status = stream.Run(channel);
+      const absl::Status status = stream.Run(control.get());
       if (interrupt.seen() || (flags.once && stream.complete())) break;
       if (!std::cout) return FailCommand("watch", "nobody reads the output any more");
-      if (status.error_code() == grpc::StatusCode::INVALID_ARGUMENT)
-        return FailCommand("watch", status.error_message());
-      trouble = "control is gone: " + (status.ok() ? std::string("it ended the stream") : status.error_message());
+      if (absl::IsInvalidArgument(status)) return FailCommand("watch", std::string(status.message()));
+      trouble = "control is gone: " + std::string(status.ok() ? "it ended the stream" : status.message());
       if (stream.complete()) {
         wait = kRedialMin;
         told.clear();
@@ -173,17 +164,18 @@ int RunWatch(const WatchFlags& flags) {
 
 void AddWatchCommand(CLI::App* app, Command* chosen) {
   auto flags = std::make_shared<WatchFlags>();
-  CLI::App* watch = app->add_subcommand("watch", "Follow agents as they connect, move and disconnect");
-  watch->add_option("user", flags->users, "Only these users' agents; default: everyone's");
-  watch->add_flag("--once,--snapshot", flags->once, "Print who is connected now, and end");
-  watch->add_flag("--json", flags->json, "One JSON object a line, for programs");
+  CLI::App* watch = Subcommand(app, "watch", "Follow agents as they connect, move and disconnect");
+  Texts(watch, "user", &flags->users, "Only these users' agents; default: everyone's");
+  Switch(watch, "--once,--snapshot", &flags->once, "Print who is connected now, and end");
+  Switch(watch, "--json", &flags->json, "One JSON object a line, for programs");
   AddAddressFlag(watch, &flags->address);
-  watch->footer(
+  Footer(
+      watch,
       "Prints who is connected, and then each change: time, kind, user, edge, epoch. When control goes, it is dialled\n"
       "again until Ctrl-C (0.25 s doubling to 5 s), and what changed meanwhile is printed then.\n"
       "Example: toolwire watch user_1 user_2\n"
       "Exit status: 0 ended by Ctrl-C or with --once, 1 no control or no reader, 2 wrong flags.");
-  watch->callback([flags, chosen] { *chosen = [flags] { return RunWatch(*flags); }; });
+  OnChosen(watch, [flags, chosen] { *chosen = [flags] { return RunWatch(*flags); }; });
 }
 
 }  // namespace toolwire

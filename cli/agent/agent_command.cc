@@ -1,5 +1,4 @@
 // `toolwire agent`: flags and credentials of the agent.
-#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
@@ -9,9 +8,15 @@
 
 #include "cli/agent/agent.h"
 #include "cli/commands.h"
+#include "common/base/flags.h"
 #include "common/base/options.h"
 
 namespace toolwire {
+using flags::Footer;
+using flags::Number;
+using flags::OnChosen;
+using flags::Subcommand;
+using flags::Text;
 namespace {
 
 struct AgentFlags {
@@ -20,7 +25,7 @@ struct AgentFlags {
   std::string user = "";
   std::string credentials_file;
   int count = 0;
-  std::string user_prefix;
+  std::string user_prefix = "user_";
   int heartbeat_ms = 30000;
 };
 
@@ -73,30 +78,25 @@ int RunAgentCommand(AgentFlags flags) {
 
 void AddAgentCommand(CLI::App* app, Command* chosen) {
   auto flags = std::make_shared<AgentFlags>();
-  CLI::App* agent = app->add_subcommand(
-      "agent", "A small real agent with the tools echo, read_file, list_directory and sleep; with --count, many");
-  agent->footer(
-      "The secret comes from TOOLWIRE_SECRET or a --credentials file, never from the command line, which\n"
-      "other users of the machine can read.\n"
-      "Example: TOOLWIRE_SECRET=$(toolwire credentials create user_1) toolwire agent --user user_1 --root .\n"
-      "Exit status: 0 stopped by SIGINT or SIGTERM, 1 cannot start, 2 wrong flags.");
-  agent->add_option("--url", flags->agent.url, "The edge's address")->envname("TOOLWIRE_URL")->capture_default_str();
-  agent->add_option("--user", flags->user, "Whose agent this is")->envname("TOOLWIRE_USER");
-  agent->add_option("--credentials", flags->credentials_file, "File of `user secret` lines");
-  agent->add_option("--root", flags->agent.root, "The only directory that read_file and list_directory see");
-  agent->add_option("--count", flags->count, "Run so many agents in this process: the load generator")
-      ->check(CLI::Range(1, 1000000));
-  agent->add_option("--user-prefix", flags->user_prefix, "With --count, users are PREFIX0, PREFIX1, ...")
-      ->default_val("user_");
-  agent->add_option("--threads", flags->agent.threads, "Event loops")->check(CLI::Range(1, 64))->capture_default_str();
-  agent->add_option("--heartbeat-interval", flags->heartbeat_ms, "Time between heartbeats, in ms")
-      ->check(CLI::Range(10, 3600000))
-      ->capture_default_str();
-  agent->add_option("--connect-per-second", flags->agent.connect_per_second, "How fast many agents dial in")
-      ->check(CLI::Range(1, 1000000))
-      ->capture_default_str();
+  CLI::App* agent = Subcommand(
+      app, "agent", "A small real agent with the tools echo, read_file, list_directory and sleep; with --count, many");
+  Footer(agent,
+         "The secret comes from TOOLWIRE_SECRET or a --credentials file, never from the command line, which\n"
+         "other users of the machine can read.\n"
+         "Example: TOOLWIRE_SECRET=$(toolwire credentials create user_1) toolwire agent --user user_1 --root .\n"
+         "Exit status: 0 stopped by SIGINT or SIGTERM, 1 cannot start, 2 wrong flags.");
+  Text(agent, "--url", &flags->agent.url, "The edge's address").Env("TOOLWIRE_URL");
+  Text(agent, "--user", &flags->user, "Whose agent this is").Env("TOOLWIRE_USER");
+  Text(agent, "--credentials", &flags->credentials_file, "File of `user secret` lines");
+  Text(agent, "--root", &flags->agent.root, "The only directory that read_file and list_directory see");
+  Number(agent, "--count", &flags->count, 1, 1000000, "Run so many agents in this process: the load generator")
+      .HideDefault();
+  Text(agent, "--user-prefix", &flags->user_prefix, "With --count, users are PREFIX0, PREFIX1, ...");
+  Number(agent, "--threads", &flags->agent.threads, 1, 64, "Event loops");
+  Number(agent, "--heartbeat-interval", &flags->heartbeat_ms, 10, 3600000, "Time between heartbeats, in ms");
+  Number(agent, "--connect-per-second", &flags->agent.connect_per_second, 1, 1000000, "How fast many agents dial in");
   AddLogFlags(agent, &flags->log);
-  agent->callback([flags, chosen] { *chosen = [flags] { return RunAgentCommand(*flags); }; });
+  OnChosen(agent, [flags, chosen] { *chosen = [flags] { return RunAgentCommand(*flags); }; });
 }
 
 }  // namespace toolwire

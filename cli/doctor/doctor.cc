@@ -3,7 +3,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <iomanip>
@@ -17,10 +16,17 @@
 #include "cli/doctor/doctor_judge.h"
 #include "cli/doctor/doctor_network.h"
 #include "cli/doctor/side_by_side.h"
+#include "common/base/flags.h"
 #include "common/base/log.h"
 #include "common/base/options.h"
 
 namespace toolwire {
+using flags::Footer;
+using flags::Number;
+using flags::OnChosen;
+using flags::Subcommand;
+using flags::Switch;
+using flags::Text;
 namespace {
 
 // What checks may take longer than the time they are given, before they count as hanging.
@@ -193,30 +199,27 @@ int RunDoctor(const DoctorFlags& flags) {
 
 void AddDoctorCommand(CLI::App* app, Command* chosen) {
   auto flags = std::make_shared<DoctorFlags>();
-  CLI::App* doctor = app->add_subcommand(
-      "doctor", "Check what Toolwire needs: processes, Redis, PostgreSQL, relays, clocks, limits, disk");
+  CLI::App* doctor = Subcommand(
+      app, "doctor", "Check what Toolwire needs: processes, Redis, PostgreSQL, relays, clocks, limits, disk");
   AddAddressFlag(doctor, &flags->address);
-  doctor
-      ->add_option("--edge-url", flags->edge_url,
-                   absl::StrCat("An edge as agents reach it, also wss:// through a proxy; default ", kDefaultEdgeUrl,
-                                ", if there is one"))
-      ->envname("TOOLWIRE_URL");
-  doctor->add_option("--edge", flags->relay_address, "host:port of an edge's relay that is not announced in Redis")
-      ->envname("EDGE_ADDRESS");
+  Text(doctor, "--edge-url", &flags->edge_url,
+       absl::StrCat("An edge as agents reach it, also wss:// through a proxy; default ", kDefaultEdgeUrl,
+                    ", if there is one"))
+      .Env("TOOLWIRE_URL");
+  Text(doctor, "--edge", &flags->relay_address, "host:port of an edge's relay that is not announced in Redis")
+      .Env("EDGE_ADDRESS");
   AddRegistryFlags(doctor, &flags->registry);
   AddStoreFlags(doctor, &flags->store);
   AddDatabaseFlags(doctor, &flags->store);
-  doctor->add_option("--timeout", flags->timeout_ms, "How long a check may take, in ms")
-      ->check(CLI::Range(100, 600000))
-      ->capture_default_str();
-  doctor->add_flag("--json", flags->json, "One JSON object a line, for programs");
-  doctor->footer(
-      "Run it where a server runs, as its user and with its environment. It changes nothing; what is not configured "
-      "is\n"
-      "skipped. The relay check opens a link to each edge for a moment, as a control does.\n"
-      "Example: REDIS_URL=redis://10.0.0.5 DATABASE_URL=postgresql://... toolwire doctor\n"
-      "Exit status: 0 nothing failed, 1 something failed, 2 wrong flags.");
-  doctor->callback([flags, chosen] { *chosen = [flags] { return RunDoctor(*flags); }; });
+  Number(doctor, "--timeout", &flags->timeout_ms, 100, 600000, "How long a check may take, in ms");
+  Switch(doctor, "--json", &flags->json, "One JSON object a line, for programs");
+  Footer(doctor,
+         "Run it where a server runs, as its user and with its environment. It changes nothing; what is not configured "
+         "is\n"
+         "skipped. The relay check opens a link to each edge for a moment, as a control does.\n"
+         "Example: REDIS_URL=redis://10.0.0.5 DATABASE_URL=postgresql://... toolwire doctor\n"
+         "Exit status: 0 nothing failed, 1 something failed, 2 wrong flags.");
+  OnChosen(doctor, [flags, chosen] { *chosen = [flags] { return RunDoctor(*flags); }; });
 }
 
 }  // namespace toolwire

@@ -1,0 +1,148 @@
+#include "cli/dispatch_client.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <iostream>
+#include <utility>
+
+#include "cli/control_channel.h"
+#include "common/wire/outcome.h"
+#include "toolwire/v1/dispatch.grpc.pb.h"
+
+namespace toolwire {
+namespace {
+
+constexpr std::chrono::seconds kAnswerMax(10);
+// How much later than the call itself its answer may arrive: control reports what happened to a call that timed out.
+constexpr std::chrono::seconds kReportMax(5);
+
+absl::Status ToStatus(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
+// The detail of a status. One without comes from gRPC itself, and the call may have left.
+v1::CallFailure FailureOf(const grpc::Status& status) {
+  v1::CallFailure failure;
+  if (UnpackStatusDetails(status.error_details(), &failure)) return failure;
+  failure.set_code(status.error_code());
+  failure.set_message(status.error_message());
+  failure.mutable_detail()->set_delivery(v1::CallError::SENT);
+  return failure;
+}
+
+class GrpcWatch final : public AgentWatch {
+ public:
+  GrpcWatch(v1::ToolDispatch::Stub* stub, const v1::WatchAgentsRequest& request)
+      : reader_(stub->AsyncWatchAgents(&context_, request, &queue_, Tag(kStarted))) {}
+
+  Next Read(v1::WatchAgentsResponse* message, Time until) override {
+    if (!waiting_) reader_->Read(&message_, Tag(kRead));
+    waiting_ = true;
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue_.AsyncNext(&tag, &ok, until) != grpc::CompletionQueue::TIMEOUT) {
+      if (tag == Tag(kFinished)) return Next::kEnded;
+      if (!ok) {
+        reader_->Finish(&status_, Tag(kFinished));
+      } else if (tag == Tag(kStarted)) {
+        reader_->Read(&message_, Tag(kRead));
+      } else {
+        waiting_ = false;
+        message->Swap(&message_);
+        return Next::kMessage;
+      }
+    }
+    return Next::kTimeout;
+  }
+
+  absl::Status Finish() override { return ToStatus(status_); }
+  void Cancel() override { context_.TryCancel(); }
+
+ private:
+  enum Step { kStarted = 1, kRead, kFinished };
+  static void* Tag(Step step) { return reinterpret_cast<void*>(static_cast<intptr_t>(step)); }
+
+  grpc::ClientContext context_;
+  grpc::CompletionQueue queue_;
+  std::unique_ptr<grpc::ClientAsyncReader<v1::WatchAgentsResponse>> reader_;
+  v1::WatchAgentsResponse message_;
+  grpc::Status status_;
+  bool waiting_ = true;  // For the start, a message or the end.
+};
+
+class GrpcDispatchClient final : public DispatchClient {
+ public:
+  explicit GrpcDispatchClient(const std::shared_ptr<grpc::Channel>& channel)
+      : stub_(v1::ToolDispatch::NewStub(channel)) {}
+
+  absl::StatusOr<v1::Agent> GetAgent(const v1::GetAgentRequest& request) override {
+    return Ask<v1::Agent>(&v1::ToolDispatch::Stub::GetAgent, request);
+  }
+
+  absl::StatusOr<v1::ListAgentsResponse> ListAgents(const v1::ListAgentsRequest& request) override {
+    return Ask<v1::ListAgentsResponse>(&v1::ToolDispatch::Stub::ListAgents, request);
+  }
+
+  // On a Dispatch stream, and not as a CallTool: whoever cancels that does not learn whether the tool may have run.
+  v1::DispatchAnswer Call(const v1::CallToolRequest& request, Duration timeout, Interrupt* interrupt) override {
+    constexpr uint64_t kId = 1;
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + timeout + kReportMax);
+    const auto stream = stub_->Dispatch(&context);
+    v1::DispatchRequest message;
+    v1::DispatchCall* const call = message.add_calls();
+    call->set_id(kId);
+    *call->mutable_call() = request;
+    stream->Write(message);  // Whether it worked shows in what is read.
+    interrupt->Set([&stream] {
+      std::cerr << "cancelling; once more ends this without waiting\n";
+      v1::DispatchRequest cancel;
+      cancel.add_cancels(kId);
+      stream->Write(cancel);
+    });
+    v1::DispatchReply reply;
+    const bool answered = stream->Read(&reply) && reply.answers_size() > 0;
+    interrupt->Set(nullptr);
+    stream->WritesDone();
+    v1::DispatchReply rest;
+    while (answered && stream->Read(&rest)) {
+    }
+    const grpc::Status status = stream->Finish();
+    v1::DispatchAnswer answer;
+    if (answered) {
+      answer.Swap(reply.mutable_answers(0));
+    } else {
+      *answer.mutable_failure() = FailureOf(status);
+    }
+    return answer;
+  }
+
+  std::unique_ptr<AgentWatch> Watch(const v1::WatchAgentsRequest& request) override {
+    return std::make_unique<GrpcWatch>(stub_.get(), request);
+  }
+
+ private:
+  template <typename Response, typename Request>
+  absl::StatusOr<Response> Ask(grpc::Status (v1::ToolDispatch::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                                              Response*),
+                               const Request& request) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kAnswerMax);
+    Response response;
+    const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
+    if (!status.ok()) return ToStatus(status);
+    return response;
+  }
+
+  const std::unique_ptr<v1::ToolDispatch::Stub> stub_;
+};
+
+}  // namespace
+
+std::unique_ptr<DispatchClient> DispatchClient::Connect(const std::string& address) {
+  const auto channel = ConnectToControl(address);
+  if (channel == nullptr) return nullptr;
+  return std::make_unique<GrpcDispatchClient>(channel);
+}
+
+}  // namespace toolwire
