@@ -14,7 +14,7 @@ double Seconds(Duration duration) { return std::chrono::duration<double>(duratio
 }  // namespace
 
 Duration Admission::AcceptDelay(MonoTime now) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   if (sockets_ >= options_.sockets_max) {
     counters_.sockets_full.Add();
     return kFullWait;
@@ -34,7 +34,7 @@ Duration Admission::AcceptDelay(MonoTime now) {
 }
 
 void Admission::Accepted(MonoTime) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   ++sockets_;
   ++unauthenticated_;
   tokens_ -= 1;
@@ -42,32 +42,32 @@ void Admission::Accepted(MonoTime) {
 }
 
 bool Admission::HasRoom() {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   if (sessions_ < options_.sessions_max) return true;
   counters_.sessions_full.Add();
   return false;
 }
 
 void Admission::LoggedIn() {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   --unauthenticated_;
   ++sessions_;
 }
 
 void Admission::LoggedOut() {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   --sessions_;
 }
 
 void Admission::Closed(bool was_logged_in) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   --sockets_;
   if (!was_logged_in) --unauthenticated_;
 }
 
 bool Admission::MayLogIn(const std::string& address, MonoTime now) {
   if (options_.failed_logins_per_minute_max == 0) return true;
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   auto found = failures_.find(address);
   if (found == failures_.end()) return true;
   if (now - found->second.since >= kMinute) {
@@ -80,7 +80,7 @@ bool Admission::MayLogIn(const std::string& address, MonoTime now) {
 }
 
 void Admission::LoginFailed(const std::string& address, MonoTime now) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   counters_.failed_logins.Add();
   if (failures_.size() >= options_.addresses_max && !failures_.contains(address)) {
     absl::erase_if(failures_, [now](const auto& one) { return now - one.second.since >= kMinute; });
@@ -92,12 +92,12 @@ void Admission::LoginFailed(const std::string& address, MonoTime now) {
 }
 
 int Admission::sockets() const {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   return sockets_;
 }
 
 int Admission::unauthenticated() const {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   return unauthenticated_;
 }
 

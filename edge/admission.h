@@ -3,12 +3,12 @@
 #define TOOLWIRE_EDGE_ADMISSION_H_
 
 #include <cstdint>
-#include <mutex>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
 #include "common/base/counter.h"
+#include "common/base/mutex.h"
 
 namespace toolwire {
 
@@ -57,14 +57,13 @@ class Admission {
 
   const Options options_;
   Counters counters_;
-  mutable std::mutex mu_;
-  // Guarded by mu_.
-  int sockets_ = 0;
-  int unauthenticated_ = 0;
-  int sessions_ = 0;
-  double tokens_ = 1;
-  MonoTime tokens_at_{};
-  absl::flat_hash_map<std::string, Failures> failures_;
+  mutable Mutex mu_;
+  int sockets_ ABSL_GUARDED_BY(mu_) = 0;
+  int unauthenticated_ ABSL_GUARDED_BY(mu_) = 0;
+  int sessions_ ABSL_GUARDED_BY(mu_) = 0;
+  double tokens_ ABSL_GUARDED_BY(mu_) = 1;
+  MonoTime tokens_at_ ABSL_GUARDED_BY(mu_) = {};
+  absl::flat_hash_map<std::string, Failures> failures_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace toolwire

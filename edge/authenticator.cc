@@ -35,27 +35,27 @@ Authenticator::Authenticator(Store& store) : store_(store), thread_([this] { Run
 void Authenticator::Stop() {
   if (!thread_.joinable()) return;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     stopping_ = true;
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
   thread_.join();
 }
 
 void Authenticator::Check(CredentialCheck check, Done done) {
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     checks_.emplace_back(std::move(check), std::move(done));
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
 }
 
 void Authenticator::ReportStatus(StatusUpdate update) {
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     updates_.push_back(std::move(update));
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
 }
 
 void Authenticator::Run() {
@@ -65,14 +65,18 @@ void Authenticator::Run() {
     std::vector<std::pair<CredentialCheck, Done>> checks;
     bool stopping = false;
     {
-      std::unique_lock<std::mutex> lock(mu_);
-      const auto ready = [this] { return stopping_ || !checks_.empty() || !updates_.empty(); };
+      MutexLock lock(mu_);
+      const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+        return stopping_ || !checks_.empty() || !updates_.empty();
+      };
       if (kept.empty() && !store_away_) {
-        wake_.wait(lock, ready);
+        wake_.Wait(mu_, ready);
       } else if (kept.empty()) {
-        wake_.wait_for(lock, kRetryWait, ready);
+        wake_.WaitFor(mu_, kRetryWait, ready);
       } else {
-        wake_.wait_for(lock, kRetryWait, [this] { return !checks_.empty() || (stopping_ && updates_.empty()); });
+        wake_.WaitFor(mu_, kRetryWait, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+          return !checks_.empty() || (stopping_ && updates_.empty());
+        });
       }
       stopping = stopping_;
       const size_t count = std::min(checks_.size(), kBatchMax);
@@ -90,8 +94,8 @@ void Authenticator::Run() {
       const auto now = std::chrono::steady_clock::now();
       if (give_up == std::chrono::steady_clock::time_point{}) give_up = now + kStopWait;
       if (written || now >= give_up) return;
-      std::unique_lock<std::mutex> lock(mu_);
-      wake_.wait_for(lock, kRetryWait);
+      MutexLock lock(mu_);
+      wake_.WaitFor(mu_, kRetryWait);
     }
   }
 }

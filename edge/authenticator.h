@@ -3,15 +3,14 @@
 #define TOOLWIRE_EDGE_AUTHENTICATOR_H_
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/counter.h"
+#include "common/base/mutex.h"
 #include "common/store/store.h"
 
 namespace toolwire {
@@ -54,12 +53,11 @@ class Authenticator {
   Store& store_;
   Counters counters_;
   std::atomic<bool> store_away_{false};
-  std::mutex mu_;
-  std::condition_variable wake_;
-  // Guarded by mu_.
-  std::vector<std::pair<CredentialCheck, Done>> checks_;
-  std::vector<StatusUpdate> updates_;
-  bool stopping_ = false;
+  Mutex mu_;
+  CondVar wake_;
+  std::vector<std::pair<CredentialCheck, Done>> checks_ ABSL_GUARDED_BY(mu_);
+  std::vector<StatusUpdate> updates_ ABSL_GUARDED_BY(mu_);
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;
 };
 

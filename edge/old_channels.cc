@@ -102,7 +102,7 @@ void OldChannels::OnCommand(const std::string& user_id, const std::string& messa
   }
   Work work(this);
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     call->call_id = ++last_call_id_;
     if (!command.why_bad.empty()) {
       FailLocked(call, E::INVALID_REQUEST, true, &work);
@@ -138,7 +138,7 @@ void OldChannels::DeliverLocked(Pending* call, Work* work) {
 void OldChannels::Send(v1::EdgeFrame&& frame) {
   Work work(this);
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     for (v1::Answer& answer : *frame.mutable_answers()) {
       if (Pending* call = FindLocked(answer.call_id())) AnswerLocked(call, std::move(answer), &work);
     }
@@ -207,7 +207,7 @@ void OldChannels::OnStrayAnswer(const std::string& message) {
   if (!stray.ParseFromString(message)) return;
   Work work(this);
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     const auto found = by_request_.find(RequestKey(stray.user_id(), stray.request_id()));
     if (found == by_request_.end()) return;
     Pending* const call = found->second;
@@ -254,9 +254,10 @@ void OldChannels::SettleLocked(Pending* call, AuditRow&& row, Work* work) {
 void OldChannels::Tick() {
   Work work(this);
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     const MonoTime now = clock_.Now();
     wheel_.Advance(now, [&](TimerNode* node) {
+      mu_.AssertHeld();
       auto* call = static_cast<Pending*>(node);
       if (call->state == State::kLost) return FailLocked(call, E::AGENT_LOST, true, &work);
       if (now >= call->give_up) return FailLocked(call, E::AGENT_NOT_CONNECTED, true, &work);
@@ -269,7 +270,7 @@ void OldChannels::Tick() {
 void OldChannels::FailAll() {
   Work work(this);
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     std::vector<Pending*> left;
     for (auto& [call_id, call] : calls_) left.push_back(call.get());
     for (Pending* call : left) {
@@ -282,7 +283,7 @@ void OldChannels::FailAll() {
 }
 
 size_t OldChannels::in_flight() const {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   return calls_.size();
 }
 

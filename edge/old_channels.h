@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +14,7 @@
 #include "common/audit/audit_log.h"
 #include "common/base/clock.h"
 #include "common/base/counter.h"
+#include "common/base/mutex.h"
 #include "common/base/timer_wheel.h"
 #include "common/link/relay_port.h"
 #include "common/wire/old_protocol.h"
@@ -84,16 +84,16 @@ class OldChannels final : public ToControl {
   class Work;
   using RequestKey = std::pair<std::string_view, std::string_view>;  // user id, request id
 
-  void DeliverLocked(Pending* call, Work* work);
-  void AnswerLocked(Pending* call, v1::Answer&& answer, Work* work);
+  void DeliverLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   AuditRow RowOfAnswer(const v1::Answer& answer) const;
-  void RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* work);
-  void StrayLocked(v1::StrayAnswer&& stray, Work* work);
+  void RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void StrayLocked(v1::StrayAnswer&& stray, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // With the answer that another edge published.
-  void SettleElsewhereLocked(Pending* call, Work* work);
-  void FailLocked(Pending* call, Reason reason, bool publish, Work* work);
-  void SettleLocked(Pending* call, AuditRow&& row, Work* work);
-  Pending* FindLocked(uint64_t call_id);
+  void SettleElsewhereLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FailLocked(Pending* call, Reason reason, bool publish, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SettleLocked(Pending* call, AuditRow&& row, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  Pending* FindLocked(uint64_t call_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Clock& clock_;
   const Publish publish_;
@@ -102,12 +102,11 @@ class OldChannels final : public ToControl {
   std::function<void(v1::ControlFrame&&)> to_edge_;
   Counters counters_;
 
-  mutable std::mutex mu_;
-  // Everything below is guarded by mu_.
-  uint64_t last_call_id_ = 0;
-  absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> calls_;
-  absl::flat_hash_map<RequestKey, Pending*> by_request_;  // Keys point into the pending calls.
-  TimerWheel wheel_;
+  mutable Mutex mu_;
+  uint64_t last_call_id_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> calls_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<RequestKey, Pending*> by_request_ ABSL_GUARDED_BY(mu_);  // Keys point into the pending calls.
+  TimerWheel wheel_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace toolwire

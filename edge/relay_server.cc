@@ -2,12 +2,11 @@
 
 #include <asio.hpp>
 #include <chrono>
-#include <condition_variable>
 #include <map>
-#include <mutex>
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/base/mutex.h"
 #include "common/link/relay_socket.h"
 
 namespace toolwire {
@@ -110,16 +109,17 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
       asio::error_code ignored;
       self->listener_.close(ignored);
       self->accept_again_.cancel();
-      std::lock_guard<std::mutex> lock(self->mu_);
+      MutexLock lock(self->mu_);
       self->listening_ = false;
-      self->changed_.notify_all();
+      self->changed_.NotifyAll();
     });
-    std::unique_lock<std::mutex> lock(mu_);
-    changed_.wait(lock, [this] { return !listening_; });
+    MutexLock lock(mu_);
+    changed_.Wait(mu_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !listening_; });
     for (const auto& [number, link] : links_) link->EndWhenWritten();
-    if (changed_.wait_for(lock, kEndWaitMax, [this] { return links_.empty(); })) return;
+    if (changed_.WaitFor(mu_, kEndWaitMax, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return links_.empty(); }))
+      return;
     for (const auto& [number, link] : links_) link->Close("the edge is stopping");
-    changed_.wait(lock, [this] { return links_.empty(); });
+    changed_.Wait(mu_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return links_.empty(); });
   }
 
   int port() const { return port_; }
@@ -154,7 +154,7 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
     auto link = std::make_shared<Link>(edge_, std::move(socket), peer, options_);
     uint64_t number = 0;
     {
-      std::lock_guard<std::mutex> lock(mu_);
+      MutexLock lock(mu_);
       if (!listening_) return;
       if (links_.size() >= kLinksMax) return log::Warn("relay: too many links", {{"peer", peer}});
       number = ++last_number_;
@@ -162,9 +162,9 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
     }
     asio::post(executor, [self = shared_from_this(), link, number] {
       link->Start([self, number] {
-        std::lock_guard<std::mutex> lock(self->mu_);
+        MutexLock lock(self->mu_);
         self->links_.erase(number);
-        self->changed_.notify_all();
+        self->changed_.NotifyAll();
       });
     });
   }
@@ -176,12 +176,11 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
   asio::steady_timer accept_again_;
   int port_ = 0;
 
-  std::mutex mu_;
-  std::condition_variable changed_;
-  // Guarded by mu_.
-  bool listening_ = true;
-  uint64_t last_number_ = 0;
-  std::map<uint64_t, std::shared_ptr<Link>> links_;
+  Mutex mu_;
+  CondVar changed_;
+  bool listening_ ABSL_GUARDED_BY(mu_) = true;
+  uint64_t last_number_ ABSL_GUARDED_BY(mu_) = 0;
+  std::map<uint64_t, std::shared_ptr<Link>> links_ ABSL_GUARDED_BY(mu_);
 };
 
 RelayServer::RelayServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -3,7 +3,7 @@
 namespace toolwire {
 
 void Revocations::Add(const std::string& user_id) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   const MonoTime now = clock_.Now();
   ForgetLocked(now);
   if (in_order_.size() >= kUsersMax) {
@@ -17,7 +17,7 @@ void Revocations::Add(const std::string& user_id) {
 }
 
 bool Revocations::Covers(const std::string& user_id, MonoTime check_began) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   ForgetLocked(clock_.Now());
   if (check_began <= everyone_until_) return true;
   auto found = users_.find(user_id);

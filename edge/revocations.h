@@ -4,12 +4,12 @@
 
 #include <cstddef>
 #include <deque>
-#include <mutex>
 #include <string>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 
 namespace toolwire {
 
@@ -34,15 +34,15 @@ class Revocations {
   bool Covers(const std::string& user_id, MonoTime check_began);
 
  private:
-  void ForgetLocked(MonoTime now);
+  void ForgetLocked(MonoTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Clock& clock_;
   const Duration login_max_;
-  std::mutex mu_;
-  // Everything below is guarded by mu_.
-  absl::flat_hash_map<std::string, MonoTime> users_;       // When each was last revoked.
-  std::deque<std::pair<MonoTime, std::string>> in_order_;  // One for each revocation, the oldest first.
-  MonoTime everyone_until_ = MonoTime::min();              // Checks begun up to then are covered, whoever's.
+  Mutex mu_;
+  absl::flat_hash_map<std::string, MonoTime> users_ ABSL_GUARDED_BY(mu_);       // When each was last revoked.
+  std::deque<std::pair<MonoTime, std::string>> in_order_ ABSL_GUARDED_BY(mu_);  // One for each, the oldest first.
+  // Checks begun up to then are covered, whoever's.
+  MonoTime everyone_until_ ABSL_GUARDED_BY(mu_) = MonoTime::min();
 };
 
 }  // namespace toolwire

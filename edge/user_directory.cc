@@ -16,7 +16,7 @@ const UserDirectory::Shard& UserDirectory::ShardOf(const std::string& user_id) c
 
 UserDirectory::Inserted UserDirectory::Insert(const std::string& user_id, const SessionRef& ref) {
   Shard& shard = ShardOf(user_id);
-  std::lock_guard<std::mutex> lock(shard.mu);
+  MutexLock lock(shard.mu);
   auto [it, is_new] = shard.users.try_emplace(user_id, ref);
   if (is_new) return {true, std::nullopt};
   if (it->second.epoch > ref.epoch) return {false, std::nullopt};
@@ -27,7 +27,7 @@ UserDirectory::Inserted UserDirectory::Insert(const std::string& user_id, const 
 
 bool UserDirectory::Remove(const std::string& user_id, SessionId id) {
   Shard& shard = ShardOf(user_id);
-  std::lock_guard<std::mutex> lock(shard.mu);
+  MutexLock lock(shard.mu);
   auto found = shard.users.find(user_id);
   if (found == shard.users.end() || found->second.id != id) return false;
   shard.users.erase(found);
@@ -36,7 +36,7 @@ bool UserDirectory::Remove(const std::string& user_id, SessionId id) {
 
 std::optional<SessionRef> UserDirectory::Find(const std::string& user_id) const {
   const Shard& shard = ShardOf(user_id);
-  std::lock_guard<std::mutex> lock(shard.mu);
+  MutexLock lock(shard.mu);
   auto found = shard.users.find(user_id);
   if (found == shard.users.end()) return std::nullopt;
   return found->second;
@@ -45,7 +45,7 @@ std::optional<SessionRef> UserDirectory::Find(const std::string& user_id) const 
 std::vector<std::string> UserDirectory::Users() const {
   std::vector<std::string> users;
   for (const Shard& shard : shards_) {
-    std::lock_guard<std::mutex> lock(shard.mu);
+    MutexLock lock(shard.mu);
     for (const auto& [user_id, ref] : shard.users) users.push_back(user_id);
   }
   std::sort(users.begin(), users.end());

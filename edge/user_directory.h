@@ -4,12 +4,12 @@
 
 #include <array>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "common/base/mutex.h"
 #include "edge/session.h"
 
 namespace toolwire {
@@ -39,8 +39,8 @@ class UserDirectory {
 
  private:
   struct alignas(64) Shard {
-    mutable std::mutex mu;
-    absl::flat_hash_map<std::string, SessionRef> users;  // Guarded by mu.
+    mutable Mutex mu;
+    absl::flat_hash_map<std::string, SessionRef> users ABSL_GUARDED_BY(mu);
   };
   Shard& ShardOf(const std::string& user_id);
   const Shard& ShardOf(const std::string& user_id) const;
