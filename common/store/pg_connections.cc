@@ -209,22 +209,22 @@ PgParams& PgParams::Bools(const std::vector<bool>& flags) {
 
 PgWatchdog::~PgWatchdog() {
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     stopping_ = true;
   }
-  wake_.notify_one();
+  wake_.NotifyOne();
   thread_.join();
 }
 
 void PgWatchdog::Watch(int socket, MonoTime deadline) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   watched_[socket] = {deadline, false};
   // Deadlines grow, so as a rule the thread will look in time and is left asleep.
-  if (deadline < wakes_at_) wake_.notify_one();
+  if (deadline < wakes_at_) wake_.NotifyOne();
 }
 
 bool PgWatchdog::Release(int socket) {
-  std::lock_guard<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   const auto it = watched_.find(socket);
   if (it == watched_.end()) return false;
   const bool cut = it->second.cut;
@@ -233,7 +233,7 @@ bool PgWatchdog::Release(int socket) {
 }
 
 void PgWatchdog::Run() {
-  std::unique_lock<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   while (!stopping_) {
     const MonoTime now = std::chrono::steady_clock::now();
     wakes_at_ = MonoTime::max();
@@ -247,9 +247,9 @@ void PgWatchdog::Run() {
       }
     }
     if (wakes_at_ == MonoTime::max()) {
-      wake_.wait(lock);
+      wake_.Wait(mu_);
     } else {
-      wake_.wait_until(lock, wakes_at_);
+      wake_.WaitUntil(mu_, wakes_at_);
     }
   }
 }
@@ -377,7 +377,7 @@ PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::fun
 
 absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow() {
   const MonoTime deadline = std::chrono::steady_clock::now() + options_.statement_timeout;
-  std::unique_lock<std::mutex> lock(mu_);
+  MutexLock lock(mu_);
   while (true) {
     if (!idle_.empty()) {
       std::unique_ptr<PgSession> session = std::move(idle_.back());
@@ -389,11 +389,11 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow() {
     const bool may_dial = now >= dial_again_at_;
     if (may_dial && lent_ + dialling_ < options_.connections_max) {
       ++dialling_;
-      lock.unlock();
+      lock.Unlock();
       absl::StatusOr<std::unique_ptr<PgSession>> session = Dial();
-      lock.lock();
+      lock.Lock();
       --dialling_;
-      changed_.notify_all();
+      changed_.NotifyAll();
       if (session.ok()) {
         NoteUpLocked();
         ++lent_;
@@ -407,7 +407,7 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow() {
     if (now >= deadline) {
       return absl::UnavailableError(absl::StrCat("all ", lent_ + dialling_, " connections to the database are busy"));
     }
-    changed_.wait_until(lock, may_dial ? deadline : std::min(deadline, dial_again_at_));
+    changed_.WaitUntil(mu_, may_dial ? deadline : std::min(deadline, dial_again_at_));
   }
 }
 
@@ -426,7 +426,7 @@ void PgConnections::Return(std::unique_ptr<PgSession> session) {
   // What is discarded is closed after the lock.
   std::vector<std::unique_ptr<PgSession>> discarded;
   {
-    std::lock_guard<std::mutex> lock(mu_);
+    MutexLock lock(mu_);
     --lent_;
     if (session->used_up_) {
       // The others have most likely died of the same.
@@ -436,7 +436,7 @@ void PgConnections::Return(std::unique_ptr<PgSession> session) {
       idle_.push_back(std::move(session));
     }
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void PgConnections::NoteUpLocked() {

@@ -2,12 +2,10 @@
 #ifndef TOOLWIRE_COMMON_STORE_PG_CONNECTIONS_H_
 #define TOOLWIRE_COMMON_STORE_PG_CONNECTIONS_H_
 
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <pqxx/pqxx>
 #include <string>
@@ -18,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "common/base/mutex.h"
 
 namespace toolwire {
 
@@ -57,11 +56,11 @@ class PgWatchdog {
   };
   void Run();
 
-  std::mutex mu_;  // Guards what follows.
-  std::condition_variable wake_;
-  std::map<int, Watched> watched_;
-  MonoTime wakes_at_ = MonoTime::max();  // When the thread looks next by itself.
-  bool stopping_ = false;
+  Mutex mu_;
+  CondVar wake_;
+  std::map<int, Watched> watched_ ABSL_GUARDED_BY(mu_);
+  MonoTime wakes_at_ ABSL_GUARDED_BY(mu_) = MonoTime::max();  // When the thread looks next by itself.
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;
 };
 
@@ -145,8 +144,8 @@ class PgConnections {
   absl::StatusOr<std::unique_ptr<PgSession>> Dial();
   void Return(std::unique_ptr<PgSession> session);
   Outcome Attempt(PgSession& session, const std::function<absl::Status(PgSession&)>& work);
-  void NoteUpLocked();
-  void NoteDownLocked(const absl::Status& why);
+  void NoteUpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void NoteDownLocked(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Options options_;
   const std::string conninfo_;
@@ -154,14 +153,14 @@ class PgConnections {
 
   PgWatchdog watchdog_;  // Outlives the sessions.
 
-  std::mutex mu_;  // Guards what follows.
-  std::condition_variable changed_;
-  std::vector<std::unique_ptr<PgSession>> idle_;
-  int lent_ = 0;
-  int dialling_ = 0;
-  absl::Status down_;  // Why the newest attempt to connect failed; OK if it did not.
-  Duration down_wait_{};
-  MonoTime dial_again_at_{};
+  Mutex mu_;
+  CondVar changed_;
+  std::vector<std::unique_ptr<PgSession>> idle_ ABSL_GUARDED_BY(mu_);
+  int lent_ ABSL_GUARDED_BY(mu_) = 0;
+  int dialling_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::Status down_ ABSL_GUARDED_BY(mu_);  // Why the newest attempt to connect failed; OK if it did not.
+  Duration down_wait_ ABSL_GUARDED_BY(mu_) = {};
+  MonoTime dial_again_at_ ABSL_GUARDED_BY(mu_) = {};
 };
 
 }  // namespace toolwire
