@@ -10,12 +10,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstdio>
 #include <ctime>
 #include <functional>
 #include <limits>
-#include <mutex>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -28,6 +26,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/json_text.h"
 #include "common/base/log.h"
+#include "common/base/mutex.h"
 #include "common/store/pg_connections.h"
 #include "common/store/pg_schema.h"
 #include "common/store/secret.h"
@@ -281,34 +280,34 @@ struct PgStore::Impl {
                             const char* doing);
   // Has the indexes built, and waits for the one on call_id as long as for a statement.
   absl::Status AwaitCallIndex();
-  void StartBuildingLocked();
+  void StartBuildingLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(index_mu);
   void BuildIndexes();
 
   std::unique_ptr<PgConnections> connections;
   size_t audit_json_bytes_max = 0;
   std::string nobodys_secret;  // In stored form. Checked in place of an unknown user's.
 
-  std::mutex tables_mu;
-  PgAuditTable table;  // Guarded by tables_mu.
-  std::shared_ptr<const AuditStatements>
-      statements;           // Guarded by tables_mu. Null until the tables have been looked at.
-  bool has_warned = false;  // Guarded by tables_mu.
+  Mutex tables_mu;
+  PgAuditTable table ABSL_GUARDED_BY(tables_mu);
+  // Null until the tables have been looked at.
+  std::shared_ptr<const AuditStatements> statements ABSL_GUARDED_BY(tables_mu);
+  bool has_warned ABSL_GUARDED_BY(tables_mu) = false;
   std::atomic<bool> has_call_index{false};
   std::atomic<bool> lacks_list_indexes{false};  // Until somebody has begun to build it.
 
   // On a thread of its own, since it may take minutes, which nobody who stops the process would wait for.
-  std::mutex index_mu;  // Guards what follows.
-  std::condition_variable index_changed;
-  std::thread index_thread;
-  bool is_building = false;
-  bool is_stopping = false;
-  absl::Status index_status;
-  PgSession* index_session = nullptr;
+  Mutex index_mu;
+  CondVar index_changed;
+  std::thread index_thread ABSL_GUARDED_BY(index_mu);
+  bool is_building ABSL_GUARDED_BY(index_mu) = false;
+  bool is_stopping ABSL_GUARDED_BY(index_mu) = false;
+  absl::Status index_status ABSL_GUARDED_BY(index_mu);
+  PgSession* index_session ABSL_GUARDED_BY(index_mu) = nullptr;
 };
 
 PgStore::Impl::~Impl() {
   {
-    std::lock_guard<std::mutex> lock(index_mu);
+    MutexLock lock(index_mu);
     is_stopping = true;
     if (index_session != nullptr) index_session->Cut();
   }
@@ -316,7 +315,7 @@ PgStore::Impl::~Impl() {
 }
 
 absl::Status PgStore::Impl::PrepareTables(PgSession& session, std::shared_ptr<const AuditStatements>* ready) {
-  std::lock_guard<std::mutex> lock(tables_mu);
+  MutexLock lock(tables_mu);
   if (statements == nullptr) {
     absl::StatusOr<PgAuditTable> found = PreparePgTables(session);
     if (!found.ok()) return found.status();
@@ -341,7 +340,7 @@ absl::Status PgStore::Impl::Run(const Work& work) {
   });
   if (absl::IsUnavailable(status)) {
     // The tables may be others by the time the database is back.
-    std::lock_guard<std::mutex> lock(tables_mu);
+    MutexLock lock(tables_mu);
     statements.reset();
   }
   return status;
@@ -368,9 +367,10 @@ void PgStore::Impl::StartBuildingLocked() {
 }
 
 absl::Status PgStore::Impl::AwaitCallIndex() {
-  std::unique_lock<std::mutex> lock(index_mu);
+  MutexLock lock(index_mu);
   StartBuildingLocked();
-  index_changed.wait_for(lock, connections->statement_timeout(), [this] { return has_call_index || !is_building; });
+  index_changed.WaitFor(index_mu, connections->statement_timeout(),
+                        [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(index_mu) { return has_call_index || !is_building; });
   return has_call_index ? absl::OkStatus() : index_status;
 }
 
@@ -380,33 +380,33 @@ void PgStore::Impl::BuildIndexes() {
     if (absl::Status failed = PrepareTables(session, &ready); !failed.ok()) return failed;
     PgAuditTable shape;
     {
-      std::lock_guard<std::mutex> lock(tables_mu);
+      MutexLock lock(tables_mu);
       shape = table;
     }
     // The session is this function's only, also if it ends by an exception.
     const auto forget = [this](PgSession*) {
-      std::lock_guard<std::mutex> lock(index_mu);
+      MutexLock lock(index_mu);
       index_session = nullptr;
     };
     const std::unique_ptr<PgSession, decltype(forget)> registered(&session, forget);
     const auto stopping = [this] {
-      std::lock_guard<std::mutex> lock(index_mu);
+      MutexLock lock(index_mu);
       return is_stopping;
     };
     {
-      std::lock_guard<std::mutex> lock(index_mu);
+      MutexLock lock(index_mu);
       index_session = &session;
     }
     if (stopping()) return absl::CancelledError();
     const auto on_call_index = [this] {
       has_call_index = true;
-      std::lock_guard<std::mutex> lock(index_mu);
-      index_changed.notify_all();
+      MutexLock lock(index_mu);
+      index_changed.NotifyAll();
     };
     BuildPgIndexes(session, shape, on_call_index, stopping);
     return absl::OkStatus();
   });
-  std::lock_guard<std::mutex> lock(index_mu);
+  MutexLock lock(index_mu);
   // If only the others failed, nobody else will tell.
   if (!status.ok() && has_call_index && !is_stopping) {
     log::Warn("database index not built", {{"error", std::string(status.message())}});
@@ -414,7 +414,7 @@ void PgStore::Impl::BuildIndexes() {
   // Rows wait for whatever is wrong with the table.
   index_status = absl::UnavailableError(absl::StrCat("the index of the audit log: ", std::string(status.message())));
   is_building = false;
-  index_changed.notify_all();
+  index_changed.NotifyAll();
 }
 
 PgStore::PgStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -511,7 +511,7 @@ absl::Status PgStore::AppendAudit(const std::vector<AuditRow>& rows) {
     });
     if (!lacks_index) {
       if (impl_->lacks_list_indexes) {
-        std::lock_guard<std::mutex> lock(impl_->index_mu);
+        MutexLock lock(impl_->index_mu);
         impl_->StartBuildingLocked();
       }
       return status;

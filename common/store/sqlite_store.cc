@@ -16,12 +16,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <mutex>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/mutex.h"
 #include "common/store/secret.h"
 
 namespace toolwire {
@@ -302,12 +302,12 @@ struct SqliteStore::Impl {
 
   // Statements go before their connection when the store is destroyed.
   struct Reader {
-    std::mutex mu;
+    Mutex mu;
     Db db;
     Statement find_secret, list_credentials, list_audit;
   } reader;
   struct Writer {
-    std::mutex mu;
+    Mutex mu;
     Db db;
     Statement update_status, append_audit, create_credential, replace_secret, revoke;
   } writer;
@@ -368,7 +368,7 @@ absl::StatusOr<std::vector<bool>> SqliteStore::CheckCredentials(const std::vecto
   std::vector<bool> verdicts(checks.size());
   {
     Impl::Reader& reader = impl_->reader;
-    std::lock_guard<std::mutex> lock(reader.mu);
+    MutexLock lock(reader.mu);
     Transaction transaction(reader.db);
     if (int rc = transaction.BeginRead(); rc != SQLITE_OK) return ErrorOf(reader.db.get(), rc, kDoing);
     for (size_t i = 0; i < checks.size(); ++i) {
@@ -392,7 +392,7 @@ absl::Status SqliteStore::UpdateStatus(const std::vector<StatusUpdate>& updates)
   constexpr char kDoing[] = "updating agents' status";
   if (updates.empty()) return absl::OkStatus();
   Impl::Writer& writer = impl_->writer;
-  std::lock_guard<std::mutex> lock(writer.mu);
+  MutexLock lock(writer.mu);
   Transaction transaction(writer.db);
   if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer.db.get(), rc, kDoing);
   for (const StatusUpdate& update : updates) {
@@ -412,7 +412,7 @@ absl::Status SqliteStore::AppendAudit(const std::vector<AuditRow>& rows) {
   for (const AuditRow& row : rows) safe.push_back(AuditSafeRow(row, impl_->audit_json_bytes_max));
 
   Impl::Writer& writer = impl_->writer;
-  std::lock_guard<std::mutex> lock(writer.mu);
+  MutexLock lock(writer.mu);
   Transaction transaction(writer.db);
   if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer.db.get(), rc, kDoing);
   for (const AuditRow& row : safe) {
@@ -433,7 +433,7 @@ absl::Status SqliteStore::CreateCredentials(const std::vector<NewCredential>& cr
   }
   if (credentials.empty()) return absl::OkStatus();
   Impl::Writer& writer = impl_->writer;
-  std::lock_guard<std::mutex> lock(writer.mu);
+  MutexLock lock(writer.mu);
   Transaction transaction(writer.db);
   if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer.db.get(), rc, kDoing);
   for (const NewCredential& one : credentials) {
@@ -453,7 +453,7 @@ absl::Status SqliteStore::CreateCredentials(const std::vector<NewCredential>& cr
 
 absl::Status SqliteStore::Impl::ChangeSecret(const Statement& statement, const std::string& user_id,
                                              const std::string& stored_secret, const char* doing) {
-  std::lock_guard<std::mutex> lock(writer.mu);
+  MutexLock lock(writer.mu);
   Run run(statement);
   const int rc = run.Text(user_id).Text(stored_secret).Step();
   if (rc == SQLITE_CONSTRAINT_UNIQUE) return absl::AlreadyExistsError("the secret is in use already");
@@ -474,7 +474,7 @@ absl::StatusOr<std::vector<Credential>> SqliteStore::ListCredentials(const std::
   std::vector<Credential> listed;
   if (limit <= 0) return listed;  // To SQLite a negative limit is none.
   Impl::Reader& reader = impl_->reader;
-  std::lock_guard<std::mutex> lock(reader.mu);
+  MutexLock lock(reader.mu);
   Run run(reader.list_credentials);
   run.Text(after).Int(limit);
   int rc = SQLITE_DONE;
@@ -498,7 +498,7 @@ absl::StatusOr<std::vector<ListedAuditRow>> SqliteStore::ListAudit(const AuditQu
   std::vector<ListedAuditRow> listed;
   if (query.limit <= 0) return listed;
   Impl::Reader& reader = impl_->reader;
-  std::lock_guard<std::mutex> lock(reader.mu);
+  MutexLock lock(reader.mu);
   Run run(reader.list_audit);
   run.Text(query.user_id).Int(query.from_ms.value_or(std::numeric_limits<int64_t>::min()));
   run.Int(query.until_ms.value_or(kLast)).Int(after_ms).Int(after_id).Int(query.limit);
