@@ -1,3 +1,6 @@
+// Joins the parts of an edge: the acceptor spreads sockets over the loops in turn, and commands of controls go to the
+// loop that the user's session is on, as the directory has it. What the loops gather in a round goes to the links of all
+// controls that are attached. A thread of its own extends the leases of sessions that have no heartbeats.
 #include "edge/edge.h"
 
 #include <algorithm>
@@ -46,25 +49,25 @@ Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, S
       instance_id_(RandomHex(8)),
       revocations_(clock, std::chrono::milliseconds(options.login_timeout_ms)),
       admission_(AdmissionOf(options)),
-      authenticator_(store),
-      shared_{options.server_id,
-              LimitsOf(options),
-              options.frame_bytes_max(),
-              std::chrono::milliseconds(options.login_timeout_ms),
-              clock,
-              registry,
-              authenticator_,
-              admission_,
-              directory_,
-              revocations_,
-              counters_,
-              [this](LinkBatches* batches) { SendToControls(batches); },
-              [this](const SessionRef& ref, bool revoked) {
-                if (revoked) return CloseRevoked(ref);
-                counters_.sessions_replaced.Add();
-                loops_[ref.loop]->CloseSession(ref.id, {CloseCode::kReplaced, "Replaced by a newer connection"});
-              },
-              [this](const std::string& path) { return Http(path); }} {
+      authenticator_(store) {
+  shared_.server_id = options.server_id;
+  shared_.limits = LimitsOf(options);
+  shared_.frame_bytes_max = options.frame_bytes_max();
+  shared_.login_timeout = std::chrono::milliseconds(options.login_timeout_ms);
+  shared_.clock = &clock;
+  shared_.registry = &registry;
+  shared_.authenticator = &authenticator_;
+  shared_.admission = &admission_;
+  shared_.directory = &directory_;
+  shared_.revocations = &revocations_;
+  shared_.counters = &counters_;
+  shared_.send_to_controls = [this](LinkBatches* batches) { SendToControls(batches); };
+  shared_.close_displaced = [this](const SessionRef& ref, bool revoked) {
+    if (revoked) return CloseRevoked(ref);
+    counters_.sessions_replaced.Add();
+    loops_[ref.loop]->CloseSession(ref.id, {CloseCode::kReplaced, "Replaced by a newer connection"});
+  };
+  shared_.http = [this](const std::string& path) { return Http(path); };
   for (int i = 0; i < options.io_threads; ++i) {
     loops_.push_back(std::make_unique<EdgeLoop>(static_cast<uint32_t>(i), shared_));
   }
@@ -79,7 +82,7 @@ void Edge::Join(const std::string& relay_address, OnCommand on_command) {
     for (const auto& loop : loops_) loop->RefreshLeases(Duration::zero());
   };
   events.command = std::move(on_command);
-  shared_.registry.Join({shared_.server_id, relay_address, instance_id_}, std::move(events));
+  shared_.registry->Join({shared_.server_id, relay_address, instance_id_}, std::move(events));
 }
 
 absl::Status Edge::Listen(const ListenOptions& listen) {
@@ -241,7 +244,7 @@ void Edge::Stop() {
   std::unique_lock<std::mutex> lock(refresh_mu_);
   while (admission_.sockets() > 0 && clock_.Now() < until) refresh_wake_.wait_for(lock, std::chrono::milliseconds(5));
   lock.unlock();
-  shared_.registry.Leave(shared_.server_id);
+  shared_.registry->Leave(shared_.server_id);
   // Last, so that it writes the status of the agents that were just closed, and calls back into no loop afterwards.
   authenticator_.Stop();
 }
@@ -270,7 +273,7 @@ EdgeShared::HttpReply Edge::Http(const std::string& path) {
 }
 
 std::string Edge::HealthJson() const {
-  const bool registry = shared_.registry.connected();
+  const bool registry = shared_.registry->connected();
   const bool store = !authenticator_.store_away();
   // Degraded is no failure: agents that are connected stay and can be called.
   nlohmann::ordered_json health = {
@@ -314,7 +317,7 @@ void Edge::AddSamples(std::vector<Sample>* out) const {
                     {{"limit", limit}}});
   };
   gauge("toolwire_edge_sessions", "Agents connected to this edge.", static_cast<double>(connections()));
-  gauge("toolwire_edge_registry_connected", "Whether the registry is in reach.", shared_.registry.connected());
+  gauge("toolwire_edge_registry_connected", "Whether the registry is in reach.", shared_.registry->connected());
   gauge("toolwire_edge_sockets", "Sockets of agents, logged in or not.", admission_.sockets());
   gauge("toolwire_edge_calls_in_flight", "Calls delivered to sessions and not settled.",
         static_cast<double>(counters_.calls_in_flight.load()));

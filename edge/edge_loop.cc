@@ -148,8 +148,8 @@ EdgeLoop::Impl::Impl(uint32_t loop_index, EdgeShared& edge_shared)
       shared(edge_shared),
       slow_tick(std::clamp<Duration>(edge_shared.limits.heartbeat_timeout / 10, std::chrono::milliseconds(10),
                                      std::chrono::seconds(1))),
-      table(shared.clock, shared.limits, shared.counters, shared.server_id),
-      login_wheel(kLoginTick, 256, shared.clock.Now()) {
+      table(*shared.clock, shared.limits, *shared.counters, shared.server_id),
+      login_wheel(kLoginTick, 256, shared.clock->Now()) {
   server.set_user_agent("");
   server.set_max_message_size(shared.frame_bytes_max);
   server.set_open_handshake_timeout(
@@ -269,22 +269,22 @@ void EdgeLoop::Impl::ArmTick() {
 
 void EdgeLoop::Impl::OnTick() {
   table.Advance();
-  login_wheel.Advance(shared.clock.Now(), [this](TimerNode* node) {
+  login_wheel.Advance(shared.clock->Now(), [this](TimerNode* node) {
     auto* connection = static_cast<Server::connection_type*>(static_cast<LoginState*>(node)->connection);
     log::Warn("login timed out", {{"user", connection->login->user_id}});
     Close(connection->get_shared(), CloseCode::kTryLater, "Login timed out");
   });
-  if (table.has_heartbeats() && shared.clock.Now() >= next_refresh) RefreshHeard();
+  if (table.has_heartbeats() && shared.clock->Now() >= next_refresh) RefreshHeard();
   ArmTick();
   Round();
 }
 
 // Heartbeats extend leases, gathered for a while: one batch of the registry's instead of one command for each.
 void EdgeLoop::Impl::RefreshHeard() {
-  next_refresh = shared.clock.Now() + slow_tick;
+  next_refresh = shared.clock->Now() + slow_tick;
   std::vector<Registry::Held> held;
   table.TakeHeartbeats([&](const std::string& user_id, uint64_t epoch) { held.push_back({user_id, epoch}); });
-  if (!held.empty()) shared.registry.Refresh(shared.server_id, std::move(held));
+  if (!held.empty()) shared.registry->Refresh(shared.server_id, std::move(held));
 }
 
 // --- a socket's life -------------------------------------------------------------------------------------------------
@@ -299,7 +299,7 @@ void EdgeLoop::Impl::AdoptSocket(int fd, std::string address) {
   socket.assign(name.ss_family == AF_INET6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(), fd, ec);
   if (!connection || ec) {
     close(fd);
-    shared.admission.Closed(false);
+    shared.admission->Closed(false);
     return;
   }
   Peer& peer = *connection;
@@ -335,20 +335,20 @@ void EdgeLoop::Impl::OnOpen(const ConnectionPtr& connection) {
     log::Info("login refused", {{"why", "missing credentials"}, {"address", peer.login->address}});
     return Close(connection, CloseCode::kPolicy, "Missing credentials");
   }
-  if (!shared.admission.MayLogIn(peer.login->address, shared.clock.Now())) {
+  if (!shared.admission->MayLogIn(peer.login->address, shared.clock->Now())) {
     return Close(connection, CloseCode::kTryLater, "Too many failed logins");
   }
   // Who is here already takes no further room: the older session ends.
-  if (!shared.directory.Find(check->user_id) && !shared.admission.HasRoom()) {
+  if (!shared.directory->Find(check->user_id) && !shared.admission->HasRoom()) {
     return Close(connection, CloseCode::kTryLater, "Edge is full");
   }
   peer.state = Peer::State::kLogin;
   peer.login->user_id = check->user_id;
   if (CheckUserId(check->user_id) != nullptr) return OnVerdict(peer.id, Verdict::kWrong);
-  peer.login->check_began = shared.clock.Now();
+  peer.login->check_began = shared.clock->Now();
   login_wheel.Arm(peer.login.get(), peer.login->check_began + shared.login_timeout);
   if (!ticking_fast) ArmTick();
-  shared.authenticator.Check(std::move(*check), [this, id = peer.id](Verdict verdict) {
+  shared.authenticator->Check(std::move(*check), [this, id = peer.id](Verdict verdict) {
     Post([this, id, verdict] { OnVerdict(id, verdict); });
   });
 }
@@ -360,10 +360,11 @@ void EdgeLoop::Impl::OnVerdict(SessionId id, Verdict verdict) {
   switch (verdict) {
     case Verdict::kRight:
       // A claim would end a session elsewhere that was opened with a newer secret.
-      if (shared.revocations.Covers(login.user_id, login.check_began)) return CloseAsRevoked(connection, login.user_id);
+      if (shared.revocations->Covers(login.user_id, login.check_began))
+        return CloseAsRevoked(connection, login.user_id);
       return Claim(id, login);
     case Verdict::kWrong:
-      shared.admission.LoginFailed(login.address, shared.clock.Now());
+      shared.admission->LoginFailed(login.address, shared.clock->Now());
       log::Warn("login refused", {{"why", "invalid credentials"}, {"user", login.user_id}, {"address", login.address}});
       return Close(connection, CloseCode::kPolicy, "Invalid credentials");
     case Verdict::kStoreAway:
@@ -375,47 +376,47 @@ void EdgeLoop::Impl::OnVerdict(SessionId id, Verdict verdict) {
 
 void EdgeLoop::Impl::Claim(SessionId id, const LoginState& login) {
   // On this loop again by the time it is used, since the registry may answer from a thread of its own.
-  shared.registry.Claim(login.user_id, shared.server_id,
-                        [this, id, user_id = login.user_id](absl::StatusOr<uint64_t> epoch) {
-                          Post([this, id, user_id, epoch = std::move(epoch)] { OnClaimed(id, user_id, epoch); });
-                        });
+  shared.registry->Claim(login.user_id, shared.server_id,
+                         [this, id, user_id = login.user_id](absl::StatusOr<uint64_t> epoch) {
+                           Post([this, id, user_id, epoch = std::move(epoch)] { OnClaimed(id, user_id, epoch); });
+                         });
 }
 
 void EdgeLoop::Impl::OnClaimed(SessionId id, const std::string& user_id, absl::StatusOr<uint64_t> epoch) {
   const ConnectionPtr connection = Find(id);
   if (!connection || connection->state != Peer::State::kLogin) {
-    if (epoch.ok()) shared.registry.Release(user_id, shared.server_id, *epoch, {});  // The socket has gone meanwhile.
+    if (epoch.ok()) shared.registry->Release(user_id, shared.server_id, *epoch, {});  // The socket has gone meanwhile.
     return;
   }
   if (!epoch.ok()) return Close(connection, CloseCode::kTryLater, "Registry unavailable");
   Peer& peer = *connection;
   const MonoTime check_began = peer.login->check_began;
-  if (shared.clock.Now() - check_began > shared.login_timeout) {
+  if (shared.clock->Now() - check_began > shared.login_timeout) {
     // The timer is late: a busy loop. Revocations are not remembered for longer than this.
-    shared.registry.Release(user_id, shared.server_id, *epoch, {});
+    shared.registry->Release(user_id, shared.server_id, *epoch, {});
     return Close(connection, CloseCode::kTryLater, "Login timed out");
   }
-  const auto inserted = shared.directory.Insert(user_id, SessionRef{index, id, *epoch});
+  const auto inserted = shared.directory->Insert(user_id, SessionRef{index, id, *epoch});
   // After the insert: a revocation that comes later finds the session.
-  const bool revoked = shared.revocations.Covers(user_id, check_began);
+  const bool revoked = shared.revocations->Covers(user_id, check_began);
   if (inserted.displaced) shared.close_displaced(*inserted.displaced, revoked);
   if (revoked) {
-    if (shared.directory.Remove(user_id, id)) Release(user_id, *epoch);
+    if (shared.directory->Remove(user_id, id)) Release(user_id, *epoch);
     return CloseAsRevoked(connection, user_id);
   }
   const std::unique_ptr<LoginState> login = std::move(peer.login);
   peer.state = Peer::State::kLive;
   peer.logged_in = true;
-  shared.admission.LoggedIn();
+  shared.admission->LoggedIn();
   leases.emplace(id, *epoch);
   table.Open(id, user_id, *epoch);
   log::Info("agent connected", {{"user", user_id}, {"epoch", *epoch}, {"address", login->address}});
   if (!inserted.current) {
     // A newer connection of this user got through the login first.
-    shared.counters.sessions_replaced.Add();
+    shared.counters->sessions_replaced.Add();
     return Close(connection, CloseCode::kReplaced, "Replaced by a newer connection");
   }
-  shared.authenticator.ReportStatus({user_id, AgentStatus::kConnected, shared.clock.WallMs()});
+  shared.authenticator->ReportStatus({user_id, AgentStatus::kConnected, shared.clock->WallMs()});
   for (const std::string& frame : login->early) table.Receive(id, frame);
   ScheduleRound();
 }
@@ -442,7 +443,7 @@ bool EdgeLoop::Impl::OnReadingStopped(const websocketpp::connection_hdl& handle)
   if (connection->state == Peer::State::kEnding) return true;
   // The library refused what came and has queued its close frame.
   const bool too_big = connection->get_local_close_code() == websocketpp::close::status::message_too_big;
-  if (too_big) shared.counters.too_big.Add();
+  if (too_big) shared.counters->too_big.Add();
   log::Warn("agent broke the protocol", {{"code", connection->get_local_close_code()}});
   EndSession(connection, too_big);
   return true;
@@ -451,13 +452,13 @@ bool EdgeLoop::Impl::OnReadingStopped(const websocketpp::connection_hdl& handle)
 void EdgeLoop::Impl::OnClosed(const ConnectionPtr& connection) {
   EndSession(connection, false);
   Peer& peer = *connection;
-  if (std::exchange(peer.adopted, false)) shared.admission.Closed(peer.logged_in);
+  if (std::exchange(peer.adopted, false)) shared.admission->Closed(peer.logged_in);
   peer.login.reset();
   sockets.erase(peer.id);
 }
 
 void EdgeLoop::Impl::CloseAsRevoked(const ConnectionPtr& connection, const std::string& user_id) {
-  shared.counters.logins_revoked.Add();
+  shared.counters->logins_revoked.Add();
   log::Warn("login refused", {{"why", "credentials revoked"}, {"user", user_id}});
   Close(connection, CloseCode::kPolicy, "Credentials revoked");
 }
@@ -476,23 +477,23 @@ void EdgeLoop::Impl::EndSession(const ConnectionPtr& connection, bool answers_lo
   const Peer::State was = std::exchange(peer.state, Peer::State::kEnding);
   if (peer.login) login_wheel.Disarm(peer.login.get());
   if (was != Peer::State::kLive) return;
-  shared.admission.LoggedOut();
+  shared.admission->LoggedOut();
   const std::string user_id = table.UserOf(peer.id);
   table.Close(peer.id, answers_lost, replaced);
   const auto lease = leases.extract(peer.id);
   // Only the user's current session may clean up: a replaced one would take the newer one's lease and status away.
-  if (shared.directory.Remove(user_id, peer.id)) Release(user_id, lease.mapped());
+  if (shared.directory->Remove(user_id, peer.id)) Release(user_id, lease.mapped());
   log::Info("agent disconnected", {{"user", user_id}, {"epoch", lease.mapped()}});
   ScheduleRound();
 }
 
 void EdgeLoop::Impl::Release(const std::string& user_id, uint64_t epoch) {
-  shared.registry.Release(user_id, shared.server_id, epoch,
-                          [this, user_id, at_ms = shared.clock.WallMs()](bool nowhere) {
-                            // An agent that has moved is not gone.
-                            if (!nowhere) return;
-                            shared.authenticator.ReportStatus({user_id, AgentStatus::kDisconnected, at_ms});
-                          });
+  shared.registry->Release(user_id, shared.server_id, epoch,
+                           [this, user_id, at_ms = shared.clock->WallMs()](bool nowhere) {
+                             // An agent that has moved is not gone.
+                             if (!nowhere) return;
+                             shared.authenticator->ReportStatus({user_id, AgentStatus::kDisconnected, at_ms});
+                           });
 }
 
 // Hands the session's next frames to the library, as far as the kernel keeps up.
@@ -519,7 +520,7 @@ void EdgeLoop::Impl::Pump(SessionId id) {
     message->get_raw_payload() = std::move(text);
     message->set_prepared(true);
     peer->unwritten += bytes;
-    shared.counters.frames_out.Add();
+    shared.counters->frames_out.Add();
     if (connection->send(message)) return;  // Closing: the close handler settles what was in flight.
   }
 }
@@ -590,24 +591,24 @@ void EdgeLoop::CloseAll(SessionClose close) {
 
 void EdgeLoop::Replaced(const std::string& user_id, uint64_t epoch) {
   impl_->Post([this, user_id, epoch] {
-    const auto ref = impl_->shared.directory.Find(user_id);
+    const auto ref = impl_->shared.directory->Find(user_id);
     if (!ref || ref->loop != impl_->index || ref->epoch >= epoch) return;
     const ConnectionPtr connection = impl_->Find(ref->id);
     if (!connection) return;
-    impl_->shared.counters.sessions_replaced.Add();
+    impl_->shared.counters->sessions_replaced.Add();
     // Lease and status are the newer one's now.
-    impl_->shared.directory.Remove(user_id, ref->id);
+    impl_->shared.directory->Remove(user_id, ref->id);
     impl_->Close(connection, CloseCode::kReplaced, "Replaced by a newer connection");
   });
 }
 
 void EdgeLoop::RefreshLeases(Duration unless_within) {
-  impl_->Post([this, since = impl_->shared.clock.Now() - unless_within] {
+  impl_->Post([this, since = impl_->shared.clock->Now() - unless_within] {
     std::vector<Registry::Held> held;
     impl_->table.TakeUnrefreshed(since, [&](const std::string& user_id, uint64_t epoch) {
       held.push_back({user_id, epoch});
     });
-    if (!held.empty()) impl_->shared.registry.Refresh(impl_->shared.server_id, std::move(held));
+    if (!held.empty()) impl_->shared.registry->Refresh(impl_->shared.server_id, std::move(held));
   });
 }
 

@@ -24,7 +24,8 @@ namespace toolwire {
 
 class EdgeLoop;
 
-// What the loops of one edge share. Everything outlives the loops and is safe to use from any thread.
+// What the loops of one edge share. No pointer is null; everything outlives the loops and is safe to use from any
+// thread.
 struct EdgeShared {
   struct HttpReply {
     int status = 404;
@@ -35,13 +36,13 @@ struct EdgeShared {
   SessionLimits limits;
   size_t frame_bytes_max = 0;
   Duration login_timeout{};
-  const Clock& clock;
-  Registry& registry;
-  Authenticator& authenticator;
-  Admission& admission;
-  UserDirectory& directory;
-  Revocations& revocations;
-  EdgeCounters& counters;
+  const Clock* clock = nullptr;
+  Registry* registry = nullptr;
+  Authenticator* authenticator = nullptr;
+  Admission* admission = nullptr;
+  UserDirectory* directory = nullptr;
+  Revocations* revocations = nullptr;
+  EdgeCounters* counters = nullptr;
   // Sends what a loop gathered to the controls.
   std::function<void(LinkBatches* batches)> send_to_controls;
   // Closes the session that a newer login of the same user displaced, on whatever loop it is: as replaced, or as

@@ -1,3 +1,6 @@
+// A call that is delivered becomes a frame in the session's queue. While it waits there the call is NOT_SENT, and a
+// cancel or a timeout withdraws the frame; once NextFrame has taken it the call is SENT. An answer, a refusal or the
+// end of the session removes the call from the session, from the loop's map and from its timer, so each ends once.
 #include "edge/session.h"
 
 #include <algorithm>
@@ -46,24 +49,24 @@ void Session::Welcome(std::string_view server_id, const Context& context) {
 
 void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context) {
   const auto refuse = [&](v1::Refusal::Cause cause) {
-    context.counters.refused.Add();
-    Refuse(link, deliver.call_id(), cause, E::NOT_SENT, &context.out);
+    context.counters->refused.Add();
+    Refuse(link, deliver.call_id(), cause, E::NOT_SENT, context.out);
   };
   if (closing_) return refuse(v1::Refusal::NOT_HERE);
   if (calls_.contains(deliver.request_id())) return refuse(v1::Refusal::DUPLICATE_REQUEST);
-  if (calls_.size() >= context.limits.calls_in_flight_max) {
-    context.counters.busy_calls.Add();
+  if (calls_.size() >= context.limits->calls_in_flight_max) {
+    context.counters->busy_calls.Add();
     return refuse(v1::Refusal::AGENT_BUSY);
   }
   // One frame may always wait, however large: otherwise a call near the size limit could never be sent.
   const size_t bytes = deliver.params_json().size() + deliver.tool().size() + deliver.request_id().size();
-  if (!queue_.empty() && queued_bytes_ + bytes > context.limits.queued_bytes_max) {
-    context.counters.busy_bytes.Add();
+  if (!queue_.empty() && queued_bytes_ + bytes > context.limits->queued_bytes_max) {
+    context.counters->busy_bytes.Add();
     return refuse(v1::Refusal::AGENT_BUSY);
   }
-  if (context.counters.calls_in_flight.load(std::memory_order_relaxed) >=
-      static_cast<int64_t>(context.limits.edge_calls_in_flight_max)) {
-    context.counters.busy_edge.Add();
+  if (context.counters->calls_in_flight.load(std::memory_order_relaxed) >=
+      static_cast<int64_t>(context.limits->edge_calls_in_flight_max)) {
+    context.counters->busy_edge.Add();
     return refuse(v1::Refusal::EDGE_UNAVAILABLE);
   }
   auto call = std::make_unique<SessionCall>();
@@ -72,24 +75,24 @@ void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context
   call->call_id = deliver.call_id();
   call->request_id = std::move(*deliver.mutable_request_id());
   SessionCall* const raw = call.get();
-  context.call_wheel.Arm(raw, context.now + std::chrono::microseconds(deliver.timeout_us()));
-  context.calls.emplace(std::make_pair(link, raw->call_id), raw);
-  context.counters.calls_in_flight.fetch_add(1, std::memory_order_relaxed);
-  context.counters.delivered.Add();
+  context.call_wheel->Arm(raw, context.now + std::chrono::microseconds(deliver.timeout_us()));
+  context.calls->emplace(std::make_pair(link, raw->call_id), raw);
+  context.counters->calls_in_flight.fetch_add(1, std::memory_order_relaxed);
+  context.counters->delivered.Add();
   Queue(EncodeToolCall(raw->request_id, deliver.tool(), deliver.params_json()), raw);
   calls_.emplace(std::string_view(raw->request_id), std::move(call));
 }
 
 void Session::Receive(std::string_view text, const Context& context) {
   if (closing_) return;
-  context.counters.frames_in.Add();
+  context.counters->frames_in.Add();
   AgentFrame frame;
-  context.decoder.Decode(text, &frame);
+  context.decoder->Decode(text, &frame);
   if (frame.type != AgentFrame::Type::kBad) last_heard_ = context.now;
   switch (frame.type) {
     case AgentFrame::Type::kHeartbeat:
-      context.counters.heartbeats.Add();
-      context.heartbeats.push_back(id_);
+      context.counters->heartbeats.Add();
+      context.heartbeats->push_back(id_);
       return QueueReply(EncodeHeartbeatAck(context.wall_ms), context);
     case AgentFrame::Type::kToolResponse:
       return ReceiveResponse(&frame, context);
@@ -97,12 +100,12 @@ void Session::Receive(std::string_view text, const Context& context) {
       capabilities_ = frame.capabilities & kEdgeCapabilities;
       return QueueReply(EncodeHelloAck(capabilities_), context);
     case AgentFrame::Type::kUnknown:
-      context.counters.unknown_frames.Add();
+      context.counters->unknown_frames.Add();
       return;
     case AgentFrame::Type::kBad:
       break;
   }
-  context.counters.bad_frames.Add();
+  context.counters->bad_frames.Add();
   // RFC 6455: text that is not UTF-8 ends the connection.
   if (!json::IsUtf8(text)) return CloseWith(CloseCode::kBadUtf8, "Invalid UTF-8");
   // An answer that is too deep is an answer that breaks a limit, as one that is too large.
@@ -113,28 +116,28 @@ void Session::Receive(std::string_view text, const Context& context) {
     bad_frames_ = 0;
     bad_frames_since_ = context.now;
   }
-  if (++bad_frames_ >= context.limits.bad_frames_max) CloseWith(CloseCode::kPolicy, "Too many bad frames");
+  if (++bad_frames_ >= context.limits->bad_frames_max) CloseWith(CloseCode::kPolicy, "Too many bad frames");
 }
 
 void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {
   auto found = calls_.find(frame->request_id);
-  if (frame->result_json.size() > context.limits.result_bytes_max) {
-    context.counters.too_big.Add();
+  if (frame->result_json.size() > context.limits->result_bytes_max) {
+    context.counters->too_big.Add();
     if (found != calls_.end() && found->second->sent) Drop(found->second.get(), v1::Refusal::ANSWER_LOST, context);
     return CloseWith(CloseCode::kTooBig, "Result too large");
   }
   if (found == calls_.end() || !found->second->sent) {
     // Late, duplicate, or the answer to a call of an earlier session: whoever waits for it will know.
-    context.counters.strays.Add();
-    context.out.strays()->emplace_back();
-    v1::StrayAnswer& stray = context.out.strays()->back();
+    context.counters->strays.Add();
+    context.out->strays()->emplace_back();
+    v1::StrayAnswer& stray = context.out->strays()->back();
     stray.set_user_id(user_id_);
     stray.set_request_id(std::move(frame->request_id));
     return FillAnswer(frame, stray.mutable_answer());
   }
   SessionCall* call = found->second.get();
-  context.counters.answered.Add();
-  v1::Answer* answer = context.out.For(call->link)->add_answers();
+  context.counters->answered.Add();
+  v1::Answer* answer = context.out->For(call->link)->add_answers();
   answer->set_call_id(call->call_id);
   FillAnswer(frame, answer);
   Remove(call, context);
@@ -147,8 +150,8 @@ void Session::Queue(std::string text, SessionCall* call) {
 
 // Replies that the agent can provoke without end must not pile up when it does not read.
 void Session::QueueReply(std::string text, const Context& context) {
-  if (queued_bytes_ + text.size() > context.limits.queued_bytes_max && !queue_.empty()) {
-    context.counters.slow_closed.Add();
+  if (queued_bytes_ + text.size() > context.limits->queued_bytes_max && !queue_.empty()) {
+    context.counters->slow_closed.Add();
     return CloseWith(CloseCode::kPolicy, "Not reading");
   }
   Queue(std::move(text), nullptr);
@@ -168,10 +171,10 @@ void Session::GiveUp(SessionCall* call, v1::Refusal::Cause cause, const Context&
   if (call->sent && !closing_ && (capabilities_ & kCapabilityCancel) != 0) {
     std::string text = EncodeToolCancel(call->request_id);
     // For an agent that does not read it is as for one without the capability: a late answer is harmless.
-    if (!queue_.empty() && queued_bytes_ + text.size() > context.limits.queued_bytes_max) {
-      context.counters.tool_cancels_dropped.Add();
+    if (!queue_.empty() && queued_bytes_ + text.size() > context.limits->queued_bytes_max) {
+      context.counters->tool_cancels_dropped.Add();
     } else {
-      context.counters.tool_cancels.Add();
+      context.counters->tool_cancels.Add();
       Queue(std::move(text), nullptr);
     }
   }
@@ -179,8 +182,8 @@ void Session::GiveUp(SessionCall* call, v1::Refusal::Cause cause, const Context&
 }
 
 void Session::Drop(SessionCall* call, v1::Refusal::Cause cause, const Context& context) {
-  context.counters.refused.Add();
-  Refuse(call->link, call->call_id, cause, call->sent ? E::SENT : E::NOT_SENT, &context.out);
+  context.counters->refused.Add();
+  Refuse(call->link, call->call_id, cause, call->sent ? E::SENT : E::NOT_SENT, context.out);
   Remove(call, context);
 }
 
@@ -192,8 +195,8 @@ void Session::Remove(SessionCall* call, const Context& context) {
       queue_.erase(frame);
     }
   }
-  context.calls.erase(std::make_pair(call->link, call->call_id));
-  context.counters.calls_in_flight.fetch_sub(1, std::memory_order_relaxed);
+  context.calls->erase(std::make_pair(call->link, call->call_id));
+  context.counters->calls_in_flight.fetch_sub(1, std::memory_order_relaxed);
   // Out of the map first: its key lives in the call.
   auto node = calls_.extract(call->request_id);
 }

@@ -108,17 +108,17 @@ struct SessionClose {
 // queued bytes, bad frames. Nothing here blocks. Every delivered call leaves exactly one answer or refusal in `out`.
 class Session {
  public:
-  // What the table passes to every event.
+  // What the table passes to every event. No pointer is null.
   struct Context {
-    const SessionLimits& limits;
-    EdgeCounters& counters;
-    WireDecoder& decoder;
-    TimerWheel& call_wheel;
-    LinkBatches& out;
-    absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*>& calls;  // All calls of the loop.
-    std::vector<SessionId>& heartbeats;  // Sessions that sent one: their leases are due.
-    MonoTime now;
-    int64_t wall_ms;
+    const SessionLimits* limits = nullptr;
+    EdgeCounters* counters = nullptr;
+    WireDecoder* decoder = nullptr;
+    TimerWheel* call_wheel = nullptr;
+    LinkBatches* out = nullptr;
+    absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*>* calls = nullptr;  // All calls of the loop.
+    std::vector<SessionId>* heartbeats = nullptr;  // Sessions that sent one: their leases are due.
+    MonoTime now{};
+    int64_t wall_ms = 0;
   };
 
   Session(SessionId id, std::string user_id, uint64_t epoch, MonoTime now, int64_t wall_ms)

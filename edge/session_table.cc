@@ -1,3 +1,6 @@
+// Finds the session or the call that an event is for, and passes the event on. After each event it notes what is left
+// to do: sessions that have frames to write, and sessions to close. Two timer wheels drive the rest: one ends calls
+// whose time is up, the other closes sessions that sent no heartbeat.
 #include "edge/session_table.h"
 
 #include <algorithm>
@@ -28,8 +31,17 @@ SessionTable::SessionTable(const Clock& clock, const SessionLimits& limits, Edge
 SessionTable::~SessionTable() = default;
 
 Session::Context SessionTable::ContextNow() {
-  return Session::Context{limits_, counters_,   decoder_,     call_wheel_,    batches_,
-                          calls_,  heartbeats_, clock_.Now(), clock_.WallMs()};
+  Session::Context context;
+  context.limits = &limits_;
+  context.counters = &counters_;
+  context.decoder = &decoder_;
+  context.call_wheel = &call_wheel_;
+  context.out = &batches_;
+  context.calls = &calls_;
+  context.heartbeats = &heartbeats_;
+  context.now = clock_.Now();
+  context.wall_ms = clock_.WallMs();
+  return context;
 }
 
 void SessionTable::After(Entry* entry) {

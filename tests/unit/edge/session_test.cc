@@ -61,8 +61,16 @@ TEST_F(SessionTest, QueuedBytesAreWhatWaits) {
   TimerWheel wheel(kTick, 64, clock_.Now());
   absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*> calls;
   std::vector<SessionId> heartbeats;
-  const Session::Context context{limits_, counters_,  decoder,      wheel,          out,
-                                 calls,   heartbeats, clock_.Now(), clock_.WallMs()};
+  Session::Context context;
+  context.limits = &limits_;
+  context.counters = &counters_;
+  context.decoder = &decoder;
+  context.call_wheel = &wheel;
+  context.out = &out;
+  context.calls = &calls;
+  context.heartbeats = &heartbeats;
+  context.now = clock_.Now();
+  context.wall_ms = clock_.WallMs();
   EXPECT_FALSE(session.has_frames());
   session.Welcome("ws-server-1", context);
   const size_t welcome = session.queued_bytes();
