@@ -8,13 +8,17 @@
 #include "common/audit/audit_samples.h"
 #include "common/base/flags.h"
 #include "common/base/log.h"
-#include "common/base/options.h"
+#include "common/base/process_options.h"
 #include "common/process/lifecycle.h"
 #include "common/process/metrics_endpoint.h"
 #include "common/registry/memory_registry.h"
 #include "common/store/open_store.h"
+#include "common/store/store_options.h"
+#include "common/wire/payload_options.h"
 #include "control/control.h"
+#include "control/control_options.h"
 #include "edge/edge.h"
+#include "edge/edge_options.h"
 
 namespace toolwire {
 using flags::Footer;
@@ -71,14 +75,14 @@ void LogNumbers(const Edge& edge, const Dispatcher& dispatcher) {
 int RunDev(DevOptions options) {
   StopSignal stop;
   InitLog(options.log);
-  options.control.payload = options.edge.payload;
+  options.control.payload = options.edge.payload();
   if (const absl::Status status = Validate(options.listen); !status.ok()) return Fail(status);
   if (const absl::Status status = Validate(&options.edge); !status.ok()) return Fail(status);
   if (const absl::Status status = Validate(options.control); !status.ok()) return Fail(status);
   auto store = OpenStore(options.store);
   if (!store.ok()) return Fail(store.status());
   SystemClock clock;
-  MemoryRegistry registry(clock, std::chrono::milliseconds(options.edge.lease_ttl_ms));
+  MemoryRegistry registry(clock, options.edge.lease_ttl);
   AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
   Edge edge(options.edge, clock, registry, **store);
   Control control(options.control, clock, registry, **store, &audit);
@@ -106,7 +110,7 @@ int RunDev(DevOptions options) {
   stop.Wait(kMetricsLineEvery, [&] { LogNumbers(edge, dispatcher); });
   edge.StopAccepting();
   control.StopAccepting();
-  if (!control.WaitIdle(std::chrono::milliseconds(options.edge.drain_timeout_ms))) {
+  if (!control.WaitIdle(options.edge.drain_timeout)) {
     log::Warn("drain time is over; calls in flight are given up", {{"calls", dispatcher.in_flight()}});
   }
   control.Stop();
@@ -128,8 +132,8 @@ void AddDevCommand(CLI::App* app, Command* chosen) {
   AddListenFlags(dev, &options->listen);
   AddEdgeFlags(dev, &options->edge);
   AddControlFlags(dev, &options->control);
-  AddDrainFlag(dev, &options->edge.drain_timeout_ms);
-  AddPayloadFlags(dev, &options->edge.payload);
+  AddDrainFlag(dev, &options->edge.drain_timeout);
+  AddPayloadFlags(dev, &options->edge.session.payload);
   AddStoreFlags(dev, &options->store);
   AddLogFlags(dev, &options->log);
   OnChosen(dev, [options, chosen] { *chosen = [options] { return RunDev(*options); }; });

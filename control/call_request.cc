@@ -75,8 +75,8 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   }
   if (kind != json::Kind::kObject) return Invalid(*call, params_field, "params must be a JSON object");
 
-  Duration timeout = std::chrono::milliseconds(options_.call_timeout_default_ms);
-  const Duration longest = std::chrono::milliseconds(options_.call_timeout_max_ms);
+  Duration timeout = options_.call_timeout_default;
+  const Duration longest = options_.call_timeout_max;
   if (request.has_timeout()) {
     const auto& asked = request.timeout();
     if (asked.seconds() < 0 || asked.nanos() < 0 || (asked.seconds() == 0 && asked.nanos() == 0)) {

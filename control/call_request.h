@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "common/base/clock.h"
-#include "common/base/options.h"
+#include "control/control_options.h"
 #include "control/dispatcher.h"
 #include "toolwire/v1/tool.pb.h"
 

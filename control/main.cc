@@ -5,13 +5,17 @@
 
 #include "common/audit/audit_samples.h"
 #include "common/base/log.h"
-#include "common/base/options.h"
+#include "common/base/process_options.h"
 #include "common/process/lifecycle.h"
 #include "common/process/metrics_endpoint.h"
 #include "common/registry/memory_registry.h"
 #include "common/registry/redis_registry.h"
+#include "common/registry/registry_options.h"
 #include "common/store/open_store.h"
+#include "common/store/store_options.h"
+#include "common/wire/payload_options.h"
 #include "control/control.h"
+#include "control/control_options.h"
 #include "control/edge_link.h"
 #include "control/edge_links.h"
 
@@ -23,7 +27,7 @@ struct Options {
   ListenOptions listen;
   ControlOptions control;
   StoreOptions store;
-  RegistryOptions registry;
+  RedisRegistry::Options registry;
 };
 
 int Fail(const absl::Status& status) {
@@ -34,7 +38,7 @@ int Fail(const absl::Status& status) {
 absl::Status Validate(const Options& options) {
   if (absl::Status status = Validate(options.listen); !status.ok()) return status;
   if (absl::Status status = Validate(options.control); !status.ok()) return status;
-  if (options.control.edge_address.empty() == options.registry.redis_url.empty()) {
+  if (options.control.edge_address.empty() == options.registry.url.empty()) {
     return absl::InvalidArgumentError(
         "give either --redis-url (REDIS_URL), to find all edges, or --edge, for one edge without Redis");
   }
@@ -48,11 +52,8 @@ int Run(const Options& options, StopSignal& stop) {
   SystemClock clock;
   SingleEdgeRegistry single;
   std::unique_ptr<RedisRegistry> redis;
-  if (!options.registry.redis_url.empty()) {
-    RedisRegistry::Options registry;
-    registry.url = options.registry.redis_url;
-    registry.command_timeout = std::chrono::milliseconds(options.registry.redis_timeout_ms);
-    auto opened = RedisRegistry::Create(registry);
+  if (!options.registry.url.empty()) {
+    auto opened = RedisRegistry::Create(options.registry);
     if (!opened.ok()) return Fail(opened.status());
     redis = *std::move(opened);
   }
@@ -85,7 +86,7 @@ int Run(const Options& options, StopSignal& stop) {
                           {"rss", ResidentBytes()}});
   });
   control.StopAccepting();
-  if (!control.WaitIdle(std::chrono::milliseconds(options.control.drain_timeout_ms))) {
+  if (!control.WaitIdle(options.control.drain_timeout)) {
     log::Warn("drain time is over; calls in flight are given up");
   }
   control.Stop();
@@ -112,7 +113,7 @@ int main(int argc, char** argv) {
   app.add_option("--edge", options.control.edge_address,
                  "host:port of the relay of the one edge, where there is no Redis")
       ->envname("EDGE_ADDRESS");
-  toolwire::AddDrainFlag(&app, &options.control.drain_timeout_ms);
+  toolwire::AddDrainFlag(&app, &options.control.drain_timeout);
   toolwire::AddPayloadFlags(&app, &options.control.payload);
   toolwire::AddStoreFlags(&app, &options.store);
   toolwire::AddDatabaseFlags(&app, &options.store);

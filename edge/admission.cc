@@ -15,7 +15,7 @@ double Seconds(Duration duration) { return std::chrono::duration<double>(duratio
 
 Duration Admission::AcceptDelay(MonoTime now) {
   MutexLock lock(mu_);
-  if (sockets_ >= options_.sockets_max) {
+  if (sockets_ - options_.sessions_max >= options_.spare_sockets_max) {
     counters_.sockets_full.Add();
     return kFullWait;
   }

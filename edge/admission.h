@@ -17,11 +17,11 @@ namespace toolwire {
 class Admission {
  public:
   struct Options {
-    int sessions_max = 1000;         // Agents logged in.
-    int sockets_max = 1128;          // Sockets open at once; a few more, for health checks and polite refusals.
-    int unauthenticated_max = 4096;  // Of these, not logged in yet.
-    int handshakes_per_second_max = 5000;
-    int failed_logins_per_minute_max = 600;  // For one address; 0: no limit.
+    int sessions_max = 0;            // Agents logged in. Default: see Validate in edge_options.h.
+    int spare_sockets_max = 128;     // Open beside those of `sessions_max`: for health checks and polite refusals.
+    int unauthenticated_max = 4096;  // Sockets not logged in yet; at the limit no more are accepted for now.
+    int handshakes_per_second_max = 5000;    // Beyond it new sockets wait in the kernel's queue: 10,000 in 2 s.
+    int failed_logins_per_minute_max = 600;  // For one address, which may be a whole office's; 0: no limit.
     size_t addresses_max = 10000;            // Addresses remembered for their failed logins.
   };
   struct Counters {

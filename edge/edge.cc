@@ -1,6 +1,6 @@
 // Joins the parts of an edge: the acceptor spreads sockets over the loops in turn, and commands of controls go to the
-// loop that the user's session is on, as the directory has it. What the loops gather in a round goes to the links of all
-// controls that are attached. A thread of its own extends the leases of sessions that have no heartbeats.
+// loop that the user's session is on, as the directory has it. What the loops gather in a round goes to the links of
+// all controls that are attached. A thread of its own extends the leases of sessions that have no heartbeats.
 #include "edge/edge.h"
 
 #include <algorithm>
@@ -16,44 +16,18 @@ namespace toolwire {
 
 using E = v1::CallError;
 
-namespace {
-
-SessionLimits LimitsOf(const EdgeOptions& options) {
-  SessionLimits limits;
-  limits.heartbeat_timeout = std::chrono::milliseconds(options.heartbeat_timeout_ms);
-  limits.calls_in_flight_max = options.calls_in_flight_per_agent_max;
-  limits.edge_calls_in_flight_max = options.calls_in_flight_max;
-  limits.queued_bytes_max = options.queued_bytes_per_session_max;
-  limits.result_bytes_max = options.payload.payload_bytes_max;
-  limits.bad_frames_max = options.bad_frames_per_minute_max;
-  limits.json_depth_max = options.payload.json_depth_max;
-  return limits;
-}
-
-Admission::Options AdmissionOf(const EdgeOptions& options) {
-  Admission::Options limits;
-  limits.sessions_max = options.sessions_max;
-  limits.sockets_max = options.sessions_max + 128;
-  limits.unauthenticated_max = options.unauthenticated_max;
-  limits.handshakes_per_second_max = options.handshakes_per_second_max;
-  limits.failed_logins_per_minute_max = options.failed_logins_per_minute_max;
-  return limits;
-}
-
-}  // namespace
-
 Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, Store& store)
     : options_(options),
       clock_(clock),
       started_(clock.Now()),
       instance_id_(RandomHex(8)),
-      revocations_(clock, std::chrono::milliseconds(options.login_timeout_ms)),
-      admission_(AdmissionOf(options)),
+      revocations_(clock, options.login_timeout),
+      admission_(options.admission),
       authenticator_(store) {
   shared_.server_id = options.server_id;
-  shared_.limits = LimitsOf(options);
+  shared_.limits = options.session;
   shared_.frame_bytes_max = options.frame_bytes_max();
-  shared_.login_timeout = std::chrono::milliseconds(options.login_timeout_ms);
+  shared_.login_timeout = options.login_timeout;
   shared_.clock = &clock;
   shared_.registry = &registry;
   shared_.authenticator = &authenticator_;
@@ -252,7 +226,7 @@ void Edge::Stop() {
 void Edge::RefreshLeases() {
   // Heartbeats extend leases. This is for agents that live by other frames, and for refreshes that were lost: three
   // tries within the lease's life.
-  const Duration every = std::chrono::milliseconds(options_.lease_ttl_ms / 3);
+  const Duration every = options_.lease_ttl / 3;
   std::unique_lock<std::mutex> lock(refresh_mu_);
   while (!refresh_wake_.wait_for(lock, every, [this] { return stopped_; })) {
     for (const auto& loop : loops_) loop->RefreshLeases(every);

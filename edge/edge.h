@@ -15,7 +15,6 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/counter.h"
-#include "common/base/options.h"
 #include "common/link/relay_port.h"
 #include "common/registry/registry.h"
 #include "common/store/store.h"
@@ -23,6 +22,7 @@
 #include "edge/admission.h"
 #include "edge/authenticator.h"
 #include "edge/edge_loop.h"
+#include "edge/edge_options.h"
 #include "edge/revocations.h"
 #include "edge/user_directory.h"
 

@@ -6,14 +6,18 @@
 
 #include "common/audit/audit_samples.h"
 #include "common/base/log.h"
-#include "common/base/options.h"
+#include "common/base/process_options.h"
 #include "common/base/ticker.h"
 #include "common/process/lifecycle.h"
 #include "common/process/metrics_endpoint.h"
 #include "common/registry/memory_registry.h"
 #include "common/registry/redis_registry.h"
+#include "common/registry/registry_options.h"
 #include "common/store/open_store.h"
+#include "common/store/store_options.h"
+#include "common/wire/payload_options.h"
 #include "edge/edge.h"
+#include "edge/edge_options.h"
 #include "edge/old_channels.h"
 #include "edge/relay_server.h"
 
@@ -25,7 +29,7 @@ struct Options {
   ListenOptions listen;
   EdgeOptions edge;
   StoreOptions store;
-  RegistryOptions registry;
+  RedisRegistry::Options registry;
 };
 
 int Fail(const absl::Status& status) {
@@ -33,21 +37,12 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
-RedisRegistry::Options RegistryOptionsOf(const Options& options) {
-  RedisRegistry::Options registry;
-  registry.url = options.registry.redis_url;
-  registry.lease_ttl = std::chrono::milliseconds(options.edge.lease_ttl_ms);
-  registry.command_timeout = std::chrono::milliseconds(options.registry.redis_timeout_ms);
-  registry.claim_wait_max = std::chrono::milliseconds(options.edge.login_timeout_ms);
-  registry.command_channels = options.edge.old_channels;
-  return registry;
-}
-
 // The old channels of one edge: attached to it like a control, for as long as this lives.
 class OldChannelsLink {
  public:
-  OldChannelsLink(const Options& options, const Clock& clock, RedisRegistry& redis, AuditLog& audit, Edge& edge)
-      : channels_(std::make_shared<OldChannels>(clock, PublishTo(redis), &audit, OptionsOf(options))),
+  OldChannelsLink(const EdgeOptions& options, const Clock& clock, RedisRegistry& redis, AuditLog& audit, Edge& edge)
+      : channels_(
+            std::make_shared<OldChannels>(clock, PublishTo(redis), &audit, options.old_channels, options.payload())),
         edge_(edge),
         link_(edge.Attach(channels_)),
         ticker_(OldChannels::kTick, [this] { channels_->Tick(); }) {
@@ -65,14 +60,6 @@ class OldChannelsLink {
     return
         [&redis](const std::string& channel, std::string message) { redis.Publish(channel, std::move(message), {}); };
   }
-  static OldChannels::Options OptionsOf(const Options& options) {
-    OldChannels::Options old;
-    old.call_timeout = std::chrono::milliseconds(options.edge.old_call_timeout_ms);
-    old.calls_max = options.edge.old_calls_max;
-    old.params_bytes_max = options.edge.payload.payload_bytes_max;
-    old.json_depth_max = options.edge.payload.json_depth_max;
-    return old;
-  }
 
   const std::shared_ptr<OldChannels> channels_;
   Edge& edge_;
@@ -86,10 +73,14 @@ int Run(Options options, StopSignal& stop) {
   auto store = OpenStore(options.store);
   if (!store.ok()) return Fail(store.status());
   SystemClock clock;
-  MemoryRegistry alone(clock, std::chrono::milliseconds(options.edge.lease_ttl_ms));
+  MemoryRegistry alone(clock, options.edge.lease_ttl);
   std::unique_ptr<RedisRegistry> redis;
-  if (!options.registry.redis_url.empty()) {
-    auto opened = RedisRegistry::Create(RegistryOptionsOf(options));
+  if (!options.registry.url.empty()) {
+    RedisRegistry::Options& registry = options.registry;
+    registry.lease_ttl = options.edge.lease_ttl;
+    registry.claim_wait_max = options.edge.login_timeout;
+    registry.command_channels = options.edge.serve_old_channels;
+    auto opened = RedisRegistry::Create(registry);
     if (!opened.ok()) return Fail(opened.status());
     redis = *std::move(opened);
   }
@@ -97,12 +88,12 @@ int Run(Options options, StopSignal& stop) {
   Edge edge(options.edge, clock, redis ? static_cast<Registry&>(*redis) : alone, **store);
   std::optional<OldChannelsLink> old;
   Edge::OnCommand on_command;
-  if (redis && options.edge.old_channels) {
-    old.emplace(options, clock, *redis, audit, edge);
+  if (redis && options.edge.serve_old_channels) {
+    old.emplace(options.edge, clock, *redis, audit, edge);
     on_command = [&](const std::string& user_id, const std::string& message) { (**old).OnCommand(user_id, message); };
   }
   auto relay =
-      RelayServer::Start(options.listen.host, options.edge.relay_port, edge, options.edge.payload.payload_bytes_max);
+      RelayServer::Start(options.listen.host, options.edge.relay_port, edge, options.edge.payload().payload_bytes_max);
   if (!relay.ok()) return Fail(relay.status());
   edge.Join(RelayAddress(options.edge, options.listen, (*relay)->port()), on_command);
   if (const absl::Status status = edge.Listen(options.listen); !status.ok()) return Fail(status);
@@ -123,7 +114,7 @@ int Run(Options options, StopSignal& stop) {
     log::Info("metrics", {{"connections", edge.connections()}, {"rss", ResidentBytes()}});
   });
   edge.StopAccepting();
-  if (!edge.WaitIdle(std::chrono::milliseconds(options.edge.drain_timeout_ms))) {
+  if (!edge.WaitIdle(options.edge.drain_timeout)) {
     log::Warn("drain time is over; calls in flight are given up");
   }
   edge.Stop();
@@ -148,8 +139,8 @@ int main(int argc, char** argv) {
   toolwire::AddListenFlags(&app, &options.listen);
   toolwire::AddEdgeFlags(&app, &options.edge);
   toolwire::AddClusterEdgeFlags(&app, &options.edge);
-  toolwire::AddDrainFlag(&app, &options.edge.drain_timeout_ms);
-  toolwire::AddPayloadFlags(&app, &options.edge.payload);
+  toolwire::AddDrainFlag(&app, &options.edge.drain_timeout);
+  toolwire::AddPayloadFlags(&app, &options.edge.session.payload);
   toolwire::AddStoreFlags(&app, &options.store);
   toolwire::AddDatabaseFlags(&app, &options.store);
   toolwire::AddRegistryFlags(&app, &options.registry);

@@ -71,16 +71,21 @@ class OldChannels::Work {
   std::vector<std::pair<AuditTicket, AuditRow>> rows_;
 };
 
-OldChannels::OldChannels(const Clock& clock, Publish publish, AuditLog* audit, Options options)
-    : clock_(clock), publish_(std::move(publish)), audit_(audit), options_(options), wheel_(kTick, 1024, clock.Now()) {}
+OldChannels::OldChannels(const Clock& clock, Publish publish, AuditLog* audit, Options options, PayloadOptions payload)
+    : clock_(clock),
+      publish_(std::move(publish)),
+      audit_(audit),
+      options_(options),
+      payload_(payload),
+      wheel_(kTick, 1024, clock.Now()) {}
 
 OldChannels::~OldChannels() = default;
 
 // --- from backends ---------------------------------------------------------------------------------------------------
 
 void OldChannels::OnCommand(const std::string& user_id, const std::string& message) {
-  OldCommand command = DecodeOldCommand(message, options_.json_depth_max);
-  if (command.why_bad.empty() && command.params_json.size() > options_.params_bytes_max) {
+  OldCommand command = DecodeOldCommand(message, payload_.json_depth_max);
+  if (command.why_bad.empty() && command.params_json.size() > payload_.payload_bytes_max) {
     command.why_bad = "params are too large";
     command.params_json.clear();
   }
@@ -109,7 +114,7 @@ void OldChannels::OnCommand(const std::string& user_id, const std::string& messa
     } else if (!by_request_.emplace(RequestKey(call->user_id, call->request_id), call).second) {
       // A response on their common channel would end the wait for the first.
       FailLocked(call, E::DUPLICATE_REQUEST, false, &work);
-    } else if (calls_.size() >= options_.calls_max) {
+    } else if (calls_.size() >= static_cast<size_t>(options_.calls_max)) {
       FailLocked(call, E::EDGE_UNAVAILABLE, true, &work);
     } else {
       calls_.emplace(call->call_id, std::move(pending));

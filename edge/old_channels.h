@@ -19,6 +19,7 @@
 #include "common/link/relay_port.h"
 #include "common/wire/old_protocol.h"
 #include "common/wire/outcome.h"
+#include "common/wire/payload_options.h"
 #include "edge/session.h"
 
 namespace toolwire {
@@ -43,9 +44,7 @@ class OldChannels final : public ToControl {
     Duration call_timeout = std::chrono::seconds(60);  // As long as the backends wait.
     // How long a command waits for the session whose lease has just been made.
     Duration session_wait = std::chrono::seconds(2);
-    size_t calls_max = 20000;  // More in flight are refused with EDGE_UNAVAILABLE.
-    size_t params_bytes_max = 16u << 20;
-    int json_depth_max = 512;
+    int calls_max = 20000;  // More in flight are refused with EDGE_UNAVAILABLE, for the memory they take.
   };
   // How responses travel. Must not block.
   using Publish = std::function<void(const std::string& channel, std::string message)>;
@@ -54,7 +53,7 @@ class OldChannels final : public ToControl {
   };
 
   // References outlive this; `audit` may be null.
-  OldChannels(const Clock& clock, Publish publish, AuditLog* audit, Options options);
+  OldChannels(const Clock& clock, Publish publish, AuditLog* audit, Options options, PayloadOptions payload);
   ~OldChannels() override;
 
   // Where deliveries go. Set once, before the first command.
@@ -99,6 +98,7 @@ class OldChannels final : public ToControl {
   const Publish publish_;
   AuditLog* const audit_;
   const Options options_;
+  const PayloadOptions payload_;
   std::function<void(v1::ControlFrame&&)> to_edge_;
   Counters counters_;
 

@@ -54,7 +54,7 @@ void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context
   };
   if (closing_) return refuse(v1::Refusal::NOT_HERE);
   if (calls_.contains(deliver.request_id())) return refuse(v1::Refusal::DUPLICATE_REQUEST);
-  if (calls_.size() >= context.limits->calls_in_flight_max) {
+  if (calls_.size() >= static_cast<size_t>(context.limits->calls_in_flight_max)) {
     context.counters->busy_calls.Add();
     return refuse(v1::Refusal::AGENT_BUSY);
   }
@@ -64,8 +64,7 @@ void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context
     context.counters->busy_bytes.Add();
     return refuse(v1::Refusal::AGENT_BUSY);
   }
-  if (context.counters->calls_in_flight.load(std::memory_order_relaxed) >=
-      static_cast<int64_t>(context.limits->edge_calls_in_flight_max)) {
+  if (context.counters->calls_in_flight.load(std::memory_order_relaxed) >= context.limits->edge_calls_in_flight_max) {
     context.counters->busy_edge.Add();
     return refuse(v1::Refusal::EDGE_UNAVAILABLE);
   }
@@ -121,7 +120,7 @@ void Session::Receive(std::string_view text, const Context& context) {
 
 void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {
   auto found = calls_.find(frame->request_id);
-  if (frame->result_json.size() > context.limits->result_bytes_max) {
+  if (frame->result_json.size() > context.limits->payload.payload_bytes_max) {
     context.counters->too_big.Add();
     if (found != calls_.end() && found->second->sent) Drop(found->second.get(), v1::Refusal::ANSWER_LOST, context);
     return CloseWith(CloseCode::kTooBig, "Result too large");

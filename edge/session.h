@@ -15,6 +15,7 @@
 #include "common/base/clock.h"
 #include "common/base/counter.h"
 #include "common/base/timer_wheel.h"
+#include "common/wire/payload_options.h"
 #include "common/wire/wire_codec.h"
 #include "toolwire/v1/relay.pb.h"
 
@@ -40,13 +41,14 @@ enum class CloseCode : uint16_t {
 };
 
 struct SessionLimits {
-  Duration heartbeat_timeout = std::chrono::seconds(90);
-  size_t calls_in_flight_max = 4096;         // For one agent; more are refused with AGENT_BUSY.
-  size_t edge_calls_in_flight_max = 100000;  // For the whole edge; more are refused with EDGE_UNAVAILABLE.
-  size_t queued_bytes_max = 32u << 20;       // Frames of one session waiting to be written.
-  size_t result_bytes_max = 16u << 20;       // A larger result closes the session with 1009.
-  int bad_frames_max = 10;                   // Within a minute: closes with 1008.
-  int json_depth_max = 512;
+  Duration heartbeat_timeout = std::chrono::seconds(90);  // Three heartbeats missed.
+  int calls_in_flight_max = 4096;                         // For one agent; more are refused with AGENT_BUSY.
+  // For the whole edge; more are refused with EDGE_UNAVAILABLE. About 100 MB of pending state at 1 kB each.
+  int edge_calls_in_flight_max = 100000;
+  // Frames of one session waiting to be written: two of the largest.
+  size_t queued_bytes_max = 32u << 20;
+  int bad_frames_max = 10;  // Within a minute: closes with 1008.
+  PayloadOptions payload;   // A larger result closes the session with 1009.
 };
 
 // Shared by the loops of one edge. Written by the loop threads, read by anyone.

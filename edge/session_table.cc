@@ -24,7 +24,7 @@ SessionTable::SessionTable(const Clock& clock, const SessionLimits& limits, Edge
       limits_(limits),
       counters_(counters),
       server_id_(std::move(server_id)),
-      decoder_(limits.json_depth_max + 1),  // The frame around a result is a level, too.
+      decoder_(limits.payload.json_depth_max + 1),  // The frame around a result is a level, too.
       call_wheel_(kTick, 4096, clock.Now()),
       heartbeat_wheel_(HeartbeatTick(limits), 128, clock.Now()) {}
 

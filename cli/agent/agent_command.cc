@@ -9,7 +9,7 @@
 #include "cli/agent/agent.h"
 #include "cli/commands.h"
 #include "common/base/flags.h"
-#include "common/base/options.h"
+#include "common/base/process_options.h"
 
 namespace toolwire {
 using flags::Footer;

@@ -18,7 +18,8 @@
 #include "cli/doctor/side_by_side.h"
 #include "common/base/flags.h"
 #include "common/base/log.h"
-#include "common/base/options.h"
+#include "common/registry/registry_options.h"
+#include "common/store/store_options.h"
 
 namespace toolwire {
 using flags::Footer;
@@ -37,7 +38,7 @@ struct DoctorFlags {
   std::string address = kDefaultControlAddress;
   std::string edge_url;
   std::string relay_address;
-  RegistryOptions registry;
+  RedisRegistry::Options registry;
   StoreOptions store;
   int timeout_ms = 3000;
   bool json = false;
@@ -77,9 +78,8 @@ std::vector<EdgeAddress> RunChecks(const std::vector<Check>& checks, const Docto
 }
 
 CheckResult CheckRedis(const DoctorFlags& flags) {
-  if (flags.registry.redis_url.empty())
-    return {{Skipped("redis", "no REDIS_URL"), Skipped("edges", "no REDIS_URL")}, {}};
-  const auto redis = InspectRedis(flags.registry.redis_url, flags.timeout());
+  if (flags.registry.url.empty()) return {{Skipped("redis", "no REDIS_URL"), Skipped("edges", "no REDIS_URL")}, {}};
+  const auto redis = InspectRedis(flags.registry.url, flags.timeout());
   if (redis.ok()) return {JudgeRedis(*redis), redis->edges};
   const char* const advice = absl::IsInvalidArgument(redis.status()) ? "correct REDIS_URL"
                              : absl::IsPermissionDenied(redis.status())

@@ -7,7 +7,7 @@
 
 #include "common/audit/audit_log.h"
 #include "common/base/counter.h"
-#include "common/base/options.h"
+#include "common/store/store_options.h"
 
 namespace toolwire {
 

@@ -51,13 +51,14 @@ class RedisRegistry final : public Registry {
   struct Options {
     std::string url;                // As ParseRedisUrl wants it.
     std::string name = "toolwire";  // What CLIENT LIST shows.
-    Duration lease_ttl = std::chrono::seconds(120);
+    Duration lease_ttl = kLeaseTtl;
     Duration edge_ttl = std::chrono::seconds(15);
     // How often an edge says that it is alive, and a control looks who is.
     Duration edge_refresh = std::chrono::seconds(5);
     // Listen to `agent:{user}:commands` for every lease that is held. For edges.
     bool command_channels = false;
     Duration claim_wait_max = std::chrono::seconds(5);
+    // A Redis that does not answer for so long counts as away: calls to agents that are not known fail then.
     Duration command_timeout = std::chrono::seconds(1);
   };
   using MessageHandler = std::function<void(std::string message)>;

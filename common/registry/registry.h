@@ -2,6 +2,7 @@
 #ifndef TOOLWIRE_COMMON_REGISTRY_REGISTRY_H_
 #define TOOLWIRE_COMMON_REGISTRY_REGISTRY_H_
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -9,8 +10,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/base/clock.h"
 
 namespace toolwire {
+
+// Life of a lease that is not refreshed: as with the server before.
+inline constexpr Duration kLeaseTtl = std::chrono::minutes(2);
 
 // The claim "this user's agent is at this edge". Of two leases of one user, the one with the greater epoch is the
 // newer connection, wherever in the cluster it was made.

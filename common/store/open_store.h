@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
-#include "common/base/options.h"
 #include "common/store/store.h"
+#include "common/store/store_options.h"
 
 namespace toolwire {
 

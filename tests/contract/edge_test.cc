@@ -239,8 +239,8 @@ class EdgeTest : public ::testing::Test {
     options.port = 0;
     options.server_id = "edge-1";
     options.io_threads = 2;
-    options.failed_logins_per_minute_max = 0;
-    options.login_timeout_ms = 60000;
+    options.admission.failed_logins_per_minute_max = 0;
+    options.login_timeout = std::chrono::seconds(60);
     ASSERT_TRUE(Validate(&options).ok());
     edge_.emplace(options, clock_, registry_, store_);
     link_ = edge_->Attach(control_);

@@ -37,9 +37,9 @@ SessionLimits Limits() {
   limits.calls_in_flight_max = 5;
   limits.edge_calls_in_flight_max = 12;
   limits.queued_bytes_max = 600;
-  limits.result_bytes_max = 64;
+  limits.payload.payload_bytes_max = 64;
   limits.bad_frames_max = 4;
-  limits.json_depth_max = 16;
+  limits.payload.json_depth_max = 16;
   return limits;
 }
 
@@ -233,7 +233,7 @@ class Fuzzer {
     REQUIRE(sessions_.count(id) == 1 && !sessions_[id].closing);
     if (counters_.bad_frames.value() == bad) heard_[id] = clock_.Now();
     AgentFrame frame;
-    WireDecoder(limits_.json_depth_max + 1).Decode(text, &frame);
+    WireDecoder(limits_.payload.json_depth_max + 1).Decode(text, &frame);
     if (frame.type != AgentFrame::Type::kHello) return;
     ++sessions_[id].hellos;
     sessions_[id].can_cancel = (frame.capabilities & kCapabilityCancel) != 0;
@@ -330,9 +330,9 @@ class Fuzzer {
   void CheckAnswer(const CallKey& key, const v1::Answer& answer) {
     auto found = open_.find(key);
     REQUIRE(found != open_.end() && found->second.sent);
-    REQUIRE(answer.result_json().size() <= limits_.result_bytes_max);
+    REQUIRE(answer.result_json().size() <= limits_.payload.payload_bytes_max);
     REQUIRE(answer.result_json().empty() ||
-            json::Validate(answer.result_json(), limits_.json_depth_max, nullptr) == json::Error::kNone);
+            json::Validate(answer.result_json(), limits_.payload.json_depth_max, nullptr) == json::Error::kNone);
     open_.erase(found);
     ++answers_;
   }
@@ -375,11 +375,11 @@ class Fuzzer {
     std::map<SessionId, size_t> calls;
     for (const auto& [key, call] : open_) {
       REQUIRE(sessions_.count(call.session) == 1);
-      REQUIRE(++calls[call.session] <= limits_.calls_in_flight_max);
+      REQUIRE(++calls[call.session] <= static_cast<size_t>(limits_.calls_in_flight_max));
       // Rounded up to the tick, and one for calls that come with no time left.
       REQUIRE(!advanced_ || clock_.Now() < call.deadline + 2 * kTick || clock_.Now() < last_advance_ + 2 * kTick);
     }
-    REQUIRE(open_.size() <= limits_.edge_calls_in_flight_max);
+    REQUIRE(open_.size() <= static_cast<size_t>(limits_.edge_calls_in_flight_max));
     REQUIRE(open_.size() == table_.calls());
     REQUIRE(open_.size() == static_cast<size_t>(counters_.calls_in_flight.load()));
     REQUIRE(open_.empty() == !table_.has_timers());

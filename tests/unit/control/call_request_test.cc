@@ -275,15 +275,15 @@ TEST_F(CallRequestTest, StructThatJsonCannotHoldIsRefused) {
 // --- deadlines -------------------------------------------------------------------------------------------------------
 
 TEST_F(CallRequestTest, CallsTakeTheDefaultTimeUnlessTheyAskForAnother) {
-  EXPECT_EQ(options_.call_timeout_default_ms, 60000) << "as the server before it";
+  EXPECT_EQ(options_.call_timeout_default, std::chrono::minutes(1)) << "as the server before it";
   EXPECT_EQ(TimeOf(Request()), seconds(60));
   EXPECT_EQ(TimeOf(WithTimeout(5, 250'000'000)), milliseconds(5250));
   EXPECT_EQ(TimeOf(WithTimeout(0, 1)), Duration(1));
 }
 
 TEST_F(CallRequestTest, LongerTimesAreCutToTheMaximum) {
-  options_.call_timeout_max_ms = 1500;
-  options_.call_timeout_default_ms = 1000;
+  options_.call_timeout_max = std::chrono::milliseconds(1500);
+  options_.call_timeout_default = std::chrono::milliseconds(1000);
   EXPECT_EQ(TimeOf(WithTimeout(1, 500'000'000)), milliseconds(1500));
   EXPECT_EQ(TimeOf(WithTimeout(1, 500'000'001)), milliseconds(1500));
   EXPECT_EQ(TimeOf(WithTimeout(2)), milliseconds(1500));

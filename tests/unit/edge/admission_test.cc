@@ -20,7 +20,6 @@ using std::chrono::seconds;
 Admission::Options Wide() {
   Admission::Options options;
   options.sessions_max = 1'000'000;
-  options.sockets_max = 1'000'000;
   options.unauthenticated_max = 1'000'000;
   options.handshakes_per_second_max = 1'000'000;
   options.failed_logins_per_minute_max = 1'000'000;
@@ -45,7 +44,8 @@ class AdmissionTest : public ::testing::Test {
 
 TEST_F(AdmissionTest, SocketsAreAcceptedUpToTheLimit) {
   Admission::Options options = Wide();
-  options.sockets_max = 3;
+  options.sessions_max = 2;
+  options.spare_sockets_max = 1;
   Admission admission(options);
   EXPECT_EQ(AcceptAll(&admission, 10), 3);
   EXPECT_EQ(admission.sockets(), 3);

@@ -21,14 +21,14 @@ class OldChannelsTest : public ::testing::Test {
   OldChannelsTest() {
     options_.session_wait = std::chrono::milliseconds(200);
     options_.calls_max = 3;
-    options_.params_bytes_max = 100;
+    payload_.payload_bytes_max = 100;
     channels_ = std::make_shared<OldChannels>(
         clock_,
         [this](const std::string& channel, std::string message) {
           if (channel == kStrayAnswersChannel) return told_.push_back(std::move(message));
           published_.emplace_back(channel, Json::parse(message));
         },
-        &audit_, options_);
+        &audit_, options_, payload_);
     channels_->SetEdge([this](v1::ControlFrame&& frame) {
       for (v1::Deliver& deliver : *frame.mutable_deliveries()) delivered_.push_back(std::move(deliver));
     });
@@ -101,6 +101,7 @@ class OldChannelsTest : public ::testing::Test {
   MemoryStore store_;
   AuditLog audit_{store_, AuditLog::Options()};
   OldChannels::Options options_;
+  PayloadOptions payload_;
   std::deque<v1::Deliver> delivered_;
   std::vector<std::pair<std::string, Json>> published_;
   std::vector<std::string> told_;  // To all edges.

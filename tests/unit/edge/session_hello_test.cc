@@ -90,7 +90,7 @@ TEST_F(SessionTest, CallThatWasNotSentIsWithdrawnWithoutACancel) {
 }
 
 TEST_F(SessionTest, CallsThatEndOtherwiseAreNotCancelled) {
-  limits_.json_depth_max = 4;
+  limits_.payload.json_depth_max = 4;
   OpenAndRead();
   Receive(kHello);
   Frames();

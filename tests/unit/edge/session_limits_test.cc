@@ -100,7 +100,7 @@ TEST_F(SessionTest, OneFrameMayAlwaysWaitHoweverLarge) {
 }
 
 TEST_F(SessionTest, ResultAtTheLimitPasses) {
-  limits_.result_bytes_max = 100;
+  limits_.payload.payload_bytes_max = 100;
   OpenAndRead();
   DeliverAndRead(1, "req_1");
   const std::string result = "\"" + std::string(98, 'x') + "\"";
@@ -110,7 +110,7 @@ TEST_F(SessionTest, ResultAtTheLimitPasses) {
 }
 
 TEST_F(SessionTest, ResultOverTheLimitLosesItsAnswerAndClosesTheSession) {
-  limits_.result_bytes_max = 100;
+  limits_.payload.payload_bytes_max = 100;
   OpenAndRead();
   DeliverAndRead(1, "req_1");
   DeliverAndRead(2, "req_2");
@@ -124,7 +124,7 @@ TEST_F(SessionTest, ResultOverTheLimitLosesItsAnswerAndClosesTheSession) {
 }
 
 TEST_F(SessionTest, TooLargeStrayClosesTheSessionAndLosesNoCall) {
-  limits_.result_bytes_max = 100;
+  limits_.payload.payload_bytes_max = 100;
   OpenAndRead();
   DeliverAndRead(1, "req_1");
   Receive(Response("req_9", "\"" + std::string(99, 'x') + "\""));
@@ -135,7 +135,7 @@ TEST_F(SessionTest, TooLargeStrayClosesTheSessionAndLosesNoCall) {
 
 // relay.proto: ANSWER_LOST is always SENT. The answer is to an earlier call of that id; this one is still to be made.
 TEST_F(SessionTest, TooLargeAnswerDoesNotLoseACallThatWasNotSent) {
-  limits_.result_bytes_max = 100;
+  limits_.payload.payload_bytes_max = 100;
   OpenAndRead();
   Deliver(1, "req_1");
   Receive(Response("req_1", "\"" + std::string(99, 'x') + "\""));
@@ -191,7 +191,7 @@ TEST_F(SessionTest, GoodFramesBetweenBadOnesDoNotExcuseThem) {
 }
 
 TEST_F(SessionTest, ResultAsDeepAsTheLimitPasses) {
-  limits_.json_depth_max = 4;
+  limits_.payload.json_depth_max = 4;
   OpenAndRead();
   DeliverAndRead(1, "req_1");
   Receive(Response("req_1", "[[[[1]]]]"));
@@ -200,7 +200,7 @@ TEST_F(SessionTest, ResultAsDeepAsTheLimitPasses) {
 }
 
 TEST_F(SessionTest, ResultDeeperThanTheLimitIsABadFrameAndLosesItsAnswer) {
-  limits_.json_depth_max = 4;
+  limits_.payload.json_depth_max = 4;
   OpenAndRead();
   DeliverAndRead(1, "req_1");
   DeliverAndRead(2, "req_2");

@@ -1,0 +1,72 @@
+#include "common/base/process_options.h"
+
+#include <arpa/inet.h>
+#include <sys/resource.h>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/flags.h"
+#include "common/base/log.h"
+
+namespace toolwire {
+
+using flags::kMaxInt;
+using flags::Milliseconds;
+using flags::Port;
+using flags::Switch;
+using flags::Text;
+
+void AddLogFlags(CLI::App* app, LogOptions* options) {
+  Text(app, "--log-format", &options->format, "text or json, one object a line; auto is text")
+      .Env("LOG_FORMAT")
+      .OneOf({"auto", "text", "json"});
+  Text(app, "--log-level", &options->level, "debug, info, warn or error")
+      .Env("LOG_LEVEL")
+      .OneOf({"debug", "info", "warn", "error"});
+}
+
+void InitLog(const LogOptions& options) {
+  const auto level = options.level == "debug"   ? log::Level::kDebug
+                     : options.level == "warn"  ? log::Level::kWarn
+                     : options.level == "error" ? log::Level::kError
+                                                : log::Level::kInfo;
+  log::Init(options.format == "json" ? log::Format::kJson : log::Format::kText, level);
+}
+
+void AddListenFlags(CLI::App* app, ListenOptions* options) {
+  Text(app, "--listen", &options->host, "IP address of every listener").Env("LISTEN");
+  Switch(app, "--insecure", &options->insecure,
+         "Allow a --listen address that other machines can reach, although nothing is encrypted");
+  Port(app, "--metrics-port", &options->metrics_port, "Prometheus endpoint").Env("METRICS_PORT");
+}
+
+absl::Status Validate(const ListenOptions& options) {
+  in_addr ipv4{};
+  const bool is_ipv4 = inet_pton(AF_INET, options.host.c_str(), &ipv4) == 1;
+  const bool loopback =
+      options.host == "::1" || options.host == "localhost" || (is_ipv4 && ntohl(ipv4.s_addr) >> 24 == 127);
+  if (!loopback && !options.insecure) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--listen=", options.host,
+        " can be reached from other machines and nothing is encrypted or authenticated between services yet; "
+        "add --insecure if the network is trusted"));
+  }
+  return absl::OkStatus();
+}
+
+void AddDrainFlag(CLI::App* app, Duration* drain_timeout) {
+  Milliseconds(app, "--drain-timeout", drain_timeout, 0, kMaxInt, "How long a stop waits for calls in flight, in ms")
+      .Env("DRAIN_TIMEOUT");
+}
+
+uint64_t RaiseOpenFilesLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  if (limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+  }
+  return limit.rlim_cur;
+}
+
+}  // namespace toolwire

@@ -1,0 +1,44 @@
+// What every process is told: how it logs, where it listens, how long it drains.
+#ifndef TOOLWIRE_COMMON_BASE_PROCESS_OPTIONS_H_
+#define TOOLWIRE_COMMON_BASE_PROCESS_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/base/clock.h"
+
+namespace CLI {
+class App;
+}
+
+namespace toolwire {
+
+struct LogOptions {
+  std::string format = "auto";  // text, json; auto: text on a terminal, else text too.
+  std::string level = "info";   // debug, info, warn, error.
+};
+
+void AddLogFlags(CLI::App* app, LogOptions* options);
+// Starts logging as asked.
+void InitLog(const LogOptions& options);
+
+// Where this process listens. Loopback unless --insecure says otherwise, since there is no TLS yet.
+struct ListenOptions {
+  std::string host = "127.0.0.1";
+  bool insecure = false;
+  int metrics_port = 9090;
+};
+
+void AddListenFlags(CLI::App* app, ListenOptions* options);
+absl::Status Validate(const ListenOptions& options);
+
+inline constexpr Duration kDrainTimeout = std::chrono::seconds(10);
+void AddDrainFlag(CLI::App* app, Duration* drain_timeout);
+
+// Raises the soft limit of open files to the hard one and returns it.
+uint64_t RaiseOpenFilesLimit();
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_BASE_PROCESS_OPTIONS_H_

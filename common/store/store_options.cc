@@ -1,0 +1,33 @@
+#include "common/store/store_options.h"
+
+#include "common/base/flags.h"
+
+namespace toolwire {
+
+using flags::Number;
+using flags::Text;
+
+void AddStoreFlags(CLI::App* app, StoreOptions* options) {
+  Text(app, "--data-dir", &options->data_dir, "Directory of the SQLite store and of the audit spool")
+      .Env("TOOLWIRE_DATA_DIR");
+  Number(app, "--audit-json-bytes-max", &options->audit_json_bytes_max, 64, 16u << 20,
+         "Larger params and results are audited in a shortened form");
+  Number(app, "--audit-spool-bytes-max", &options->audit_spool_bytes_max, 1u << 20, size_t{1} << 40,
+         "Audit rows on disk that wait for the store, in bytes");
+}
+
+void AddDatabaseFlags(CLI::App* app, StoreOptions* options) {
+  Text(app, "--database-url", &options->database_url,
+       "PostgreSQL, postgresql://user:password@host:port/database; empty: SQLite in --data-dir")
+      .Env("DATABASE_URL");
+  Number(app, "--database-connections-max", &options->database_connections_max, 1, 20,
+         "Connections of this process to PostgreSQL")
+      .Env("DATABASE_CONNECTIONS_MAX");
+}
+
+absl::Status Validate(const StoreOptions& options) {
+  if (options.data_dir.empty()) return absl::InvalidArgumentError("--data-dir must not be empty");
+  return absl::OkStatus();
+}
+
+}  // namespace toolwire

@@ -1,0 +1,32 @@
+// Which store a process opens, and what it keeps there.
+#ifndef TOOLWIRE_COMMON_STORE_STORE_OPTIONS_H_
+#define TOOLWIRE_COMMON_STORE_STORE_OPTIONS_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace CLI {
+class App;
+}
+
+namespace toolwire {
+
+struct StoreOptions {
+  std::string data_dir = "toolwire-data";   // The SQLite file's and the audit spool's directory; created if missing.
+  std::string database_url;                 // Empty: SQLite in data_dir. Holds a password.
+  int database_connections_max = 4;         // As many batches at once; all processes share the database's own limit.
+  size_t audit_json_bytes_max = 64u << 10;  // Larger params and results are audited in a shortened form.
+  size_t audit_spool_bytes_max = 1u << 30;  // Files under data_dir/spool of one process: a million rows of 1 kB.
+};
+
+void AddStoreFlags(CLI::App* app, StoreOptions* options);
+// DATABASE_URL and how it is used, for all that may open the store of production.
+void AddDatabaseFlags(CLI::App* app, StoreOptions* options);
+// INVALID_ARGUMENT for what no single flag can check.
+absl::Status Validate(const StoreOptions& options);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_STORE_STORE_OPTIONS_H_

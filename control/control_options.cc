@@ -1,0 +1,36 @@
+#include "control/control_options.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/base/flags.h"
+
+namespace toolwire {
+
+using flags::kMaxInt;
+using flags::Milliseconds;
+using flags::Number;
+using flags::Port;
+
+void AddControlFlags(CLI::App* app, ControlOptions* options) {
+  Port(app, "--grpc-port", &options->grpc_port, "Callers' gRPC port").Env("GRPC_PORT");
+  Milliseconds(app, "--call-timeout-default", &options->call_timeout_default, 1, kMaxInt,
+               "Deadline of a call that names none, in ms");
+  Milliseconds(app, "--call-timeout-max", &options->call_timeout_max, 1, kMaxInt, "Longest deadline, in ms");
+  Number(app, "--stream-calls-max", &options->stream_calls_in_flight_max, 1, kMaxInt,
+         "Calls in flight on one Dispatch stream");
+  Number(app, "--streams-max", &options->streams_max, 1, kMaxInt, "Dispatch and watch streams open at once");
+  Number(app, "--grpc-threads", &options->grpc_threads, 0, 16,
+         "Threads that serve callers: one takes the least time for a call, more let large calls hold up fewer others; "
+         "0: as many as gRPC starts, half of the cores");
+}
+
+absl::Status Validate(const ControlOptions& options) {
+  if (options.call_timeout_default > options.call_timeout_max) {
+    const auto ms = [](Duration time) { return std::chrono::duration_cast<std::chrono::milliseconds>(time).count(); };
+    return absl::InvalidArgumentError(
+        absl::StrCat("--call-timeout-default=", ms(options.call_timeout_default),
+                     " is longer than --call-timeout-max=", ms(options.call_timeout_max)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace toolwire

@@ -1,0 +1,38 @@
+// What a control is told: its port, how long calls may take, how many there may be.
+#ifndef TOOLWIRE_CONTROL_CONTROL_OPTIONS_H_
+#define TOOLWIRE_CONTROL_CONTROL_OPTIONS_H_
+
+#include <chrono>
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/base/clock.h"
+#include "common/base/process_options.h"
+#include "common/wire/payload_options.h"
+
+namespace CLI {
+class App;
+}
+
+namespace toolwire {
+
+struct ControlOptions {
+  int grpc_port = 50051;
+  std::string edge_address;                                 // host:port of the one edge's relay.
+  Duration call_timeout_default = std::chrono::minutes(1);  // As the server before it.
+  // Longer waits are cut to this: a forgotten call must not live for ever.
+  Duration call_timeout_max = std::chrono::minutes(10);
+  int stream_calls_in_flight_max = 20000;  // On one Dispatch stream; more are refused with CALLER_BUSY.
+  int streams_max = 1024;                  // Dispatch and watch streams open at once.
+  int grpc_threads = 1;                    // Of those that serve callers, see control/grpc_threads.h; 0: all.
+  Duration drain_timeout = kDrainTimeout;
+  PayloadOptions payload;
+};
+
+void AddControlFlags(CLI::App* app, ControlOptions* options);
+// INVALID_ARGUMENT for what no single flag can check.
+absl::Status Validate(const ControlOptions& options);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_CONTROL_OPTIONS_H_

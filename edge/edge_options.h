@@ -1,0 +1,54 @@
+// What an edge is told: its ports and name, its timeouts, and the limits of its parts.
+#ifndef TOOLWIRE_EDGE_EDGE_OPTIONS_H_
+#define TOOLWIRE_EDGE_EDGE_OPTIONS_H_
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/base/clock.h"
+#include "common/base/process_options.h"
+#include "common/registry/registry.h"
+#include "common/wire/payload_options.h"
+#include "edge/admission.h"
+#include "edge/old_channels.h"
+#include "edge/session.h"
+
+namespace CLI {
+class App;
+}
+
+namespace toolwire {
+
+struct EdgeOptions {
+  int port = 8082;
+  int relay_port = 50052;
+  std::string server_id;      // Default: edge-<host name>-<port>.
+  std::string relay_address;  // host:port that controls dial. Default: --listen, or the host's name, and the port.
+  int io_threads = 1;         // One loop saturates before two cores' worth of agents do; raise with cores.
+  Duration heartbeat_interval = std::chrono::seconds(30);
+  Duration login_timeout = std::chrono::seconds(5);  // From the accepted socket to the credentials' verdict.
+  Duration lease_ttl = kLeaseTtl;
+  Duration drain_timeout = kDrainTimeout;  // How long a stop waits for calls in flight.
+  bool serve_old_channels = true;          // The raw Redis channels of the server before. Needs Redis.
+  SessionLimits session;
+  Admission::Options admission;
+  OldChannels::Options old_channels;
+  const PayloadOptions& payload() const { return session.payload; }
+  // A frame holds one payload and its envelope.
+  size_t frame_bytes_max() const { return payload().payload_bytes_max + (64u << 10); }
+};
+
+void AddEdgeFlags(CLI::App* app, EdgeOptions* options);
+// What an edge needs that is not in one process with its control.
+void AddClusterEdgeFlags(CLI::App* app, EdgeOptions* options);
+// INVALID_ARGUMENT, with a message that says what to do, for what no single flag can check. Fills in the defaults that
+// depend on the machine.
+absl::Status Validate(EdgeOptions* options);
+// What controls dial: the edge's --relay-address, or what follows from where its relay listens.
+std::string RelayAddress(const EdgeOptions& options, const ListenOptions& listen, int relay_port);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_EDGE_EDGE_OPTIONS_H_

@@ -1,0 +1,62 @@
+#include "control/control_options.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <limits>
+
+#include "tests/support/command_line.h"
+
+namespace toolwire {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr int kMaxInt = std::numeric_limits<int>::max();
+
+class ControlOptionsTest : public ::testing::Test {
+ protected:
+  void SetUp() override { unsetenv("GRPC_PORT"); }
+
+  ControlOptions options_;
+  const AddFlags add_ = [this](CLI::App* app) { AddControlFlags(app, &options_); };
+};
+
+TEST_F(ControlOptionsTest, DefaultsAreTheDocumentedOnes) {
+  ASSERT_TRUE(ParseFlags(add_, {}));
+  EXPECT_EQ(options_.grpc_port, 50051);
+  EXPECT_EQ(options_.call_timeout_default, milliseconds(60000));
+  EXPECT_EQ(options_.call_timeout_max, milliseconds(600000));
+}
+
+TEST_F(ControlOptionsTest, FlagsSetWhatTheyName) {
+  ASSERT_TRUE(ParseFlags(add_, {"--grpc-port=19", "--call-timeout-default=20", "--call-timeout-max=21",
+                                "--stream-calls-max=22", "--streams-max=23", "--grpc-threads=3"}));
+  EXPECT_EQ(options_.grpc_port, 19);
+  EXPECT_EQ(options_.call_timeout_default, milliseconds(20));
+  EXPECT_EQ(options_.call_timeout_max, milliseconds(21));
+  EXPECT_EQ(options_.stream_calls_in_flight_max, 22);
+  EXPECT_EQ(options_.streams_max, 23);
+  EXPECT_EQ(options_.grpc_threads, 3);
+}
+
+TEST_F(ControlOptionsTest, PortIsReadFromTheEnvironment) {
+  const EnvironmentVariable grpc("GRPC_PORT", "50061");
+  ASSERT_TRUE(ParseFlags(add_, {}));
+  EXPECT_EQ(options_.grpc_port, 50061);
+}
+
+TEST_F(ControlOptionsTest, NumbersOutsideTheirBoundsAreRefused) {
+  ExpectBounds(add_, {{"--grpc-port", 0, 65535}, {"--call-timeout-max", 1, kMaxInt}, {"--grpc-threads", 0, 16}});
+}
+
+TEST_F(ControlOptionsTest, DefaultTimeOfACallMayNotExceedTheLongest) {
+  options_.call_timeout_default = milliseconds(1000);
+  options_.call_timeout_max = milliseconds(1000);
+  EXPECT_TRUE(Validate(options_).ok());
+  options_.call_timeout_max = milliseconds(999);
+  EXPECT_EQ(Validate(options_).code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace toolwire
