@@ -34,9 +34,18 @@ Status ToStatus(const absl::Status& status) {
   return Status(static_cast<StatusCode>(status.code()), message);
 }
 
-Status CheckUser(const std::string& user_id) {
+// The user of a new credential.
+Status CheckNewUser(const std::string& user_id) {
   const char* const problem = CheckUserId(user_id);
   return problem == nullptr ? Status::OK : Invalid(absl::StrCat("user_id ", problem));
+}
+
+// The user of a credential or a row that may be older than the rule of CheckUserId: it must be possible to revoke it.
+Status CheckUser(const std::string& user_id) {
+  if (user_id.empty()) return Invalid("user_id must not be empty");
+  if (user_id.size() > kNameBytesMax) return Invalid("user_id must not be longer than 256 bytes");
+  if (user_id.find('\0') != std::string::npos) return Invalid("user_id must not contain the character NUL");
+  return Status::OK;
 }
 
 // What is asked for, within the bounds that the proto gives.
@@ -207,7 +216,7 @@ grpc::ServerUnaryReactor* AdminService::CreateCredential(grpc::CallbackServerCon
                                                          const v1::CreateCredentialRequest* request,
                                                          v1::CredentialSecret* response) {
   const std::string platform = request->platform().empty() ? "linux" : request->platform();
-  Status bad = CheckUser(request->user_id());
+  Status bad = CheckNewUser(request->user_id());
   if (bad.ok() && platform != "win32" && platform != "linux" && platform != "darwin") {
     bad = Invalid("platform must be win32, linux or darwin");
   }

@@ -1,5 +1,6 @@
 // The store of production: both servers over one PostgreSQL, with the tables of the server before.
 import assert from 'node:assert/strict';
+import {code} from './lib/caller.js';
 import {Postgres} from './lib/postgres.js';
 import {output, run} from './lib/process.js';
 import {claim} from './lib/toolwire.js';
@@ -33,8 +34,8 @@ claim('agents of the server before log in, are called and audited, also after th
   await postgres.stop('SIGQUIT');
   await caller.call('user_1', 'two');
   assert.equal((await tw.dial(tw.loginQuery('user_1', 'plain-secret')).closed()).code, 1013, 'nobody can be checked');
-  const {code, stderr} = await run('toolwire', ['audit'], {env});
-  assert.equal(code, 3);
+  const {code: exitCode, stderr} = await run('toolwire', ['audit'], {env});
+  assert.equal(exitCode, 3);
   assert.match(stderr, /out of reach/);
   await postgres.start();
   await until('the call of meanwhile is audited', async () => (await rows()).length === 2);
@@ -51,4 +52,16 @@ claim('agents of the server before log in, are called and audited, also after th
   await tw.stop();
   assert.equal(await status(), 'disconnected');
   assert.ok(!`${tw.logText}${stderr}`.includes('hunter2'), "the database's password is nowhere");
+}, {skip: Postgres.missing});
+
+claim('a credential of the server before whose user id new ones may not have is rotated and revoked over gRPC', async (scope) => {
+  const postgres = await Postgres.start(scope);
+  await postgres.query(`${OLD_TABLES}; INSERT INTO agent_credentials (user_id, shared_secret, platform) VALUES (E'tab\\tuser', 'old', 'linux')`);
+  const caller = (await scope.toolwire({topology: 'split', env: {DATABASE_URL: postgres.url}})).caller();
+  const secret = async () => (await postgres.query("SELECT shared_secret FROM agent_credentials WHERE platform = 'linux' ORDER BY user_id"))[0][0];
+  assert.equal((await caller.admin('CreateCredential', {userId: 'new\tuser'})).code, code.INVALID_ARGUMENT);
+  assert.match((await caller.admin('RotateCredential', {userId: 'tab\tuser'})).secret, /^[0-9a-f]{64}$/);
+  assert.match(await secret(), /^sha256:/);
+  assert.equal((await caller.admin('RevokeCredential', {userId: 'tab\tuser'})).code ?? 0, 0);
+  assert.match(await secret(), /^revoked:/);
 }, {skip: Postgres.missing});
