@@ -1,10 +1,11 @@
 #include "edge/login_request.h"
 
-#include <algorithm>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 
 namespace toolwire {
 namespace {
@@ -35,18 +36,14 @@ std::string DecodeQueryText(std::string_view text) {
 
 // The first value of `name` in the query; empty if there is none.
 std::string QueryValue(std::string_view target, std::string_view name) {
-  const size_t mark = target.find('?');
-  if (mark == std::string_view::npos) return "";
-  std::string_view query = target.substr(mark + 1);
-  query = query.substr(0, query.find('#'));
-  while (!query.empty()) {
-    const size_t end = std::min(query.find('&'), query.size());
-    const std::string_view pair = query.substr(0, end);
-    const size_t equals = std::min(pair.find('='), pair.size());
-    if (DecodeQueryText(pair.substr(0, equals)) == name) {
-      return equals < pair.size() ? DecodeQueryText(pair.substr(equals + 1)) : "";
-    }
-    query.remove_prefix(std::min(end + 1, query.size()));
+  // abseil's own string_view: Debian's abseil splits no other.
+  using Pair = std::pair<absl::string_view, absl::string_view>;
+  const auto view = [](absl::string_view text) { return std::string_view(text.data(), text.size()); };
+  const Pair path_and_query = absl::StrSplit(absl::string_view(target.data(), target.size()), absl::MaxSplits('?', 1));
+  const Pair query_and_fragment = absl::StrSplit(path_and_query.second, absl::MaxSplits('#', 1));
+  for (const absl::string_view parameter : absl::StrSplit(query_and_fragment.first, '&')) {
+    const Pair name_and_value = absl::StrSplit(parameter, absl::MaxSplits('=', 1));
+    if (DecodeQueryText(view(name_and_value.first)) == name) return DecodeQueryText(view(name_and_value.second));
   }
   return "";
 }
