@@ -77,7 +77,7 @@ Edge::~Edge() { Stop(); }
 LinkId Edge::Attach(std::shared_ptr<ToControl> control) {
   LinkId link = 0;
   {
-    std::lock_guard<std::mutex> lock(links_mu_);
+    MutexLock lock(links_mu_);
     link = ++last_link_;
     links_.emplace(link, control);
   }
@@ -127,7 +127,7 @@ void Edge::Receive(LinkId link, v1::ControlFrame&& frame) {
   if (refused.refusals_size() == 0) return;
   std::shared_ptr<ToControl> control;
   {
-    std::lock_guard<std::mutex> lock(links_mu_);
+    MutexLock lock(links_mu_);
     auto found = links_.find(link);
     if (found != links_.end()) control = found->second;
   }
@@ -156,7 +156,7 @@ void Edge::CloseRevoked(const SessionRef& ref) {
 
 void Edge::Detach(LinkId link) {
   {
-    std::lock_guard<std::mutex> lock(links_mu_);
+    MutexLock lock(links_mu_);
     if (links_.erase(link) == 0) return;
   }
   for (const auto& loop : loops_) loop->LinkDown(link);
@@ -170,7 +170,7 @@ void Edge::SendToControls(LinkBatches* batches) {
   const bool for_all = !batches->strays()->empty() || !batches->sessions()->empty();
   std::vector<std::pair<std::shared_ptr<ToControl>, v1::EdgeFrame>> out;
   {
-    std::lock_guard<std::mutex> lock(links_mu_);
+    MutexLock lock(links_mu_);
     for (auto& [link, frame] : *batches->frames()) {
       auto found = links_.find(link);
       if (found != links_.end()) out.emplace_back(found->second, std::move(frame));
@@ -196,10 +196,10 @@ void Edge::StopAccepting() {
 
 bool Edge::WaitIdle(Duration limit) {
   const MonoTime until = clock_.Now() + limit;
-  std::unique_lock<std::mutex> lock(refresh_mu_);
+  MutexLock lock(refresh_mu_);
   while (counters_.calls_in_flight.load() > 0) {
     if (clock_.Now() >= until) return false;
-    refresh_wake_.wait_for(lock, std::chrono::milliseconds(5));
+    refresh_wake_.WaitFor(refresh_mu_, std::chrono::milliseconds(5));
   }
   return true;
 }
@@ -207,17 +207,19 @@ bool Edge::WaitIdle(Duration limit) {
 void Edge::Stop() {
   StopAccepting();
   {
-    std::lock_guard<std::mutex> lock(refresh_mu_);
+    MutexLock lock(refresh_mu_);
     if (std::exchange(stopped_, true)) return;
   }
-  refresh_wake_.notify_all();
+  refresh_wake_.NotifyAll();
   if (refresher_.joinable()) refresher_.join();
   for (const auto& loop : loops_) loop->CloseAll({CloseCode::kGoingAway, "Server shutting down"});
   // Agents that do not acknowledge the close are cut off by the close timer; nobody waits for them longer than this.
   const MonoTime until = clock_.Now() + std::chrono::seconds(2);
-  std::unique_lock<std::mutex> lock(refresh_mu_);
-  while (admission_.sockets() > 0 && clock_.Now() < until) refresh_wake_.wait_for(lock, std::chrono::milliseconds(5));
-  lock.unlock();
+  MutexLock lock(refresh_mu_);
+  while (admission_.sockets() > 0 && clock_.Now() < until) {
+    refresh_wake_.WaitFor(refresh_mu_, std::chrono::milliseconds(5));
+  }
+  lock.Unlock();
   shared_.registry->Leave(shared_.server_id);
   // Last, so that it writes the status of the agents that were just closed, and calls back into no loop afterwards.
   authenticator_.Stop();
@@ -227,8 +229,9 @@ void Edge::RefreshLeases() {
   // Heartbeats extend leases. This is for agents that live by other frames, and for refreshes that were lost: three
   // tries within the lease's life.
   const Duration every = options_.lease_ttl / 3;
-  std::unique_lock<std::mutex> lock(refresh_mu_);
-  while (!refresh_wake_.wait_for(lock, every, [this] { return stopped_; })) {
+  MutexLock lock(refresh_mu_);
+  while (!refresh_wake_.WaitFor(refresh_mu_, every,
+                                [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(refresh_mu_) { return stopped_; })) {
     for (const auto& loop : loops_) loop->RefreshLeases(every);
   }
 }
@@ -296,7 +299,7 @@ void Edge::AddSamples(std::vector<Sample>* out) const {
   gauge("toolwire_edge_calls_in_flight", "Calls delivered to sessions and not settled.",
         static_cast<double>(counters_.calls_in_flight.load()));
   {
-    std::lock_guard<std::mutex> lock(links_mu_);
+    MutexLock lock(links_mu_);
     gauge("toolwire_edge_links", "Controls linked to this edge.", static_cast<double>(links_.size()));
   }
   count("toolwire_edge_sessions_opened_total", "Sessions begun.", counters_.sessions_opened);

@@ -3,10 +3,8 @@
 #define TOOLWIRE_EDGE_EDGE_H_
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/counter.h"
+#include "common/base/mutex.h"
 #include "common/link/relay_port.h"
 #include "common/registry/registry.h"
 #include "common/store/store.h"
@@ -88,18 +87,18 @@ class Edge {
   EdgeShared shared_;
   std::atomic<bool> draining_{false};
 
-  mutable std::mutex links_mu_;
-  absl::flat_hash_map<LinkId, std::shared_ptr<ToControl>> links_;  // Guarded by links_mu_.
-  LinkId last_link_ = 0;                                           // Guarded by links_mu_.
+  mutable Mutex links_mu_;
+  absl::flat_hash_map<LinkId, std::shared_ptr<ToControl>> links_ ABSL_GUARDED_BY(links_mu_);
+  LinkId last_link_ ABSL_GUARDED_BY(links_mu_) = 0;
 
   std::vector<std::unique_ptr<EdgeLoop>> loops_;
   std::unique_ptr<Acceptor> acceptor_;
   std::atomic<uint32_t> next_loop_{0};       // For agents' sockets,
   std::atomic<uint32_t> next_link_loop_{0};  // and for links.
 
-  std::mutex refresh_mu_;
-  std::condition_variable refresh_wake_;
-  bool stopped_ = false;  // Guarded by refresh_mu_.
+  Mutex refresh_mu_;
+  CondVar refresh_wake_;
+  bool stopped_ ABSL_GUARDED_BY(refresh_mu_) = false;
   std::thread refresher_;
 };
 

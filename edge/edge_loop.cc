@@ -4,11 +4,11 @@
 #include "edge/edge_loop.h"
 
 // clang-format off: before websocketpp.
+#include "common/base/mutex.h"
 #include "edge/ws_utf8.h"
 // clang-format on
 
 #include <asio.hpp>
-#include <mutex>
 #include <thread>
 #include <utility>
 #include <websocketpp/concurrency/none.hpp>
@@ -135,10 +135,10 @@ struct EdgeLoop::Impl {
   absl::flat_hash_map<SessionId, std::weak_ptr<Server::connection_type>> sockets;
   absl::flat_hash_map<SessionId, uint64_t> leases;  // Epochs of live sessions.
 
-  std::mutex inbox_mu;
-  std::vector<CallForSession> inbox_deliveries;    // Guarded by inbox_mu.
-  std::vector<std::function<void()>> inbox_tasks;  // Guarded by inbox_mu.
-  bool inbox_posted = false;                       // Guarded by inbox_mu.
+  Mutex inbox_mu;
+  std::vector<CallForSession> inbox_deliveries ABSL_GUARDED_BY(inbox_mu);
+  std::vector<std::function<void()>> inbox_tasks ABSL_GUARDED_BY(inbox_mu);
+  bool inbox_posted ABSL_GUARDED_BY(inbox_mu) = false;
 
   std::thread thread;
 };
@@ -203,13 +203,13 @@ void EdgeLoop::Impl::Run() {
 // --- work from other threads -----------------------------------------------------------------------------------------
 
 void EdgeLoop::Impl::Post(std::function<void()> task) {
-  std::lock_guard<std::mutex> lock(inbox_mu);
+  MutexLock lock(inbox_mu);
   inbox_tasks.push_back(std::move(task));
   if (!std::exchange(inbox_posted, true)) asio::post(io, [this] { DrainInbox(); });
 }
 
 void EdgeLoop::Impl::PostDeliveries(std::vector<CallForSession> deliveries) {
-  std::lock_guard<std::mutex> lock(inbox_mu);
+  MutexLock lock(inbox_mu);
   if (inbox_deliveries.empty()) {
     inbox_deliveries = std::move(deliveries);
   } else {
@@ -222,7 +222,7 @@ void EdgeLoop::Impl::DrainInbox() {
   std::vector<CallForSession> deliveries;
   std::vector<std::function<void()>> tasks;
   {
-    std::lock_guard<std::mutex> lock(inbox_mu);
+    MutexLock lock(inbox_mu);
     deliveries.swap(inbox_deliveries);
     tasks.swap(inbox_tasks);
     inbox_posted = false;
