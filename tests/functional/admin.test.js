@@ -82,8 +82,10 @@ claim('what is wrong with a request is told by the name of the field', async (sc
     assert.ok(answer.message.startsWith(field), answer.message);
   };
   for (const method of ['CreateCredential', 'RotateCredential', 'RevokeCredential', 'DisconnectAgent']) {
-    for (const userId of ['', 'x'.repeat(257), 'é'.repeat(129), 'a\0b', 'a\nb', 'a\x7f']) await refuses(method, {userId}, 'user_id');
+    for (const userId of ['', 'x'.repeat(257), 'é'.repeat(129), 'a\0b']) await refuses(method, {userId}, 'user_id');
   }
+  // Credentials of the server before may have such ids, so that what exists can still be revoked: database.test.js.
+  for (const userId of ['a\nb', 'a\x7f']) await refuses('CreateCredential', {userId}, 'user_id');
   await refuses('CreateCredential', {userId: 'user_1', platform: 'amiga'}, 'platform');
   await refuses('ListCredentials', {pageSize: -1}, 'page_size');
   await refuses('ListCredentials', {pageToken: 'a\0'}, 'page_token');
