@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/flags.h"
+#include "common/base/host_port.h"
 
 namespace toolwire {
 
@@ -30,7 +31,8 @@ absl::Status Validate(const ControlOptions& options) {
         absl::StrCat("--call-timeout-default=", ms(options.call_timeout_default),
                      " is longer than --call-timeout-max=", ms(options.call_timeout_max)));
   }
-  return absl::OkStatus();
+  if (options.edge_address.empty()) return absl::OkStatus();
+  return CheckDialAddress("--edge", options.edge_address);
 }
 
 }  // namespace toolwire

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/flags.h"
+#include "common/base/host_port.h"
 
 namespace toolwire {
 
@@ -76,6 +77,10 @@ absl::Status Validate(EdgeOptions* options) {
         "--heartbeat-timeout=", ms(options->session.heartbeat_timeout), " must be longer than ",
         "--heartbeat-interval=", ms(options->heartbeat_interval), ": one late heartbeat would end sessions"));
   }
+  if (!options->relay_address.empty()) {
+    // Here, since an edge with an address that no control can read would take agents that nobody reaches.
+    if (absl::Status status = CheckDialAddress("--relay-address", options->relay_address); !status.ok()) return status;
+  }
   if (options->server_id.empty()) {
     char host[256] = "localhost";
     gethostname(host, sizeof host - 1);
@@ -92,8 +97,7 @@ std::string RelayAddress(const EdgeOptions& options, const ListenOptions& listen
     gethostname(name, sizeof name - 1);
     host = name;
   }
-  const bool ipv6 = host.find(':') != std::string::npos;
-  return ipv6 ? absl::StrCat("[", host, "]:", relay_port) : absl::StrCat(host, ":", relay_port);
+  return JoinHostPort(host, relay_port);
 }
 
 }  // namespace toolwire

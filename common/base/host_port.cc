@@ -1,6 +1,7 @@
 #include "common/base/host_port.h"
 
 #include <charconv>
+#include <string>
 
 namespace toolwire {
 
@@ -30,6 +31,13 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
   }
   parsed.port = port;
   return parsed;
+}
+
+absl::Status CheckDialAddress(std::string_view flag, std::string_view text) {
+  const auto at = ParseHostPort(text);
+  if (at.ok() && at->port.value_or(0) > 0) return absl::OkStatus();
+  const std::string problem = at.ok() ? "a port from 1 to 65535 is missing" : std::string(at.status().message());
+  return absl::InvalidArgumentError(std::string(flag) + "=" + std::string(text) + ": " + problem);
 }
 
 std::string JoinHostPort(const std::string& host, const absl::AlphaNum& port) {

@@ -19,6 +19,9 @@ struct HostPort {
 // Reads `host`, `host:port`, `[host]` or `[host]:port`. INVALID_ARGUMENT with a sentence that says what is wrong.
 absl::StatusOr<HostPort> ParseHostPort(std::string_view text);
 
+// Whether `text` is an address to dial: with a port from 1 on. INVALID_ARGUMENT that begins with `flag`.
+absl::Status CheckDialAddress(std::string_view flag, std::string_view text);
+
 // The other way round.
 std::string JoinHostPort(const std::string& host, const absl::AlphaNum& port);
 

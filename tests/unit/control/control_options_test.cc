@@ -58,5 +58,14 @@ TEST_F(ControlOptionsTest, DefaultTimeOfACallMayNotExceedTheLongest) {
   EXPECT_EQ(Validate(options_).code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(ControlOptionsTest, EdgeAddressWithoutAPortIsRefusedAtTheStart) {
+  options_.edge_address = "edge:50052";
+  EXPECT_TRUE(Validate(options_).ok());
+  options_.edge_address = "edge";
+  const absl::Status status = Validate(options_);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "--edge=edge: a port from 1 to 65535 is missing");
+}
+
 }  // namespace
 }  // namespace toolwire

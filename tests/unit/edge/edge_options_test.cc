@@ -7,6 +7,7 @@
 #include <limits>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "tests/support/command_line.h"
 
 namespace toolwire {
@@ -178,6 +179,20 @@ TEST_F(EdgeOptionsTest, ControlsDialTheRelayWhereItListensUnlessToldOtherwise) {
   }
   edge.relay_address = "edge-0.edges:9";
   EXPECT_EQ(RelayAddress(edge, listen, 1), "edge-0.edges:9");
+}
+
+TEST_F(EdgeOptionsTest, RelayAddressThatNoControlCouldDialIsRefusedAtTheStart) {
+  EdgeOptions edge;
+  for (const char* good : {"", "edge-0.edges:1", "[fd00::5]:65535"}) {
+    edge.relay_address = good;
+    EXPECT_TRUE(Validate(&edge).ok()) << good;
+  }
+  for (const char* bad : {"edge-0", "edge-0:0", "edge-0:65536", "edge-0:relay", "fd00::5:50052", ":1"}) {
+    edge.relay_address = bad;
+    const absl::Status status = Validate(&edge);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << bad;
+    EXPECT_EQ(status.message().find(absl::StrCat("--relay-address=", bad, ": ")), 0u) << status.message();
+  }
 }
 
 }  // namespace
