@@ -423,18 +423,26 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial() {
 }
 
 void PgConnections::Return(std::unique_ptr<PgSession> session) {
-  // What is discarded is closed after the lock.
+  // What is discarded is closed without the lock, and counts as lent until then: nobody dials in its place before.
   std::vector<std::unique_ptr<PgSession>> discarded;
+  int closing = 0;
   {
     MutexLock lock(mu_);
-    --lent_;
     if (session->used_up_) {
       // The others have most likely died of the same.
       if (!session->timeout_lifted_) discarded.swap(idle_);
+      lent_ += static_cast<int>(discarded.size());
       discarded.push_back(std::move(session));
+      closing = static_cast<int>(discarded.size());
     } else {
+      --lent_;
       idle_.push_back(std::move(session));
     }
+  }
+  if (closing > 0) {
+    discarded.clear();
+    MutexLock lock(mu_);
+    lent_ -= closing;
   }
   changed_.NotifyAll();
 }

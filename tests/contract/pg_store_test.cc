@@ -499,6 +499,13 @@ TEST_F(PgStoreTest, TenThousandChecksAreTwentyStatements) {
 TEST_F(PgStoreTest, ConnectionsNeverExceedTheirNumber) {
   options_.connections_max = 3;
   auto store = OpenNew();
+  // The server lists a connection for a moment after its client has closed it, as whoever builds the indexes does; the
+  // first row has them built.
+  const std::string connections =
+      "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'toolwire'";
+  ASSERT_TRUE(store->AppendAudit({Row("0", "c0")}).ok());
+  AwaitIndexes();
+  ASSERT_TRUE(Soon([&] { return std::stoi(One(connections)) <= 1; }));
   std::atomic<bool> done{false};
   std::vector<std::thread> threads;
   for (int t = 0; t < 12; ++t) {
@@ -512,8 +519,7 @@ TEST_F(PgStoreTest, ConnectionsNeverExceedTheirNumber) {
   int most = 0;
   PostgresClient watcher(url_);
   const bool all_used = Soon([&] {
-    most = std::max(most, std::stoi(watcher.Query("SELECT count(*) FROM pg_stat_activity WHERE datname ="
-                                                  " current_database() AND application_name = 'toolwire'")[0][0]));
+    most = std::max(most, std::stoi(watcher.Query(connections)[0][0]));
     return most >= 3;
   });
   done = true;
