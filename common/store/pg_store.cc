@@ -1,22 +1,23 @@
-// Every method is one statement for all it is given, with arrays that the statement unnests into rows; batches of audit
-// rows go by COPY, unless some are there already. Statements are
-// not prepared: planning one costs little beside a batch, and connection poolers between us and the server may hand
+// Every method is one statement for all it is given, with arrays that the statement unnests into rows. Batches of audit
+// rows go by COPY; if that fails, as for rows that are there already, by INSERT, which passes over those. Statements
+// are not prepared: planning one costs little beside a batch, and connection poolers between us and the server may hand
 // each transaction to another session.
 //
+// What a statement looks like depends on the table that was found: it is looked at with the first connection, and again
+// after the database was unavailable. Appending rows needs the unique index on call_id, which PgIndexes builds.
+//
 // Times are Unix milliseconds here and timestamps there. A column without time zone is read and written in the time
-// zone that the database gives its sessions, as the server before did.
+// zone that the database gives its sessions, as the replaced server did.
 
 #include "common/store/pg_store.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <ctime>
 #include <functional>
 #include <limits>
 #include <optional>
 #include <string_view>
-#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -28,6 +29,7 @@
 #include "common/base/log.h"
 #include "common/base/mutex.h"
 #include "common/store/pg_connections.h"
+#include "common/store/pg_indexes.h"
 #include "common/store/pg_schema.h"
 #include "common/store/secret.h"
 
@@ -271,72 +273,45 @@ absl::StatusOr<std::string> ListStatement(const AuditStatements& statements, con
 struct PgStore::Impl {
   using Work = std::function<absl::Status(PgSession&, const AuditStatements&)>;
 
-  ~Impl();
+  explicit Impl(std::unique_ptr<PgConnections> the_connections) : connections(std::move(the_connections)) {}
+
   // Runs `work` on tables that are ready.
   absl::Status Run(const Work& work);
-  absl::Status PrepareTables(PgSession& session, std::shared_ptr<const AuditStatements>* ready);
+  absl::StatusOr<std::shared_ptr<const AuditStatements>> PrepareTables(PgSession& session);
   // Runs a statement with these two parameters, which returns a row if it changed one; else NOT_FOUND.
   absl::Status ChangeSecret(const char* sql, const std::string& user_id, const std::string& stored_secret,
                             const char* doing);
-  // Has the indexes built, and waits for the one on call_id as long as for a statement.
-  absl::Status AwaitCallIndex();
-  void StartBuildingLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(index_mu);
-  void BuildIndexes();
 
-  std::unique_ptr<PgConnections> connections;
+  const std::unique_ptr<PgConnections> connections;
+  PgIndexes indexes{*connections};
   size_t audit_json_bytes_max = 0;
   std::string nobodys_secret;  // In stored form. Checked in place of an unknown user's.
 
   Mutex tables_mu;
-  PgAuditTable table ABSL_GUARDED_BY(tables_mu);
   // Null until the tables have been looked at.
   std::shared_ptr<const AuditStatements> statements ABSL_GUARDED_BY(tables_mu);
   bool has_warned ABSL_GUARDED_BY(tables_mu) = false;
-  std::atomic<bool> has_call_index{false};
-  std::atomic<bool> lacks_list_indexes{false};  // Until somebody has begun to build it.
-
-  // On a thread of its own, since it may take minutes, which nobody who stops the process would wait for.
-  Mutex index_mu;
-  CondVar index_changed;
-  std::thread index_thread ABSL_GUARDED_BY(index_mu);
-  bool is_building ABSL_GUARDED_BY(index_mu) = false;
-  bool is_stopping ABSL_GUARDED_BY(index_mu) = false;
-  absl::Status index_status ABSL_GUARDED_BY(index_mu);
-  PgSession* index_session ABSL_GUARDED_BY(index_mu) = nullptr;
 };
 
-PgStore::Impl::~Impl() {
-  {
-    MutexLock lock(index_mu);
-    is_stopping = true;
-    if (index_session != nullptr) index_session->Cut();
-  }
-  if (index_thread.joinable()) index_thread.join();
-}
-
-absl::Status PgStore::Impl::PrepareTables(PgSession& session, std::shared_ptr<const AuditStatements>* ready) {
+absl::StatusOr<std::shared_ptr<const AuditStatements>> PgStore::Impl::PrepareTables(PgSession& session) {
   MutexLock lock(tables_mu);
-  if (statements == nullptr) {
-    absl::StatusOr<PgAuditTable> found = PreparePgTables(session);
-    if (!found.ok()) return found.status();
-    table = *found;
-    if (table.has_user_key && !has_warned) {
-      log::Warn("tool_execution_logs.user_id is a foreign key: calls for users it does not know leave no audit row");
-      has_warned = true;
-    }
-    has_call_index = table.has_call_index;
-    lacks_list_indexes = !table.has_list_indexes;
-    statements = std::make_shared<const AuditStatements>(StatementsFor(table));
+  if (statements != nullptr) return statements;
+  const absl::StatusOr<PgAuditTable> table = PreparePgTables(session);
+  if (!table.ok()) return table.status();
+  if (table->has_user_key && !has_warned) {
+    log::Warn("tool_execution_logs.user_id is a foreign key: calls for users it does not know leave no audit row");
+    has_warned = true;
   }
-  *ready = statements;
-  return absl::OkStatus();
+  indexes.Note(*table);
+  statements = std::make_shared<const AuditStatements>(StatementsFor(*table));
+  return statements;
 }
 
 absl::Status PgStore::Impl::Run(const Work& work) {
   absl::Status status = connections->Run([&](PgSession& session) {
-    std::shared_ptr<const AuditStatements> ready;
-    if (absl::Status failed = PrepareTables(session, &ready); !failed.ok()) return failed;
-    return work(session, *ready);
+    const auto ready = PrepareTables(session);
+    if (!ready.ok()) return ready.status();
+    return work(session, **ready);
   });
   if (absl::IsUnavailable(status)) {
     // The tables may be others by the time the database is back.
@@ -357,66 +332,6 @@ absl::Status PgStore::Impl::ChangeSecret(const char* sql, const std::string& use
   });
 }
 
-void PgStore::Impl::StartBuildingLocked() {
-  if (is_building) return;
-  if (index_thread.joinable()) index_thread.join();  // Which has nothing left to do.
-  is_building = true;
-  lacks_list_indexes = false;
-  index_status = absl::UnavailableError("the index of the audit log is still being built");
-  index_thread = std::thread([this] { BuildIndexes(); });
-}
-
-absl::Status PgStore::Impl::AwaitCallIndex() {
-  MutexLock lock(index_mu);
-  StartBuildingLocked();
-  index_changed.WaitFor(index_mu, connections->statement_timeout(),
-                        [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(index_mu) { return has_call_index || !is_building; });
-  return has_call_index ? absl::OkStatus() : index_status;
-}
-
-void PgStore::Impl::BuildIndexes() {
-  absl::Status status = connections->Run([this](PgSession& session) {
-    std::shared_ptr<const AuditStatements> ready;
-    if (absl::Status failed = PrepareTables(session, &ready); !failed.ok()) return failed;
-    PgAuditTable shape;
-    {
-      MutexLock lock(tables_mu);
-      shape = table;
-    }
-    // The session is this function's only, also if it ends by an exception.
-    const auto forget = [this](PgSession*) {
-      MutexLock lock(index_mu);
-      index_session = nullptr;
-    };
-    const std::unique_ptr<PgSession, decltype(forget)> registered(&session, forget);
-    const auto stopping = [this] {
-      MutexLock lock(index_mu);
-      return is_stopping;
-    };
-    {
-      MutexLock lock(index_mu);
-      index_session = &session;
-    }
-    if (stopping()) return absl::CancelledError();
-    const auto on_call_index = [this] {
-      has_call_index = true;
-      MutexLock lock(index_mu);
-      index_changed.NotifyAll();
-    };
-    BuildPgIndexes(session, shape, on_call_index, stopping);
-    return absl::OkStatus();
-  });
-  MutexLock lock(index_mu);
-  // If only the others failed, nobody else will tell.
-  if (!status.ok() && has_call_index && !is_stopping) {
-    log::Warn("database index not built", {{"error", std::string(status.message())}});
-  }
-  // Rows wait for whatever is wrong with the table.
-  index_status = absl::UnavailableError(absl::StrCat("the index of the audit log: ", std::string(status.message())));
-  is_building = false;
-  index_changed.NotifyAll();
-}
-
 PgStore::PgStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 PgStore::~PgStore() = default;
 
@@ -432,8 +347,7 @@ absl::StatusOr<std::unique_ptr<PgStore>> PgStore::Open(const Options& options) {
   pool.slow_statement = options.slow_statement;
   auto connections = PgConnections::Open(pool);
   if (!connections.ok()) return connections.status();
-  auto impl = std::make_unique<Impl>();
-  impl->connections = *std::move(connections);
+  auto impl = std::make_unique<Impl>(*std::move(connections));
   impl->audit_json_bytes_max = options.audit_json_bytes_max;
   impl->nobodys_secret = HashSecret(MakeSecret());
   return std::unique_ptr<PgStore>(new PgStore(std::move(impl)));
@@ -499,7 +413,7 @@ absl::Status PgStore::AppendAudit(const std::vector<AuditRow>& rows) {
   for (bool first = true;; first = false) {
     bool lacks_index = false;
     absl::Status status = impl_->Run([&](PgSession& session, const AuditStatements& statements) {
-      lacks_index = !impl_->has_call_index;
+      lacks_index = !impl_->indexes.HasCallIndex();
       if (lacks_index) return absl::OkStatus();
       constexpr char kDoing[] = "appending audit rows";
       if (statements.takes_instants && safe.size() >= kCopiedRowsMin && CopyRows(session, kDoing, statements, safe)) {
@@ -510,14 +424,11 @@ absl::Status PgStore::AppendAudit(const std::vector<AuditRow>& rows) {
       return absl::OkStatus();
     });
     if (!lacks_index) {
-      if (impl_->lacks_list_indexes) {
-        MutexLock lock(impl_->index_mu);
-        impl_->StartBuildingLocked();
-      }
+      impl_->indexes.BuildListIndexes();
       return status;
     }
     if (!first) return absl::UnavailableError("the index of the audit log was lost again");
-    if (status = impl_->AwaitCallIndex(); !status.ok()) return status;
+    if (status = impl_->indexes.AwaitCallIndex(); !status.ok()) return status;
   }
 }
 
