@@ -1,6 +1,6 @@
 // An agent's life is a ring of phases: waiting (back-off) -> queued (for its turn to dial) -> dialing (TCP) ->
-// upgrading (HTTP) -> open (not logged in) -> connected -> closing -> waiting. Dialing is done here and not by
-// websocketpp, which would resolve the name once per agent and cannot spread the dials.
+// upgrading (HTTP) -> open (not logged in) -> connected -> closing -> waiting. The Dialer says when to dial, and where.
+// TCP connections are made here and given to websocketpp.
 #include "cli/agent/agent_loop.h"
 
 // clang-format off: before websocketpp, as at the edge, which is in the same program.
@@ -21,6 +21,7 @@
 #include <websocketpp/transport/asio/endpoint.hpp>
 
 #include "absl/container/flat_hash_map.h"
+#include "cli/agent/dialer.h"
 #include "cli/agent/masking_keys.h"
 #include "common/base/timer_wheel.h"
 #include "common/wire/wire_codec.h"
@@ -33,10 +34,8 @@ using std::chrono::seconds;
 
 constexpr Duration kTick = milliseconds(100);  // How exact heartbeats and back-offs are.
 constexpr size_t kWheelSlots = 1024;           // One turn is 102 s.
-constexpr Duration kDialEvery = milliseconds(10);
 constexpr Duration kConnectMax = seconds(10);  // TCP only.
 constexpr Duration kLoginMax = seconds(15);    // From the upgrade to the `connected` frame.
-constexpr Duration kAddressesFreshFor = seconds(5);
 constexpr int kSilentHeartbeatsMax = 3;        // Unanswered for so long, a connection counts as dead.
 constexpr Duration kGoodbyeMax = seconds(2);   // How long a stopping agent waits for its connections to close.
 constexpr int kJsonDepthMax = 1024;            // Deeper than any edge lets through.
@@ -139,10 +138,7 @@ class AgentLoop::Impl {
   Agent* AgentOf(const websocketpp::connection_hdl& handle);
   // Connecting.
   void Enqueue(Agent* agent);
-  void DialQueued();
-  void Resolve();
-  void OnResolved(const std::error_code& ec, asio::ip::tcp::resolver::results_type addresses);
-  void Dial(Agent* agent);
+  void Dial(Agent* agent, const Dialer::Addresses& addresses);
   void OnTcpConnect(Agent* agent, const std::error_code& ec);
   void OnOpen(Agent* agent);
   void OnFail(Agent* agent);
@@ -173,7 +169,6 @@ class AgentLoop::Impl {
   }
 
   SharedByLoops* const shared_;
-  const double dials_per_second_;
   std::thread thread_;
   // Below: the loop's thread only.
   asio::io_context io_{1};
@@ -182,15 +177,7 @@ class AgentLoop::Impl {
   TimerWheel wheel_;
   std::deque<Agent> agents_;
   asio::steady_timer tick_timer_{io_};
-  std::deque<Agent*> dial_queue_;
-  asio::steady_timer dial_timer_{io_};
-  bool dial_timer_armed_ = false;
-  double dial_credit_ = 1;
-  MonoTime dial_credit_at_{};
-  asio::ip::tcp::resolver resolver_{io_};
-  bool resolving_ = false;
-  asio::ip::tcp::resolver::results_type addresses_;
-  MonoTime addresses_until_{};
+  Dialer dialer_;
   // Calls that take their time, by agent and request id. Of two with the same id only the newer can be cancelled.
   absl::flat_hash_map<std::pair<const Agent*, std::string>, std::shared_ptr<RunningCall>> running_;
   size_t open_ = 0;  // Agents in the phases open, connected and closing.
@@ -200,9 +187,9 @@ class AgentLoop::Impl {
 
 AgentLoop::Impl::Impl(SharedByLoops* shared, double dials_per_second)
     : shared_(shared),
-      dials_per_second_(dials_per_second),
       random_(MaskingKeys()()),
-      wheel_(kTick, kWheelSlots, shared->clock.Now()) {
+      wheel_(kTick, kWheelSlots, shared->clock.Now()),
+      dialer_(io_, shared->clock, shared->target.host, shared->target.port, dials_per_second) {
   endpoint_.init_asio(&io_);
   endpoint_.set_user_agent("toolwire-agent");
   endpoint_.set_max_message_size(shared->options.frame_bytes_max);
@@ -242,7 +229,7 @@ void AgentLoop::Impl::Run() {
 
 void AgentLoop::Impl::Stop() {
   stopping_ = true;
-  dial_queue_.clear();
+  dialer_.Clear();
   for (Agent& agent : agents_) {
     if (agent.phase == Phase::kOpen || agent.phase == Phase::kConnected) {
       Close(&agent, close_code::going_away, "the agent is stopping");
@@ -285,63 +272,13 @@ void AgentLoop::Impl::OnTimer(Agent* agent) {
 
 void AgentLoop::Impl::Enqueue(Agent* agent) {
   agent->phase = Phase::kQueued;
-  dial_queue_.push_back(agent);
-  DialQueued();
-}
-
-void AgentLoop::Impl::DialQueued() {
-  if (dial_queue_.empty() || dial_timer_armed_ || resolving_) return;
-  const MonoTime now = Now();
-  if (now >= addresses_until_) return Resolve();
-  // What may be dialed at once: as much as one round of the timer brings.
-  const double per_round = std::max(1.0, dials_per_second_ * std::chrono::duration<double>(kDialEvery).count());
-  const double earned = dials_per_second_ * std::chrono::duration<double>(now - dial_credit_at_).count();
-  dial_credit_ = std::min(per_round, dial_credit_ + earned);
-  dial_credit_at_ = now;
-  while (!dial_queue_.empty() && dial_credit_ >= 1) {
-    Agent* const agent = dial_queue_.front();
-    dial_queue_.pop_front();
-    dial_credit_ -= 1;
-    Dial(agent);
-  }
-  if (dial_queue_.empty()) return;
-  dial_timer_armed_ = true;
-  dial_timer_.expires_after(kDialEvery);
-  dial_timer_.async_wait([this](const std::error_code& ec) {
-    dial_timer_armed_ = false;
-    if (!ec) DialQueued();
+  dialer_.Enqueue([this, agent](const std::error_code& unresolved, const Dialer::Addresses& addresses) {
+    if (unresolved) return ConnectFailed(agent, "cannot resolve the host: " + unresolved.message());
+    Dial(agent, addresses);
   });
 }
 
-void AgentLoop::Impl::Resolve() {
-  std::error_code ec;
-  const asio::ip::address address = asio::ip::make_address(shared_->target.host, ec);
-  if (!ec) {  // Numbers need no resolver, and no thread of one.
-    const asio::ip::tcp::endpoint only(address, shared_->target.port);
-    return OnResolved(ec, asio::ip::tcp::resolver::results_type::create(only, shared_->target.host, ""));
-  }
-  resolving_ = true;
-  resolver_.async_resolve(shared_->target.host, std::to_string(shared_->target.port),
-                          asio::ip::tcp::resolver::numeric_service,
-                          [this](const std::error_code& error, asio::ip::tcp::resolver::results_type addresses) {
-                            resolving_ = false;
-                            OnResolved(error, std::move(addresses));
-                          });
-}
-
-void AgentLoop::Impl::OnResolved(const std::error_code& ec, asio::ip::tcp::resolver::results_type addresses) {
-  if (ec) {
-    std::deque<Agent*> queued;
-    queued.swap(dial_queue_);
-    for (Agent* agent : queued) ConnectFailed(agent, "cannot resolve the host: " + ec.message());
-    return;
-  }
-  addresses_ = std::move(addresses);
-  addresses_until_ = Now() + kAddressesFreshFor;
-  DialQueued();
-}
-
-void AgentLoop::Impl::Dial(Agent* agent) {
+void AgentLoop::Impl::Dial(Agent* agent, const Dialer::Addresses& addresses) {
   const AgentTarget& target = shared_->target;
   const auto uri = std::make_shared<websocketpp::uri>(false, target.host_header, target.port,
                                                       target.ResourceFor(agent->login.user_id));
@@ -352,7 +289,7 @@ void AgentLoop::Impl::Dial(Agent* agent) {
   agent->phase = Phase::kDialing;
   agent->con->append_header("Authorization", "Bearer " + agent->login.secret);
   wheel_.Arm(agent, Now() + kConnectMax);
-  asio::async_connect(agent->con->get_raw_socket(), addresses_,
+  asio::async_connect(agent->con->get_raw_socket(), addresses,
                       [this, agent, con = agent->con](const std::error_code& error, const asio::ip::tcp::endpoint&) {
                         OnTcpConnect(agent, error);
                       });
