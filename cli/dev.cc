@@ -95,12 +95,11 @@ int RunDev(DevOptions options) {
 
   if (const absl::Status status = edge.Listen(options.listen); !status.ok()) return Fail(status);
   if (const absl::Status status = control.Listen(options.listen); !status.ok()) return Fail(status);
-  auto metrics = MetricsEndpoint::Start(options.listen.host + ":" + std::to_string(options.listen.metrics_port),
-                                        [&](std::vector<Sample>* out) {
-                                          edge.AddSamples(out);
-                                          control.AddSamples(out);
-                                          AddAuditSamples(audit, out);
-                                        });
+  auto metrics = MetricsEndpoint::Start(options.listen, [&](std::vector<Sample>* out) {
+    edge.AddSamples(out);
+    control.AddSamples(out);
+    AddAuditSamples(audit, out);
+  });
   if (!metrics.ok()) return Fail(metrics.status());
   log::Info("toolwire dev ready", {{"agents", edge.port()},
                                    {"callers", control.port()},

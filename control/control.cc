@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
-#include "common/base/log.h"
+#include "common/base/host_port.h"
 #include "grpc/health/v1/health.pb.h"
 
 namespace toolwire {
@@ -30,7 +30,7 @@ absl::Status Control::Listen(const ListenOptions& listen) {
   // Keeps the descriptor in the program; reflection finds it by itself.
   grpc::health::v1::HealthCheckRequest::descriptor();
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  const std::string address = listen.host + ":" + std::to_string(options_.grpc_port);
+  const std::string address = JoinHostPort(listen.host, options_.grpc_port);
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
   builder.RegisterService(&service_);

@@ -69,12 +69,11 @@ int Run(const Options& options, StopSignal& stop) {
                                       [&](const std::string& edge_id) { single.SetEdge(edge_id); });
   }
   if (const absl::Status status = control.Listen(options.listen); !status.ok()) return Fail(status);
-  auto metrics = MetricsEndpoint::Start(options.listen.host + ":" + std::to_string(options.listen.metrics_port),
-                                        [&](std::vector<Sample>* out) {
-                                          control.AddSamples(out);
-                                          if (redis) redis->AddSamples(out);
-                                          AddAuditSamples(audit, out);
-                                        });
+  auto metrics = MetricsEndpoint::Start(options.listen, [&](std::vector<Sample>* out) {
+    control.AddSamples(out);
+    if (redis) redis->AddSamples(out);
+    AddAuditSamples(audit, out);
+  });
   if (!metrics.ok()) return Fail(metrics.status());
   log::Info("control ready", {{"callers", control.port()},
                               {"edge", redis ? "all" : options.control.edge_address},

@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/base/host_port.h"
 #include "common/base/log.h"
 
 namespace toolwire {
@@ -88,7 +89,6 @@ Acceptor::Acceptor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const std::string& host, int port, const Clock& clock,
                                                            Admission& admission, OnSocket on_socket) {
   auto impl = std::make_unique<Impl>(clock, admission, std::move(on_socket));
-  const std::string where = host + ":" + std::to_string(port);
   asio::error_code ec;
   const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, ec);
   if (ec) return absl::InvalidArgumentError("--listen: not an IP address: " + host);
@@ -98,7 +98,7 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const std::string& ho
   if (!ec) impl->listener.bind(endpoint, ec);
   // The kernel cuts this to its own limit; a storm of logins waits here while it is paced.
   if (!ec) impl->listener.listen(65535, ec);
-  if (ec) return absl::UnavailableError("cannot listen on " + where + ": " + ec.message());
+  if (ec) return absl::UnavailableError("cannot listen on " + JoinHostPort(host, port) + ": " + ec.message());
   impl->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   impl->AcceptNext();
   impl->thread = std::thread([raw = impl.get()] { raw->io.run(); });

@@ -97,13 +97,12 @@ int Run(Options options, StopSignal& stop) {
   if (!relay.ok()) return Fail(relay.status());
   edge.Join(RelayAddress(options.edge, options.listen, (*relay)->port()), on_command);
   if (const absl::Status status = edge.Listen(options.listen); !status.ok()) return Fail(status);
-  auto metrics = MetricsEndpoint::Start(options.listen.host + ":" + std::to_string(options.listen.metrics_port),
-                                        [&](std::vector<Sample>* out) {
-                                          edge.AddSamples(out);
-                                          if (redis) redis->AddSamples(out);
-                                          if (old) (**old).AddSamples(out);
-                                          AddAuditSamples(audit, out);
-                                        });
+  auto metrics = MetricsEndpoint::Start(options.listen, [&](std::vector<Sample>* out) {
+    edge.AddSamples(out);
+    if (redis) redis->AddSamples(out);
+    if (old) (**old).AddSamples(out);
+    AddAuditSamples(audit, out);
+  });
   if (!metrics.ok()) return Fail(metrics.status());
   log::Info("edge ready", {{"serverId", edge.server_id()},
                            {"agents", edge.port()},

@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "common/base/host_port.h"
 #include "common/base/log.h"
 #include "common/base/mutex.h"
 #include "common/link/relay_socket.h"
@@ -96,9 +97,7 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
     if (!ec) listener_.set_option(asio::socket_base::reuse_address(true), ec);
     if (!ec) listener_.bind(endpoint, ec);
     if (!ec) listener_.listen(asio::socket_base::max_listen_connections, ec);
-    if (ec)
-      return absl::UnavailableError("relay: cannot listen on " + host + ":" + std::to_string(port) + ": " +
-                                    ec.message());
+    if (ec) return absl::UnavailableError("relay: cannot listen on " + JoinHostPort(host, port) + ": " + ec.message());
     port_ = listener_.local_endpoint(ec).port();
     asio::post(listener_.get_executor(), [self = shared_from_this()] { self->Accept(); });
     return absl::OkStatus();
@@ -149,7 +148,7 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
     asio::error_code ec;
     const auto endpoint = socket.remote_endpoint(ec);
     if (ec) return;  // It has gone already.
-    const std::string peer = endpoint.address().to_string() + ":" + std::to_string(endpoint.port());
+    const std::string peer = JoinHostPort(endpoint.address().to_string(), endpoint.port());
     const auto executor = socket.get_executor();
     auto link = std::make_shared<Link>(edge_, std::move(socket), peer, options_);
     uint64_t number = 0;

@@ -12,14 +12,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <exception>
 #include <map>
+#include <string>
 #include <thread>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/host_port.h"
+#include "common/base/log.h"
 
 // jemalloc's, where it is linked: sanitizer builds have none.
 extern "C" int mallctl(const char* name, void* old_value, size_t* old_size, void* new_value, size_t new_size)
@@ -65,27 +67,40 @@ uint64_t OpenFiles() {
   return count > 3 ? count - 3 : 0;  // Without `.`, `..` and the directory itself.
 }
 
+bool IsIpv6(const std::string& host) { return host.find(':') != std::string::npos; }
+
+// Debian's civetweb has no IPv6: what is nearest to an address of it.
+std::string Ipv4Of(const std::string& host) {
+  if (host == "localhost" || host == "::1") return "127.0.0.1";
+  return host == "::" ? "0.0.0.0" : host;
+}
+
 }  // namespace
 
 struct MetricsEndpoint::Impl {
   std::shared_ptr<Collector> collector;
   std::unique_ptr<prometheus::Exposer> exposer;
-  in_addr_t address = 0;  // Where it listens, as IPv4; 0 if it is not.
+  in_addr_t address = 0;  // Where it listens.
 };
 
-absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(const std::string& address,
+absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(const ListenOptions& listen,
                                                                         SampleSource source) {
   auto impl = std::make_unique<Impl>();
   impl->collector = std::make_shared<Collector>(std::move(source));
-  const auto at = ParseHostPort(address);
-  if (!at.ok()) return absl::InvalidArgumentError(absl::StrCat("metrics: ", address, ": ", at.status().message()));
-  impl->address = at->host == "localhost" ? htonl(INADDR_LOOPBACK) : inet_addr(at->host.c_str());
+  const std::string host = Ipv4Of(listen.host);
+  const std::string address = JoinHostPort(host, listen.metrics_port);
+  if (IsIpv6(host)) {
+    return absl::InvalidArgumentError("metrics: cannot listen on " + address +
+                                      ": it takes no IPv6 address but ::1 and ::, which it serves over IPv4");
+  }
+  impl->address = inet_addr(host.c_str());
   try {
     impl->exposer = std::make_unique<prometheus::Exposer>(address, 1);
     impl->exposer->RegisterCollectable(impl->collector);
   } catch (const std::exception& error) {
     return absl::UnavailableError("metrics: cannot listen on " + address + ": " + error.what());
   }
+  if (IsIpv6(listen.host)) log::Warn("metrics are served over IPv4 only", {{"address", host}});
   return std::unique_ptr<MetricsEndpoint>(new MetricsEndpoint(std::move(impl)));
 }
 

@@ -4,19 +4,19 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/counter.h"
+#include "common/base/process_options.h"
 
 namespace toolwire {
 
 // The Prometheus endpoint: `GET /metrics` on its own port, with threads of its own.
 class MetricsEndpoint {
  public:
-  // `address` is host:port; port 0 takes a free one. INVALID_ARGUMENT or UNAVAILABLE if it cannot listen.
-  static absl::StatusOr<std::unique_ptr<MetricsEndpoint>> Start(const std::string& address, SampleSource source);
+  // Port 0 takes a free one. ::1 and :: are served over IPv4. INVALID_ARGUMENT or UNAVAILABLE if it cannot listen.
+  static absl::StatusOr<std::unique_ptr<MetricsEndpoint>> Start(const ListenOptions& listen, SampleSource source);
   ~MetricsEndpoint();
   int port() const;
 

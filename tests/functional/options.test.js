@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import {readFile} from 'node:fs/promises';
 import net from 'node:net';
+import {networkInterfaces} from 'node:os';
 import {run} from './lib/process.js';
-import {claim} from './lib/toolwire.js';
+import {claim, get} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
 // Runs a server that must not start; what it said.
@@ -120,6 +121,40 @@ claim('by default every listener is on the loopback address', async (scope) => {
     const listening = rows.filter(([, local, , state]) => state === '0A' && local.endsWith(`:${hex}`)).map(([, local]) => local);
     assert.equal(listening.length, 1, `port ${port}`);
     assert.ok(loopback.includes(listening[0].split(':')[0]), `port ${port}: ${listening[0]}`);
+  }
+});
+
+const ipv6 = Object.values(networkInterfaces()).flat().some(({address}) => address === '::1');
+
+claim('every server listens on an IPv6 address; metrics are served over IPv4', async (scope) => {
+  const args = ['--log-format=json', '--listen=::1', '--data-dir', await scope.directory()];
+  const control = scope.process('toolwire-control', ['--edge=[::1]:1', '--grpc-port=0', '--metrics-port=0', ...args]);
+  const edge = scope.process('toolwire-edge', [...ZERO_PORTS.edge, ...args]);
+  const dev = scope.process('toolwire', ['dev', ...ZERO_PORTS.dev, ...args]);
+  const ports = [];
+  for (const one of [control, edge, dev]) {
+    const {agents, callers, relay, metrics} = await one.ready();
+    ports.push(...[agents, callers, relay].filter((port) => port !== undefined));
+    assert.equal((await get(metrics, '/metrics')).status, 200, `${one.command}: metrics`);
+    assert.equal(one.logged('metrics are served over IPv4 only').length, 1, one.command);
+  }
+  assert.equal(ports.length, 5);
+  for (const port of ports) {
+    const socket = scope.own(net.connect(port, '::1'));
+    await new Promise((resolve, reject) => socket.on('connect', resolve).on('error', reject));
+  }
+}, {skip: !ipv6 && 'this machine has no IPv6'});
+
+claim('metrics on one IPv6 address of many are refused with the reason', async (scope) => {
+  const said = await refused(scope, 'toolwire-control', ['--edge=127.0.0.1:1', '--insecure', '--listen=::ffff:127.0.0.1', '--grpc-port=0', '--metrics-port=0']);
+  assert.match(said, /metrics: .*IPv4/);
+}, {skip: !ipv6 && 'this machine has no IPv6'});
+
+claim('an address to dial needs a port from 1 on, one to listen on takes 0', async (scope) => {
+  for (const address of ['edge', 'edge:0', '[::1]:0']) {
+    const said = await refused(scope, 'toolwire-control', [`--edge=${address}`, '--grpc-port=0', '--metrics-port=0']);
+    assert.ok(said.includes(`--edge=${address}: a port from 1 to 65535 is missing`), said);
+    assert.match(await refused(scope, 'toolwire-edge', [`--relay-address=${address}`, ...ZERO_PORTS.edge]), /--relay-address=.* is missing/);
   }
 });
 

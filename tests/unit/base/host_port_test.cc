@@ -46,5 +46,13 @@ TEST(HostPortTest, JoiningIsTheReverse) {
   }
 }
 
+TEST(HostPortTest, AnAddressToDialHasAPortFromOneOn) {
+  for (const char* text : {"h:1", "h:65535", "[::1]:1"}) EXPECT_TRUE(CheckDialAddress("--edge", text).ok()) << text;
+  for (const std::string text : {"h", "h:0", "[::1]", "[::1]:0"}) {
+    EXPECT_EQ(CheckDialAddress("--edge", text).message(), "--edge=" + text + ": a port from 1 to 65535 is missing");
+  }
+  EXPECT_EQ(CheckDialAddress("--edge", "::1:1").message(), "--edge=::1:1: an IPv6 address needs brackets");
+}
+
 }  // namespace
 }  // namespace toolwire
