@@ -7,7 +7,6 @@
 #include "common/audit/audit_samples.h"
 #include "common/base/log.h"
 #include "common/base/process_options.h"
-#include "common/base/ticker.h"
 #include "common/process/lifecycle.h"
 #include "common/process/metrics_endpoint.h"
 #include "common/registry/memory_registry.h"
@@ -18,7 +17,7 @@
 #include "common/wire/payload_options.h"
 #include "edge/edge.h"
 #include "edge/edge_options.h"
-#include "edge/old_channels.h"
+#include "edge/old_channels_link.h"
 #include "edge/relay_server.h"
 
 namespace toolwire {
@@ -36,36 +35,6 @@ int Fail(const absl::Status& status) {
   std::cerr << "toolwire-edge: " << status.message() << "\n";
   return 1;
 }
-
-// The old channels of one edge: attached to it like a control, for as long as this lives.
-class OldChannelsLink {
- public:
-  OldChannelsLink(const EdgeOptions& options, const Clock& clock, RedisRegistry& redis, AuditLog& audit, Edge& edge)
-      : channels_(
-            std::make_shared<OldChannels>(clock, PublishTo(redis), &audit, options.old_channels, options.payload())),
-        edge_(edge),
-        link_(edge.Attach(channels_)),
-        ticker_(OldChannels::kTick, [this] { channels_->Tick(); }) {
-    channels_->SetEdge([this](v1::ControlFrame&& frame) { edge_.Receive(link_, std::move(frame)); });
-    const auto on_stray = [weak = std::weak_ptr<OldChannels>(channels_)](const std::string& message) {
-      if (const auto channels = weak.lock()) channels->OnStrayAnswer(message);
-    };
-    redis.Subscribe(kStrayAnswersChannel, on_stray, [] {});
-  }
-  ~OldChannelsLink() { edge_.Detach(link_); }
-  OldChannels& operator*() { return *channels_; }
-
- private:
-  static OldChannels::Publish PublishTo(RedisRegistry& redis) {
-    return
-        [&redis](const std::string& channel, std::string message) { redis.Publish(channel, std::move(message), {}); };
-  }
-
-  const std::shared_ptr<OldChannels> channels_;
-  Edge& edge_;
-  const LinkId link_;
-  Ticker ticker_;
-};
 
 int Run(Options options, StopSignal& stop) {
   if (const absl::Status status = Validate(options.listen); !status.ok()) return Fail(status);
@@ -90,7 +59,9 @@ int Run(Options options, StopSignal& stop) {
   Edge::OnCommand on_command;
   if (redis && options.edge.serve_old_channels) {
     old.emplace(options.edge, clock, *redis, audit, edge);
-    on_command = [&](const std::string& user_id, const std::string& message) { (**old).OnCommand(user_id, message); };
+    on_command = [&](const std::string& user_id, const std::string& message) {
+      old->channels().OnCommand(user_id, message);
+    };
   }
   auto relay =
       RelayServer::Start(options.listen.host, options.edge.relay_port, edge, options.edge.payload().payload_bytes_max);
@@ -100,7 +71,7 @@ int Run(Options options, StopSignal& stop) {
   auto metrics = MetricsEndpoint::Start(options.listen, [&](std::vector<Sample>* out) {
     edge.AddSamples(out);
     if (redis) redis->AddSamples(out);
-    if (old) (**old).AddSamples(out);
+    if (old) old->channels().AddSamples(out);
     AddAuditSamples(audit, out);
   });
   if (!metrics.ok()) return Fail(metrics.status());
@@ -117,7 +88,7 @@ int Run(Options options, StopSignal& stop) {
     log::Warn("drain time is over; calls in flight are given up");
   }
   edge.Stop();
-  if (old) (**old).FailAll();
+  if (old) old->channels().FailAll();
   relay->reset();
   // Before the edge and after what publishes: answers that are still owed come when it ends.
   metrics->reset();
