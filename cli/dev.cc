@@ -9,6 +9,7 @@
 #include "common/base/flags.h"
 #include "common/base/log.h"
 #include "common/base/process_options.h"
+#include "common/link/local_link.h"
 #include "common/process/lifecycle.h"
 #include "common/process/metrics_endpoint.h"
 #include "common/registry/memory_registry.h"
@@ -32,31 +33,6 @@ struct DevOptions {
   EdgeOptions edge;
   ControlOptions control;
   StoreOptions store;
-};
-
-// The two ends of the link within one process.
-class LocalToEdge final : public ToEdge {
- public:
-  explicit LocalToEdge(Edge& edge) : edge_(edge) {}
-  void SetLink(LinkId link) { link_ = link; }
-  bool Send(v1::ControlFrame&& frame) override {
-    edge_.Receive(link_, std::move(frame));
-    return true;
-  }
-
- private:
-  Edge& edge_;
-  LinkId link_ = 0;
-};
-
-class LocalToControl final : public ToControl {
- public:
-  LocalToControl(Dispatcher& dispatcher, uint64_t link_number) : dispatcher_(dispatcher), link_number_(link_number) {}
-  void Send(v1::EdgeFrame&& frame) override { dispatcher_.Receive(link_number_, std::move(frame)); }
-
- private:
-  Dispatcher& dispatcher_;
-  const uint64_t link_number_;
 };
 
 int Fail(const absl::Status& status) {
@@ -88,9 +64,13 @@ int RunDev(DevOptions options) {
   Control control(options.control, clock, registry, **store, &audit);
   Dispatcher& dispatcher = control.dispatcher();
 
-  auto to_edge = std::make_shared<LocalToEdge>(edge);
-  const uint64_t link_number = dispatcher.LinkUp(edge.server_id(), to_edge);
-  to_edge->SetLink(edge.Attach(std::make_shared<LocalToControl>(dispatcher, link_number)));
+  LinkId link = 0;  // Set before callers can come.
+  const auto to_edge = [&](v1::ControlFrame&& frame) { edge.Receive(link, std::move(frame)); };
+  const uint64_t link_number = dispatcher.LinkUp(edge.server_id(), std::make_shared<LocalToEdge>(to_edge));
+  const auto to_control = [&dispatcher, link_number](v1::EdgeFrame&& frame) {
+    dispatcher.Receive(link_number, std::move(frame));
+  };
+  link = edge.Attach(std::make_shared<LocalToControl>(to_control));
   edge.Join("", {});
 
   if (const absl::Status status = edge.Listen(options.listen); !status.ok()) return Fail(status);
