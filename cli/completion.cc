@@ -1,6 +1,5 @@
 #include "cli/completion.h"
 
-#include <CLI/CLI.hpp>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -10,46 +9,20 @@
 namespace toolwire {
 namespace {
 
-struct Word {
-  std::string word;
-  std::string help;
-  bool takes_value = false;
-  std::string choices;  // Separated by spaces; empty if any value will do.
-};
-
 // What can stand at one place of the command line: after `toolwire` (""), after `toolwire call` ("/call"), and so on.
 struct Place {
   std::string path;
-  std::vector<Word> commands;
-  std::vector<Word> flags;
+  const flags::Described& command;
 };
 
-// "a b" of a type's description with the set {a,b} in it.
-std::string ChoicesOf(const CLI::Option& option) {
-  const std::string type = option.get_type_name();
-  const size_t open = type.find('{'), close = type.find('}');
-  if (open == std::string::npos || close == std::string::npos) return "";
-  return absl::StrReplaceAll(type.substr(open + 1, close - open - 1), {{",", " "}});
+void Collect(const flags::Described& command, const std::string& path, std::vector<Place>* places) {
+  places->push_back({path, command});
+  for (const flags::Described& one : command.commands) Collect(one, absl::StrCat(path, "/", one.name), places);
 }
 
-void Collect(CLI::App* app, const std::string& path, std::vector<Place>* places) {
-  Place place{path, {}, {}};
-  for (const CLI::Option* option : app->get_options({})) {
-    for (const std::string& name : option->get_lnames()) {
-      place.flags.push_back({"--" + name, option->get_description(), option->get_type_size() > 0, ChoicesOf(*option)});
-    }
-  }
-  const auto commands = app->get_subcommands(std::function<bool(CLI::App*)>());
-  for (const CLI::App* command : commands) {
-    place.commands.push_back({command->get_name(), command->get_description(), false, ""});
-  }
-  places->push_back(std::move(place));
-  for (CLI::App* command : commands) Collect(command, absl::StrCat(path, "/", command->get_name()), places);
-}
-
-std::vector<Place> PlacesOf(CLI::App* app) {
+std::vector<Place> PlacesOf(const flags::Described& program) {
   std::vector<Place> places;
-  Collect(app, "", &places);
+  Collect(program, "", &places);
   return places;
 }
 
@@ -61,8 +34,9 @@ std::string FishQuoted(const std::string& text) {
   return absl::StrCat("'", absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"'", "\\'"}}), "'");
 }
 
-std::string Names(const std::vector<Word>& words) {
-  return absl::StrJoin(words, " ", [](std::string* out, const Word& one) { out->append(one.word); });
+template <typename T>
+std::string Names(const std::vector<T>& words) {
+  return absl::StrJoin(words, " ", [](std::string* out, const T& one) { out->append(one.name); });
 }
 
 // Every path but the first, which is nowhere.
@@ -75,16 +49,16 @@ std::string Paths(const std::vector<Place>& places, const char* separator) {
 }
 
 // 'word:help' for zsh's _describe.
-std::string Described(const std::vector<Word>& words) {
-  return absl::StrJoin(words, " ", [](std::string* out, const Word& one) {
-    out->append(Quoted(absl::StrCat(one.word, ":", one.help)));
-  });
+template <typename T>
+std::string NamesAndHelp(const std::vector<T>& words) {
+  return absl::StrJoin(
+      words, " ", [](std::string* out, const T& one) { out->append(Quoted(absl::StrCat(one.name, ":", one.help))); });
 }
 
 }  // namespace
 
-std::string BashCompletion(CLI::App* app) {
-  const std::vector<Place> places = PlacesOf(app);
+std::string BashCompletion(const flags::Described& program) {
+  const std::vector<Place> places = PlacesOf(program);
   std::string script = absl::StrCat(
       "# bash completion for toolwire, made by `toolwire completion bash`.\n"
       "_toolwire() {\n"
@@ -106,16 +80,16 @@ std::string BashCompletion(CLI::App* app) {
       "  local values=- commands= flags=\n"
       "  case \"$place $before\" in\n");
   for (const Place& place : places) {
-    for (const Word& flag : place.flags) {
+    for (const flags::Described::Flag& flag : place.command.flags) {
       if (!flag.takes_value) continue;
-      absl::StrAppend(&script, "    ", Quoted(absl::StrCat(place.path, " ", flag.word)),
-                      ") values=", Quoted(flag.choices), " ;;\n");
+      absl::StrAppend(&script, "    ", Quoted(absl::StrCat(place.path, " ", flag.name)),
+                      ") values=", Quoted(absl::StrJoin(flag.choices, " ")), " ;;\n");
     }
   }
   script += "  esac\n  case $place in\n";
   for (const Place& place : places) {
-    absl::StrAppend(&script, "    ", Quoted(place.path), ")\n      commands=", Quoted(Names(place.commands)),
-                    "\n      flags=", Quoted(Names(place.flags)), " ;;\n");
+    absl::StrAppend(&script, "    ", Quoted(place.path), ")\n      commands=", Quoted(Names(place.command.commands)),
+                    "\n      flags=", Quoted(Names(place.command.flags)), " ;;\n");
   }
   script +=
       "  esac\n"
@@ -131,8 +105,8 @@ std::string BashCompletion(CLI::App* app) {
   return script;
 }
 
-std::string ZshCompletion(CLI::App* app) {
-  const std::vector<Place> places = PlacesOf(app);
+std::string ZshCompletion(const flags::Described& program) {
+  const std::vector<Place> places = PlacesOf(program);
   std::string script = absl::StrCat(
       "#compdef toolwire\n"
       "# zsh completion for toolwire, made by `toolwire completion zsh`.\n"
@@ -148,16 +122,17 @@ std::string ZshCompletion(CLI::App* app) {
       "  done\n"
       "  case \"$place $before\" in\n");
   for (const Place& place : places) {
-    for (const Word& flag : place.flags) {
+    for (const flags::Described::Flag& flag : place.command.flags) {
       if (!flag.takes_value) continue;
-      absl::StrAppend(&script, "    (", Quoted(absl::StrCat(place.path, " ", flag.word)), ") ",
-                      flag.choices.empty() ? "_files" : "compadd -- " + flag.choices, "; return ;;\n");
+      absl::StrAppend(&script, "    (", Quoted(absl::StrCat(place.path, " ", flag.name)), ") ",
+                      flag.choices.empty() ? "_files" : "compadd -- " + absl::StrJoin(flag.choices, " "),
+                      "; return ;;\n");
     }
   }
   script += "  esac\n  case $place in\n";
   for (const Place& place : places) {
-    absl::StrAppend(&script, "    (", Quoted(place.path), ")\n      commands=(", Described(place.commands),
-                    ")\n      flags=(", Described(place.flags), ") ;;\n");
+    absl::StrAppend(&script, "    (", Quoted(place.path), ")\n      commands=(", NamesAndHelp(place.command.commands),
+                    ")\n      flags=(", NamesAndHelp(place.command.flags), ") ;;\n");
   }
   script +=
       "  esac\n"
@@ -173,8 +148,8 @@ std::string ZshCompletion(CLI::App* app) {
   return script;
 }
 
-std::string FishCompletion(CLI::App* app) {
-  const std::vector<Place> places = PlacesOf(app);
+std::string FishCompletion(const flags::Described& program) {
+  const std::vector<Place> places = PlacesOf(program);
   std::string script = absl::StrCat(
       "# fish completion for toolwire, made by `toolwire completion fish`.\n"
       "function __toolwire_at\n"
@@ -193,13 +168,13 @@ std::string FishCompletion(CLI::App* app) {
   for (const Place& place : places) {
     const std::string line =
         absl::StrCat("complete -c toolwire -n ", FishQuoted(absl::StrCat("__toolwire_at '", place.path, "'")));
-    for (const Word& command : place.commands) {
-      absl::StrAppend(&script, line, " -f -a ", command.word, " -d ", FishQuoted(command.help), "\n");
+    for (const flags::Described& command : place.command.commands) {
+      absl::StrAppend(&script, line, " -f -a ", command.name, " -d ", FishQuoted(command.help), "\n");
     }
-    for (const Word& flag : place.flags) {
-      absl::StrAppend(&script, line, " -l ", flag.word.substr(2), " -d ", FishQuoted(flag.help),
-                      flag.takes_value ? " -r" : "",
-                      flag.choices.empty() ? "" : absl::StrCat(" -f -a ", FishQuoted(flag.choices)), "\n");
+    for (const flags::Described::Flag& flag : place.command.flags) {
+      absl::StrAppend(
+          &script, line, " -l ", flag.name.substr(2), " -d ", FishQuoted(flag.help), flag.takes_value ? " -r" : "",
+          flag.choices.empty() ? "" : absl::StrCat(" -f -a ", FishQuoted(absl::StrJoin(flag.choices, " "))), "\n");
     }
   }
   return script;

@@ -4,16 +4,14 @@
 
 #include <string>
 
-namespace CLI {
-class App;
-}
+#include "common/base/flags.h"
 
 namespace toolwire {
 
 // Each completes commands, flags, and the values of flags that have a fixed set of them; elsewhere file names.
-std::string BashCompletion(CLI::App* app);
-std::string ZshCompletion(CLI::App* app);
-std::string FishCompletion(CLI::App* app);
+std::string BashCompletion(const flags::Described& program);
+std::string ZshCompletion(const flags::Described& program);
+std::string FishCompletion(const flags::Described& program);
 
 }  // namespace toolwire
 

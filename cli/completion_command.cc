@@ -24,9 +24,10 @@ void AddCompletionCommand(CLI::App* app, Command* chosen) {
          "Exit status: 0 printed, 2 wrong flags.");
   OnChosen(completion, [app, shell, chosen] {
     *chosen = [app, shell] {
-      std::cout << (*shell == "bash"  ? BashCompletion(app)
-                    : *shell == "zsh" ? ZshCompletion(app)
-                                      : FishCompletion(app));
+      const flags::Described program = flags::Describe(app);
+      std::cout << (*shell == "bash"  ? BashCompletion(program)
+                    : *shell == "zsh" ? ZshCompletion(program)
+                                      : FishCompletion(program));
       return 0;
     };
   });

@@ -1,49 +1,52 @@
 // toolwire: the command line.
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <string>
 #include <vector>
 
 #include "cli/commands.h"
 #include "cli/suggestion.h"
+#include "common/base/flags.h"
 
+namespace toolwire {
 namespace {
 
 constexpr int kWrongFlags = 2;
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  CLI::App app{
+int Main(int argc, char** argv) {
+  flags::CommandLine line(
       "Toolwire carries tool calls from a backend to a program on a user's own machine, and brings the answer back.",
-      "toolwire"};
-  app.require_subcommand(1);
-  app.set_version_flag("--version", TOOLWIRE_VERSION);
-  toolwire::Command chosen;
-  toolwire::AddDevCommand(&app, &chosen);
-  toolwire::AddAgentCommand(&app, &chosen);
-  toolwire::AddCallCommand(&app, &chosen);
-  toolwire::AddAgentsCommands(&app, &chosen);
-  toolwire::AddWatchCommand(&app, &chosen);
-  toolwire::AddCredentialsCommand(&app, &chosen);
-  toolwire::AddAuditCommand(&app, &chosen);
-  toolwire::AddDoctorCommand(&app, &chosen);
-  toolwire::AddCompletionCommand(&app, &chosen);
+      "toolwire");
+  CLI::App* const app = line.app();
+  flags::RequireSubcommand(app);
+  flags::VersionFlag(app, TOOLWIRE_VERSION);
+  Command chosen;
+  AddDevCommand(app, &chosen);
+  AddAgentCommand(app, &chosen);
+  AddCallCommand(app, &chosen);
+  AddAgentsCommands(app, &chosen);
+  AddWatchCommand(app, &chosen);
+  AddCredentialsCommand(app, &chosen);
+  AddAuditCommand(app, &chosen);
+  AddDoctorCommand(app, &chosen);
+  AddCompletionCommand(app, &chosen);
   // Last, or all commands would inherit it.
-  app.footer(
+  flags::Footer(
+      app,
       "Each command explains itself: toolwire COMMAND --help. Flags count more than the environment, (Env:...).\n"
       "Example: toolwire dev");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version.
-    const std::string unknown = toolwire::ExplainUnknown(&app, std::vector<std::string>(argv + 1, argv + argc));
-    if (unknown.empty()) {
-      app.exit(error);
-    } else {
-      std::cerr << unknown << "\n";
-    }
-    return kWrongFlags;
+  const auto ending = line.Parse(argc, argv);
+  if (!ending) return chosen();
+  if (ending->status == 0) return ending->Print();
+  const std::string unknown = ExplainUnknown(flags::Describe(app), {argv + 1, argv + argc});
+  if (unknown.empty()) {
+    ending->Print();
+  } else {
+    std::cerr << unknown << "\n";
   }
-  return chosen();
+  return kWrongFlags;
 }
+
+}  // namespace
+}  // namespace toolwire
+
+int main(int argc, char** argv) { return toolwire::Main(argc, argv); }

@@ -1,6 +1,5 @@
 #include "cli/suggestion.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 namespace toolwire {
@@ -25,29 +24,26 @@ size_t Distance(const std::string& a, const std::string& b) {
   return cost[a.size()][b.size()];
 }
 
-std::string Explain(const CLI::App* at, const char* what, const std::string& word,
+std::string Explain(const std::string& command, const char* what, const std::string& word,
                     const std::vector<std::string>& candidates) {
-  std::string command;
-  for (const CLI::App* app = at; app != nullptr; app = app->get_parent()) {
-    command = (app->get_parent() == nullptr ? "toolwire" : " " + app->get_name()) + command;
-  }
   const std::string nearest = Nearest(word, candidates);
   return command + ": there is no " + what + " " + word +
          (nearest.empty() ? "; see " + command + " --help" : "; did you mean " + nearest + "?");
 }
 
-std::vector<std::string> CommandsOf(CLI::App* app) {
+template <typename T>
+std::vector<std::string> NamesOf(const std::vector<T>& described) {
   std::vector<std::string> names;
-  for (const CLI::App* one : app->get_subcommands({})) names.push_back(one->get_name());
+  for (const T& one : described) names.push_back(one.name);
   return names;
 }
 
-std::vector<std::string> FlagsOf(CLI::App* app) {
-  std::vector<std::string> names;
-  for (const CLI::Option* option : app->get_options({})) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+template <typename T>
+const T* Find(const std::vector<T>& described, const std::string& name) {
+  for (const T& one : described) {
+    if (one.name == name) return &one;
   }
-  return names;
+  return nullptr;
 }
 
 }  // namespace
@@ -67,22 +63,24 @@ std::string Nearest(const std::string& word, const std::vector<std::string>& can
   return nearest;
 }
 
-std::string ExplainUnknown(CLI::App* app, const std::vector<std::string>& words) {
+std::string ExplainUnknown(const flags::Described& program, const std::vector<std::string>& words) {
+  const flags::Described* at = &program;
+  std::string command = program.name;
   for (size_t i = 0; i < words.size() && words[i] != "--"; ++i) {
     const std::string& word = words[i];
     if (word.size() > 1 && word[0] == '-') {
+      if (word[1] != '-') continue;
       const size_t equals = word.find('=');
-      const CLI::Option* const option = app->get_option_no_throw(word.substr(0, equals));
-      if (option == nullptr && word[1] == '-') return Explain(app, "flag", word.substr(0, equals), FlagsOf(app));
-      if (option != nullptr && option->get_type_size() > 0 && equals == std::string::npos) ++i;
+      const auto* const flag = Find(at->flags, word.substr(0, equals));
+      if (flag == nullptr) return Explain(command, "flag", word.substr(0, equals), NamesOf(at->flags));
+      if (flag->takes_value && equals == std::string::npos) ++i;
       continue;
     }
-    const std::vector<std::string> commands = CommandsOf(app);
-    if (commands.empty()) continue;
-    if (std::find(commands.begin(), commands.end(), word) == commands.end()) {
-      return Explain(app, "command", word, commands);
-    }
-    app = app->get_subcommand(word);
+    if (at->commands.empty()) continue;
+    const auto* const next = Find(at->commands, word);
+    if (next == nullptr) return Explain(command, "command", word, NamesOf(at->commands));
+    at = next;
+    command += " " + word;
   }
   return "";
 }

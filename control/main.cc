@@ -1,9 +1,9 @@
 // toolwire-control: the wiring of one control process.
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 
 #include "common/audit/audit_samples.h"
+#include "common/base/flags.h"
 #include "common/base/log.h"
 #include "common/base/process_options.h"
 #include "common/process/lifecycle.h"
@@ -106,19 +106,20 @@ int main(int argc, char** argv) {
   toolwire::StopSignal stop;
   toolwire::Options options;
   options.listen.metrics_port = 9091;
-  CLI::App app{"Toolwire control: serves ToolDispatch and delivers calls through the edge that holds the agent."};
-  toolwire::AddListenFlags(&app, &options.listen);
-  toolwire::AddControlFlags(&app, &options.control);
-  app.add_option("--edge", options.control.edge_address,
-                 "host:port of the relay of the one edge, where there is no Redis")
-      ->envname("EDGE_ADDRESS");
-  toolwire::AddDrainFlag(&app, &options.control.drain_timeout);
-  toolwire::AddPayloadFlags(&app, &options.control.payload);
-  toolwire::AddStoreFlags(&app, &options.store);
-  toolwire::AddDatabaseFlags(&app, &options.store);
-  toolwire::AddRegistryFlags(&app, &options.registry);
-  toolwire::AddLogFlags(&app, &options.log);
-  CLI11_PARSE(app, argc, argv);
+  toolwire::flags::CommandLine line(
+      "Toolwire control: serves ToolDispatch and delivers calls through the edge that holds the agent.");
+  toolwire::AddListenFlags(line.app(), &options.listen);
+  toolwire::AddControlFlags(line.app(), &options.control);
+  toolwire::flags::Text(line.app(), "--edge", &options.control.edge_address,
+                        "host:port of the relay of the one edge, where there is no Redis")
+      .Env("EDGE_ADDRESS");
+  toolwire::AddDrainFlag(line.app(), &options.control.drain_timeout);
+  toolwire::AddPayloadFlags(line.app(), &options.control.payload);
+  toolwire::AddStoreFlags(line.app(), &options.store);
+  toolwire::AddDatabaseFlags(line.app(), &options.store);
+  toolwire::AddRegistryFlags(line.app(), &options.registry);
+  toolwire::AddLogFlags(line.app(), &options.log);
+  if (const auto ending = line.Parse(argc, argv)) return ending->Print();
   toolwire::InitLog(options.log);
   return toolwire::Run(options, stop);
 }

@@ -1,10 +1,10 @@
 // toolwire-edge: the wiring of one edge process.
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 #include <optional>
 
 #include "common/audit/audit_samples.h"
+#include "common/base/flags.h"
 #include "common/base/log.h"
 #include "common/base/process_options.h"
 #include "common/process/lifecycle.h"
@@ -105,17 +105,17 @@ int Run(Options options, StopSignal& stop) {
 int main(int argc, char** argv) {
   toolwire::StopSignal stop;
   toolwire::Options options;
-  CLI::App app{"Toolwire edge: terminates agents' WebSockets and hands calls to them."};
-  toolwire::AddListenFlags(&app, &options.listen);
-  toolwire::AddEdgeFlags(&app, &options.edge);
-  toolwire::AddClusterEdgeFlags(&app, &options.edge);
-  toolwire::AddDrainFlag(&app, &options.edge.drain_timeout);
-  toolwire::AddPayloadFlags(&app, &options.edge.session.payload);
-  toolwire::AddStoreFlags(&app, &options.store);
-  toolwire::AddDatabaseFlags(&app, &options.store);
-  toolwire::AddRegistryFlags(&app, &options.registry);
-  toolwire::AddLogFlags(&app, &options.log);
-  CLI11_PARSE(app, argc, argv);
+  toolwire::flags::CommandLine line("Toolwire edge: terminates agents' WebSockets and hands calls to them.");
+  toolwire::AddListenFlags(line.app(), &options.listen);
+  toolwire::AddEdgeFlags(line.app(), &options.edge);
+  toolwire::AddClusterEdgeFlags(line.app(), &options.edge);
+  toolwire::AddDrainFlag(line.app(), &options.edge.drain_timeout);
+  toolwire::AddPayloadFlags(line.app(), &options.edge.session.payload);
+  toolwire::AddStoreFlags(line.app(), &options.store);
+  toolwire::AddDatabaseFlags(line.app(), &options.store);
+  toolwire::AddRegistryFlags(line.app(), &options.registry);
+  toolwire::AddLogFlags(line.app(), &options.log);
+  if (const auto ending = line.Parse(argc, argv)) return ending->Print();
   toolwire::InitLog(options.log);
   return toolwire::Run(options, stop);
 }

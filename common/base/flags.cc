@@ -2,7 +2,11 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <iostream>
+#include <sstream>
 #include <utility>
+
+#include "absl/strings/str_split.h"
 
 namespace toolwire::flags {
 namespace {
@@ -10,6 +14,14 @@ namespace {
 template <typename T>
 Flag Bounded(CLI::App* app, const std::string& name, T* value, T low, T high, const std::string& help) {
   return Flag(app->add_option(name, *value, help)->check(CLI::Range(low, high))->capture_default_str());
+}
+
+// Of a type's description with the set {a,b} in it.
+std::vector<std::string> ChoicesOf(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  const size_t open = type.find('{'), close = type.find('}');
+  if (open == std::string::npos || close == std::string::npos) return {};
+  return absl::StrSplit(type.substr(open + 1, close - open - 1), ',');
 }
 
 }  // namespace
@@ -54,6 +66,8 @@ Flag Switch(CLI::App* app, const std::string& name, bool* value, const std::stri
   return Flag(app->add_flag(name, *value, help));
 }
 
+void VersionFlag(CLI::App* app, const std::string& version) { app->set_version_flag("--version", version); }
+
 CLI::App* Subcommand(CLI::App* app, const std::string& name, const std::string& help) {
   return app->add_subcommand(name, help);
 }
@@ -61,5 +75,40 @@ CLI::App* Subcommand(CLI::App* app, const std::string& name, const std::string& 
 void RequireSubcommand(CLI::App* app) { app->require_subcommand(1); }
 void Footer(CLI::App* app, const std::string& text) { app->footer(text); }
 void OnChosen(CLI::App* app, std::function<void()> call) { app->callback(std::move(call)); }
+
+int Ending::Print() const {
+  std::cout << out << std::flush;
+  std::cerr << err << std::flush;
+  return status;
+}
+
+CommandLine::CommandLine(const std::string& description, const std::string& name)
+    : app_(std::make_unique<CLI::App>(description, name)) {}
+CommandLine::~CommandLine() = default;
+
+std::optional<Ending> CommandLine::Parse(int argc, const char* const* argv) {
+  try {
+    app_->parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream out, err;
+    const int status = app_->exit(error, out, err);
+    return Ending{status, out.str(), err.str()};
+  }
+  return std::nullopt;
+}
+
+Described Describe(CLI::App* app) {
+  Described described{app->get_name(), app->get_description(), {}, {}};
+  for (const CLI::Option* option : app->get_options({})) {
+    for (const std::string& name : option->get_lnames()) {
+      described.flags.push_back(
+          {"--" + name, option->get_description(), option->get_type_size() > 0, ChoicesOf(*option)});
+    }
+  }
+  for (CLI::App* command : app->get_subcommands(std::function<bool(CLI::App*)>())) {
+    described.commands.push_back(Describe(command));
+  }
+  return described;
+}
 
 }  // namespace toolwire::flags

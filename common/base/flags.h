@@ -1,11 +1,13 @@
-// Flags, positionals and subcommands of a command line, for files that do not include CLI11: its header costs seconds
-// of compiling.
+// Command lines: flags, positionals and subcommands. Only flags.cc includes CLI11, whose header costs seconds of
+// compiling.
 #ifndef TOOLWIRE_COMMON_BASE_FLAGS_H_
 #define TOOLWIRE_COMMON_BASE_FLAGS_H_
 
 #include <cstddef>
 #include <functional>
 #include <limits>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +52,9 @@ Flag Port(CLI::App* app, const std::string& name, int* value, const std::string&
 // True if the flag is there. "--x,!--no-x" can also be switched off.
 Flag Switch(CLI::App* app, const std::string& name, bool* value, const std::string& help);
 
+// --version prints this.
+void VersionFlag(CLI::App* app, const std::string& version);
+
 CLI::App* Subcommand(CLI::App* app, const std::string& name, const std::string& help);
 // Without one of its subcommands the command is refused.
 void RequireSubcommand(CLI::App* app);
@@ -57,6 +62,43 @@ void RequireSubcommand(CLI::App* app);
 void Footer(CLI::App* app, const std::string& text);
 // Called when the command line names this command and is right.
 void OnChosen(CLI::App* app, std::function<void()> call);
+
+// Why a program must end before it begins: --help, with status 0, or a command line that is not right.
+struct Ending {
+  int status;
+  std::string out, err;  // For standard output and standard error.
+  // Prints both; returns the status.
+  int Print() const;
+};
+
+// The command line of one program.
+class CommandLine {
+ public:
+  explicit CommandLine(const std::string& description, const std::string& name = "");
+  ~CommandLine();
+  // Where flags and commands are added.
+  CLI::App* app() { return app_.get(); }
+  // Writes the flags' values. Nothing is returned if all is right.
+  std::optional<Ending> Parse(int argc, const char* const* argv);
+
+ private:
+  const std::unique_ptr<CLI::App> app_;
+};
+
+// What a command line can have, as data.
+struct Described {
+  struct Flag {
+    std::string name;  // "--flag".
+    std::string help;
+    bool takes_value = false;
+    std::vector<std::string> choices;  // Empty: any value.
+  };
+  std::string name;
+  std::string help;
+  std::vector<Flag> flags;
+  std::vector<Described> commands;
+};
+Described Describe(CLI::App* app);
 
 }  // namespace toolwire::flags
 

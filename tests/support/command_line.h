@@ -4,12 +4,13 @@
 
 #include <gtest/gtest.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
 #include <string>
 #include <vector>
+
+#include "common/base/flags.h"
 
 namespace toolwire {
 
@@ -17,14 +18,11 @@ using AddFlags = std::function<void(CLI::App* app)>;
 
 // False if the command line is refused.
 inline bool ParseFlags(const AddFlags& add, const std::vector<std::string>& arguments) {
-  CLI::App app;
-  add(&app);
-  try {
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-  } catch (const CLI::ParseError&) {
-    return false;
-  }
-  return true;
+  flags::CommandLine line("");
+  add(line.app());
+  std::vector<const char*> argv = {"program"};
+  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+  return !line.Parse(static_cast<int>(argv.size()), argv.data());
 }
 
 struct FlagBounds {

@@ -71,9 +71,13 @@ TEST_F(ProcessOptionsTest, WhatIsOutsideItsBoundsIsRefused) {
 }
 
 TEST_F(ProcessOptionsTest, HelpNamesFlagDefaultAndEnvironment) {
-  CLI::App app;
-  add_(&app);
-  const std::string help = app.help();
+  flags::CommandLine line("");
+  add_(line.app());
+  const char* const argv[] = {"program", "--help"};
+  const auto ending = line.Parse(2, argv);
+  ASSERT_TRUE(ending);
+  EXPECT_EQ(ending->status, 0);
+  const std::string& help = ending->out;
   for (const char* text : {"--drain-timeout", "=10000", "Env:DRAIN_TIMEOUT"}) {
     EXPECT_NE(help.find(text), std::string::npos) << text;
   }

@@ -22,5 +22,16 @@ TEST(SuggestionTest, DoesNotGuessWildly) {
   EXPECT_EQ(Nearest("", {"call"}), "");
 }
 
+TEST(SuggestionTest, ExplainsTheFirstUnknownWord) {
+  flags::Described program{"toolwire", "", {{"--help", "", false, {}}}, {}};
+  program.commands.push_back({"call", "", {{"--json", "", false, {}}, {"--timeout", "", true, {}}}, {}});
+  const auto explained = [&](const std::vector<std::string>& words) { return ExplainUnknown(program, words); };
+  EXPECT_EQ(explained({"cal", "--jsn"}), "toolwire: there is no command cal; did you mean call?");
+  EXPECT_EQ(explained({"call", "user", "--jsn=1"}), "toolwire call: there is no flag --jsn; did you mean --json?");
+  EXPECT_EQ(explained({"call", "--timeout", "--x", "--nothing"}),
+            "toolwire call: there is no flag --nothing; see toolwire call --help");
+  EXPECT_EQ(explained({"call", "--timeout=5", "-h", "user", "--", "--x"}), "");
+}
+
 }  // namespace
 }  // namespace toolwire
