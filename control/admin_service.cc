@@ -178,6 +178,7 @@ void AdminService::Run(grpc::CallbackServerContext* context, grpc::ServerUnaryRe
   if (stopping_ || requests_ >= kRequestsMax) {
     const bool stopping = stopping_;
     lock.Unlock();
+    if (!stopping) counters_.requests_full.Add();
     return reactor->Finish(
         stopping ? is_stopping
                  : Status(StatusCode::RESOURCE_EXHAUSTED, "too many of these requests wait for the store, try again"));

@@ -32,12 +32,16 @@ class AdminService final : public v1::AgentAdmin::CallbackService {
   // Running and waiting. A store takes some milliseconds for each, so the last of so many waits about a second; a store
   // that hangs would otherwise gather requests whose callers have long gone.
   static constexpr size_t kRequestsMax = 256;
+  struct Counters : CounterSet {
+    LimitCounter requests_full{this, kControlLimitHits, "operators_requests"};
+  };
 
   AdminService(const Clock& clock, Store& store, Registry& registry, AgentDirectory& directory, Dispatcher& dispatcher);
   ~AdminService() override;
 
   // Requests that wait, and later ones, are answered UNAVAILABLE. Returns when those that run are done.
   void Stop();
+  const Counters& counters() const { return counters_; }
 
   grpc::ServerUnaryReactor* CreateCredential(grpc::CallbackServerContext* context,
                                              const v1::CreateCredentialRequest* request,
@@ -75,6 +79,7 @@ class AdminService final : public v1::AgentAdmin::CallbackService {
   Registry& registry_;
   AgentDirectory& directory_;
   Dispatcher& dispatcher_;
+  Counters counters_;
 
   Mutex mu_;
   std::atomic<bool> stopping_{false};  // Set under mu_.

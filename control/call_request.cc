@@ -63,6 +63,7 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   }
   if (call->params_json.empty()) call->params_json = "{}";
   if (call->params_json.size() > options_.payload.payload_bytes_max) {
+    counters_.params_too_large.Add();
     const size_t bytes = call->params_json.size();
     call->params_json.clear();  // Not worth an audit row of its size.
     return Invalid(*call, params_field,
@@ -71,6 +72,7 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   json::Kind kind = json::Kind::kNull;
   const json::Error error = json::Validate(call->params_json, options_.payload.json_depth_max, &kind);
   if (error != json::Error::kNone) {
+    if (error == json::Error::kTooDeep) counters_.params_too_deep.Add();
     return Invalid(*call, params_field, absl::StrCat("params are not valid: ", json::ErrorText(error)));
   }
   if (kind != json::Kind::kObject) return Invalid(*call, params_field, "params must be a JSON object");
@@ -87,6 +89,7 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
               std::chrono::nanoseconds(asked.nanos());
   }
   const MonoTime now = clock_.Now();
+  if (timeout > longest) counters_.timeouts_cut.Add();
   call->deadline = now + std::min(timeout, longest);
   if (caller_deadline) {
     // A little before the caller's own gRPC gives up, or it would never learn whether the tool may have run.

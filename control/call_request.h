@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "common/base/clock.h"
+#include "common/base/counter.h"
 #include "control/control_options.h"
 #include "control/dispatcher.h"
 #include "toolwire/v1/tool.pb.h"
@@ -17,6 +18,12 @@ namespace toolwire {
 // Checks requests against the rules of dispatch.proto and tool.proto, and clamps their deadlines. Thread-safe.
 class CallRequests {
  public:
+  struct Counters : CounterSet {
+    LimitCounter params_too_large{this, kControlLimitHits, "payload_bytes"};
+    LimitCounter params_too_deep{this, kControlLimitHits, "json_depth"};
+    LimitCounter timeouts_cut{this, kControlLimitHits, "call_timeout"};
+  };
+
   CallRequests(const Clock& clock, const ControlOptions& options);
 
   // Fills `*call` from `request`, whose strings are moved out. `caller_deadline` is the deadline of the gRPC call, if
@@ -30,6 +37,8 @@ class CallRequests {
   // Adds `result` to the response of a request that used `params`; leaves it unset where protobuf cannot hold it.
   static void AddResultValue(v1::CallToolResponse* response);
 
+  const Counters& counters() const { return counters_; }
+
  private:
   std::string MakeRequestId();
 
@@ -37,6 +46,7 @@ class CallRequests {
   const ControlOptions options_;
   const std::string id_prefix_;
   std::atomic<uint64_t> ids_made_{0};
+  Counters counters_;
 };
 
 }  // namespace toolwire

@@ -70,31 +70,14 @@ void Control::Stop() {
 
 void Control::AddSamples(std::vector<Sample>* out) const {
   const auto gauge = [&](const char* name, const char* help, size_t value) {
-    out->push_back({name, help, false, static_cast<double>(value), {}});
+    AddGauge(out, name, help, static_cast<double>(value));
   };
-  const auto count = [&](const char* name, const char* help, const Counter& counter) {
-    out->push_back({name, help, true, static_cast<double>(counter.value()), {}});
-  };
-  const Dispatcher::Counters& counters = dispatcher_.counters();
   gauge("toolwire_control_calls_in_flight", "Calls begun and not settled.", dispatcher_.in_flight());
   gauge("toolwire_control_edges_linked", "Edges this control is linked to.", dispatcher_.links());
   gauge("toolwire_control_agents", "Agents known to be connected.", directory_.size());
-  gauge("toolwire_control_streams", "Dispatch and watch streams open.", service_.streams());
-  count("toolwire_control_calls_total", "Calls received.", counters.calls);
-  count("toolwire_control_calls_answered_total", "Calls answered by agents.", counters.answered);
-  count("toolwire_control_redelivered_total", "Deliveries repeated because the first certainly did not leave.",
-        counters.redelivered);
-  count("toolwire_control_stray_answers_matched_total", "Answers that came through another session.",
-        counters.strays_matched);
-  count("toolwire_control_stray_answers_dropped_total", "Answers nobody waits for.", counters.strays_dropped);
-  count("toolwire_control_late_answers_total", "Answers to calls that were settled before.", counters.late_answers);
-  for (int reason = 1; reason < v1::CallError::Reason_ARRAYSIZE; ++reason) {
-    out->push_back({"toolwire_control_calls_failed_total",
-                    "Calls without an answer, by reason.",
-                    true,
-                    static_cast<double>(counters.failed[reason].value()),
-                    {{"reason", RowOf(static_cast<Reason>(reason)).name}}});
-  }
+  dispatcher_.counters().AddSamples(out);
+  service_.AddSamples(out);
+  admin_.counters().AddSamples(out);
 }
 
 }  // namespace toolwire

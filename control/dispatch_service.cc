@@ -109,7 +109,8 @@ grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext*
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Dispatch(grpc::CallbackServerContext*) {
-  auto stream = std::make_shared<DispatchStream>(dispatcher_, requests_, options_.stream_calls_in_flight_max);
+  auto stream =
+      std::make_shared<DispatchStream>(dispatcher_, requests_, options_.stream_calls_in_flight_max, counters_);
   const uint64_t number = AdmitStream([weak = std::weak_ptr<DispatchStream>(stream)] {
     if (const auto alive = weak.lock()) alive->EndWhenIdle();
   });
@@ -172,7 +173,7 @@ grpc::ServerUnaryReactor* DispatchService::ListAgents(grpc::CallbackServerContex
 
 grpc::ServerWriteReactor<v1::WatchAgentsResponse>* DispatchService::WatchAgents(grpc::CallbackServerContext*,
                                                                                 const v1::WatchAgentsRequest* request) {
-  auto stream = std::make_shared<WatchStream>(directory_);
+  auto stream = std::make_shared<WatchStream>(directory_, counters_);
   const uint64_t number = AdmitStream([weak = std::weak_ptr<WatchStream>(stream)] {
     if (const auto alive = weak.lock()) alive->End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "control is stopping"));
   });
@@ -183,7 +184,11 @@ grpc::ServerWriteReactor<v1::WatchAgentsResponse>* DispatchService::WatchAgents(
 
 uint64_t DispatchService::AdmitStream(std::function<void()> end) {
   MutexLock lock(mu_);
-  if (ending_ || streams_.size() >= static_cast<size_t>(options_.streams_max)) return 0;
+  if (ending_) return 0;
+  if (streams_.size() >= static_cast<size_t>(options_.streams_max)) {
+    counters_.streams_full.Add();
+    return 0;
+  }
   streams_.emplace(++last_stream_, std::move(end));
   return last_stream_;
 }
@@ -201,6 +206,12 @@ void DispatchService::EndStreams() {
     for (const auto& [number, end] : streams_) ends.push_back(end);
   }
   for (const auto& end : ends) end();
+}
+
+void DispatchService::AddSamples(std::vector<Sample>* out) const {
+  AddGauge(out, "toolwire_control_streams", "Dispatch and watch streams open.", static_cast<double>(streams()));
+  counters_.AddSamples(out);
+  requests_.counters().AddSamples(out);
 }
 
 size_t DispatchService::streams() const {

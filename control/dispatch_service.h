@@ -44,6 +44,7 @@ class DispatchService final : public DispatchServiceBase {
   // Ends every stream as soon as its calls have settled; new ones end at once.
   void EndStreams();
   size_t streams() const;
+  void AddSamples(std::vector<Sample>* out) const;
 
  private:
   // A number for the stream, or 0 if there are too many.
@@ -56,6 +57,7 @@ class DispatchService final : public DispatchServiceBase {
   Registry& registry_;
   const ControlOptions options_;
   CallRequests requests_;
+  StreamCounters counters_;
 
   mutable Mutex mu_;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;

@@ -49,7 +49,10 @@ void DispatchStream::ReadNext() {
     MutexLock lock(mu_);
     if (finished_) return;
     reading_paused_ = answer_bytes_ > kUnreadBytesMax;
-    if (reading_paused_) return;
+    if (reading_paused_) {
+      counters_.answers_unread.Add();
+      return;
+    }
   }
   incoming_.Clear();
   StartRead(&incoming_);
@@ -112,6 +115,7 @@ void DispatchStream::Reject(Call&& call, v1::CallFailure failure) {
 std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call, bool wants_value) {
   MutexLock lock(mu_);
   if (in_flight_.size() >= static_cast<size_t>(calls_in_flight_max_)) {
+    counters_.stream_calls_full.Add();
     return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, call.request_id);
   }
   if (!in_flight_.try_emplace(call.caller_id, InFlight{call.call_id, wants_value}).second) {

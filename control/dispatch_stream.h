@@ -16,6 +16,7 @@
 #include "common/base/mutex.h"
 #include "control/call_request.h"
 #include "control/dispatcher.h"
+#include "control/stream_counters.h"
 #include "toolwire/v1/dispatch.pb.h"
 
 namespace toolwire {
@@ -26,8 +27,8 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
                              public CallSink,
                              public std::enable_shared_from_this<DispatchStream> {
  public:
-  DispatchStream(Dispatcher& dispatcher, CallRequests& requests, int calls_in_flight_max)
-      : dispatcher_(dispatcher), requests_(requests), calls_in_flight_max_(calls_in_flight_max) {}
+  DispatchStream(Dispatcher& dispatcher, CallRequests& requests, int calls_in_flight_max, StreamCounters& counters)
+      : dispatcher_(dispatcher), requests_(requests), calls_in_flight_max_(calls_in_flight_max), counters_(counters) {}
 
   void Begin(std::function<void()> on_done);
   // No new calls; the stream ends when its calls have settled.
@@ -69,6 +70,7 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   Dispatcher& dispatcher_;
   CallRequests& requests_;
   const int calls_in_flight_max_;
+  StreamCounters& counters_;
   std::function<void()> on_done_;
   std::shared_ptr<DispatchStream> self_;
   grpc::ByteBuffer incoming_;  // Reader only.

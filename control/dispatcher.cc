@@ -95,6 +95,13 @@ class Dispatcher::Work {
   std::vector<std::pair<uint64_t, std::string>> lookups_;
 };
 
+Dispatcher::Counters::Counters() {
+  for (int reason = 0; reason < E::Reason_ARRAYSIZE; ++reason) {
+    failed_.emplace_back(this, "toolwire_control_calls_failed_total", "Calls without an answer, by reason.", "reason",
+                         RowOf(static_cast<Reason>(reason)).name);
+  }
+}
+
 Dispatcher::Dispatcher(const Clock& clock, Registry& registry, AgentDirectory& directory, AuditLog* audit,
                        Options options)
     : clock_(clock),
@@ -192,7 +199,7 @@ void Dispatcher::Cancel(const std::vector<uint64_t>& call_ids) {
 
 void Dispatcher::RecordRejected(Call&& call, const v1::CallFailure& failure) {
   counters_.calls.Add();
-  counters_.failed[failure.detail().reason()].Add();
+  counters_.failed(failure.detail().reason()).Add();
   if (audit_ == nullptr) return;
   AuditRow row;
   row.user_id = std::move(call.user_id);
@@ -448,7 +455,7 @@ void Dispatcher::LoseLocked(Pending* call, MonoTime now) {
 // --- settling --------------------------------------------------------------------------------------------------------
 
 void Dispatcher::FailLocked(Pending* call, Reason reason, Delivery delivery, Work* work) {
-  counters_.failed[reason].Add();
+  counters_.failed(reason).Add();
   AuditRow row;
   row.error = RowOf(reason).name;
   v1::DispatchAnswer outcome;

@@ -2,9 +2,9 @@
 #ifndef TOOLWIRE_CONTROL_DISPATCHER_H_
 #define TOOLWIRE_CONTROL_DISPATCHER_H_
 
-#include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -72,10 +72,23 @@ class Dispatcher {
     // Deliveries tried for one call while its agent moves.
     int delivery_attempts_max = 8;
   };
-  struct Counters {
-    Counter calls, answered, strays_matched, strays_dropped, late_answers, redelivered;
-    // Calls that failed, by reason.
-    std::array<Counter, v1::CallError::Reason_ARRAYSIZE> failed;
+  struct Counters : CounterSet {
+    Counter calls{this, "toolwire_control_calls_total", "Calls received."};
+    Counter answered{this, "toolwire_control_calls_answered_total", "Calls answered by agents."};
+    Counter redelivered{this, "toolwire_control_redelivered_total",
+                        "Deliveries repeated because the first certainly did not leave."};
+    Counter strays_matched{this, "toolwire_control_stray_answers_matched_total",
+                           "Answers that came through another session."};
+    Counter strays_dropped{this, "toolwire_control_stray_answers_dropped_total", "Answers nobody waits for."};
+    Counter late_answers{this, "toolwire_control_late_answers_total", "Answers to calls that were settled before."};
+
+    Counters();
+    // Calls that failed for this reason, which the outcome table has.
+    Counter& failed(Reason reason) { return failed_[reason]; }
+    const Counter& failed(Reason reason) const { return failed_[reason]; }
+
+   private:
+    std::deque<Counter> failed_;  // By reason. A deque, since a counter stays where it was made.
   };
 
   // All references outlive the dispatcher. `audit` may be null: no audit log.

@@ -18,6 +18,7 @@ void WatchStream::Add(const AgentDirectory::WatchEvent& event) {
   *waiting_.add_events() = event;
   if (waiting_.events_size() > kEventsMax) {
     ended_ = true;
+    counters_.events_unread.Add();
     status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the watcher does not keep up; watch again");
     return;  // OnWriteDone finishes: so much gathers only while a message is being written.
   }

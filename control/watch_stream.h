@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "common/base/mutex.h"
 #include "control/agent_directory.h"
+#include "control/stream_counters.h"
 #include "toolwire/v1/dispatch.pb.h"
 
 namespace toolwire {
@@ -23,7 +24,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchAgentsRespons
   static constexpr int kEventsMax = 200000;       // About 20 MB.
   static constexpr int kEventsPerMessage = 2000;  // Well under the 4 MiB that callers receive by default.
 
-  explicit WatchStream(AgentDirectory& directory) : directory_(directory) {}
+  WatchStream(AgentDirectory& directory, StreamCounters& counters) : directory_(directory), counters_(counters) {}
 
   void Begin(absl::flat_hash_set<std::string> users, std::function<void()> on_done);
   void End(grpc::Status status);
@@ -37,6 +38,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchAgentsRespons
   void WriteNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   AgentDirectory& directory_;
+  StreamCounters& counters_;
   std::function<void()> on_done_;
   std::shared_ptr<WatchStream> self_;
   uint64_t watch_id_ = 0;  // Constant after Begin.

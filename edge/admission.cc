@@ -75,16 +75,18 @@ bool Admission::MayLogIn(const std::string& address, MonoTime now) {
     return true;
   }
   if (found->second.count < options_.failed_logins_per_minute_max) return true;
-  counters_.addresses_put_off.Add();
+  counters_.addresses_rejected.Add();
   return false;
 }
 
 void Admission::LoginFailed(const std::string& address, MonoTime now) {
   MutexLock lock(mu_);
-  counters_.failed_logins.Add();
   if (failures_.size() >= options_.addresses_max && !failures_.contains(address)) {
     absl::erase_if(failures_, [now](const auto& one) { return now - one.second.since >= kMinute; });
-    if (failures_.size() >= options_.addresses_max) return;  // Attackers cannot make this map grow.
+    if (failures_.size() >= options_.addresses_max) {  // Attackers cannot make this map grow.
+      counters_.addresses_full.Add();
+      return;
+    }
   }
   Failures& failures = failures_[address];
   if (failures.count == 0 || now - failures.since >= kMinute) failures = Failures{now, 0};

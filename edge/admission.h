@@ -24,8 +24,14 @@ class Admission {
     int failed_logins_per_minute_max = 600;  // For one address, which may be a whole office's; 0: no limit.
     size_t addresses_max = 10000;            // Addresses remembered for their failed logins.
   };
-  struct Counters {
-    Counter accepted, paced, sockets_full, sessions_full, unauthenticated_full, addresses_put_off, failed_logins;
+  struct Counters : CounterSet {
+    Counter accepted{this, "toolwire_edge_sockets_accepted_total", "Sockets accepted on the agents' port."};
+    LimitCounter sockets_full{this, kEdgeLimitHits, "sockets"};
+    LimitCounter sessions_full{this, kEdgeLimitHits, "sessions"};
+    LimitCounter unauthenticated_full{this, kEdgeLimitHits, "unauthenticated"};
+    LimitCounter paced{this, kEdgeLimitHits, "handshakes_per_second"};
+    LimitCounter addresses_rejected{this, kEdgeLimitHits, "failed_logins"};
+    LimitCounter addresses_full{this, kEdgeLimitHits, "failed_logins_addresses"};
   };
 
   explicit Admission(Options options) : options_(options) {}

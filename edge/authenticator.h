@@ -22,8 +22,13 @@ enum class Verdict { kRight, kWrong, kStoreAway, kInternal };
 class Authenticator {
  public:
   using Done = std::function<void(Verdict verdict)>;
-  struct Counters {
-    Counter checks, right, wrong, store_errors, statements, status_updates;
+  struct Counters : CounterSet {
+    Counter right{this, "toolwire_edge_logins_right_total", "Logins with right credentials."};
+    Counter wrong{this, "toolwire_edge_logins_wrong_total", "Logins with wrong credentials."};
+    Counter checks{this, "toolwire_edge_credential_checks_total", "Logins whose credentials were sent to the store."};
+    Counter status_updates{this, "toolwire_edge_status_updates_total", "Changes of agents' status written."};
+    Counter statements{this, "toolwire_edge_store_statements_total", "Store statements sent."};
+    Counter store_errors{this, "toolwire_edge_store_errors_total", "Store statements that failed."};
   };
   static constexpr size_t kBatchMax = 512;  // Bounds how long the first of a batch waits for the last.
 

@@ -280,63 +280,18 @@ std::string Edge::MetricsJson() const {
 }
 
 void Edge::AddSamples(std::vector<Sample>* out) const {
-  const auto gauge = [&](const char* name, const char* help, double value) {
-    out->push_back({name, help, false, value, {}});
-  };
-  const auto count = [&](const char* name, const char* help, const Counter& counter) {
-    out->push_back({name, help, true, static_cast<double>(counter.value()), {}});
-  };
-  const auto limited = [&](const char* limit, const Counter& counter) {
-    out->push_back({"toolwire_edge_limit_hits_total",
-                    "Times a limit was hit, by limit.",
-                    true,
-                    static_cast<double>(counter.value()),
-                    {{"limit", limit}}});
-  };
-  gauge("toolwire_edge_sessions", "Agents connected to this edge.", static_cast<double>(connections()));
-  gauge("toolwire_edge_registry_connected", "Whether the registry is in reach.", shared_.registry->connected());
-  gauge("toolwire_edge_sockets", "Sockets of agents, logged in or not.", admission_.sockets());
-  gauge("toolwire_edge_calls_in_flight", "Calls delivered to sessions and not settled.",
-        static_cast<double>(counters_.calls_in_flight.load()));
+  AddGauge(out, "toolwire_edge_sessions", "Agents connected to this edge.", static_cast<double>(connections()));
+  AddGauge(out, "toolwire_edge_registry_connected", "Whether the registry is in reach.", shared_.registry->connected());
+  AddGauge(out, "toolwire_edge_sockets", "Sockets of agents, logged in or not.", admission_.sockets());
+  AddGauge(out, "toolwire_edge_calls_in_flight", "Calls delivered to sessions and not settled.",
+           static_cast<double>(counters_.calls_in_flight.load()));
   {
     MutexLock lock(links_mu_);
-    gauge("toolwire_edge_links", "Controls linked to this edge.", static_cast<double>(links_.size()));
+    AddGauge(out, "toolwire_edge_links", "Controls linked to this edge.", static_cast<double>(links_.size()));
   }
-  count("toolwire_edge_sessions_opened_total", "Sessions begun.", counters_.sessions_opened);
-  count("toolwire_edge_sessions_closed_total", "Sessions ended.", counters_.sessions_closed);
-  count("toolwire_edge_sessions_replaced_total", "Sessions ended by a newer one (4001).", counters_.sessions_replaced);
-  count("toolwire_edge_sessions_revoked_total", "Sessions ended since their credentials were revoked (1008).",
-        counters_.sessions_revoked);
-  count("toolwire_edge_sessions_ended_by_operator_total", "Sessions ended by an operator (4003).",
-        counters_.sessions_ended_by_operator);
-  count("toolwire_edge_heartbeats_total", "Heartbeats received.", counters_.heartbeats);
-  count("toolwire_edge_heartbeat_timeouts_total", "Sessions ended for silence (4002).", counters_.heartbeat_timeouts);
-  count("toolwire_edge_frames_in_total", "Frames received from agents.", counters_.frames_in);
-  count("toolwire_edge_frames_out_total", "Frames sent to agents.", counters_.frames_out);
-  count("toolwire_edge_calls_delivered_total", "Calls taken by sessions.", counters_.delivered);
-  count("toolwire_edge_calls_answered_total", "Calls answered by agents.", counters_.answered);
-  count("toolwire_edge_calls_refused_total", "Calls ended here without an answer.", counters_.refused);
-  count("toolwire_edge_tool_cancels_total", "Calls that agents were told to cancel.", counters_.tool_cancels);
-  count("toolwire_edge_stray_answers_total", "Answers to calls this session does not know.", counters_.strays);
-  count("toolwire_edge_bad_frames_total", "Frames that do not parse.", counters_.bad_frames);
-  count("toolwire_edge_unknown_frames_total", "Frames of unknown types.", counters_.unknown_frames);
-  count("toolwire_edge_logins_right_total", "Logins with right credentials.", authenticator_.counters().right);
-  count("toolwire_edge_logins_wrong_total", "Logins with wrong credentials.", authenticator_.counters().wrong);
-  count("toolwire_edge_logins_revoked_total", "Logins whose credentials were revoked while they were under way.",
-        counters_.logins_revoked);
-  count("toolwire_edge_store_errors_total", "Store statements that failed.", authenticator_.counters().store_errors);
-  count("toolwire_edge_store_statements_total", "Store statements sent.", authenticator_.counters().statements);
-  limited("frame_bytes", counters_.too_big);
-  limited("agent_calls", counters_.busy_calls);
-  limited("session_queue_bytes", counters_.busy_bytes);
-  limited("session_queue_replies", counters_.slow_closed);
-  limited("session_queue_cancels", counters_.tool_cancels_dropped);
-  limited("edge_calls", counters_.busy_edge);
-  limited("sessions", admission_.counters().sessions_full);
-  limited("sockets", admission_.counters().sockets_full);
-  limited("unauthenticated", admission_.counters().unauthenticated_full);
-  limited("handshakes_per_second", admission_.counters().paced);
-  limited("failed_logins", admission_.counters().addresses_put_off);
+  counters_.AddSamples(out);
+  authenticator_.counters().AddSamples(out);
+  admission_.counters().AddSamples(out);
 }
 
 }  // namespace toolwire

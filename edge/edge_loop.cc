@@ -272,6 +272,7 @@ void EdgeLoop::Impl::OnTick() {
   login_wheel.Advance(shared.clock->Now(), [this](TimerNode* node) {
     auto* connection = static_cast<Server::connection_type*>(static_cast<LoginState*>(node)->connection);
     log::Warn("login timed out", {{"user", connection->login->user_id}});
+    shared.counters->logins_late.Add();
     Close(connection->get_shared(), CloseCode::kTryLater, "Login timed out");
   });
   if (table.has_heartbeats() && shared.clock->Now() >= next_refresh) RefreshHeard();
@@ -393,6 +394,7 @@ void EdgeLoop::Impl::OnClaimed(SessionId id, const std::string& user_id, absl::S
   const MonoTime check_began = peer.login->check_began;
   if (shared.clock->Now() - check_began > shared.login_timeout) {
     // The timer is late: a busy loop. Revocations are not remembered for longer than this.
+    shared.counters->logins_late.Add();
     shared.registry->Release(user_id, shared.server_id, *epoch, {});
     return Close(connection, CloseCode::kTryLater, "Login timed out");
   }
@@ -431,6 +433,7 @@ void EdgeLoop::Impl::OnMessage(const ConnectionPtr& connection, std::string& pay
     LoginState& login = *peer.login;
     login.early_bytes += payload.size();
     if (login.early.size() >= kEarlyFramesMax || login.early_bytes > kEarlyBytesMax) {
+      shared.counters->early_full.Add();
       return Close(connection, CloseCode::kPolicy, "Too much before login");
     }
     login.early.push_back(std::move(payload));

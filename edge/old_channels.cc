@@ -115,6 +115,7 @@ void OldChannels::OnCommand(const std::string& user_id, const std::string& messa
       // A response on their common channel would end the wait for the first.
       FailLocked(call, E::DUPLICATE_REQUEST, false, &work);
     } else if (calls_.size() >= static_cast<size_t>(options_.calls_max)) {
+      counters_.calls_full.Add();
       FailLocked(call, E::EDGE_UNAVAILABLE, true, &work);
     } else {
       calls_.emplace(call->call_id, std::move(pending));
@@ -293,20 +294,9 @@ size_t OldChannels::in_flight() const {
 }
 
 void OldChannels::AddSamples(std::vector<Sample>* out) const {
-  const auto count = [&](const char* name, const char* help, const Counter& counter) {
-    out->push_back({name, help, true, static_cast<double>(counter.value()), {}});
-  };
-  out->push_back({"toolwire_edge_old_calls_in_flight",
-                  "Calls of the old Redis channels that are not settled.",
-                  false,
-                  static_cast<double>(in_flight()),
-                  {}});
-  count("toolwire_edge_old_commands_total", "Messages on agent:{userId}:commands.", counters_.commands);
-  count("toolwire_edge_old_commands_bad_total", "Those that were not valid.", counters_.bad_commands);
-  count("toolwire_edge_old_calls_answered_total", "Calls of the old channels answered by agents.", counters_.answered);
-  count("toolwire_edge_old_calls_failed_total", "Calls of the old channels without an answer.", counters_.failed);
-  count("toolwire_edge_old_strays_published_total", "Answers published for calls of other edges or none.",
-        counters_.strays_published);
+  AddGauge(out, "toolwire_edge_old_calls_in_flight", "Calls of the old Redis channels that are not settled.",
+           static_cast<double>(in_flight()));
+  counters_.AddSamples(out);
 }
 
 OldChannels::Pending* OldChannels::FindLocked(uint64_t call_id) {

@@ -48,8 +48,14 @@ class OldChannels final : public ToControl {
   };
   // How responses travel. Must not block.
   using Publish = std::function<void(const std::string& channel, std::string message)>;
-  struct Counters {
-    Counter commands, bad_commands, answered, failed, strays_published;
+  struct Counters : CounterSet {
+    Counter commands{this, "toolwire_edge_old_commands_total", "Messages on agent:{userId}:commands."};
+    Counter bad_commands{this, "toolwire_edge_old_commands_bad_total", "Those that were not valid."};
+    Counter answered{this, "toolwire_edge_old_calls_answered_total", "Calls of the old channels answered by agents."};
+    Counter failed{this, "toolwire_edge_old_calls_failed_total", "Calls of the old channels without an answer."};
+    Counter strays_published{this, "toolwire_edge_old_strays_published_total",
+                             "Answers published for calls of other edges or none."};
+    LimitCounter calls_full{this, kEdgeLimitHits, "old_calls"};
   };
 
   // References outlive this; `audit` may be null.

@@ -115,7 +115,9 @@ void Session::Receive(std::string_view text, const Context& context) {
     bad_frames_ = 0;
     bad_frames_since_ = context.now;
   }
-  if (++bad_frames_ >= context.limits->bad_frames_max) CloseWith(CloseCode::kPolicy, "Too many bad frames");
+  if (++bad_frames_ < context.limits->bad_frames_max) return;
+  context.counters->bad_frames_full.Add();
+  CloseWith(CloseCode::kPolicy, "Too many bad frames");
 }
 
 void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {

@@ -52,12 +52,38 @@ struct SessionLimits {
 };
 
 // Shared by the loops of one edge. Written by the loop threads, read by anyone.
-struct EdgeCounters {
-  Counter sessions_opened, sessions_closed, sessions_replaced, heartbeats, heartbeat_timeouts;
-  Counter sessions_revoked, logins_revoked, sessions_ended_by_operator;
-  Counter delivered, answered, refused, strays, bad_frames, unknown_frames, frames_in, frames_out;
-  Counter tool_cancels, tool_cancels_dropped;
-  Counter too_big, busy_calls, busy_bytes, busy_edge, slow_closed;
+struct EdgeCounters : CounterSet {
+  Counter sessions_opened{this, "toolwire_edge_sessions_opened_total", "Sessions begun."};
+  Counter sessions_closed{this, "toolwire_edge_sessions_closed_total", "Sessions ended."};
+  Counter sessions_replaced{this, "toolwire_edge_sessions_replaced_total", "Sessions ended by a newer one (4001)."};
+  Counter sessions_revoked{this, "toolwire_edge_sessions_revoked_total",
+                           "Sessions ended since their credentials were revoked (1008)."};
+  Counter sessions_ended_by_operator{this, "toolwire_edge_sessions_ended_by_operator_total",
+                                     "Sessions ended by an operator (4003)."};
+  Counter logins_revoked{this, "toolwire_edge_logins_revoked_total",
+                         "Logins whose credentials were revoked while they were under way."};
+  Counter heartbeats{this, "toolwire_edge_heartbeats_total", "Heartbeats received."};
+  Counter heartbeat_timeouts{this, "toolwire_edge_heartbeat_timeouts_total", "Sessions ended for silence (4002)."};
+  Counter frames_in{this, "toolwire_edge_frames_in_total", "Frames received from agents."};
+  Counter frames_out{this, "toolwire_edge_frames_out_total", "Frames sent to agents."};
+  Counter bad_frames{this, "toolwire_edge_bad_frames_total", "Frames that do not parse."};
+  Counter unknown_frames{this, "toolwire_edge_unknown_frames_total", "Frames of unknown types."};
+  Counter delivered{this, "toolwire_edge_calls_delivered_total", "Calls taken by sessions."};
+  Counter answered{this, "toolwire_edge_calls_answered_total", "Calls answered by agents."};
+  Counter refused{this, "toolwire_edge_calls_refused_total", "Calls ended here without an answer."};
+  Counter strays{this, "toolwire_edge_stray_answers_total", "Answers to calls this session does not know."};
+  Counter tool_cancels{this, "toolwire_edge_tool_cancels_total", "Calls that agents were told to cancel."};
+
+  LimitCounter too_big{this, kEdgeLimitHits, "frame_bytes"};
+  LimitCounter bad_frames_full{this, kEdgeLimitHits, "bad_frames"};
+  LimitCounter busy_calls{this, kEdgeLimitHits, "agent_calls"};
+  LimitCounter busy_bytes{this, kEdgeLimitHits, "session_queue_bytes"};
+  LimitCounter slow_closed{this, kEdgeLimitHits, "session_queue_replies"};
+  LimitCounter tool_cancels_dropped{this, kEdgeLimitHits, "session_queue_cancels"};
+  LimitCounter busy_edge{this, kEdgeLimitHits, "edge_calls"};
+  LimitCounter logins_late{this, kEdgeLimitHits, "login_time"};
+  LimitCounter early_full{this, kEdgeLimitHits, "early_frames"};
+
   std::atomic<int64_t> calls_in_flight{0};
 };
 

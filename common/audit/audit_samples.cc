@@ -13,20 +13,16 @@ AuditLog::Options AuditOptions(const StoreOptions& options, const std::string& l
 
 void AddAuditSamples(const AuditLog& audit, std::vector<Sample>* out) {
   const AuditLog::Counters counters = audit.counters();
-  const auto count = [&](const char* name, const char* help, uint64_t value) {
-    out->push_back({name, help, true, static_cast<double>(value), {}});
-  };
-  count("toolwire_audit_rows_written_total", "Audit rows written.", counters.written);
-  count("toolwire_audit_rows_dropped_total", "Audit rows lost because queue and spool were full.", counters.dropped);
-  count("toolwire_audit_rows_refused_total", "Audit rows the store refused.", counters.refused);
-  count("toolwire_audit_failed_batches_total", "Writes that failed and were tried again.", counters.failed_batches);
-  count("toolwire_audit_rows_recovered_total", "Audit rows of dead processes written.", counters.recovered);
-  count("toolwire_audit_spool_errors_total", "Audit records the spool could not take.", counters.spool_errors);
-  const auto gauge = [&](const char* name, const char* help, uint64_t value) {
-    out->push_back({name, help, false, static_cast<double>(value), {}});
-  };
-  gauge("toolwire_audit_rows_waiting", "Audit rows not written yet.", counters.waiting);
-  gauge("toolwire_audit_spool_bytes", "Files of the audit spool.", counters.spool_bytes);
+  AddCount(out, "toolwire_audit_rows_written_total", "Audit rows written.", counters.written);
+  AddCount(out, "toolwire_audit_rows_dropped_total", "Audit rows lost because queue and spool were full.",
+           counters.dropped);
+  AddCount(out, "toolwire_audit_rows_refused_total", "Audit rows the store refused.", counters.refused);
+  AddCount(out, "toolwire_audit_failed_batches_total", "Writes that failed and were tried again.",
+           counters.failed_batches);
+  AddCount(out, "toolwire_audit_rows_recovered_total", "Audit rows of dead processes written.", counters.recovered);
+  AddCount(out, "toolwire_audit_spool_errors_total", "Audit records the spool could not take.", counters.spool_errors);
+  AddGauge(out, "toolwire_audit_rows_waiting", "Audit rows not written yet.", static_cast<double>(counters.waiting));
+  AddGauge(out, "toolwire_audit_spool_bytes", "Files of the audit spool.", static_cast<double>(counters.spool_bytes));
 }
 
 }  // namespace toolwire

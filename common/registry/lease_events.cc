@@ -134,7 +134,7 @@ void LeaseEvents::TellReplaced(const std::string& user_id, User& user, uint64_t 
 void LeaseEvents::Keep(std::vector<Event>* kept, Event event) {
   const size_t bytes = event.message.size() + kEventOverhead;
   if (event.replaced_by == 0 && kept_bytes_ + bytes > kKeptBytesMax) {
-    dropped_.Add();
+    counters_.dropped.Add();
     return;
   }
   kept_bytes_ += bytes;

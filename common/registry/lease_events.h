@@ -25,6 +25,11 @@ class LeaseEvents {
     // Nothing is remembered of this user any more: its messages need not be subscribed.
     std::function<void(const std::string& user_id)> forgotten;
   };
+  struct Counters : CounterSet {
+    Counter dropped{this, "toolwire_redis_messages_dropped_total",
+                    "Old commands dropped because too many were kept while it was undecided whose they are."};
+  };
+
   // With `messages`, users are remembered as long as their leases are held; else only while claims are under way.
   LeaseEvents(bool messages, Events events) : messages_(messages), events_(std::move(events)) {}
 
@@ -54,8 +59,7 @@ class LeaseEvents {
   // The edge says that it holds this lease. True if that was not known: then whose messages are is undecided.
   bool Remember(const std::string& user_id, uint64_t epoch);
   void ForgetAll();
-  // Messages that were dropped because too many were kept. Any thread.
-  uint64_t dropped() const { return dropped_.value(); }
+  const Counters& counters() const { return counters_; }
 
  private:
   struct Event {
@@ -85,7 +89,7 @@ class LeaseEvents {
   const Events events_;
   Users users_;
   size_t kept_bytes_ = 0;
-  Counter dropped_;
+  Counters counters_;
 };
 
 }  // namespace toolwire

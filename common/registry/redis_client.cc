@@ -77,16 +77,12 @@ void RedisClient::DrainInbox() {
   for (const Task& task : tasks) task();
 }
 
-RedisCounters RedisClient::counters() const {
-  return {connected(), reconnects_.value(), commands_sent_.value(), errors_.value(), 0};
-}
-
 // --- commands --------------------------------------------------------------------------------------------------------
 
 RedisDone RedisClient::Counted(RedisDone done) {
-  commands_sent_.Add();
+  counters_.commands.Add();
   return [this, done = std::move(done)](absl::StatusOr<RedisReply> reply) {
-    if (!reply.ok()) errors_.Add();
+    if (!reply.ok()) counters_.errors.Add();
     done(std::move(reply));
   };
 }
@@ -177,7 +173,7 @@ void RedisClient::CheckUp() {
   told_lost_ = false;
   connected_.store(true, std::memory_order_relaxed);
   const bool again = std::exchange(was_up_, true);
-  if (again) reconnects_.Add();
+  if (again) counters_.reconnects.Add();
   log::Info("redis connected", {{"address", address_}});
   events_.up(again);
 }

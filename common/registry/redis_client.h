@@ -16,13 +16,10 @@
 
 namespace toolwire {
 
-struct RedisCounters {
-  bool connected = false;
-  uint64_t reconnects = 0;  // Times that Redis was back after it had been lost.
-  uint64_t commands = 0;    // Sent or refused, subscriptions included.
-  uint64_t errors = 0;      // Of these, answered with an error or not at all.
-  // Messages from old channels that were dropped while it was undecided whose they are.
-  uint64_t messages_dropped = 0;
+struct RedisCounters : CounterSet {
+  Counter reconnects{this, "toolwire_redis_reconnects_total", "Times that Redis was back after it had been lost."};
+  Counter commands{this, "toolwire_redis_commands_total", "Commands, subscriptions included."};
+  Counter errors{this, "toolwire_redis_errors_total", "Commands answered with an error or not at all."};
 };
 
 // Two connections to one server, commands and subscriptions, both dialled again for ever (50 ms doubling to 2 s).
@@ -59,7 +56,7 @@ class RedisClient {
   void Post(Task task);
   // Both connections are up.
   bool connected() const { return connected_.load(std::memory_order_relaxed); }
-  RedisCounters counters() const;  // Without messages_dropped, of which it knows nothing.
+  const RedisCounters& counters() const { return counters_; }
   bool OnClientThread() { return io_.get_executor().running_in_this_thread(); }
 
   // Fails at once while there is no connection for commands.
@@ -100,9 +97,7 @@ class RedisClient {
   const std::string address_;
 
   std::atomic<bool> connected_{false};
-  Counter reconnects_;
-  Counter commands_sent_;
-  Counter errors_;
+  RedisCounters counters_;
 
   Mutex inbox_mu_;
   std::vector<Task> inbox_ ABSL_GUARDED_BY(inbox_mu_);

@@ -563,21 +563,12 @@ void RedisRegistry::Subscribe(const std::string& channel, MessageHandler handler
       });
 }
 
-RedisCounters RedisRegistry::counters() const {
-  RedisCounters counters = impl_->client.counters();
-  counters.messages_dropped = impl_->lease_events.dropped();
-  return counters;
-}
+const RedisCounters& RedisRegistry::counters() const { return impl_->client.counters(); }
 
 void RedisRegistry::AddSamples(std::vector<Sample>* out) const {
-  const RedisCounters now = counters();
-  const auto count = [&](const char* name, const char* help, uint64_t value) {
-    out->push_back({name, help, true, static_cast<double>(value), {}});
-  };
-  out->push_back({"toolwire_redis_connected", "Whether Redis is in reach.", false, now.connected ? 1.0 : 0.0, {}});
-  count("toolwire_redis_reconnects_total", "Times that Redis was back after it had been lost.", now.reconnects);
-  count("toolwire_redis_commands_total", "Commands, subscriptions included.", now.commands);
-  count("toolwire_redis_errors_total", "Commands answered with an error or not at all.", now.errors);
+  AddGauge(out, "toolwire_redis_connected", "Whether Redis is in reach.", connected());
+  counters().AddSamples(out);
+  impl_->lease_events.counters().AddSamples(out);
 }
 
 }  // namespace toolwire

@@ -87,7 +87,7 @@ class RedisRegistry final : public Registry {
   // above that the registry reads itself. What is subscribed before `Join` is listened to before any lease is made.
   void Subscribe(const std::string& channel, MessageHandler handler, std::function<void()> acknowledged);
 
-  RedisCounters counters() const;
+  const RedisCounters& counters() const;
   void AddSamples(std::vector<Sample>* out) const;
 
  private:

@@ -159,7 +159,7 @@ TEST_F(RedisRegistryTest, LeasesAreMadeAgainAfterRedisRestartedEmpty) {
   Await([&] { return edge->EdgeOf("user") == "edge_1"; });
   EXPECT_EQ((*edge->Lookup("user"))->epoch, epoch);
   EXPECT_GE(edge->restored(), 1);
-  EXPECT_EQ(edge->registry().counters().reconnects, 1u);
+  EXPECT_EQ(edge->registry().counters().reconnects.value(), 1u);
   EXPECT_GT(edge->Claim("user"), epoch);
 }
 

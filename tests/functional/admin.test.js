@@ -243,6 +243,29 @@ claim('a page of large executions ends before it is too large for a gRPC client,
 
 // --- trouble ---------------------------------------------------------------------------------------------------------
 
+// No login is decided while the database stands still.
+clusterClaim('a login that takes too long, or sends too much meanwhile, is closed and counted', async (scope) => {
+  const cluster = await Cluster.start(scope, {edges: 1, controls: 1, ownPostgres: true, edgeFlags: {'login-timeout': 3000}});
+  const edge = cluster.edges[0];
+  for (const user of ['slow', 'loud']) await cluster.secret(user);
+  cluster.postgres.freeze();
+  const hits = (limit) => edge.metric('toolwire_edge_limit_hits_total', limit);
+  const slow = await cluster.dial('slow');
+  const loud = await cluster.dial('loud');
+  await until('it is open', () => loud.opened);
+  for (let i = 0; i < 256; ++i) loud.heartbeat();
+  const quiet = await slow.closed();
+  assert.deepEqual([quiet.code, quiet.reason], [1013, 'Login timed out']);
+  assert.deepEqual([(await loud.closed()).code, await hits({limit: 'login_time'}), await hits({limit: 'early_frames'})], [1013, 2, 0]);
+
+  const louder = await cluster.dial('loud');
+  await until('it is open', () => louder.opened);
+  for (let i = 0; i < 257; ++i) louder.heartbeat();
+  assert.deepEqual((({code, reason}) => [code, reason])(await louder.closed()), [1008, 'Too much before login']);
+  assert.equal(await hits({limit: 'early_frames'}), 1);
+  cluster.postgres.thaw();
+});
+
 clusterClaim('while the store is away requests are UNAVAILABLE and change nothing; when control stops they are answered', async (scope) => {
   const cluster = await Cluster.start(scope, {edges: 1, controls: 1, ownPostgres: true});
   const caller = cluster.caller();
@@ -267,6 +290,7 @@ clusterClaim('while the store is away requests are UNAVAILABLE and change nothin
   const asked = Array.from({length: 300}, () => caller.admin('ListCredentials'));
   const full = await Promise.race(asked);
   assert.equal(full.code, code.RESOURCE_EXHAUSTED, 'no more than some wait');
+  assert.ok((await cluster.controls[0].metric('toolwire_control_limit_hits_total', {limit: 'operators_requests'})) >= 1);
   const stopped = cluster.controls[0].process.stop();
   const answers = await Promise.all(asked);
   cluster.postgres.thaw();

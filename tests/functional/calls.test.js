@@ -336,11 +336,33 @@ claim('the limit of calls on one stream: at it all run, past it RESOURCE_EXHAUST
   const stream = caller.dispatch();
   const running = [stream.call('user_1', 'slow'), stream.call('user_1', 'slow')];
   await agent.called(2);
+  assert.equal(await tw.metric('toolwire_control_limit_hits_total', {limit: 'stream_calls'}), 0);
   assertFailed(await stream.call('user_1', 'slow'), CALLER_BUSY);
+  assert.equal(await tw.metric('toolwire_control_limit_hits_total', {limit: 'stream_calls'}), 1);
   const other = caller.dispatch().call('user_1', 'slow');
   await agent.called(3);
   for (const {requestId} of agent.calls) agent.respond(requestId, {success: true});
   for (const one of [...running, other]) assert.equal((await one).code, 0);
+});
+
+claim('a caller that does not read its answers: no more of its calls are read past 64 MiB, others go on, nothing is lost', async (scope) => {
+  const tw = await scope.toolwire();
+  const agent = await tw.agent('user_1', {answer: () => ({success: true, result: 'x'.repeat(1 << 20)})});
+  const deaf = tw.caller().dispatch();
+  deaf.pause();
+  const hits = () => tw.metric('toolwire_control_limit_hits_total', {limit: 'stream_unread_bytes'});
+  const outcomes = [];
+  await until('its calls wait', async () => {
+    if (outcomes.length < 200) outcomes.push(deaf.call('user_1', `tool_${outcomes.length}`));
+    return (await hits()) === 1;
+  });
+  const waiting = outcomes.length;
+  assert.ok(waiting > 64, `${waiting} calls`);
+  outcomes.push(deaf.call('user_1', 'tool_that_waits'));
+  assert.equal((await tw.caller().call('user_1', 'other')).code, 0);
+  assert.ok(!agent.calls.some(({tool}) => tool === 'tool_that_waits'));
+  deaf.resume();
+  for (const outcome of await Promise.all(outcomes)) assert.equal(outcome.code, 0);
 });
 
 claim('the limit of open streams: past it a stream ends with RESOURCE_EXHAUSTED', async (scope) => {
@@ -350,6 +372,7 @@ claim('the limit of open streams: past it a stream ends with RESOURCE_EXHAUSTED'
   const open = [caller.dispatch(), caller.dispatch()];
   for (const stream of open) assert.equal((await stream.call('user_1', 'echo')).code, 0);
   assert.equal((await caller.dispatch().ended()).code, code.RESOURCE_EXHAUSTED);
+  assert.equal(await tw.metric('toolwire_control_limit_hits_total', {limit: 'streams'}), 1);
   open[0].end();
   assert.equal((await open[0].ended()).code, 0);
   await until('its place is free', async () => (await tw.metric('toolwire_control_streams')) === 1);

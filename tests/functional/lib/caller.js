@@ -222,6 +222,13 @@ export class Dispatch {
     return this.answer(id);
   }
 
+  // From now on no answer is read, until `resume`.
+  pause() {
+    this.#stream.pause();
+  }
+  resume() {
+    this.#stream.resume();
+  }
   // Closes the sending side.
   end() {
     this.#stream.end();

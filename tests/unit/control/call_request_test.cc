@@ -250,13 +250,16 @@ TEST_F(CallRequestTest, StructIsHeldToTheSameLimits) {
   v1::CallToolRequest large = Request("");
   (*large.mutable_params()->mutable_fields())["a"].set_string_value(std::string(1024, 'x'));
   EXPECT_EQ(Read(large), "params");
+  EXPECT_EQ(requests().counters().params_too_large.value(), 1u);
   v1::CallToolRequest deep = Request("");
   google::protobuf::Value* value = &(*deep.mutable_params()->mutable_fields())["a"];
   for (int i = 0; i < 3; ++i) value = value->mutable_list_value()->add_values();
   value->set_bool_value(true);
   EXPECT_EQ(Read(deep), "taken") << call_.params_json;
+  EXPECT_EQ(requests().counters().params_too_deep.value(), 0u);
   value->mutable_list_value();
   EXPECT_EQ(Read(deep), "params");
+  EXPECT_EQ(requests().counters().params_too_deep.value(), 1u);
 }
 
 TEST_F(CallRequestTest, StructThatJsonCannotHoldIsRefused) {
@@ -285,7 +288,9 @@ TEST_F(CallRequestTest, LongerTimesAreCutToTheMaximum) {
   options_.call_timeout_max = std::chrono::milliseconds(1500);
   options_.call_timeout_default = std::chrono::milliseconds(1000);
   EXPECT_EQ(TimeOf(WithTimeout(1, 500'000'000)), milliseconds(1500));
+  EXPECT_EQ(requests().counters().timeouts_cut.value(), 0u);
   EXPECT_EQ(TimeOf(WithTimeout(1, 500'000'001)), milliseconds(1500));
+  EXPECT_EQ(requests().counters().timeouts_cut.value(), 1u);
   EXPECT_EQ(TimeOf(WithTimeout(2)), milliseconds(1500));
   EXPECT_EQ(TimeOf(WithTimeout(std::numeric_limits<int64_t>::max(), 999'999'999)), milliseconds(1500));
 }

@@ -86,7 +86,9 @@ class DispatcherTest : public ::testing::Test {
       if (outcomes[0].has_failure()) ++failed;
     }
     uint64_t counted = 0;
-    for (const Counter& counter : dispatcher_.counters().failed) counted += counter.value();
+    for (int reason = 0; reason < E::Reason_ARRAYSIZE; ++reason) {
+      counted += dispatcher_.counters().failed(static_cast<Reason>(reason)).value();
+    }
     EXPECT_EQ(counted, failed + rejected_);
     EXPECT_EQ(dispatcher_.counters().calls.value(), begun_.size() + rejected_);
     EXPECT_EQ(dispatcher_.counters().answered.value(), begun_.size() - failed);

@@ -471,7 +471,7 @@ TEST_F(DispatcherTest, RejectedCallIsCountedAndAuditedAndItsCallerIsNotTold) {
   dispatcher_.RecordRejected(std::move(call), MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, "req_bad", "bad", "tool"));
   EXPECT_EQ(sink_->settled(), 0u);
   EXPECT_EQ(dispatcher_.counters().calls.value(), 1u);
-  EXPECT_EQ(dispatcher_.counters().failed[E::INVALID_REQUEST].value(), 1u);
+  EXPECT_EQ(dispatcher_.counters().failed(E::INVALID_REQUEST).value(), 1u);
   ASSERT_TRUE(audit_->Flush(kForever));
   const auto rows = store_.ListAudit({"", 10});
   ASSERT_EQ(rows->size(), 1u);

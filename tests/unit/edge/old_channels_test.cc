@@ -171,6 +171,7 @@ TEST_F(OldChannelsTest, CallsPastTheLimitAreRefused) {
   ASSERT_EQ(published_.size(), 1u);
   EXPECT_EQ(published_[0].first, "response:req_3");
   EXPECT_EQ(Rows(), (RowSet{{"req_3", "EDGE_UNAVAILABLE"}}));
+  EXPECT_EQ(channels_->counters().calls_full.value(), 1u);
 }
 
 TEST_F(OldChannelsTest, CommandWaitsForTheSessionThatIsAboutToOpen) {

@@ -161,10 +161,12 @@ TEST_F(SessionTest, TenthBadFrameWithinAMinuteClosesTheSession) {
                        ""};
   for (const char* text : bad) Receive(text);
   EXPECT_EQ(counters_.bad_frames.value(), 9u);
+  EXPECT_EQ(counters_.bad_frames_full.value(), 0u);
   EXPECT_EQ(CloseOf(), "none");
   Receive("{");
   EXPECT_EQ(CloseOf(), "1008 Too many bad frames");
   EXPECT_EQ(counters_.bad_frames.value(), 10u);
+  EXPECT_EQ(counters_.bad_frames_full.value(), 1u);
   EXPECT_EQ(OutcomeOf(1), "open");
   CloseSocket();
   EXPECT_EQ(OutcomeOf(1), "SESSION_LOST SENT");

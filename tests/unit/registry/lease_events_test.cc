@@ -174,13 +174,13 @@ TEST_F(LeaseEventsTest, WhatIsKeptIsLimited) {
   Claim(1);
   events_.Interrupted();
   for (int i = 0; i < 70; ++i) events_.Message("user", std::string(1 << 20, 'x'));
-  EXPECT_GT(events_.dropped(), 0u);
+  EXPECT_GT(events_.counters().dropped.value(), 0u);
   events_.Confirmed("user", 1);
-  EXPECT_EQ(heard_.size() + events_.dropped(), 70u);
-  const uint64_t dropped = events_.dropped();
+  EXPECT_EQ(heard_.size() + events_.counters().dropped.value(), 70u);
+  const uint64_t dropped = events_.counters().dropped.value();
   events_.Interrupted();
   events_.Message("user", std::string(1 << 20, 'x'));  // There is room again.
-  EXPECT_EQ(events_.dropped(), dropped);
+  EXPECT_EQ(events_.counters().dropped.value(), dropped);
 }
 
 }  // namespace

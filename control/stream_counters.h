@@ -1,0 +1,19 @@
+// How often callers' streams hit their limits.
+#ifndef TOOLWIRE_CONTROL_STREAM_COUNTERS_H_
+#define TOOLWIRE_CONTROL_STREAM_COUNTERS_H_
+
+#include "common/base/counter.h"
+
+namespace toolwire {
+
+// Of all streams together; written by gRPC's threads.
+struct StreamCounters : CounterSet {
+  LimitCounter streams_full{this, kControlLimitHits, "streams"};
+  LimitCounter stream_calls_full{this, kControlLimitHits, "stream_calls"};
+  LimitCounter answers_unread{this, kControlLimitHits, "stream_unread_bytes"};
+  LimitCounter events_unread{this, kControlLimitHits, "watch_events"};
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_STREAM_COUNTERS_H_
