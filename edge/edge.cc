@@ -39,7 +39,7 @@ Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, S
   shared_.close_displaced = [this](const SessionRef& ref, bool revoked) {
     if (revoked) return CloseRevoked(ref);
     counters_.sessions_replaced.Add();
-    loops_[ref.loop]->CloseSession(ref.id, {CloseCode::kReplaced, "Replaced by a newer connection"});
+    loops_[ref.loop]->CloseSession(ref.id, close_reason::kReplaced);
   };
   shared_.http = [this](const std::string& path) { return Http(path); };
   for (int i = 0; i < options.io_threads; ++i) {
@@ -146,12 +146,12 @@ void Edge::Disconnect(const v1::Disconnect& disconnect) {
   log::Info("session is ended", {{"user", user_id}, {"epoch", ref->epoch}, {"revoked", revoked}});
   if (revoked) return CloseRevoked(*ref);
   counters_.sessions_ended_by_operator.Add();
-  loops_[ref->loop]->CloseSession(ref->id, {CloseCode::kByOperator, "Disconnected by an operator"});
+  loops_[ref->loop]->CloseSession(ref->id, close_reason::kByOperator);
 }
 
 void Edge::CloseRevoked(const SessionRef& ref) {
   counters_.sessions_revoked.Add();
-  loops_[ref.loop]->CloseSession(ref.id, {CloseCode::kPolicy, "Credentials revoked"}, /*answers_lost=*/true);
+  loops_[ref.loop]->CloseSession(ref.id, close_reason::kCredentialsRevoked, /*answers_lost=*/true);
 }
 
 void Edge::Detach(LinkId link) {
@@ -212,7 +212,7 @@ void Edge::Stop() {
   }
   refresh_wake_.NotifyAll();
   if (refresher_.joinable()) refresher_.join();
-  for (const auto& loop : loops_) loop->CloseAll({CloseCode::kGoingAway, "Server shutting down"});
+  for (const auto& loop : loops_) loop->CloseAll(close_reason::kShuttingDown);
   // Agents that do not acknowledge the close are cut off by the close timer; nobody waits for them longer than this.
   const MonoTime until = clock_.Now() + std::chrono::seconds(2);
   MutexLock lock(refresh_mu_);

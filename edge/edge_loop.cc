@@ -108,7 +108,7 @@ struct EdgeLoop::Impl {
   bool OnReadingStopped(const websocketpp::connection_hdl& handle);
   void OnClosed(const ConnectionPtr& connection);
 
-  void Close(const ConnectionPtr& connection, CloseCode code, const std::string& reason, bool answers_lost = false);
+  void Close(const ConnectionPtr& connection, const CloseReason& reason, bool answers_lost = false);
   void CloseAsRevoked(const ConnectionPtr& connection, const std::string& user_id);
   // Gives up what this edge claimed for the user, and says that the agent is gone unless it has moved.
   void Release(const std::string& user_id, uint64_t epoch);
@@ -248,8 +248,8 @@ void EdgeLoop::Impl::Round() {
     table.batches().Clear();
   }
   const auto closing = std::exchange(table.closing(), {});
-  for (const auto& [id, close] : closing) {
-    if (const ConnectionPtr connection = Find(id)) Close(connection, close.code, close.reason);
+  for (const auto& [id, reason] : closing) {
+    if (const ConnectionPtr connection = Find(id)) Close(connection, reason);
   }
   const auto writable = std::exchange(table.writable(), {});
   for (const SessionId id : writable) Pump(id);
@@ -273,7 +273,7 @@ void EdgeLoop::Impl::OnTick() {
     auto* connection = static_cast<Server::connection_type*>(static_cast<LoginState*>(node)->connection);
     log::Warn("login timed out", {{"user", connection->login->user_id}});
     shared.counters->logins_late.Add();
-    Close(connection->get_shared(), CloseCode::kTryLater, "Login timed out");
+    Close(connection->get_shared(), close_reason::kLoginTimedOut);
   });
   if (table.has_heartbeats() && shared.clock->Now() >= next_refresh) RefreshHeard();
   ArmTick();
@@ -334,14 +334,14 @@ void EdgeLoop::Impl::OnOpen(const ConnectionPtr& connection) {
   const_cast<WsConfig::request_type&>(request) = WsConfig::request_type();
   if (!check) {
     log::Info("login refused", {{"why", "missing credentials"}, {"address", peer.login->address}});
-    return Close(connection, CloseCode::kPolicy, "Missing credentials");
+    return Close(connection, close_reason::kMissingCredentials);
   }
   if (!shared.admission->MayLogIn(peer.login->address, shared.clock->Now())) {
-    return Close(connection, CloseCode::kTryLater, "Too many failed logins");
+    return Close(connection, close_reason::kTooManyFailedLogins);
   }
   // Who is here already takes no further room: the older session ends.
   if (!shared.directory->Find(check->user_id) && !shared.admission->HasRoom()) {
-    return Close(connection, CloseCode::kTryLater, "Edge is full");
+    return Close(connection, close_reason::kEdgeFull);
   }
   peer.state = Peer::State::kLogin;
   peer.login->user_id = check->user_id;
@@ -367,11 +367,11 @@ void EdgeLoop::Impl::OnVerdict(SessionId id, Verdict verdict) {
     case Verdict::kWrong:
       shared.admission->LoginFailed(login.address, shared.clock->Now());
       log::Warn("login refused", {{"why", "invalid credentials"}, {"user", login.user_id}, {"address", login.address}});
-      return Close(connection, CloseCode::kPolicy, "Invalid credentials");
+      return Close(connection, close_reason::kInvalidCredentials);
     case Verdict::kStoreAway:
-      return Close(connection, CloseCode::kTryLater, "Credential store unavailable");
+      return Close(connection, close_reason::kStoreUnavailable);
     case Verdict::kInternal:
-      return Close(connection, CloseCode::kInternal, "Internal error");
+      return Close(connection, close_reason::kInternalError);
   }
 }
 
@@ -389,14 +389,14 @@ void EdgeLoop::Impl::OnClaimed(SessionId id, const std::string& user_id, absl::S
     if (epoch.ok()) shared.registry->Release(user_id, shared.server_id, *epoch, {});  // The socket has gone meanwhile.
     return;
   }
-  if (!epoch.ok()) return Close(connection, CloseCode::kTryLater, "Registry unavailable");
+  if (!epoch.ok()) return Close(connection, close_reason::kRegistryUnavailable);
   Peer& peer = *connection;
   const MonoTime check_began = peer.login->check_began;
   if (shared.clock->Now() - check_began > shared.login_timeout) {
     // The timer is late: a busy loop. Revocations are not remembered for longer than this.
     shared.counters->logins_late.Add();
     shared.registry->Release(user_id, shared.server_id, *epoch, {});
-    return Close(connection, CloseCode::kTryLater, "Login timed out");
+    return Close(connection, close_reason::kLoginTimedOut);
   }
   const auto inserted = shared.directory->Insert(user_id, SessionRef{index, id, *epoch});
   // After the insert: a revocation that comes later finds the session.
@@ -416,7 +416,7 @@ void EdgeLoop::Impl::OnClaimed(SessionId id, const std::string& user_id, absl::S
   if (!inserted.current) {
     // A newer connection of this user got through the login first.
     shared.counters->sessions_replaced.Add();
-    return Close(connection, CloseCode::kReplaced, "Replaced by a newer connection");
+    return Close(connection, close_reason::kReplaced);
   }
   shared.authenticator->ReportStatus({user_id, AgentStatus::kConnected, shared.clock->WallMs()});
   for (const std::string& frame : login->early) table.Receive(id, frame);
@@ -434,7 +434,7 @@ void EdgeLoop::Impl::OnMessage(const ConnectionPtr& connection, std::string& pay
     login.early_bytes += payload.size();
     if (login.early.size() >= kEarlyFramesMax || login.early_bytes > kEarlyBytesMax) {
       shared.counters->early_full.Add();
-      return Close(connection, CloseCode::kPolicy, "Too much before login");
+      return Close(connection, close_reason::kTooMuchBeforeLogin);
     }
     login.early.push_back(std::move(payload));
   }
@@ -463,15 +463,14 @@ void EdgeLoop::Impl::OnClosed(const ConnectionPtr& connection) {
 void EdgeLoop::Impl::CloseAsRevoked(const ConnectionPtr& connection, const std::string& user_id) {
   shared.counters->logins_revoked.Add();
   log::Warn("login refused", {{"why", "credentials revoked"}, {"user", user_id}});
-  Close(connection, CloseCode::kPolicy, "Credentials revoked");
+  Close(connection, close_reason::kCredentialsRevoked);
 }
 
-void EdgeLoop::Impl::Close(const ConnectionPtr& connection, CloseCode code, const std::string& reason,
-                           bool answers_lost) {
-  EndSession(connection, answers_lost, code == CloseCode::kReplaced);
+void EdgeLoop::Impl::Close(const ConnectionPtr& connection, const CloseReason& reason, bool answers_lost) {
+  EndSession(connection, answers_lost, reason.code == CloseCode::kReplaced);
   if (connection->get_state() == websocketpp::session::state::closing) return;
   std::error_code ec;
-  connection->close(static_cast<websocketpp::close::status::value>(code), reason, ec);
+  connection->close(static_cast<websocketpp::close::status::value>(reason.code), reason.text, ec);
   if (ec) connection->terminate(ec);
 }
 
@@ -568,16 +567,16 @@ void EdgeLoop::Snapshot(LinkId link, std::function<void()> done) {
   });
 }
 
-void EdgeLoop::CloseSession(SessionId id, SessionClose close, bool answers_lost) {
-  impl_->Post([this, id, close, answers_lost] {
+void EdgeLoop::CloseSession(SessionId id, CloseReason reason, bool answers_lost) {
+  impl_->Post([this, id, reason, answers_lost] {
     if (const ConnectionPtr connection = impl_->Find(id)) {
-      impl_->Close(connection, close.code, close.reason, answers_lost);
+      impl_->Close(connection, reason, answers_lost);
     }
   });
 }
 
-void EdgeLoop::CloseAll(SessionClose close) {
-  impl_->Post([this, close] {
+void EdgeLoop::CloseAll(CloseReason reason) {
+  impl_->Post([this, reason] {
     std::vector<ConnectionPtr> open;
     for (const auto& [id, weak] : impl_->sockets) {
       if (ConnectionPtr connection = weak.lock()) open.push_back(std::move(connection));
@@ -586,7 +585,7 @@ void EdgeLoop::CloseAll(SessionClose close) {
       if (connection->state == Peer::State::kHandshake) {
         connection->terminate(websocketpp::error::make_error_code(websocketpp::error::general));
       } else {
-        impl_->Close(connection, close.code, close.reason);
+        impl_->Close(connection, reason);
       }
     }
   });
@@ -601,7 +600,7 @@ void EdgeLoop::Replaced(const std::string& user_id, uint64_t epoch) {
     impl_->shared.counters->sessions_replaced.Add();
     // Lease and status are the newer one's now.
     impl_->shared.directory->Remove(user_id, ref->id);
-    impl_->Close(connection, CloseCode::kReplaced, "Replaced by a newer connection");
+    impl_->Close(connection, close_reason::kReplaced);
   });
 }
 

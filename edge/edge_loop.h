@@ -78,11 +78,11 @@ class EdgeLoop {
   // Sends the sessions of this loop to a new link, then calls `done` on the loop.
   void Snapshot(LinkId link, std::function<void()> done);
   // With `answers_lost` no answer to its calls will come by another way either.
-  void CloseSession(SessionId id, SessionClose close, bool answers_lost = false);
+  void CloseSession(SessionId id, CloseReason reason, bool answers_lost = false);
   // A newer connection of this user was made elsewhere: closes the user's session of this loop, if it is older (4001).
   void Replaced(const std::string& user_id, uint64_t epoch);
-  // Closes every session and socket with this code.
-  void CloseAll(SessionClose close);
+  // Closes every session and socket for this reason.
+  void CloseAll(CloseReason reason);
   // Extends the leases of this loop's sessions that were not extended within `unless_within`; heartbeats do it, too.
   void RefreshLeases(Duration unless_within);
 

@@ -106,7 +106,7 @@ void Session::Receive(std::string_view text, const Context& context) {
   }
   context.counters->bad_frames.Add();
   // RFC 6455: text that is not UTF-8 ends the connection.
-  if (!json::IsUtf8(text)) return CloseWith(CloseCode::kBadUtf8, "Invalid UTF-8");
+  if (!json::IsUtf8(text)) return CloseWith(close_reason::kInvalidUtf8);
   // An answer that is too deep is an answer that breaks a limit, as one that is too large.
   if (auto call = calls_.find(frame.request_id); call != calls_.end() && call->second->sent) {
     Drop(call->second.get(), v1::Refusal::ANSWER_LOST, context);
@@ -117,7 +117,7 @@ void Session::Receive(std::string_view text, const Context& context) {
   }
   if (++bad_frames_ < context.limits->bad_frames_max) return;
   context.counters->bad_frames_full.Add();
-  CloseWith(CloseCode::kPolicy, "Too many bad frames");
+  CloseWith(close_reason::kTooManyBadFrames);
 }
 
 void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {
@@ -125,7 +125,7 @@ void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {
   if (frame->result_json.size() > context.limits->payload.payload_bytes_max) {
     context.counters->too_big.Add();
     if (found != calls_.end() && found->second->sent) Drop(found->second.get(), v1::Refusal::ANSWER_LOST, context);
-    return CloseWith(CloseCode::kTooBig, "Result too large");
+    return CloseWith(close_reason::kResultTooLarge);
   }
   if (found == calls_.end() || !found->second->sent) {
     // Late, duplicate, or the answer to a call of an earlier session: whoever waits for it will know.
@@ -153,7 +153,7 @@ void Session::Queue(std::string text, SessionCall* call) {
 void Session::QueueReply(std::string text, const Context& context) {
   if (queued_bytes_ + text.size() > context.limits->queued_bytes_max && !queue_.empty()) {
     context.counters->slow_closed.Add();
-    return CloseWith(CloseCode::kPolicy, "Not reading");
+    return CloseWith(close_reason::kNotReading);
   }
   Queue(std::move(text), nullptr);
 }
@@ -213,10 +213,10 @@ void Session::Lose(bool answers_lost, const Context& context) {
   queued_bytes_ = 0;
 }
 
-void Session::CloseWith(CloseCode code, const char* reason) {
+void Session::CloseWith(const CloseReason& reason) {
   if (closing_) return;
   closing_ = true;
-  close_ = SessionClose{code, reason};
+  close_ = reason;
 }
 
 }  // namespace toolwire

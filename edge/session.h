@@ -17,6 +17,7 @@
 #include "common/base/timer_wheel.h"
 #include "common/wire/payload_options.h"
 #include "common/wire/wire_codec.h"
+#include "edge/close_reason.h"
 #include "toolwire/v1/relay.pb.h"
 
 namespace toolwire {
@@ -25,20 +26,6 @@ namespace toolwire {
 using LinkId = uint32_t;
 // Numbers one session for as long as this edge runs; never used twice.
 using SessionId = uint64_t;
-
-// The WebSocket close codes of wire.proto.
-enum class CloseCode : uint16_t {
-  kNormal = 1000,
-  kGoingAway = 1001,
-  kBadUtf8 = 1007,
-  kPolicy = 1008,
-  kTooBig = 1009,
-  kInternal = 1011,
-  kTryLater = 1013,
-  kReplaced = 4001,
-  kNoHeartbeat = 4002,
-  kByOperator = 4003,
-};
 
 struct SessionLimits {
   Duration heartbeat_timeout = std::chrono::seconds(90);  // Three heartbeats missed.
@@ -126,12 +113,6 @@ struct SessionCall : TimerNode {
   bool sent = false;  // The frame was handed to the socket: the tool may run.
 };
 
-// Why a session is closed by this side.
-struct SessionClose {
-  CloseCode code;
-  const char* reason;
-};
-
 // One live, authenticated socket. Owned by its loop's SessionTable; loop thread only. Bounded by SessionLimits: calls,
 // queued bytes, bad frames. Nothing here blocks. Every delivered call leaves exactly one answer or refusal in `out`.
 class Session {
@@ -181,7 +162,7 @@ class Session {
   bool has_frames() const { return !queue_.empty(); }
 
   // Set once this side must close the session.
-  const SessionClose* close() const { return closing_ ? &close_ : nullptr; }
+  const CloseReason* close() const { return closing_ ? &close_ : nullptr; }
 
  private:
   struct OutFrame {
@@ -197,7 +178,7 @@ class Session {
   // Ends the call without an answer; withdraws its frame if that has not been written.
   void Drop(SessionCall* call, v1::Refusal::Cause cause, const Context& context);
   void Remove(SessionCall* call, const Context& context);
-  void CloseWith(CloseCode code, const char* reason);
+  void CloseWith(const CloseReason& reason);
 
   const SessionId id_;
   const std::string user_id_;
@@ -208,7 +189,7 @@ class Session {
   int bad_frames_ = 0;
   bool closing_ = false;
   Capabilities capabilities_ = 0;  // What the agent's hello and this edge have in common.
-  SessionClose close_{CloseCode::kNormal, ""};
+  CloseReason close_;
   size_t queued_bytes_ = 0;
   std::list<OutFrame> queue_;
   absl::flat_hash_map<std::string_view, std::unique_ptr<SessionCall>> calls_;  // By request id, which the call owns.

@@ -45,7 +45,7 @@ Session::Context SessionTable::ContextNow() {
 }
 
 void SessionTable::After(Entry* entry) {
-  if (const SessionClose* close = entry->session.close()) {
+  if (const CloseReason* close = entry->session.close()) {
     if (!entry->close_announced) closing_.emplace_back(entry->session.id(), *close);
     entry->close_announced = true;
   } else if (entry->session.has_frames()) {
@@ -132,7 +132,7 @@ void SessionTable::Advance() {
     const MonoTime silent_at = entry->session.last_heard() + limits_.heartbeat_timeout;
     if (context.now < silent_at) return heartbeat_wheel_.Arm(entry, silent_at);
     counters_.heartbeat_timeouts.Add();
-    closing_.emplace_back(entry->session.id(), SessionClose{CloseCode::kNoHeartbeat, "Heartbeat timeout"});
+    closing_.emplace_back(entry->session.id(), close_reason::kNoHeartbeat);
   });
 }
 

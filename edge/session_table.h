@@ -52,7 +52,7 @@ class SessionTable {
 
   LinkBatches& batches() { return batches_; }
   std::vector<SessionId>& writable() { return writable_; }
-  std::vector<std::pair<SessionId, SessionClose>>& closing() { return closing_; }
+  std::vector<std::pair<SessionId, CloseReason>>& closing() { return closing_; }
 
   // The sessions whose leases are due, as `visit(user_id, epoch)`: those that sent a heartbeat since the last call.
   template <typename Visit>
@@ -108,7 +108,7 @@ class SessionTable {
   LinkBatches batches_;
   std::vector<SessionId> heartbeats_;
   std::vector<SessionId> writable_;
-  std::vector<std::pair<SessionId, SessionClose>> closing_;
+  std::vector<std::pair<SessionId, CloseReason>> closing_;
   absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*> calls_;
   absl::flat_hash_map<SessionId, std::unique_ptr<Entry>> sessions_;
 };

@@ -169,7 +169,7 @@ class SessionTest : public ::testing::Test {
     for (const v1::SessionEvent& event : *batches.sessions()) events_.push_back(event);
     batches.Clear();
     for (const auto& [id, close] : table().closing()) {
-      closes_[id].push_back(std::to_string(static_cast<int>(close.code)) + " " + close.reason);
+      closes_[id].push_back(std::to_string(static_cast<int>(close.code)) + " " + close.text);
     }
     table().closing().clear();
     for (const SessionId id : table().writable()) writable_.insert(id);
