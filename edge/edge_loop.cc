@@ -125,7 +125,7 @@ struct EdgeLoop::Impl {
   asio::steady_timer tick{io};
   Duration slow_tick{};
   MonoTime next_refresh{};
-  bool ticking_fast = false;
+  Duration tick_armed_for = Duration::max();  // How long the timer was set to wait; the greatest: it is not set.
   bool round_scheduled = false;
   uint64_t sockets_made = 0;
   SessionTable table;
@@ -253,14 +253,15 @@ void EdgeLoop::Impl::Round() {
   }
   const auto writable = std::exchange(table.writable(), {});
   for (const SessionId id : writable) Pump(id);
-  if (table.has_timers() && !ticking_fast) ArmTick();
+  ArmTick();
 }
 
 void EdgeLoop::Impl::ArmTick() {
-  ticking_fast = table.has_timers();
-  const Duration wait = ticking_fast          ? SessionTable::kTick
+  const Duration wait = table.has_timers()    ? SessionTable::kTick
                         : login_wheel.empty() ? slow_tick
                                               : std::min(kLoginTick, slow_tick);
+  if (tick_armed_for <= wait) return;  // To set it again would put the tick off.
+  tick_armed_for = wait;
   tick.expires_after(wait);
   tick.async_wait([this](const asio::error_code& ec) {
     if (!ec) OnTick();
@@ -268,6 +269,7 @@ void EdgeLoop::Impl::ArmTick() {
 }
 
 void EdgeLoop::Impl::OnTick() {
+  tick_armed_for = Duration::max();
   table.Advance();
   login_wheel.Advance(shared.clock->Now(), [this](TimerNode* node) {
     auto* connection = static_cast<Server::connection_type*>(static_cast<LoginState*>(node)->connection);
@@ -276,7 +278,6 @@ void EdgeLoop::Impl::OnTick() {
     Close(connection->get_shared(), close_reason::kLoginTimedOut);
   });
   if (table.has_heartbeats() && shared.clock->Now() >= next_refresh) RefreshHeard();
-  ArmTick();
   Round();
 }
 
@@ -348,7 +349,7 @@ void EdgeLoop::Impl::OnOpen(const ConnectionPtr& connection) {
   if (CheckUserId(check->user_id) != nullptr) return OnVerdict(peer.id, Verdict::kWrong);
   peer.login->check_began = shared.clock->Now();
   login_wheel.Arm(peer.login.get(), peer.login->check_began + shared.login_timeout);
-  if (!ticking_fast) ArmTick();
+  ArmTick();
   shared.authenticator->Check(std::move(*check), [this, id = peer.id](Verdict verdict) {
     Post([this, id, verdict] { OnVerdict(id, verdict); });
   });

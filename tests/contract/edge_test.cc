@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -240,7 +241,7 @@ class EdgeTest : public ::testing::Test {
     options.server_id = "edge-1";
     options.io_threads = 2;
     options.admission.failed_logins_per_minute_max = 0;
-    options.login_timeout = std::chrono::seconds(60);
+    options.login_timeout = login_timeout_;
     ASSERT_TRUE(Validate(&options).ok());
     edge_.emplace(options, clock_, registry_, store_);
     link_ = edge_->Attach(control_);
@@ -301,6 +302,7 @@ class EdgeTest : public ::testing::Test {
     return newest;
   }
 
+  Duration login_timeout_ = kForever;
   SystemClock clock_;
   RevocableStore store_;
   HoldingRegistry registry_{clock_};
@@ -409,6 +411,26 @@ TEST_F(EdgeTest, OperatorsDisconnectSparesLogins) {
   Disconnect(D::BY_OPERATOR);
   registry_.LetGo();
   EXPECT_EQ(agent->NextType(), EdgeFrameText::Type::kConnected);
+}
+
+class EdgeLoginTimeoutTest : public EdgeTest {
+ protected:
+  EdgeLoginTimeoutTest() { login_timeout_ = std::chrono::milliseconds(200); }
+};
+
+TEST_F(EdgeLoginTimeoutTest, LoginTimesOutHoweverManyBeginAfterIt) {
+  store_.Hold();
+  auto first = Dial();
+  auto end = std::async(std::launch::async, [&] { return first->End(); });
+  int others = 0;
+  while (end.wait_for(std::chrono::milliseconds(2)) != std::future_status::ready) {
+    Dial("user_" + std::to_string(++others));
+    if (others == 1000) {
+      ADD_FAILURE() << "it was not closed while others came";
+      break;
+    }
+  }
+  EXPECT_EQ(end.get(), "close 1013 Login timed out");
 }
 
 // Two sockets of the user at once, on two loops, revoked at any moment of their logins.
