@@ -243,7 +243,7 @@ int64_t Edge::connections() const {
          static_cast<int64_t>(counters_.sessions_closed.value());
 }
 
-EdgeShared::HttpReply Edge::Http(const std::string& path) {
+WsServer::HttpReply Edge::Http(const std::string& path) {
   if (path == "/health") return {draining_ ? 503 : 200, HealthJson()};
   if (path == "/metrics") return {200, MetricsJson()};
   return {404, R"({"error":"Not found"})"};

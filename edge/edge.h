@@ -69,7 +69,7 @@ class Edge {
  private:
   void Disconnect(const v1::Disconnect& disconnect);
   void CloseRevoked(const SessionRef& ref);
-  EdgeShared::HttpReply Http(const std::string& path);
+  WsServer::HttpReply Http(const std::string& path);
   std::string HealthJson() const;
   std::string MetricsJson() const;
   void SendToControls(LinkBatches* batches);

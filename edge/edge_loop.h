@@ -1,55 +1,33 @@
-// One thread of the edge: its sockets, its sessions, its timers. Of the edge, only this includes websocketpp.
+// One thread of the edge: its sessions, and in rounds what its sockets, its timers and other threads bring them.
 #ifndef TOOLWIRE_EDGE_EDGE_LOOP_H_
 #define TOOLWIRE_EDGE_EDGE_LOOP_H_
 
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/base/clock.h"
-#include "common/registry/registry.h"
-#include "edge/admission.h"
-#include "edge/authenticator.h"
-#include "edge/revocations.h"
+#include "common/base/mutex.h"
+#include "edge/login.h"
 #include "edge/session.h"
-#include "edge/user_directory.h"
-
-namespace asio {
-class io_context;
-}
+#include "edge/session_table.h"
+#include "edge/ws_server.h"
 
 namespace toolwire {
 
-class EdgeLoop;
-
-// What the loops of one edge share. No pointer is null; everything outlives the loops and is safe to use from any
-// thread.
-struct EdgeShared {
-  struct HttpReply {
-    int status = 404;
-    std::string body;
-  };
-
-  std::string server_id;
+// What the loops of one edge share.
+struct EdgeShared : LoginShared {
   SessionLimits limits;
   size_t frame_bytes_max = 0;
-  Duration login_timeout{};
-  const Clock* clock = nullptr;
-  Registry* registry = nullptr;
-  Authenticator* authenticator = nullptr;
-  Admission* admission = nullptr;
-  UserDirectory* directory = nullptr;
-  Revocations* revocations = nullptr;
-  EdgeCounters* counters = nullptr;
   // Sends what a loop gathered to the controls.
   std::function<void(LinkBatches* batches)> send_to_controls;
-  // Closes the session that a newer login of the same user displaced, on whatever loop it is: as replaced, or as
-  // `revoked` if the credentials were while that login was under way.
-  std::function<void(const SessionRef& ref, bool revoked)> close_displaced;
   // Plain HTTP on the agents' port.
-  std::function<HttpReply(const std::string& path)> http;
+  std::function<WsServer::HttpReply(const std::string& path)> http;
 };
 
 // A call on its way to a session of this loop.
@@ -60,15 +38,15 @@ struct CallForSession {
 };
 
 // Owned by Edge. Public methods may be called from any thread, never block, and are carried out on the loop's own
-// thread in the order of the calls. Exceptions of the libraries end there.
-class EdgeLoop {
+// thread in the order of the calls, deliveries before the others that wait. Exceptions of the libraries end there.
+class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
  public:
   EdgeLoop(uint32_t index, EdgeShared& shared);
   // Stops the thread at once; call CloseAll and wait first to be polite.
   ~EdgeLoop();
 
   // What else runs on this loop's thread: links to controls.
-  asio::io_context& io();
+  asio::io_context& io() { return io_; }
 
   // Takes over a connected socket, already counted by the admission.
   void Adopt(int fd, std::string address);
@@ -86,10 +64,55 @@ class EdgeLoop {
   // Extends the leases of this loop's sessions that were not extended within `unless_within`; heartbeats do it, too.
   void RefreshLeases(Duration unless_within);
 
-  struct Impl;
-
  private:
-  std::unique_ptr<Impl> impl_;
+  // Runs `task` on the loop. Any thread.
+  void Post(std::function<void()> task) override;
+  void WakeInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(inbox_mu_);
+
+  // --- everything below: loop thread only ---
+  void Run();
+  void DrainInbox();
+  void ScheduleRound();
+  void Round();
+  void ArmTick();
+  void OnTick();
+  void RefreshHeard();
+
+  WsServer::HttpReply OnHttp(const std::string& path) override { return shared_.http(path); }
+  void OnOpen(SessionId id, const std::string& target, const std::string& authorization) override;
+  void OnText(SessionId id, std::string& text) override;
+  bool NextText(SessionId id, std::string* text) override;
+  void OnWritable(SessionId id) override;
+  void OnEnd(SessionId id, bool too_big) override;
+  void OnClosed(SessionId id) override { logins_.Closed(id); }
+
+  void CloseSocket(SessionId id, const CloseReason& reason) override { Close(id, reason, false); }
+  void OpenSession(SessionId id, const std::string& user_id, uint64_t epoch, std::vector<std::string> early) override;
+
+  void Close(SessionId id, const CloseReason& reason, bool answers_lost);
+  // The session of this socket, or its login, ends now, whatever becomes of the socket. Idempotent.
+  void EndSession(SessionId id, bool answers_lost, bool replaced);
+
+  const uint32_t index_;
+  EdgeShared& shared_;
+  const Duration slow_tick_;
+  asio::io_context io_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
+  asio::steady_timer tick_{io_};
+  Duration tick_armed_for_ = Duration::max();  // How long the timer was set to wait; the greatest: it is not set.
+  MonoTime next_refresh_{};
+  bool round_scheduled_ = false;
+  uint64_t sockets_made_ = 0;
+  SessionTable table_;
+  Logins logins_;
+  WsServer server_;
+
+  Mutex inbox_mu_;
+  std::vector<CallForSession> inbox_deliveries_ ABSL_GUARDED_BY(inbox_mu_);
+  std::vector<std::function<void()>> inbox_tasks_ ABSL_GUARDED_BY(inbox_mu_);
+  bool inbox_posted_ ABSL_GUARDED_BY(inbox_mu_) = false;
+
+  std::thread thread_;
 };
 
 }  // namespace toolwire

@@ -71,11 +71,12 @@ void SessionTable::Open(SessionId id, const std::string& user_id, uint64_t epoch
   After(raw);
 }
 
-void SessionTable::Receive(SessionId id, std::string_view text) {
+bool SessionTable::Receive(SessionId id, std::string_view text) {
   auto found = sessions_.find(id);
-  if (found == sessions_.end()) return;
+  if (found == sessions_.end()) return false;
   found->second->session.Receive(text, ContextNow());
   After(found->second.get());
+  return true;
 }
 
 void SessionTable::Close(SessionId id, bool answers_lost, bool replaced) {
@@ -146,9 +147,9 @@ bool SessionTable::HasFrames(SessionId id) const {
   return found != sessions_.end() && found->second->session.has_frames();
 }
 
-std::string SessionTable::UserOf(SessionId id) const {
+const Session* SessionTable::Find(SessionId id) const {
   auto found = sessions_.find(id);
-  return found == sessions_.end() ? std::string() : found->second->session.user_id();
+  return found == sessions_.end() ? nullptr : &found->second->session;
 }
 
 }  // namespace toolwire

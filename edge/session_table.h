@@ -30,7 +30,8 @@ class SessionTable {
 
   // The socket of an authenticated agent: queues `connected`. `id` is unique in the edge.
   void Open(SessionId id, const std::string& user_id, uint64_t epoch);
-  void Receive(SessionId id, std::string_view text);
+  // False, and nothing happens, if there is no such session.
+  bool Receive(SessionId id, std::string_view text);
   // The socket is gone, by whosever will. With `answers_lost` an answer broke a limit, or the edge is stopping;
   // `replaced`: a newer session of the user is here or elsewhere.
   void Close(SessionId id, bool answers_lost, bool replaced = false);
@@ -47,8 +48,8 @@ class SessionTable {
 
   bool NextFrame(SessionId id, std::string* text);
   bool HasFrames(SessionId id) const;
-  // Empty if there is no such session.
-  std::string UserOf(SessionId id) const;
+  // Null if there is no such session.
+  const Session* Find(SessionId id) const;
 
   LinkBatches& batches() { return batches_; }
   std::vector<SessionId>& writable() { return writable_; }

@@ -89,7 +89,7 @@ TEST_F(SessionTest, SessionsAreReportedAsTheyBeginAndEnd) {
   clock_.Advance(seconds(5));
   const int64_t opened_ms = clock_.WallMs();
   Open(kSession, kUser, 7);
-  EXPECT_EQ(table().UserOf(kSession), kUser);
+  EXPECT_EQ(table().Find(kSession)->user_id(), kUser);
   ASSERT_EQ(events_.size(), 1u);
   EXPECT_TRUE(events_[0].connected());
   EXPECT_EQ(events_[0].user_id(), kUser);
@@ -101,7 +101,7 @@ TEST_F(SessionTest, SessionsAreReportedAsTheyBeginAndEnd) {
   EXPECT_FALSE(events_[1].connected());
   EXPECT_EQ(events_[1].user_id(), kUser);
   EXPECT_EQ(events_[1].epoch(), 7u);
-  EXPECT_EQ(table().UserOf(kSession), "");
+  EXPECT_EQ(table().Find(kSession), nullptr);
   EXPECT_EQ(counters_.sessions_opened.value(), 1u);
   EXPECT_EQ(counters_.sessions_closed.value(), 1u);
 }

@@ -1,0 +1,174 @@
+// A login takes two questions to other threads and comes back to the loop after each: the store says whether the secret
+// is right, then the registry gives the lease. Either answer may find that the socket has gone, the time is over or the
+// secret was revoked meanwhile; then what was claimed is released and no session opens. A revocation between the two
+// answers is seen because the session enters the directory first and Revocations are asked after that.
+#include "edge/login.h"
+
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/wire/names.h"
+#include "edge/login_request.h"
+
+namespace toolwire {
+
+Logins::Logins(uint32_t loop, const LoginShared& shared, Handler& handler)
+    : loop_(loop), shared_(shared), handler_(handler), wheel_(kTick, 256, shared.clock->Now()) {}
+
+void Logins::Accepted(SessionId id, std::string address) {
+  auto login = std::make_unique<Login>();
+  login->id = id;
+  login->address = std::move(address);
+  logins_.emplace(id, std::move(login));
+}
+
+void Logins::Begin(SessionId id, const std::string& target, const std::string& authorization) {
+  auto found = logins_.find(id);
+  if (found == logins_.end()) return;
+  Login& login = *found->second;
+  auto check = ParseLoginRequest(target, authorization);
+  if (!check) {
+    log::Info("login refused", {{"why", "missing credentials"}, {"address", login.address}});
+    return Fail(id, close_reason::kMissingCredentials);
+  }
+  if (!shared_.admission->MayLogIn(login.address, shared_.clock->Now())) {
+    return Fail(id, close_reason::kTooManyFailedLogins);
+  }
+  // Who is here already takes no further room: the older session ends.
+  if (!shared_.directory->Find(check->user_id) && !shared_.admission->HasRoom()) {
+    return Fail(id, close_reason::kEdgeFull);
+  }
+  login.under_way = true;
+  login.user_id = check->user_id;
+  if (CheckUserId(check->user_id) != nullptr) return OnVerdict(id, Verdict::kWrong);
+  login.check_began = shared_.clock->Now();
+  wheel_.Arm(&login, login.check_began + shared_.login_timeout);
+  shared_.authenticator->Check(std::move(*check), [this, id](Verdict verdict) {
+    handler_.Post([this, id, verdict] { OnVerdict(id, verdict); });
+  });
+}
+
+void Logins::OnVerdict(SessionId id, Verdict verdict) {
+  Login* const login = UnderWay(id);
+  if (login == nullptr) return;
+  switch (verdict) {
+    case Verdict::kRight:
+      // A claim would end a session elsewhere that was opened with a newer secret.
+      if (shared_.revocations->Covers(login->user_id, login->check_began)) return FailAsRevoked(id, login->user_id);
+      return shared_.registry->Claim(
+          login->user_id, shared_.server_id, [this, id, user_id = login->user_id](absl::StatusOr<uint64_t> epoch) {
+            handler_.Post([this, id, user_id, epoch = std::move(epoch)] { OnClaimed(id, user_id, epoch); });
+          });
+    case Verdict::kWrong:
+      shared_.admission->LoginFailed(login->address, shared_.clock->Now());
+      log::Warn("login refused",
+                {{"why", "invalid credentials"}, {"user", login->user_id}, {"address", login->address}});
+      return Fail(id, close_reason::kInvalidCredentials);
+    case Verdict::kStoreAway:
+      return Fail(id, close_reason::kStoreUnavailable);
+    case Verdict::kInternal:
+      return Fail(id, close_reason::kInternalError);
+  }
+}
+
+void Logins::OnClaimed(SessionId id, const std::string& user_id, const absl::StatusOr<uint64_t>& epoch) {
+  Login* const login = UnderWay(id);
+  if (login == nullptr) {  // The socket has gone meanwhile.
+    if (epoch.ok()) shared_.registry->Release(user_id, shared_.server_id, *epoch, {});
+    return;
+  }
+  if (!epoch.ok()) return Fail(id, close_reason::kRegistryUnavailable);
+  if (shared_.clock->Now() - login->check_began > shared_.login_timeout) {
+    // The timer is late: a busy loop. Revocations are not remembered for longer than this.
+    shared_.counters->logins_late.Add();
+    shared_.registry->Release(user_id, shared_.server_id, *epoch, {});
+    return Fail(id, close_reason::kLoginTimedOut);
+  }
+  const auto inserted = shared_.directory->Insert(user_id, SessionRef{loop_, id, *epoch});
+  // After the insert: a revocation that comes later finds the session.
+  const bool revoked = shared_.revocations->Covers(user_id, login->check_began);
+  if (inserted.displaced) shared_.close_displaced(*inserted.displaced, revoked);
+  if (revoked) {
+    if (shared_.directory->Remove(user_id, id)) Release(user_id, *epoch);
+    return FailAsRevoked(id, user_id);
+  }
+  Open(id, *epoch, inserted.current);
+}
+
+void Logins::Open(SessionId id, uint64_t epoch, bool current) {
+  const std::unique_ptr<Login> login = std::move(logins_.extract(id).mapped());
+  shared_.admission->LoggedIn();
+  log::Info("agent connected", {{"user", login->user_id}, {"epoch", epoch}, {"address", login->address}});
+  if (!current) {
+    // A newer connection of this user got through the login first.
+    shared_.counters->sessions_replaced.Add();
+    handler_.OpenSession(id, login->user_id, epoch, {});
+    return handler_.CloseSocket(id, close_reason::kReplaced);
+  }
+  shared_.authenticator->ReportStatus({login->user_id, AgentStatus::kConnected, shared_.clock->WallMs()});
+  handler_.OpenSession(id, login->user_id, epoch, std::move(login->early));
+}
+
+void Logins::KeepEarly(SessionId id, std::string& text) {
+  Login* const login = UnderWay(id);
+  if (login == nullptr) return;
+  login->early_bytes += text.size();
+  if (login->early.size() >= kEarlyFramesMax || login->early_bytes > kEarlyBytesMax) {
+    shared_.counters->early_full.Add();
+    return Fail(id, close_reason::kTooMuchBeforeLogin);
+  }
+  login->early.push_back(std::move(text));
+}
+
+void Logins::Cancel(SessionId id) {
+  auto found = logins_.find(id);
+  if (found == logins_.end()) return;
+  found->second->under_way = false;
+  wheel_.Disarm(found->second.get());
+}
+
+void Logins::Closed(SessionId id) { shared_.admission->Closed(/*was_logged_in=*/logins_.erase(id) == 0); }
+
+void Logins::LogOut(SessionId id, const std::string& user_id, uint64_t epoch) {
+  shared_.admission->LoggedOut();
+  // Only the user's current session may clean up: a replaced one would take the newer one's lease and status away.
+  if (shared_.directory->Remove(user_id, id)) Release(user_id, epoch);
+  log::Info("agent disconnected", {{"user", user_id}, {"epoch", epoch}});
+}
+
+void Logins::Advance() {
+  wheel_.Advance(shared_.clock->Now(), [this](TimerNode* node) {
+    const auto* login = static_cast<const Login*>(node);
+    log::Warn("login timed out", {{"user", login->user_id}});
+    shared_.counters->logins_late.Add();
+    Fail(login->id, close_reason::kLoginTimedOut);
+  });
+}
+
+void Logins::Fail(SessionId id, const CloseReason& reason) {
+  Cancel(id);
+  handler_.CloseSocket(id, reason);
+}
+
+void Logins::FailAsRevoked(SessionId id, const std::string& user_id) {
+  shared_.counters->logins_revoked.Add();
+  log::Warn("login refused", {{"why", "credentials revoked"}, {"user", user_id}});
+  Fail(id, close_reason::kCredentialsRevoked);
+}
+
+// Gives up what this edge claimed for the user, and reports that the agent is gone unless it has moved.
+void Logins::Release(const std::string& user_id, uint64_t epoch) {
+  const int64_t at_ms = shared_.clock->WallMs();
+  shared_.registry->Release(user_id, shared_.server_id, epoch,
+                            [authenticator = shared_.authenticator, user_id, at_ms](bool released) {
+                              if (!released) return;
+                              authenticator->ReportStatus({user_id, AgentStatus::kDisconnected, at_ms});
+                            });
+}
+
+Logins::Login* Logins::UnderWay(SessionId id) {
+  auto found = logins_.find(id);
+  return found != logins_.end() && found->second->under_way ? found->second.get() : nullptr;
+}
+
+}  // namespace toolwire

@@ -1,0 +1,243 @@
+// One websocketpp connection for each socket, on the transport of ws_transport.h. A connection ends once, by Close or
+// by itself, whichever comes first; the library then goes on for a while with the closing handshake and the lingering
+// close, of which the handler hears nothing until the descriptor is closed. Texts are handed to the library as long as
+// little of the socket's is on its way into the kernel.
+#include "edge/ws_server.h"
+
+// clang-format off: before websocketpp.
+#include "edge/ws_utf8.h"
+// clang-format on
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <asio.hpp>
+#include <utility>
+#include <vector>
+#include <websocketpp/concurrency/none.hpp>
+#include <websocketpp/config/core.hpp>
+#include <websocketpp/logger/stub.hpp>
+#include <websocketpp/server.hpp>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/base/log.h"
+#include "edge/ws_transport.h"
+
+namespace toolwire {
+namespace {
+
+// What an agent may have on its way into the kernel at once; the rest stays with the handler, where it can still be
+// withdrawn, and so counts as NOT_SENT.
+constexpr size_t kUnwrittenMax = 256u << 10;
+
+// Our part of every websocketpp connection.
+struct Peer {
+  uint64_t id = 0;
+  bool open = false;     // The handshake is done.
+  bool ended = false;    // By Close, or OnEnd was called.
+  size_t unwritten = 0;  // Bytes handed to the library and not yet to the kernel.
+};
+
+struct WsConfig : websocketpp::config::core {
+  using type = WsConfig;
+  using base = websocketpp::config::core;
+  using concurrency_type = websocketpp::concurrency::none;
+  using alog_type = websocketpp::log::stub;
+  using elog_type = websocketpp::log::stub;
+  using connection_base = Peer;
+  static const bool enable_multithreading = false;
+  static const bool enable_extensions = false;
+  // Held by every connection, busy or idle: two typical messages.
+  static const size_t connection_read_buffer_size = 1024;
+  static const size_t max_http_body_size = 1 << 16;
+  static const websocketpp::log::level alog_level = 0;
+  static const websocketpp::log::level elog_level = 0;
+  struct transport_config {
+    using concurrency_type = type::concurrency_type;
+    using alog_type = type::alog_type;
+    using elog_type = type::elog_type;
+  };
+  using transport_type = ws::Endpoint<transport_config>;
+};
+using Server = websocketpp::server<WsConfig>;
+using ConnectionPtr = Server::connection_ptr;
+using Message = Server::message_ptr::element_type;
+
+ConnectionPtr FromHandle(const websocketpp::connection_hdl& handle) {
+  return std::static_pointer_cast<Server::connection_type>(handle.lock());
+}
+
+// The library would also speak drafts of 2011, which frame differently.
+bool CheckVersion(const ConnectionPtr& connection) {
+  if (connection->get_request_header("Sec-WebSocket-Version") == "13") return true;
+  connection->set_status(websocketpp::http::status_code::upgrade_required);
+  connection->append_header("Sec-WebSocket-Version", "13");
+  return false;
+}
+
+}  // namespace
+
+struct WsServer::Impl {
+  Impl(asio::io_context& loop_io, const Options& options, Handler& owner);
+
+  void OnHttp(const ConnectionPtr& connection);
+  void OnOpen(const ConnectionPtr& connection);
+  bool OnReadingStopped(const ConnectionPtr& connection);
+  void OnTerminated(const ConnectionPtr& connection);
+  void End(const ConnectionPtr& connection, bool too_big);
+  ConnectionPtr Find(uint64_t id) const;
+
+  asio::io_context& io;
+  Handler& handler;
+  Server server;
+  absl::flat_hash_map<uint64_t, std::weak_ptr<Server::connection_type>> sockets;  // From Adopt to OnClosed.
+};
+
+WsServer::Impl::Impl(asio::io_context& loop_io, const Options& options, Handler& owner) : io(loop_io), handler(owner) {
+  server.set_user_agent("");
+  server.set_max_message_size(options.frame_bytes_max);
+  server.set_open_handshake_timeout(
+      std::chrono::duration_cast<std::chrono::milliseconds>(options.handshake_timeout).count());
+  server.transport_context()->io = &io;
+  server.transport_context()->reading_stopped = [this](const auto& handle) {
+    const ConnectionPtr connection = FromHandle(handle);
+    return connection && OnReadingStopped(connection);
+  };
+  server.transport_context()->shutting_down = [this](const auto& handle) {
+    if (const ConnectionPtr connection = FromHandle(handle)) End(connection, false);
+  };
+  server.set_http_handler([this](auto handle) { OnHttp(FromHandle(handle)); });
+  server.set_validate_handler([](auto handle) { return CheckVersion(FromHandle(handle)); });
+  server.set_open_handler([this](auto handle) { OnOpen(FromHandle(handle)); });
+  server.set_message_handler([this](auto handle, auto message) {
+    const ConnectionPtr connection = FromHandle(handle);
+    if (connection && !connection->ended) handler.OnText(connection->id, message->get_raw_payload());
+  });
+  // Pongs are queued without bound: none for a peer that does not read.
+  server.set_ping_handler([](auto handle, const std::string&) {
+    const ConnectionPtr connection = FromHandle(handle);
+    return connection && connection->get_buffered_amount() < kUnwrittenMax;
+  });
+}
+
+void WsServer::Impl::OnHttp(const ConnectionPtr& connection) {
+  std::string path = connection->get_resource();
+  path = path.substr(0, path.find('?'));
+  const HttpReply reply = handler.OnHttp(path);
+  connection->set_status(static_cast<websocketpp::http::status_code::value>(reply.status));
+  connection->append_header("Content-Type", "application/json");
+  connection->append_header("Connection", "close");
+  connection->set_body(reply.body);
+}
+
+void WsServer::Impl::OnOpen(const ConnectionPtr& connection) {
+  const auto& request = connection->get_request();
+  const std::string target = request.get_uri();
+  const std::string authorization = request.get_header("Authorization");
+  // The parsed request would live as long as the connection.
+  const_cast<WsConfig::request_type&>(request) = WsConfig::request_type();
+  connection->open = true;
+  handler.OnOpen(connection->id, target, authorization);
+}
+
+// True if the connection is closing, so that what still comes is thrown away.
+bool WsServer::Impl::OnReadingStopped(const ConnectionPtr& connection) {
+  if (connection->get_state() != websocketpp::session::state::closing) return false;
+  if (connection->ended) return true;
+  // The library refused what came and has queued its close frame.
+  const auto code = connection->get_local_close_code();
+  log::Warn("agent broke the protocol", {{"code", code}});
+  End(connection, code == websocketpp::close::status::message_too_big);
+  return true;
+}
+
+// The one handler that runs for every end: close, failed handshake, answered HTTP request.
+void WsServer::Impl::OnTerminated(const ConnectionPtr& connection) {
+  End(connection, false);
+  if (sockets.erase(connection->id) > 0) handler.OnClosed(connection->id);
+}
+
+void WsServer::Impl::End(const ConnectionPtr& connection, bool too_big) {
+  if (!std::exchange(connection->ended, true)) handler.OnEnd(connection->id, too_big);
+}
+
+ConnectionPtr WsServer::Impl::Find(uint64_t id) const {
+  auto found = sockets.find(id);
+  return found == sockets.end() ? nullptr : found->second.lock();
+}
+
+WsServer::WsServer(asio::io_context& io, const Options& options, Handler& handler)
+    : impl_(std::make_unique<Impl>(io, options, handler)) {}
+
+WsServer::~WsServer() {
+  // Connections live in handlers that the loop destroys later, and their messages with them.
+  for (const auto& [id, weak] : impl_->sockets) {
+    if (const ConnectionPtr connection = weak.lock()) connection->ended = true;
+  }
+}
+
+void WsServer::Adopt(uint64_t id, int fd) {
+  const ConnectionPtr connection = impl_->server.get_connection();
+  asio::ip::tcp::socket socket(impl_->io);
+  asio::error_code ec;
+  sockaddr_storage name{};
+  socklen_t size = sizeof name;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size);
+  socket.assign(name.ss_family == AF_INET6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4(), fd, ec);
+  if (!connection || ec) {
+    close(fd);
+    return impl_->handler.OnClosed(id);
+  }
+  connection->id = id;
+  impl_->sockets.emplace(id, connection);
+  connection->set_termination_handler([impl = impl_.get()](const ConnectionPtr& ended) { impl->OnTerminated(ended); });
+  connection->Adopt(std::move(socket));
+  connection->start();
+}
+
+void WsServer::WriteTexts(uint64_t id) {
+  const ConnectionPtr connection = impl_->Find(id);
+  if (!connection || connection->ended) return;
+  Peer* const peer = connection.get();
+  Handler* const handler = &impl_->handler;
+  std::string text;
+  while (peer->unwritten < kUnwrittenMax && handler->NextText(id, &text)) {
+    const size_t bytes = text.size();
+    const auto written = [handler, peer, bytes](Message* message) {
+      delete message;
+      // Runs when the bytes are in the kernel, or while the connection is destroyed: its base is still there.
+      peer->unwritten -= bytes;
+      if (!peer->ended) handler->OnWritable(peer->id);
+    };
+    const Server::message_ptr message(new Message(nullptr, websocketpp::frame::opcode::text, 0), written);
+    const websocketpp::frame::basic_header basic(websocketpp::frame::opcode::text, bytes, true, false);
+    const websocketpp::frame::extended_header extended(bytes);
+    message->set_header(websocketpp::frame::prepare_header(basic, extended));
+    message->get_raw_payload() = std::move(text);
+    message->set_prepared(true);
+    peer->unwritten += bytes;
+    if (connection->send(message)) return;  // Closing: OnEnd comes.
+  }
+}
+
+void WsServer::Close(uint64_t id, const CloseReason& reason) {
+  const ConnectionPtr connection = impl_->Find(id);
+  if (!connection) return;
+  connection->ended = true;
+  if (!connection->open) {
+    return connection->terminate(websocketpp::error::make_error_code(websocketpp::error::general));
+  }
+  if (connection->get_state() == websocketpp::session::state::closing) return;
+  std::error_code ec;
+  connection->close(static_cast<websocketpp::close::status::value>(reason.code), reason.text, ec);
+  if (ec) connection->terminate(ec);
+}
+
+std::vector<uint64_t> WsServer::Sockets() const {
+  std::vector<uint64_t> ids;
+  ids.reserve(impl_->sockets.size());
+  for (const auto& [id, weak] : impl_->sockets) ids.push_back(id);
+  return ids;
+}
+
+}  // namespace toolwire

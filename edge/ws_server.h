@@ -1,0 +1,77 @@
+// The WebSockets of one loop: handshakes, frames, closing. Of the edge, only this includes websocketpp.
+#ifndef TOOLWIRE_EDGE_WS_SERVER_H_
+#define TOOLWIRE_EDGE_WS_SERVER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "edge/close_reason.h"
+
+namespace asio {
+class io_context;
+}
+
+namespace toolwire {
+
+// Loop thread only. Knows sockets by the ids that its owner gives them, and nothing of users. No exception leaves it
+// but through the loop's `run`.
+class WsServer {
+ public:
+  struct HttpReply {
+    int status = 404;
+    std::string body;
+  };
+
+  // What happens to sockets. Each may call the server again.
+  class Handler {
+   public:
+    // A request that is no upgrade to a WebSocket.
+    virtual HttpReply OnHttp(const std::string& path) = 0;
+    // The WebSocket is open; `target` and `authorization` are those of its request.
+    virtual void OnOpen(uint64_t id, const std::string& target, const std::string& authorization) = 0;
+    // A text came, not checked for UTF-8. The handler may take it.
+    virtual void OnText(uint64_t id, std::string& text) = 0;
+    // The next text to send, which counts as sent from now on. False if there is none.
+    virtual bool NextText(uint64_t id, std::string* text) = 0;
+    // The kernel has taken what was written: WriteTexts may get on.
+    virtual void OnWritable(uint64_t id) = 0;
+    // The peer ended the WebSocket, it was lost, or the peer broke the protocol, if `too_big` by a frame over the
+    // limit. Not called if Close was. No other event but OnClosed follows.
+    virtual void OnEnd(uint64_t id, bool too_big) = 0;
+    // The descriptor is closed. The last event of every adopted socket.
+    virtual void OnClosed(uint64_t id) = 0;
+
+   protected:
+    ~Handler() = default;
+  };
+
+  struct Options {
+    size_t frame_bytes_max = 0;
+    Duration handshake_timeout{};
+  };
+
+  WsServer(asio::io_context& io, const Options& options, Handler& handler);
+  // The loop must have stopped. No event comes any more, not even OnClosed.
+  ~WsServer();
+
+  // Takes over a connected socket; `id` is new.
+  void Adopt(uint64_t id, int fd);
+  // Sends the handler's next texts, as far as the kernel keeps up.
+  void WriteTexts(uint64_t id);
+  // Nothing is sent or received any more but the closing handshake. Without a WebSocket yet, the socket is just closed.
+  void Close(uint64_t id, const CloseReason& reason);
+  // Every socket, from Adopt to OnClosed.
+  std::vector<uint64_t> Sockets() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_EDGE_WS_SERVER_H_
