@@ -15,8 +15,10 @@ namespace toolwire {
 
 using E = v1::CallError;
 
-struct Dispatcher::Pending : TimerNode {
-  Call call;
+struct Dispatcher::Pending : TimerNode, Call {
+  explicit Pending(Call&& call) : Call(std::move(call)) {}
+  using Call::deadline;  // The caller's, not the timer's.
+
   State state = State::kLooking;
   bool cancelled = false;
   int attempts = 0;
@@ -24,7 +26,6 @@ struct Dispatcher::Pending : TimerNode {
   Lease tried;               // The lease of the last delivery.
   // What the caller is told if looking again leads nowhere new.
   Reason last_reason = E::AGENT_NOT_CONNECTED;
-  AuditTicket ticket;
 };
 
 class Dispatcher::Work {
@@ -117,25 +118,20 @@ Dispatcher::~Dispatcher() = default;
 
 void Dispatcher::Begin(std::vector<Call> calls) {
   Work work(this);
-  struct Prepared {
-    std::optional<Presence> known;
-    AuditTicket ticket;
-  };
-  std::vector<Prepared> prepared;
-  prepared.reserve(calls.size());
+  std::vector<std::optional<Presence>> presences;
+  presences.reserve(calls.size());
   const int64_t wall_ms = clock_.WallMs();
-  for (const Call& call : calls) {
-    prepared.push_back({directory_.Find(call.user_id), {}});
-    if (audit_ == nullptr) continue;
-    prepared.back().ticket = audit_->Begin({call.user_id, call.request_id, call.tool, call.params_json, wall_ms});
+  for (Call& call : calls) {
+    presences.push_back(directory_.Find(call.user_id));
+    call.Begin(audit_, wall_ms);
   }
   {
     MutexLock lock(mu_);
     const MonoTime now = clock_.Now();
     for (size_t i = 0; i < calls.size(); ++i) {
       const uint64_t call_id = calls[i].call_id;
-      if (!AdmitLocked(std::move(calls[i]), prepared[i].ticket, now, &work)) continue;
-      std::optional<Presence>& known = prepared[i].known;
+      if (!AdmitLocked(std::move(calls[i]), now, &work)) continue;
+      std::optional<Presence>& known = presences[i];
       Pending* call = calls_.find(call_id)->second.get();
       const uint64_t link_number = known ? LinkOfEdgeLocked(known->edge_id) : 0;
       if (link_number != 0) {
@@ -150,27 +146,25 @@ void Dispatcher::Begin(std::vector<Call> calls) {
 }
 
 // Takes the call in, or settles it at once. False if it is settled.
-bool Dispatcher::AdmitLocked(Call&& call, const AuditTicket& ticket, MonoTime now, Work* work) {
+bool Dispatcher::AdmitLocked(Call&& call, MonoTime now, Work* work) {
   counters_.calls.Add();
-  auto pending = std::make_unique<Pending>();
-  pending->call = std::move(call);
-  pending->ticket = ticket;
+  auto pending = std::make_unique<Pending>(std::move(call));
   Pending* const raw = pending.get();
   if (!accepting_) {
     FailLocked(raw, E::EDGE_UNAVAILABLE, E::NOT_SENT, work);
     return false;
   }
-  if (now >= raw->call.deadline) {
+  if (now >= raw->deadline) {
     FailLocked(raw, E::CALL_TIMEOUT, E::NOT_SENT, work);
     return false;
   }
-  const RequestKey key(raw->call.user_id, raw->call.request_id);
+  const RequestKey key(raw->user_id, raw->request_id);
   if (!by_request_.emplace(key, raw).second) {
     FailLocked(raw, E::DUPLICATE_REQUEST, E::NOT_SENT, work);
     return false;
   }
-  wheel_.Arm(raw, raw->call.deadline);
-  calls_.emplace(raw->call.call_id, std::move(pending));
+  wheel_.Arm(raw, raw->deadline);
+  calls_.emplace(raw->call_id, std::move(pending));
   return true;
 }
 
@@ -201,13 +195,8 @@ void Dispatcher::RecordRejected(Call&& call, const v1::CallFailure& failure) {
   counters_.calls.Add();
   counters_.failed(failure.detail().reason()).Add();
   if (audit_ == nullptr) return;
-  AuditRow row;
-  row.user_id = std::move(call.user_id);
-  row.request_id = std::move(call.request_id);
-  row.tool = std::move(call.tool);
-  row.params_json = std::move(call.params_json);
-  row.error = RowOf(failure.detail().reason()).name;
-  row.created_at_ms = clock_.WallMs();
+  AuditRow row = RowOfFailure(failure.detail().reason());
+  call.MoveInto(&row, clock_.WallMs());
   audit_->Append(std::move(row));
 }
 
@@ -215,20 +204,14 @@ void Dispatcher::RecordRejected(Call&& call, const v1::CallFailure& failure) {
 
 void Dispatcher::DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, MonoTime now, Work* work) {
   const Link& link = links_.find(link_number)->second;
-  const Duration left = call->call.deadline - now;
+  const Duration left = call->deadline - now;
   if (left <= Duration::zero()) return FailLocked(call, E::CALL_TIMEOUT, E::NOT_SENT, work);
   call->state = State::kDelivered;
   call->link_number = link_number;
   call->tried.epoch = epoch;
   if (++call->attempts > 1) counters_.redelivered.Add();
-  wheel_.Arm(call, call->call.deadline + options_.edge_silence_max);
-  v1::Deliver* deliver = work->FrameFor(link_number, link.to_edge)->add_deliveries();
-  deliver->set_call_id(call->call.call_id);
-  deliver->set_user_id(call->call.user_id);
-  deliver->set_request_id(call->call.request_id);
-  deliver->set_tool(call->call.tool);
-  deliver->set_params_json(call->call.params_json);
-  deliver->set_timeout_us(std::chrono::duration_cast<std::chrono::microseconds>(left).count());
+  wheel_.Arm(call, call->deadline + options_.edge_silence_max);
+  call->FillDeliver(left, work->FrameFor(link_number, link.to_edge)->add_deliveries());
 }
 
 void Dispatcher::LookAgainLocked(Pending* call, Work* work) {
@@ -238,8 +221,8 @@ void Dispatcher::LookAgainLocked(Pending* call, Work* work) {
   }
   call->state = State::kLooking;
   call->link_number = 0;
-  wheel_.Arm(call, call->call.deadline);
-  work->Lookup(call->call.call_id, call->call.user_id);
+  wheel_.Arm(call, call->deadline);
+  work->Lookup(call->call_id, call->user_id);
 }
 
 void Dispatcher::OnLease(uint64_t call_id, absl::StatusOr<std::optional<Lease>> lease) {
@@ -355,7 +338,7 @@ void Dispatcher::Receive(uint64_t link_number, v1::EdgeFrame&& frame) {
     for (const v1::Refusal& refusal : frame.refusals()) {
       Pending* call = FindOnLinkLocked(refusal.call_id(), link_number);
       if (call == nullptr) continue;
-      if (refusal.cause() == v1::Refusal::NOT_HERE) forget.emplace_back(call->call.user_id, call->tried);
+      if (refusal.cause() == v1::Refusal::NOT_HERE) forget.emplace_back(call->user_id, call->tried);
       RefuseLocked(call, refusal, now, &work);
     }
     for (v1::StrayAnswer& stray : *frame.mutable_strays()) StrayLocked(std::move(stray), &work);
@@ -400,20 +383,14 @@ void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& uns
 
 void Dispatcher::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
   counters_.answered.Add();
-  AuditRow row;
-  row.success = answer.success();
-  if (audit_ != nullptr) row.result_json = audit_->Storable(answer.result_json());
-  row.error = answer.error();
+  AuditRow row = RowOfAnswer(audit_, answer);
   v1::DispatchAnswer outcome;
   v1::CallToolResponse* response = outcome.mutable_response();
   response->set_success(answer.success());
   response->set_result_json(std::move(*answer.mutable_result_json()));
   response->set_error(std::move(*answer.mutable_error()));
-  if (answer.has_execution_time_ms()) {
-    row.execution_time_ms = answer.execution_time_ms();
-    response->set_execution_time_ms(answer.execution_time_ms());
-  }
-  response->set_request_id(call->call.request_id);
+  if (answer.has_execution_time_ms()) response->set_execution_time_ms(answer.execution_time_ms());
+  response->set_request_id(call->request_id);
   SettleLocked(call, std::move(outcome), std::move(row), work);
 }
 
@@ -449,32 +426,26 @@ void Dispatcher::StrayLocked(v1::StrayAnswer&& stray, Work* work) {
 
 void Dispatcher::LoseLocked(Pending* call, MonoTime now) {
   call->state = State::kLost;
-  wheel_.Arm(call, std::min(call->call.deadline, now + options_.lost_answer_wait));
+  wheel_.Arm(call, std::min(call->deadline, now + options_.lost_answer_wait));
 }
 
 // --- settling --------------------------------------------------------------------------------------------------------
 
 void Dispatcher::FailLocked(Pending* call, Reason reason, Delivery delivery, Work* work) {
   counters_.failed(reason).Add();
-  AuditRow row;
-  row.error = RowOf(reason).name;
   v1::DispatchAnswer outcome;
-  *outcome.mutable_failure() = MakeFailure(reason, delivery, call->call.request_id);
-  SettleLocked(call, std::move(outcome), std::move(row), work);
+  *outcome.mutable_failure() = MakeFailure(reason, delivery, call->request_id);
+  SettleLocked(call, std::move(outcome), RowOfFailure(reason), work);
 }
 
 // The one way out. `call` may be gone when this returns.
 void Dispatcher::SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, AuditRow&& row, Work* work) {
-  outcome.set_id(call->call.caller_id);
-  work->Settle(std::move(call->call.sink), std::move(outcome));
-  auto by_request = by_request_.find(RequestKey(call->call.user_id, call->call.request_id));
+  outcome.set_id(call->caller_id);
+  work->Settle(std::move(call->sink), std::move(outcome));
+  auto by_request = by_request_.find(RequestKey(call->user_id, call->request_id));
   if (by_request != by_request_.end() && by_request->second == call) by_request_.erase(by_request);
-  const uint64_t call_id = call->call.call_id;
-  row.user_id = std::move(call->call.user_id);
-  row.request_id = std::move(call->call.request_id);
-  row.tool = std::move(call->call.tool);
-  row.params_json = std::move(call->call.params_json);
-  row.created_at_ms = clock_.WallMs();
+  const uint64_t call_id = call->call_id;
+  call->MoveInto(&row, clock_.WallMs());
   work->Audit(call->ticket, std::move(row));
   calls_.erase(call_id);
   if (calls_.empty()) idle_.NotifyAll();
@@ -503,7 +474,7 @@ void Dispatcher::OverdueLocked(Pending* call, Work* work) {
       // The edge is silent: whether the frame left is unknown, so it counts as sent.
       if (!call->cancelled) {
         const Link& link = links_.find(call->link_number)->second;
-        work->FrameFor(call->link_number, link.to_edge)->add_cancels(call->call.call_id);
+        work->FrameFor(call->link_number, link.to_edge)->add_cancels(call->call_id);
       }
       return FailLocked(call, call->cancelled ? E::CALLER_CANCELLED : E::CALL_TIMEOUT, E::SENT, work);
   }

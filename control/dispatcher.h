@@ -13,6 +13,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "common/audit/audit_log.h"
+#include "common/audit/call_record.h"
 #include "common/base/clock.h"
 #include "common/base/counter.h"
 #include "common/base/mutex.h"
@@ -38,12 +39,7 @@ class CallSink {
 };
 
 // A call as the caller's side hands it over: validated, deadline clamped.
-struct Call {
-  uint64_t call_id = 0;  // From Dispatcher::NextCallId().
-  std::string user_id;
-  std::string request_id;
-  std::string tool;
-  std::string params_json;  // One valid JSON object.
+struct Call : CallRecord {  // Its call id is from Dispatcher::NextCallId().
   MonoTime deadline;
   uint64_t caller_id = 0;  // The `id` that the outcome will carry.
   std::shared_ptr<CallSink> sink;
@@ -149,7 +145,7 @@ class Dispatcher {
   class Work;
   using RequestKey = std::pair<std::string_view, std::string_view>;  // user id, request id
 
-  bool AdmitLocked(Call&& call, const AuditTicket& ticket, MonoTime now, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool AdmitLocked(Call&& call, MonoTime now, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, MonoTime now, Work* work)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void LookAgainLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "common/audit/call_record.h"
 #include "common/base/log.h"
 
 namespace toolwire {
@@ -30,10 +31,7 @@ OldResponse ResponseOf(const std::string& user_id, v1::Answer&& answer) {
 
 }  // namespace
 
-struct OldChannels::Pending : TimerNode {
-  uint64_t call_id = 0;
-  std::string user_id, request_id, tool, params_json;
-  AuditTicket ticket;
+struct OldChannels::Pending : TimerNode, CallRecord {
   MonoTime deadline;
   MonoTime give_up{};  // Waiting for a session ends here; unset until it first waits.
   State state = State::kDelivered;
@@ -102,9 +100,7 @@ void OldChannels::OnCommand(const std::string& user_id, const std::string& messa
   call->tool = std::move(command.tool);
   call->params_json = std::move(command.params_json);
   call->deadline = clock_.Now() + options_.call_timeout;
-  if (audit_ != nullptr) {
-    call->ticket = audit_->Begin({call->user_id, call->request_id, call->tool, call->params_json, clock_.WallMs()});
-  }
+  call->Begin(audit_, clock_.WallMs());
   Work work(this);
   {
     MutexLock lock(mu_);
@@ -130,13 +126,7 @@ void OldChannels::DeliverLocked(Pending* call, Work* work) {
   if (left <= Duration::zero()) return FailLocked(call, E::CALL_TIMEOUT, true, work);
   call->state = State::kDelivered;
   wheel_.Disarm(call);  // The edge keeps the deadline.
-  v1::Deliver* deliver = work->frame()->add_deliveries();
-  deliver->set_call_id(call->call_id);
-  deliver->set_user_id(call->user_id);
-  deliver->set_request_id(call->request_id);
-  deliver->set_tool(call->tool);
-  deliver->set_params_json(call->params_json);
-  deliver->set_timeout_us(std::chrono::duration_cast<std::chrono::microseconds>(left).count());
+  call->FillDeliver(left, work->frame()->add_deliveries());
 }
 
 // --- from the edge ---------------------------------------------------------------------------------------------------
@@ -158,18 +148,9 @@ void OldChannels::Send(v1::EdgeFrame&& frame) {
 
 void OldChannels::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
   counters_.answered.Add();
-  AuditRow row = RowOfAnswer(answer);
+  AuditRow row = RowOfAnswer(audit_, answer);
   work->Publish(call->request_id, ResponseOf(call->user_id, std::move(answer)));
   SettleLocked(call, std::move(row), work);
-}
-
-AuditRow OldChannels::RowOfAnswer(const v1::Answer& answer) const {
-  AuditRow row;
-  row.success = answer.success();
-  if (audit_ != nullptr) row.result_json = audit_->Storable(answer.result_json());
-  row.error = answer.error();
-  if (answer.has_execution_time_ms()) row.execution_time_ms = answer.execution_time_ms();
-  return row;
 }
 
 void OldChannels::RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* work) {
@@ -218,7 +199,7 @@ void OldChannels::OnStrayAnswer(const std::string& message) {
     if (found == by_request_.end()) return;
     Pending* const call = found->second;
     if (call->state == State::kWaiting) return;  // Not sent yet, so the answer is to an earlier call of this id.
-    call->answered_elsewhere = RowOfAnswer(stray.answer());
+    call->answered_elsewhere = RowOfAnswer(audit_, stray.answer());
     // As long as the session seems to be here, an answer of its own comes first.
     if (call->state == State::kLost) SettleElsewhereLocked(call, &work);
   }
@@ -237,10 +218,8 @@ void OldChannels::SettleElsewhereLocked(Pending* call, Work* work) {
 void OldChannels::FailLocked(Pending* call, Reason reason, bool publish, Work* work) {
   if (call->answered_elsewhere) return SettleElsewhereLocked(call, work);
   counters_.failed.Add();
-  AuditRow row;
-  row.error = RowOf(reason).name;
   if (publish) work->Publish(call->request_id, FailureResponse(call->user_id, RowOf(reason).sentence));
-  SettleLocked(call, std::move(row), work);
+  SettleLocked(call, RowOfFailure(reason), work);
 }
 
 // The one way out. `call` may be gone when this returns.
@@ -248,11 +227,7 @@ void OldChannels::SettleLocked(Pending* call, AuditRow&& row, Work* work) {
   auto by_request = by_request_.find(RequestKey(call->user_id, call->request_id));
   if (by_request != by_request_.end() && by_request->second == call) by_request_.erase(by_request);
   const uint64_t call_id = call->call_id;
-  row.user_id = std::move(call->user_id);
-  row.request_id = std::move(call->request_id);
-  row.tool = std::move(call->tool);
-  row.params_json = std::move(call->params_json);
-  row.created_at_ms = clock_.WallMs();
+  call->MoveInto(&row, clock_.WallMs());
   work->Audit(call->ticket, std::move(row));
   calls_.erase(call_id);
 }

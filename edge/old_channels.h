@@ -91,7 +91,6 @@ class OldChannels final : public ToControl {
 
   void DeliverLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  AuditRow RowOfAnswer(const v1::Answer& answer) const;
   void RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void StrayLocked(v1::StrayAnswer&& stray, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // With the answer that another edge published.
