@@ -1,4 +1,5 @@
-// Time, as an argument. Nothing else in Toolwire reads a clock, so that tests move time by hand.
+// Time, as an argument, so that tests move it by hand. What only waits on a condition variable, or measures how long a
+// statement took, reads the machine's clock itself.
 #ifndef TOOLWIRE_COMMON_BASE_CLOCK_H_
 #define TOOLWIRE_COMMON_BASE_CLOCK_H_
 
