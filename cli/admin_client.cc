@@ -199,7 +199,7 @@ absl::StatusOr<std::unique_ptr<AdminClient>> OpenRemote(const std::string& addre
 
 absl::StatusOr<std::unique_ptr<AdminClient>> OpenDirect(const std::string& database_url, const std::string& data_dir) {
   StoreOptions options;
-  options.database_url = database_url;
+  options.database.url = database_url;
   if (!data_dir.empty()) options.data_dir = data_dir;
   auto store = OpenStore(options);
   if (!store.ok()) return store.status();

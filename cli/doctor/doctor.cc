@@ -89,8 +89,8 @@ CheckResult CheckRedis(const DoctorFlags& flags) {
 }
 
 CheckResult CheckPostgres(const DoctorFlags& flags) {
-  if (flags.store.database_url.empty()) return {{Skipped("postgres", "no DATABASE_URL")}, {}};
-  const auto database = InspectPg(flags.store.database_url, flags.timeout());
+  if (flags.store.database.url.empty()) return {{Skipped("postgres", "no DATABASE_URL")}, {}};
+  const auto database = InspectPg(flags.store.database.url, flags.timeout());
   if (database.ok()) return {JudgePostgres(*database), {}};
   return {{Fail("postgres", std::string(database.status().message()),
                 absl::IsInvalidArgument(database.status())

@@ -28,22 +28,13 @@ AuditRow Reduced(const AuditRow& row) {
   return reduced;
 }
 
-std::unique_ptr<AuditSpool> MakeSpool(const AuditLog::Options& options) {
-  if (options.spool_dir.empty()) return nullptr;
-  AuditSpool::Options spool;
-  spool.directory = options.spool_dir;
-  spool.lost_reason = options.lost_reason;
-  spool.bytes_max = options.spool_bytes_max;
-  return std::make_unique<AuditSpool>(std::move(spool));
-}
-
 }  // namespace
 
 AuditLog::AuditLog(Store& store, Options options)
     : store_(store),
       options_(std::move(options)),
       call_id_prefix_(RandomHex(8) + "-"),
-      spool_(MakeSpool(options_)),
+      spool_(options_.spool.directory.empty() ? nullptr : std::make_unique<AuditSpool>(options_.spool)),
       thread_([this] { Run(); }) {}
 
 AuditLog::~AuditLog() {

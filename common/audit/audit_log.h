@@ -34,7 +34,7 @@ struct AuditTicket {
 //
 // With a spool directory, rows that wait survive the end of the process, even by kill -9, and so does that a call has
 // begun. A log on the same directory (of a process that runs beside it, or of the next one) writes what a dead process
-// left: its rows, and for every call that had begun and not settled a failed row with `lost_reason`. Each is in the
+// left: its rows, and for every call that had begun and not settled a failed row with its lost reason. Each is in the
 // store once, since the store knows them by their call ids. What the spool cannot take waits in memory only, as
 // everything does without a spool: a process that is killed loses it.
 class AuditLog {
@@ -48,18 +48,15 @@ class AuditLog {
     size_t queue_bytes_max = 1u << 30;
     // Past so many bytes in memory, rows that are in the spool wait there alone.
     size_t spooled_in_memory_bytes_max = 64u << 20;
-    size_t json_bytes_max = 64 * 1024;  // Larger params, results and errors wait in their shortened form.
+    size_t json_bytes_max = kAuditJsonBytesMax;  // Larger params, results and errors wait in their shortened form.
     // How long the first row waits for others, unless a batch is full or a flush waits: it makes one transaction
     // of what a busy server settles in this time.
     Duration gather_time = std::chrono::milliseconds(100);
     Duration retry_min = std::chrono::milliseconds(100);  // The first wait while the store is away.
     Duration retry_max = std::chrono::seconds(5);         // The longest; they double in between.
     Duration close_time = std::chrono::seconds(5);        // What the destructor's flush may take.
-    std::string spool_dir;                                // Empty: no spool.
-    size_t spool_bytes_max = 1u << 30;                    // Files of this process's spool.
+    AuditSpool::Options spool;                            // Without a directory: no spool.
     Duration adopt_every = std::chrono::seconds(10);      // How often dead processes are looked for.
-    // The error of calls whose process ended before their outcome was known.
-    std::string lost_reason = "CONTROL_LOST";
   };
   struct Counters {
     uint64_t written = 0;         // Rows in the store, in reduced form or not.

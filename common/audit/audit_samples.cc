@@ -5,9 +5,9 @@ namespace toolwire {
 AuditLog::Options AuditOptions(const StoreOptions& options, const std::string& lost_reason) {
   AuditLog::Options audit;
   audit.json_bytes_max = options.audit_json_bytes_max;
-  audit.spool_dir = options.data_dir + "/spool";
-  audit.spool_bytes_max = options.audit_spool_bytes_max;
-  audit.lost_reason = lost_reason;
+  audit.spool.directory = options.data_dir + "/spool";
+  audit.spool.bytes_max = options.audit_spool_bytes_max;
+  audit.spool.lost_reason = lost_reason;
   return audit;
 }
 

@@ -77,8 +77,9 @@ class AbandonedSpool {
 class AuditSpool {
  public:
   struct Options {
-    std::string directory;            // Shared by processes; made if it is missing (mode 0700), as is its parent.
-    std::string lost_reason;          // At most SpoolSegment::kLostReasonBytesMax bytes.
+    std::string directory;  // Shared by processes; made if it is missing (mode 0700), as is its parent.
+    // The error of calls whose process ended before their outcome was known. At most SpoolSegment::kLostReasonBytesMax.
+    std::string lost_reason = "CONTROL_LOST";
     size_t bytes_max = 1u << 30;      // Of files. Records beyond it are not written.
     size_t segment_bytes = 1u << 20;  // Of one file; a larger record gets a file of its own.
   };

@@ -12,6 +12,10 @@
 
 namespace toolwire {
 
+// Larger params and results are kept in a marked, shortened form, unless an option names another size: a log, not an
+// archive.
+inline constexpr size_t kAuditJsonBytesMax = 64u << 10;
+
 // One row of `tool_execution_logs`: a settled call. `params_json` and `result_json` are JSON text as it travelled;
 // the store marks and shortens what its database cannot hold, and never drops the row.
 struct AuditRow {

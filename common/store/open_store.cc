@@ -11,27 +11,17 @@
 
 namespace toolwire {
 
-namespace {
-
-absl::StatusOr<std::unique_ptr<Store>> OpenPostgres(const StoreOptions& options) {
-  PgStore::Options database;
-  database.database_url = options.database_url;
-  database.connections_max = options.database_connections_max;
-  database.audit_json_bytes_max = options.audit_json_bytes_max;
-  auto store = PgStore::Open(database);
-  if (!store.ok()) return store.status();
-  return std::unique_ptr<Store>(*std::move(store));
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<Store>> OpenStore(const StoreOptions& options) {
   if (const absl::Status status = Validate(options); !status.ok()) return status;
-  if (!options.database_url.empty()) return OpenPostgres(options);
+  if (!options.database.url.empty()) {
+    auto store = PgStore::Open(options.database, options.audit_json_bytes_max);
+    if (!store.ok()) return store.status();
+    return std::unique_ptr<Store>(*std::move(store));
+  }
   std::error_code ec;
   if (std::filesystem::create_directories(options.data_dir, ec)) chmod(options.data_dir.c_str(), 0700);
   if (ec) return absl::InvalidArgumentError("--data-dir=" + options.data_dir + ": " + ec.message());
-  auto store = SqliteStore::Open({options.data_dir + "/toolwire.db", options.audit_json_bytes_max});
+  auto store = SqliteStore::Open(options.data_dir + "/toolwire.db", options.audit_json_bytes_max);
   if (!store.ok()) return store.status();
   return std::unique_ptr<Store>(*std::move(store));
 }

@@ -60,7 +60,7 @@ absl::StatusOr<Settings> ReadUrl(const std::string& url) {
 }
 
 // What the URL does not say itself.
-void AddDefaults(const PgConnections::Options& options, Settings* settings) {
+void AddDefaults(const PgOptions& options, Settings* settings) {
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(options.connect_timeout).count();
   settings->emplace("connect_timeout", absl::StrCat(std::max<int64_t>(seconds, 2)));
   settings->emplace("tcp_user_timeout", "5000");
@@ -317,15 +317,15 @@ void PgSession::Cut() { shutdown(socket_, SHUT_RDWR); }
 
 // --- pool ------------------------------------------------------------------------------------------------------------
 
-absl::StatusOr<std::unique_ptr<PgConnections>> PgConnections::Open(const Options& options) {
-  absl::StatusOr<Settings> settings = ReadUrl(options.database_url);
+absl::StatusOr<std::unique_ptr<PgConnections>> PgConnections::Open(const PgOptions& options) {
+  absl::StatusOr<Settings> settings = ReadUrl(options.url);
   if (!settings.ok()) return settings.status();
   const std::string address = Address(*settings);
   AddDefaults(options, &*settings);
   return std::unique_ptr<PgConnections>(new PgConnections(options, ConnInfo(*settings), address));
 }
 
-PgConnections::PgConnections(Options options, std::string conninfo, std::string address)
+PgConnections::PgConnections(PgOptions options, std::string conninfo, std::string address)
     : options_(std::move(options)), conninfo_(std::move(conninfo)), address_(std::move(address)) {}
 
 absl::Status PgConnections::Run(const std::function<absl::Status(PgSession&)>& work) {

@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/store/pg_options.h"
 
 namespace toolwire {
 
@@ -110,18 +111,8 @@ class PgSession {
 // after each failed attempt to connect, so that nobody dials a dead server for each call. Any thread.
 class PgConnections {
  public:
-  struct Options {
-    std::string database_url;  // A libpq URI or key=value list. Holds a password: never logged.
-    int connections_max = 4;
-    // Enforced by the server; if that is silent, the connection is cut 2 s later. Also the longest wait for a
-    // connection while all are lent.
-    Duration statement_timeout = std::chrono::seconds(10);
-    Duration connect_timeout = std::chrono::seconds(5);  // For each address of the host; whole seconds, at least 2.
-    Duration slow_statement = std::chrono::seconds(1);   // Slower ones are logged.
-  };
-
   // Connects to nothing yet. INVALID_ARGUMENT if the URL is none; the message does not repeat it.
-  static absl::StatusOr<std::unique_ptr<PgConnections>> Open(const Options& options);
+  static absl::StatusOr<std::unique_ptr<PgConnections>> Open(const PgOptions& options);
 
   // Runs `work` with a connection and turns what it throws into a status that holds no values of rows: UNAVAILABLE for
   // all that passes by itself or that an operator mends, such as a missing table; INVALID_ARGUMENT and ALREADY_EXISTS
@@ -139,7 +130,7 @@ class PgConnections {
     bool try_again = false;
   };
 
-  PgConnections(Options options, std::string conninfo, std::string address);
+  PgConnections(PgOptions options, std::string conninfo, std::string address);
   absl::StatusOr<std::unique_ptr<PgSession>> Borrow();
   absl::StatusOr<std::unique_ptr<PgSession>> Dial();
   void Return(std::unique_ptr<PgSession> session);
@@ -147,7 +138,7 @@ class PgConnections {
   void NoteUpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NoteDownLocked(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  const Options options_;
+  const PgOptions options_;
   const std::string conninfo_;
   const std::string address_;
 

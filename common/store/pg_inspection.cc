@@ -67,8 +67,8 @@ void Inspect(PgSession& session, PgInspection* found) {
 }  // namespace
 
 absl::StatusOr<PgInspection> InspectPg(const std::string& database_url, Duration timeout) {
-  PgConnections::Options options;
-  options.database_url = database_url;
+  PgOptions options;
+  options.url = database_url;
   options.connections_max = 1;
   options.statement_timeout = timeout;
   options.connect_timeout = timeout;

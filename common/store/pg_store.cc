@@ -273,7 +273,8 @@ absl::StatusOr<std::string> ListStatement(const AuditStatements& statements, con
 struct PgStore::Impl {
   using Work = std::function<absl::Status(PgSession&, const AuditStatements&)>;
 
-  explicit Impl(std::unique_ptr<PgConnections> the_connections) : connections(std::move(the_connections)) {}
+  Impl(std::unique_ptr<PgConnections> the_connections, size_t the_audit_json_bytes_max)
+      : connections(std::move(the_connections)), audit_json_bytes_max(the_audit_json_bytes_max) {}
 
   // Runs `work` on tables that are ready.
   absl::Status Run(const Work& work);
@@ -284,8 +285,9 @@ struct PgStore::Impl {
 
   const std::unique_ptr<PgConnections> connections;
   PgIndexes indexes{*connections};
-  size_t audit_json_bytes_max = 0;
-  std::string nobodys_secret;  // In stored form. Checked in place of an unknown user's.
+  const size_t audit_json_bytes_max;
+  const std::string nobodys_secret =
+      HashSecret(MakeSecret());  // In stored form. Checked in place of an unknown user's.
 
   Mutex tables_mu;
   // Null until the tables have been looked at.
@@ -335,21 +337,13 @@ absl::Status PgStore::Impl::ChangeSecret(const char* sql, const std::string& use
 PgStore::PgStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 PgStore::~PgStore() = default;
 
-absl::StatusOr<std::unique_ptr<PgStore>> PgStore::Open(const Options& options) {
+absl::StatusOr<std::unique_ptr<PgStore>> PgStore::Open(const PgOptions& options, size_t audit_json_bytes_max) {
   if (options.connections_max < 1 || options.connections_max > kConnectionsMax) {
     return absl::InvalidArgumentError(absl::StrCat("connections to the database: 1 to ", kConnectionsMax));
   }
-  PgConnections::Options pool;
-  pool.database_url = options.database_url;
-  pool.connections_max = options.connections_max;
-  pool.statement_timeout = options.statement_timeout;
-  pool.connect_timeout = options.connect_timeout;
-  pool.slow_statement = options.slow_statement;
-  auto connections = PgConnections::Open(pool);
+  auto connections = PgConnections::Open(options);
   if (!connections.ok()) return connections.status();
-  auto impl = std::make_unique<Impl>(*std::move(connections));
-  impl->audit_json_bytes_max = options.audit_json_bytes_max;
-  impl->nobodys_secret = HashSecret(MakeSecret());
+  auto impl = std::make_unique<Impl>(*std::move(connections), audit_json_bytes_max);
   return std::unique_ptr<PgStore>(new PgStore(std::move(impl)));
 }
 

@@ -2,12 +2,11 @@
 #ifndef TOOLWIRE_COMMON_STORE_PG_STORE_H_
 #define TOOLWIRE_COMMON_STORE_PG_STORE_H_
 
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
 
-#include "common/base/clock.h"
+#include "common/store/pg_options.h"
 #include "common/store/store.h"
 
 namespace toolwire {
@@ -25,18 +24,10 @@ namespace toolwire {
 // call_id may be written twice, if the connection breaks in that moment.
 class PgStore final : public Store {
  public:
-  struct Options {
-    std::string database_url;  // A libpq URI or key=value list. Holds a password: never logged.
-    int connections_max = 4;   // At most 20, as the server before: all processes share the database's own limit.
-    // Larger params and results are stored in a marked, shortened form.
-    size_t audit_json_bytes_max = 64 * 1024;
-    Duration statement_timeout = std::chrono::seconds(10);
-    Duration connect_timeout = std::chrono::seconds(5);  // Whole seconds, at least 2.
-    Duration slow_statement = std::chrono::seconds(1);   // Slower ones are logged.
-  };
-
-  // Connects to nothing yet. INVALID_ARGUMENT if the options cannot be.
-  static absl::StatusOr<std::unique_ptr<PgStore>> Open(const Options& options);
+  // Connects to nothing yet. INVALID_ARGUMENT if the options cannot be; at most 20 connections, as in the replaced
+  // server. Larger params and results than `audit_json_bytes_max` are stored in a marked, shortened form.
+  static absl::StatusOr<std::unique_ptr<PgStore>> Open(const PgOptions& options,
+                                                       size_t audit_json_bytes_max = kAuditJsonBytesMax);
   ~PgStore() override;
 
   absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override;

@@ -297,44 +297,47 @@ ListedAuditRow RowOf(const Run& run) {
 }  // namespace
 
 struct SqliteStore::Impl {
-  size_t audit_json_bytes_max = 0;
-  std::string nobodys_secret;  // In stored form. Checked in place of an unknown user's.
+  explicit Impl(size_t the_audit_json_bytes_max) : audit_json_bytes_max(the_audit_json_bytes_max) {}
+
+  const size_t audit_json_bytes_max;
+  const std::string nobodys_secret =
+      HashSecret(MakeSecret());  // In stored form. Checked in place of an unknown user's.
 
   // Statements go before their connection when the store is destroyed.
   struct Reader {
     Mutex mu;
-    Db db;
-    Statement find_secret, list_credentials, list_audit;
+    Db db ABSL_GUARDED_BY(mu);
+    Statement find_secret ABSL_GUARDED_BY(mu), list_credentials ABSL_GUARDED_BY(mu), list_audit ABSL_GUARDED_BY(mu);
   } reader;
   struct Writer {
     Mutex mu;
-    Db db;
-    Statement update_status, append_audit, create_credential, replace_secret, revoke;
+    Db db ABSL_GUARDED_BY(mu);
+    Statement update_status ABSL_GUARDED_BY(mu), append_audit ABSL_GUARDED_BY(mu);
+    Statement create_credential ABSL_GUARDED_BY(mu), replace_secret ABSL_GUARDED_BY(mu), revoke ABSL_GUARDED_BY(mu);
   } writer;
 
-  absl::Status Open(const Options& options);
+  // Without locks, as nobody else has it yet.
+  absl::Status Open(const std::string& path) ABSL_NO_THREAD_SAFETY_ANALYSIS;
   // Runs a statement of the writer with these two parameters; NOT_FOUND unless it changed a row.
-  absl::Status ChangeSecret(const Statement& statement, const std::string& user_id, const std::string& stored_secret,
+  absl::Status ChangeSecret(Statement Writer::*statement, const std::string& user_id, const std::string& stored_secret,
                             const char* doing);
 };
 
-absl::Status SqliteStore::Impl::Open(const Options& options) {
-  if (options.path.empty() || options.path == ":memory:") {
+absl::Status SqliteStore::Impl::Open(const std::string& path) {
+  if (path.empty() || path == ":memory:") {
     return absl::InvalidArgumentError("the database must be a file: it is opened twice");
   }
-  audit_json_bytes_max = options.audit_json_bytes_max;
-  nobodys_secret = HashSecret(MakeSecret());
   // Made here for its mode, which the log and index files beside it inherit. Not by open(): closing any descriptor of
   // a file ends all locks this process has on it, and so those of a store that is open already.
-  if (mknod(options.path.c_str(), S_IFREG | 0600, 0) != 0 && errno != EEXIST) {
-    return absl::UnavailableError(absl::StrCat("creating the database \"", options.path, "\": ", std::strerror(errno)));
+  if (mknod(path.c_str(), S_IFREG | 0600, 0) != 0 && errno != EEXIST) {
+    return absl::UnavailableError(absl::StrCat("creating the database \"", path, "\": ", std::strerror(errno)));
   }
-  if (absl::Status status = Connect(options.path, &writer.db); !status.ok()) return status;
+  if (absl::Status status = Connect(path, &writer.db); !status.ok()) return status;
   // Copying the log to the file less often saves CPU time; status updates of many users touch many pages.
   constexpr char kWriterSettings[] = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4096";  // 8 MB, 16 MB
   if (absl::Status status = Exec(writer.db, kWriterSettings, "opening"); !status.ok()) return status;
   if (absl::Status status = Migrate(writer.db); !status.ok()) return status;
-  if (absl::Status status = Connect(options.path, &reader.db); !status.ok()) return status;
+  if (absl::Status status = Connect(path, &reader.db); !status.ok()) return status;
   if (absl::Status status = Exec(reader.db, "PRAGMA query_only = 1", "opening"); !status.ok()) return status;
 
   const struct {
@@ -356,9 +359,9 @@ absl::Status SqliteStore::Impl::Open(const Options& options) {
 SqliteStore::SqliteStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 SqliteStore::~SqliteStore() = default;
 
-absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const Options& options) {
-  auto impl = std::make_unique<Impl>();
-  if (absl::Status status = impl->Open(options); !status.ok()) return status;
+absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path, size_t audit_json_bytes_max) {
+  auto impl = std::make_unique<Impl>(audit_json_bytes_max);
+  if (absl::Status status = impl->Open(path); !status.ok()) return status;
   return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(impl)));
 }
 
@@ -451,10 +454,10 @@ absl::Status SqliteStore::CreateCredentials(const std::vector<NewCredential>& cr
   return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(writer.db.get(), rc, kDoing);
 }
 
-absl::Status SqliteStore::Impl::ChangeSecret(const Statement& statement, const std::string& user_id,
+absl::Status SqliteStore::Impl::ChangeSecret(Statement Writer::*statement, const std::string& user_id,
                                              const std::string& stored_secret, const char* doing) {
   MutexLock lock(writer.mu);
-  Run run(statement);
+  Run run(writer.*statement);
   const int rc = run.Text(user_id).Text(stored_secret).Step();
   if (rc == SQLITE_CONSTRAINT_UNIQUE) return absl::AlreadyExistsError("the secret is in use already");
   if (rc != SQLITE_DONE) return ErrorOf(writer.db.get(), rc, doing);
@@ -463,11 +466,11 @@ absl::Status SqliteStore::Impl::ChangeSecret(const Statement& statement, const s
 
 absl::Status SqliteStore::ReplaceSecret(const std::string& user_id, const std::string& stored_secret) {
   if (absl::Status status = CheckNewSecret(user_id, stored_secret); !status.ok()) return status;
-  return impl_->ChangeSecret(impl_->writer.replace_secret, user_id, stored_secret, "replacing a secret");
+  return impl_->ChangeSecret(&Impl::Writer::replace_secret, user_id, stored_secret, "replacing a secret");
 }
 
 absl::Status SqliteStore::Revoke(const std::string& user_id) {
-  return impl_->ChangeSecret(impl_->writer.revoke, user_id, MakeRevokedSecret(), "revoking a credential");
+  return impl_->ChangeSecret(&Impl::Writer::revoke, user_id, MakeRevokedSecret(), "revoking a credential");
 }
 
 absl::StatusOr<std::vector<Credential>> SqliteStore::ListCredentials(const std::string& after, int limit) {

@@ -2,6 +2,7 @@
 #ifndef TOOLWIRE_COMMON_STORE_SQLITE_STORE_H_
 #define TOOLWIRE_COMMON_STORE_SQLITE_STORE_H_
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -13,15 +14,11 @@ namespace toolwire {
 // process, reads and writes use separate connections, so a credential check never waits for an audit batch.
 class SqliteStore final : public Store {
  public:
-  struct Options {
-    // The database file; its directory must exist. Created with mode 0600, since it holds secrets' hashes.
-    std::string path;
-    // Larger params and results are stored in a marked, shortened form.
-    size_t audit_json_bytes_max = 64 * 1024;
-  };
-
-  // Opens or creates the file and its tables.
-  static absl::StatusOr<std::unique_ptr<SqliteStore>> Open(const Options& options);
+  // Opens or creates the file and its tables; the directory of `path` must exist. Created with mode 0600, since it
+  // holds secrets' hashes. Larger params and results than `audit_json_bytes_max` are stored in a marked, shortened
+  // form.
+  static absl::StatusOr<std::unique_ptr<SqliteStore>> Open(const std::string& path,
+                                                           size_t audit_json_bytes_max = kAuditJsonBytesMax);
   ~SqliteStore() override;
 
   absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override;

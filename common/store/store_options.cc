@@ -17,10 +17,10 @@ void AddStoreFlags(CLI::App* app, StoreOptions* options) {
 }
 
 void AddDatabaseFlags(CLI::App* app, StoreOptions* options) {
-  Text(app, "--database-url", &options->database_url,
+  Text(app, "--database-url", &options->database.url,
        "PostgreSQL, postgresql://user:password@host:port/database; empty: SQLite in --data-dir")
       .Env("DATABASE_URL");
-  Number(app, "--database-connections-max", &options->database_connections_max, 1, 20,
+  Number(app, "--database-connections-max", &options->database.connections_max, 1, 20,
          "Connections of this process to PostgreSQL")
       .Env("DATABASE_CONNECTIONS_MAX");
 }

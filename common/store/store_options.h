@@ -6,6 +6,8 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "common/store/audit_row.h"
+#include "common/store/pg_options.h"
 
 namespace CLI {
 class App;
@@ -14,10 +16,9 @@ class App;
 namespace toolwire {
 
 struct StoreOptions {
-  std::string data_dir = "toolwire-data";   // The SQLite file's and the audit spool's directory; created if missing.
-  std::string database_url;                 // Empty: SQLite in data_dir. Holds a password.
-  int database_connections_max = 4;         // As many batches at once; all processes share the database's own limit.
-  size_t audit_json_bytes_max = 64u << 10;  // Larger params and results are audited in a shortened form.
+  std::string data_dir = "toolwire-data";  // The SQLite file's and the audit spool's directory; created if missing.
+  PgOptions database;                      // Without a URL: SQLite in data_dir.
+  size_t audit_json_bytes_max = kAuditJsonBytesMax;  // Larger params and results are audited in a shortened form.
   size_t audit_spool_bytes_max = 1u << 30;  // Files under data_dir/spool of one process: a million rows of 1 kB.
 };
 

@@ -349,7 +349,7 @@ void AuditBeginAndSettle(benchmark::State& state) {
   {
     StoreThatTakesAll store;
     AuditLog::Options options;
-    if (spooled) options.spool_dir = directory + "/spool";
+    if (spooled) options.spool.directory = directory + "/spool";
     AuditLog audit(store, options);
     const std::string user_id = UserNumber(1), json = JsonOfSize(200);
     const auto begin = [&] { return audit.Begin({user_id, kRequestId, kTool, json, 1'700'000'000'000}); };

@@ -46,7 +46,7 @@ class PgStoreTest : public ::testing::Test {
     server_ = PostgresServer::Shared();
     if (server_ == nullptr) GTEST_SKIP() << "PostgreSQL is not installed: scripts/setup test";
     url_ = server_->NewDatabase();
-    options_.database_url = url_;
+    options_.url = url_;
   }
 
   std::unique_ptr<PgStore> Open() {
@@ -89,7 +89,7 @@ class PgStoreTest : public ::testing::Test {
 
   PostgresServer* server_ = nullptr;
   std::string url_;
-  PgStore::Options options_;
+  PgOptions options_;
 };
 
 }  // namespace toolwire

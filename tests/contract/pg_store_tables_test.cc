@@ -42,7 +42,7 @@ constexpr char kOldInsert[] =
 
 TEST_F(PgStoreTest, StoresThatOpenAtOnceAllSucceed) {
   for (const char* tables : {"", kOldTables}) {
-    url_ = options_.database_url = server_->NewDatabase();
+    url_ = options_.url = server_->NewDatabase();
     if (*tables != 0) Sql(tables);
     std::vector<std::thread> threads;
     for (int t = 0; t < 6; ++t) {
@@ -204,7 +204,7 @@ TEST_F(PgStoreTest, RoleThatMayNotChangeTablesIsEnoughOnceTheyAreThere) {
   Sql("CREATE ROLE clerk LOGIN;"
       "GRANT SELECT, UPDATE ON agent_credentials TO clerk; GRANT SELECT, INSERT ON tool_execution_logs TO clerk;"
       "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO clerk");
-  options_.database_url = "postgresql://clerk" + url_.substr(url_.find('@'));
+  options_.url = "postgresql://clerk" + url_.substr(url_.find('@'));
   auto store = Open();
   EXPECT_TRUE(IsRight(*store));
   ::testing::internal::CaptureStderr();
@@ -226,7 +226,7 @@ TEST_F(PgStoreTest, RoleThatMayNotChangeTablesIsEnoughOnceTheyAreThere) {
 TEST_F(PgStoreTest, PagesOfTakenOverTablesHaveEveryRowOnceInTheOrderOfTime) {
   for (const char* id : {"id bigserial PRIMARY KEY", "id uuid PRIMARY KEY DEFAULT gen_random_uuid()"}) {
     for (const char* time : {"created_at timestamp DEFAULT now()", "created_at timestamptz DEFAULT now()"}) {
-      url_ = options_.database_url = server_->NewDatabase();
+      url_ = options_.url = server_->NewDatabase();
       Sql(kOldTables);
       Sql(std::string("DROP TABLE tool_execution_logs; CREATE TABLE tool_execution_logs (") + id +
           ", user_id text NOT NULL, request_id text NOT NULL, tool_name text NOT NULL, params jsonb, result jsonb,"

@@ -31,7 +31,7 @@ TEST_F(PgStoreTest, UrlThatIsNoneIsInvalidAndNotRepeated) {
         "postgresql://user:hunter2@localhost:70000/db", "postgresql://user:hun@ter2@localhost/db",
         "postgresql://user:12/hunter2@localhost/db", "postgresql://user:hunter2@localhost/db?no_such=1",
         "postgresql://user:%zzhunter2@localhost/db", "host=localhost password='hunter2"}) {
-    options_.database_url = url;
+    options_.url = url;
     const absl::Status status = PgStore::Open(options_).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << url;
     EXPECT_NE(status.message().find("DATABASE_URL"), std::string::npos) << status;
@@ -48,10 +48,10 @@ TEST_F(PgStoreTest, ConnectionsAreOneToTwenty) {
 
 TEST_F(PgStoreTest, KeyValueListIsTakenAndOneConnectionIsEnough) {
   const std::string port = url_.substr(url_.rfind(':') + 1, url_.rfind('/') - url_.rfind(':') - 1);
-  options_.database_url =
+  options_.url =
       "host=127.0.0.1 user=postgres password='it''s' port=" + port + " dbname=" + url_.substr(url_.rfind('/') + 1);
   EXPECT_FALSE(PgStore::Open(options_).ok()) << "libpq escapes quotes by a backslash";
-  options_.database_url.replace(options_.database_url.find("''"), 1, "\\");
+  options_.url.replace(options_.url.find("''"), 1, "\\");
   options_.connections_max = 1;
   auto store = OpenNew();
   EXPECT_TRUE(IsRight(*store));

@@ -23,10 +23,7 @@ inline constexpr char kSecretA[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 inline constexpr char kSecretB[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
 inline std::unique_ptr<SqliteStore> OpenSqlite(const std::string& path) {
-  SqliteStore::Options options;
-  options.path = path;
-  options.audit_json_bytes_max = kCapBytes;
-  auto store = SqliteStore::Open(options);
+  auto store = SqliteStore::Open(path, kCapBytes);
   EXPECT_TRUE(store.ok()) << store.status();
   return store.ok() ? std::move(*store) : nullptr;
 }

@@ -20,10 +20,9 @@ namespace toolwire {
 namespace {
 
 std::unique_ptr<PgStore> OpenPostgres() {
-  PgStore::Options options;
-  options.database_url = PostgresServer::Shared()->NewDatabase();
-  options.audit_json_bytes_max = kCapBytes;
-  auto store = PgStore::Open(options);
+  PgOptions options;
+  options.url = PostgresServer::Shared()->NewDatabase();
+  auto store = PgStore::Open(options, kCapBytes);
   EXPECT_TRUE(store.ok()) << store.status();
   return store.ok() ? std::move(*store) : nullptr;
 }

@@ -23,9 +23,9 @@ class SpooledAuditLogTest : public ::testing::Test {
  protected:
   AuditLog::Options Spooled() const {
     AuditLog::Options options = Quick();
-    options.spool_dir = directory_;
+    options.spool.directory = directory_;
     options.adopt_every = std::chrono::milliseconds(1);
-    options.lost_reason = "LOST";
+    options.spool.lost_reason = "LOST";
     return options;
   }
   // For as long as `request_id` lives.
@@ -220,7 +220,7 @@ TEST_F(SpooledAuditLogTest, RowsThatTheSpoolCannotTakeWaitInMemoryAndAreCounted)
   GatedStore store;
   store.Hold();
   AuditLog::Options options = Spooled();
-  options.spool_bytes_max = 1 << 20;  // One segment.
+  options.spool.bytes_max = 1 << 20;  // One segment.
   options.spooled_in_memory_bytes_max = 0;
   AuditRow large = Row(0);
   large.result_json = "\"" + std::string(60 * 1024, 'x') + "\"";
@@ -245,7 +245,7 @@ TEST_F(SpooledAuditLogTest, AtBothLimitsTheNewestRowsAreDropped) {
   GatedStore store;
   store.Hold();
   AuditLog::Options options = Spooled();
-  options.spool_bytes_max = 0;
+  options.spool.bytes_max = 0;
   options.queue_rows_max = 5;
   AuditLog log(store, options);
   for (int i = 0; i < 7; ++i) log.Settle(log.Begin(Intent("unused")), Row(i));

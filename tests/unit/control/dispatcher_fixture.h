@@ -37,7 +37,7 @@ inline const std::string kUser = "user_1";
 
 inline AuditLog::Options QuickAudit(const std::string& spool_dir) {
   AuditLog::Options options;
-  options.spool_dir = spool_dir;
+  options.spool.directory = spool_dir;
   options.gather_time = Duration::zero();
   options.close_time = kForever;
   return options;

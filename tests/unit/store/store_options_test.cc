@@ -33,14 +33,14 @@ TEST_F(StoreOptionsTest, FlagsSetWhatTheyName) {
   EXPECT_EQ(options_.data_dir, "d24");
   EXPECT_EQ(options_.audit_json_bytes_max, 250u);
   EXPECT_EQ(options_.audit_spool_bytes_max, 2000000u);
-  EXPECT_EQ(options_.database_url, "u26");
-  EXPECT_EQ(options_.database_connections_max, 19);
+  EXPECT_EQ(options_.database.url, "u26");
+  EXPECT_EQ(options_.database.connections_max, 19);
 }
 
 TEST_F(StoreOptionsTest, EnvironmentOfTheServerBeforeIsRead) {
   const EnvironmentVariable database("DATABASE_URL", "postgresql://localhost/db");
   ASSERT_TRUE(ParseFlags(add_, {}));
-  EXPECT_EQ(options_.database_url, "postgresql://localhost/db");
+  EXPECT_EQ(options_.database.url, "postgresql://localhost/db");
 }
 
 TEST_F(StoreOptionsTest, NumbersOutsideTheirBoundsAreRefused) {

@@ -1,0 +1,24 @@
+// How a process uses PostgreSQL.
+#ifndef TOOLWIRE_COMMON_STORE_PG_OPTIONS_H_
+#define TOOLWIRE_COMMON_STORE_PG_OPTIONS_H_
+
+#include <chrono>
+#include <string>
+
+#include "common/base/clock.h"
+
+namespace toolwire {
+
+struct PgOptions {
+  std::string url;          // A libpq URI or key=value list. Holds a password: never logged.
+  int connections_max = 4;  // As many batches at once; all processes share the database's own limit.
+  // Enforced by the server; if that is silent, the connection is cut 2 s later. Also the longest wait for a connection
+  // while all are lent.
+  Duration statement_timeout = std::chrono::seconds(10);
+  Duration connect_timeout = std::chrono::seconds(5);  // For each address of the host; whole seconds, at least 2.
+  Duration slow_statement = std::chrono::seconds(1);   // Slower ones are logged.
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_COMMON_STORE_PG_OPTIONS_H_
