@@ -1,3 +1,7 @@
+// A text is stored as it is if both databases can hold it. Otherwise it is replaced by a marked form, an object with
+// `toolwire_truncated`, the reason, the size and a prefix that is cut between characters. PostgreSQL's jsonb refuses
+// the most, so its rules count for all stores: no NUL, no lone surrogate, no number that its `numeric` cannot hold.
+
 #include "common/store/audit_row.h"
 
 #include <algorithm>

@@ -29,7 +29,7 @@ struct AuditRow {
   std::optional<int64_t> execution_time_ms;
   int64_t created_at_ms = 0;  // Unix time in milliseconds.
   // Unique among all calls of all processes, and what makes writing a row twice harmless: the store keeps the first.
-  // Empty: the row is kept as it is, like those of the server before.
+  // Empty: the row is kept as it is, like those of the replaced server.
   std::string call_id;
 };
 

@@ -10,8 +10,8 @@
 
 namespace toolwire {
 
-// PostgreSQL if there is a database URL, also while it is away; else SQLite in the data directory, which is created
-// (mode 0700) if it is missing.
+// PostgreSQL if there is a database URL, also while it is unavailable; else SQLite in the data directory, which is
+// created (mode 0700) if it is missing.
 absl::StatusOr<std::unique_ptr<Store>> OpenStore(const StoreOptions& options);
 
 }  // namespace toolwire

@@ -1,3 +1,8 @@
+// A connection is lent to one thread for one piece of work and then idle, or discarded if it broke. After a failed
+// attempt to connect, nobody dials for a while, and work fails at once unless other connections are lent. A watchdog
+// thread shuts down the socket of a connection whose server does not answer, as libpq itself would wait for ever.
+// Parameters travel in PostgreSQL's binary form.
+
 #include "common/store/pg_connections.h"
 
 #include <libpq-fe.h>
@@ -59,7 +64,7 @@ absl::StatusOr<Settings> ReadUrl(const std::string& url) {
   return settings;
 }
 
-// What the URL does not say itself.
+// What the URL leaves open.
 void AddDefaults(const PgOptions& options, Settings* settings) {
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(options.connect_timeout).count();
   settings->emplace("connect_timeout", absl::StrCat(std::max<int64_t>(seconds, 2)));
@@ -119,7 +124,7 @@ absl::StatusCode CodeOf(std::string_view sqlstate) {
   return absl::StatusCode::kInternal;
 }
 
-// What a server says of an error: "ERROR:  42501: permission denied for table x", and details in further lines.
+// A server's text for an error: "ERROR:  42501: permission denied for table x", and details in further lines.
 struct ServerError {
   explicit ServerError(const pqxx::sql_error& error) {
     const std::string line = FirstLine(error.what());
@@ -423,7 +428,8 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial() {
 }
 
 void PgConnections::Return(std::unique_ptr<PgSession> session) {
-  // What is discarded is closed without the lock, and counts as lent until then: nobody dials in its place before.
+  // What is discarded is closed without the lock, and counts as lent until then: no other is dialled in its place
+  // before.
   std::vector<std::unique_ptr<PgSession>> discarded;
   int closing = 0;
   {

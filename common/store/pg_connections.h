@@ -60,7 +60,7 @@ class PgWatchdog {
   Mutex mu_;
   CondVar wake_;
   std::map<int, Watched> watched_ ABSL_GUARDED_BY(mu_);
-  MonoTime wakes_at_ ABSL_GUARDED_BY(mu_) = MonoTime::max();  // When the thread looks next by itself.
+  MonoTime wakes_at_ ABSL_GUARDED_BY(mu_) = MonoTime::max();  // When the thread checks next by itself.
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;
 };
@@ -107,8 +107,8 @@ class PgSession {
   bool used_up_ = false;  // Must not be lent again.
 };
 
-// Connections are made on demand and kept. While the server is away, calls fail at once for 200 ms, doubling to 1 s,
-// after each failed attempt to connect, so that nobody dials a dead server for each call. Any thread.
+// Connections are made on demand and kept. While the server is unavailable, calls fail at once for 200 ms, doubling
+// to 1 s, after each failed attempt to connect, so that a dead server is not dialled for each call. Any thread.
 class PgConnections {
  public:
   // Connects to nothing yet. INVALID_ARGUMENT if the URL is none; the message does not repeat it.

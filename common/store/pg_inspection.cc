@@ -1,3 +1,5 @@
+// One connection and one read-only transaction, which asks the server's catalogue and its functions about rights.
+
 #include "common/store/pg_inspection.h"
 
 #include "absl/strings/str_cat.h"

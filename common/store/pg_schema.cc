@@ -1,3 +1,7 @@
+// Tables that are complete are only looked at. Missing ones are made, and call_id added, in one transaction under an
+// advisory lock, so that several processes can start at once. Indexes are built CONCURRENTLY, under another advisory
+// lock, one after the other; one that was left invalid is dropped and built again.
+
 #include "common/store/pg_schema.h"
 
 #include <chrono>
@@ -14,7 +18,7 @@ namespace {
 constexpr char kDoing[] = "preparing the tables";
 constexpr char kDoingIndexes[] = "preparing the indexes";
 
-// Advisory locks of ours: a number that nobody else is likely to use, and one for each step.
+// Advisory locks of ours: a number that other programs are unlikely to use, and one for each step.
 constexpr char kLockTables[] = "SELECT pg_advisory_xact_lock(1953460076, 1)";
 constexpr char kTryLockIndexes[] = "SELECT pg_try_advisory_lock(1953460076, 2)";
 
@@ -94,13 +98,13 @@ bool HasCallId(const Tables& tables) {
 
 void MakeTables(PgSession& session) {
   pqxx::work transaction(session.connection());
-  // A change of a table waits for whoever uses it, and all others wait behind it: better to come again.
+  // A change of a table waits for all who use it, and all others wait behind it; so it fails soon and is tried again.
   session.Exec(transaction, kDoing, "SET LOCAL lock_timeout = '2s'");
   session.Exec(transaction, kDoing, kLockTables);
   const Tables tables = FindTables(session, transaction);
   if (tables.count("agent_credentials") == 0) session.Exec(transaction, kDoing, kCredentialsTable);
   if (tables.count("tool_execution_logs") == 0) session.Exec(transaction, kDoing, kAuditTable);
-  // Asked for only if it is missing: even to change nothing, it would wait for whoever builds an index.
+  // Executed only if the column is missing: even to change nothing, it would wait for an index that is being built.
   if (!HasCallId(tables)) session.Exec(transaction, kDoing, kCallIdColumn);
   transaction.commit();
   log::Info("database tables made or extended");
@@ -191,9 +195,9 @@ void BuildPgIndexes(PgSession& session, const PgAuditTable& table, const std::fu
                     const std::function<bool()>& stopping) {
   session.LiftTimeout();
   pqxx::nontransaction transaction(session.connection());
-  // Asked for again and again, and not waited for: who builds an index concurrently waits for all statements that began
-  // before, and so would wait for those who wait for the lock. Held until the connection is closed, so for as long as
-  // the server builds, even when this process is gone: an index that is unfinished under the lock was given up.
+  // Polled, not waited for: CREATE INDEX CONCURRENTLY waits for all statements that began before it, and so would wait
+  // for one that waits for this lock. The lock is held until the connection is closed, so for as long as the server
+  // builds, even when this process is gone: an index that is unfinished while we hold the lock is built by nobody.
   while (!session.Exec(transaction, kDoingIndexes, kTryLockIndexes)[0][0].as<bool>()) {
     if (stopping()) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(50));

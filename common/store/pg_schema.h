@@ -1,4 +1,4 @@
-// The tables in PostgreSQL: making them, taking over those of the server before, and what of them varies.
+// The tables in PostgreSQL: making them, taking over those of the replaced server, and what of them varies.
 #ifndef TOOLWIRE_COMMON_STORE_PG_SCHEMA_H_
 #define TOOLWIRE_COMMON_STORE_PG_SCHEMA_H_
 
@@ -11,7 +11,7 @@
 
 namespace toolwire {
 
-// What differs between the tables in the field.
+// What differs between the tables of different installations.
 struct PgAuditTable {
   std::string id_type = "bigint";                      // As SQL has it; not always a number.
   std::string time_type = "timestamp with time zone";  // Of created_at, which may be without.
@@ -28,10 +28,10 @@ struct PgAuditTable {
   bool has_user_key = false;      // user_id is a foreign key.
 };
 
-// Makes the tables that are missing and adds the column `call_id`; both change nothing for the server before, which may
-// go on using the tables. Quick, and harmless when several processes do it at once. Tables that are complete are only
-// looked at, so that a role without the right to change them will do.
-// UNAVAILABLE also if an existing table lacks a column that we need.
+// Makes the tables that are missing and adds the column `call_id`; both change nothing for the replaced server, which
+// may go on using the tables. Quick, and harmless when several processes do it at once. Tables that are complete are
+// only looked at, so that a role without the right to change them will do. UNAVAILABLE also if an existing table lacks
+// a column that we need.
 absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session);
 
 // Makes the indexes that are missing or were left unfinished, while others go on writing: the unique one on `call_id`

@@ -316,7 +316,7 @@ absl::Status PgStore::Impl::Run(const Work& work) {
     return work(session, **ready);
   });
   if (absl::IsUnavailable(status)) {
-    // The tables may be others by the time the database is back.
+    // The tables may be others by the time the database is available again.
     MutexLock lock(tables_mu);
     statements.reset();
   }

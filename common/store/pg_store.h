@@ -1,4 +1,4 @@
-// The store of production: the PostgreSQL database that the server before used, shared by all processes.
+// The store of production: the PostgreSQL database that the replaced server used, shared by all processes.
 #ifndef TOOLWIRE_COMMON_STORE_PG_STORE_H_
 #define TOOLWIRE_COMMON_STORE_PG_STORE_H_
 
@@ -12,11 +12,11 @@
 namespace toolwire {
 
 // Uses the tables agent_credentials and tool_execution_logs as they are, makes them if they are missing, and adds to
-// them only the column tool_execution_logs.call_id and indexes; the server before may go on using them meanwhile. This
-// happens with the first connection, so a store opens also while the database is away.
+// them only the column tool_execution_logs.call_id and indexes; the replaced server may go on using them
+// meanwhile. This happens with the first connection, so a store opens also while the database is unavailable.
 //
-// While the database is out of reach, methods are UNAVAILABLE, at once or after the connect timeout; they work again by
-// themselves. They are UNAVAILABLE too for what an operator will mend: rights, a read-only standby, a missing table.
+// While the database cannot be reached, methods are UNAVAILABLE, at once or after the connect timeout; they work again
+// by themselves. They are UNAVAILABLE too for what an operator will mend: rights, a read-only standby, a missing table.
 //
 // Rows: JSON is kept as jsonb, so as a value and not byte for byte. Columns that an existing table wants to have a
 // value get {}, null, an empty text or 0. If its user_id has a foreign key, rows for users who are unknown there are

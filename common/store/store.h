@@ -39,7 +39,7 @@ struct Credential {
 };
 
 // Credentials and the audit log. Every method may block on disk or network and may be called from any thread.
-// Errors: UNAVAILABLE when the database is out of reach (try again), INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND,
+// Errors: UNAVAILABLE while the database is (try again), INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND,
 // INTERNAL when the database refuses something it should not. No message contains a secret.
 class Store {
  public:
@@ -50,7 +50,7 @@ class Store {
   virtual absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) = 0;
 
   // Applies the updates in order. Users who are unknown by now are passed over, and so is a disconnect from before the
-  // user was last seen: it comes late, from an edge that the agent has left for another.
+  // user was last seen: it is late, from an edge that the agent has left for another.
   virtual absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) = 0;
 
   // Appends all rows or none; those whose `call_id` is in the log already are passed over, and that is no error.

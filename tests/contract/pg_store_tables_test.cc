@@ -19,7 +19,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// The tables as the server before made them.
+// The tables as the replaced server made them.
 constexpr char kOldTables[] = R"sql(
 CREATE TABLE agent_credentials (
   user_id text PRIMARY KEY,

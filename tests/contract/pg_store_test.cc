@@ -209,7 +209,7 @@ TEST_F(PgStoreTest, KilledConnectionsFailNoCall) {
   EXPECT_EQ(RowCount(), "4");
 }
 
-TEST_F(PgStoreTest, ServerThatIsAwayIsUnavailableUntilItIsBack) {
+TEST_F(PgStoreTest, ServerThatIsStoppedIsUnavailableUntilItRunsAgain) {
   auto store = OpenNew();
   ASSERT_TRUE(store->AppendAudit({Row("1", "c1")}).ok());
   server_->Stop();

@@ -45,7 +45,7 @@ TEST(Secrets, RevokedMatchesNothingAlsoNotItself) {
     EXPECT_FALSE(SecretMatches(presented, "revoked:")) << presented;
     EXPECT_FALSE(SecretMatches(presented, "revoked:x")) << presented;
   }
-  EXPECT_TRUE(SecretMatches("revoked", "revoked")) << "a plain secret of the server before";
+  EXPECT_TRUE(SecretMatches("revoked", "revoked")) << "a plain secret of the replaced server";
 }
 
 TEST(Secrets, EmptySecretMatchesNothing) {

@@ -37,7 +37,7 @@ TEST_F(StoreOptionsTest, FlagsSetWhatTheyName) {
   EXPECT_EQ(options_.database.connections_max, 19);
 }
 
-TEST_F(StoreOptionsTest, EnvironmentOfTheServerBeforeIsRead) {
+TEST_F(StoreOptionsTest, EnvironmentOfTheReplacedServerIsRead) {
   const EnvironmentVariable database("DATABASE_URL", "postgresql://localhost/db");
   ASSERT_TRUE(ParseFlags(add_, {}));
   EXPECT_EQ(options_.database.url, "postgresql://localhost/db");
