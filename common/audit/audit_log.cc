@@ -1,3 +1,9 @@
+// Rows are queued as batches, in their order, so that the writer takes a whole batch by a move. The writer waits for a
+// first row, then for `gather_time`, a full batch or a flush, and writes. A batch that is refused is written row by
+// row; while the store is unavailable it is tried again. Rows that are in the spool may be left out of memory; they are
+// read from it when their turn comes. Between batches, the writer looks for spools of dead processes and writes those
+// too.
+
 #include "common/audit/audit_log.h"
 
 #include <algorithm>
@@ -241,7 +247,7 @@ bool AuditLog::Write(Batch* batch) {
   if (!batch->by_row) {
     const absl::Status status = store_.AppendAudit(batch->rows);
     if (status.ok()) {
-      NoteBack();
+      NoteAvailable();
       Settled(batch, batch->rows.size(), true);
       return true;
     }
@@ -249,7 +255,7 @@ bool AuditLog::Write(Batch* batch) {
       MutexLock lock(mu_);
       ++counters_.failed_batches;
     }
-    if (IsAway(status)) return false;
+    if (IsUnavailable(status)) return false;
     log::Warn("audit batch refused, writing it row by row",
               {{"rows", batch->rows.size()}, {"code", absl::StatusCodeToString(status.code())}});
     batch->by_row = true;
@@ -263,13 +269,13 @@ bool AuditLog::Write(Batch* batch) {
 bool AuditLog::WriteRow(Batch* batch) {
   const AuditRow& row = batch->rows[batch->next];
   absl::Status status = store_.AppendAudit({row});
-  if (!status.ok() && !IsAway(status)) status = store_.AppendAudit({Reduced(row)});
+  if (!status.ok() && !IsUnavailable(status)) status = store_.AppendAudit({Reduced(row)});
   if (status.ok()) {
-    NoteBack();
+    NoteAvailable();
     Settled(batch, 1, true);
     return true;
   }
-  if (IsAway(status)) return false;
+  if (IsUnavailable(status)) return false;
   // The code only: a database's message may quote what it refused.
   log::Error("audit row refused", {{"user_id", row.user_id},
                                    {"request_id", row.request_id},
@@ -289,7 +295,7 @@ bool AuditLog::WaitToRetry(Duration* wait) {
   return !stopping_;
 }
 
-bool AuditLog::IsAway(const absl::Status& error) {
+bool AuditLog::IsUnavailable(const absl::Status& error) {
   switch (error.code()) {
     case absl::StatusCode::kUnavailable:
     case absl::StatusCode::kDeadlineExceeded:
@@ -300,14 +306,14 @@ bool AuditLog::IsAway(const absl::Status& error) {
     default:
       return false;
   }
-  if (!away_) log::Warn("audit store out of reach, rows wait", {{"error", std::string(error.message())}});
-  away_ = true;
+  if (!unavailable_) log::Warn("audit store out of reach, rows wait", {{"error", std::string(error.message())}});
+  unavailable_ = true;
   return true;
 }
 
-void AuditLog::NoteBack() {
-  if (!away_) return;
-  away_ = false;
+void AuditLog::NoteAvailable() {
+  if (!unavailable_) return;
+  unavailable_ = false;
   const Counters now = counters();
   log::Info("audit store back", {{"waiting", now.waiting}, {"dropped", now.dropped}});
 }

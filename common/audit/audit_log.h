@@ -27,15 +27,15 @@ struct AuditTicket {
 };
 
 // Takes rows from any thread without blocking and writes them, in their order, in batches from a thread of its own.
-// While the store is away (UNAVAILABLE and other errors of the moment), rows wait and the write is tried again
+// While the store is unavailable (by UNAVAILABLE and other errors that pass), rows wait and the write is tried again
 // (100 ms doubling to 5 s). A batch that the store refuses for its content is written row by row, so that one bad
 // row cannot hold up the others; a row that is refused alone is tried once more without its params and result, then
 // counted as refused and logged.
 //
-// With a spool directory, rows that wait survive the end of the process, even by kill -9, and so does that a call has
-// begun. A log on the same directory (of a process that runs beside it, or of the next one) writes what a dead process
-// left: its rows, and for every call that had begun and not settled a failed row with its lost reason. Each is in the
-// store once, since the store knows them by their call ids. What the spool cannot take waits in memory only, as
+// With a spool directory, rows that wait, and the fact that a call has begun, survive the end of the process, even by
+// kill -9. A log on the same directory (of a process that runs beside it, or of the next one) writes what a dead
+// process left: its rows, and for every call that had begun and not settled a failed row with its lost reason. Each is
+// in the store once, since the store knows them by their call ids. What the spool cannot take waits in memory only, as
 // everything does without a spool: a process that is killed loses it.
 class AuditLog {
  public:
@@ -52,7 +52,7 @@ class AuditLog {
     // How long the first row waits for others, unless a batch is full or a flush waits: it makes one transaction
     // of what a busy server settles in this time.
     Duration gather_time = std::chrono::milliseconds(100);
-    Duration retry_min = std::chrono::milliseconds(100);  // The first wait while the store is away.
+    Duration retry_min = std::chrono::milliseconds(100);  // The first wait while the store is unavailable.
     Duration retry_max = std::chrono::seconds(5);         // The longest; they double in between.
     Duration close_time = std::chrono::seconds(5);        // What the destructor's flush may take.
     AuditSpool::Options spool;                            // Without a directory: no spool.
@@ -113,15 +113,15 @@ class AuditLog {
   bool Recover() ABSL_LOCKS_EXCLUDED(mu_);
   // Writes `batch`, as often as it takes. False if the log is being destroyed.
   bool WriteOut(Batch* batch) ABSL_LOCKS_EXCLUDED(mu_);
-  // Writes what is left of `batch`, row by row if the store refuses it as a whole. False if the store is out of
-  // reach; calling it again goes on where it stopped.
+  // Writes what is left of `batch`, row by row if the store refuses it as a whole. False if the store is unavailable;
+  // calling it again goes on where it stopped.
   bool Write(Batch* batch);
   bool WriteRow(Batch* batch);
   // Waits `*wait` and doubles it. False if the log is being destroyed.
   bool WaitToRetry(Duration* wait);
-  // Whether `error` will pass by itself. Notes and logs when the store goes away or is back.
-  bool IsAway(const absl::Status& error);
-  void NoteBack();
+  // Whether `error` will pass by itself. These two note and log when the store becomes unavailable or available again.
+  bool IsUnavailable(const absl::Status& error);
+  void NoteAvailable();
   // The next `count` rows of the batch are in the store, or were refused.
   void Settled(Batch* batch, size_t count, bool written);
 
@@ -151,7 +151,7 @@ class AuditLog {
   Counters counters_ ABSL_GUARDED_BY(mu_);  // Without what others count.
 
   // The writer's own.
-  bool away_ = false;                          // The last attempt found the store out of reach.
+  bool unavailable_ = false;                   // The last attempt found the store so.
   std::unique_ptr<AbandonedSpool> abandoned_;  // What it is recovering.
   size_t abandoned_rows_ = 0;                  // So many of it.
   MonoTime adopt_at_;

@@ -1,3 +1,8 @@
+// Records are appended to the last segment and marked as done where they are. A segment whose records are all done goes
+// to the spare ones, or is deleted if these are enough. When there is no spare one, the old segment with the fewest
+// live bytes is emptied by copying them into the new one. A file or directory that cannot be made is not tried again
+// before TryAgain, and records are then refused.
+
 #include "common/audit/audit_spool.h"
 
 #include <fcntl.h>
@@ -37,7 +42,7 @@ int Lock(const std::string& directory) {
   const int fd = open((directory + kLockName).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return -1;
   struct stat file {};
-  // Whoever had it before may have removed the file meanwhile: then this is the lock of nothing.
+  // Its last holder may have removed the file meanwhile: then this locks a file that no other process can open.
   if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &file) == 0 && file.st_nlink > 0) return fd;
   close(fd);
   return -1;
@@ -143,7 +148,8 @@ bool AbandonedSpool::Take(const SpoolRecord& record, AuditRow* row) {
   }
   const bool open = open_calls_.erase(row->call_id) > 0;
   if (record.kind == RecordKind::kRow) return true;
-  // An intent whose row was found was killed between the two; one that is there twice was being moved.
+  // An intent beside its row: the process was killed between writing the one and marking the other. An intent that is
+  // there twice was being moved.
   row->error = files_[next_file_ - 1].head.lost_reason;
   return open;
 }

@@ -25,14 +25,14 @@ namespace toolwire {
 
 // Several processes share one spool directory. Each has a subdirectory of its own, with a random name, and holds a
 // lock (flock) on the file `lock` in it for as long as it lives. A subdirectory whose lock is free belongs to a dead
-// process; whoever takes the lock may replay it and then removes it.
+// process; the process that takes the lock replays and then removes it.
 //
 // This survives the end of the process by any signal, and not a power failure or the loss of the disk.
 
-// The subdirectory of a dead process, taken over. Letting go of it without Remove() leaves it to the next who looks.
+// The subdirectory of a dead process, taken over. Destroying it without Remove() leaves it to the next who looks.
 class AbandonedSpool {
  public:
-  // Null if its process is alive, or if somebody else was faster.
+  // Null if its process is alive, or if another process was faster.
   static std::unique_ptr<AbandonedSpool> TakeOver(const std::string& directory);
   ~AbandonedSpool();
   AbandonedSpool(const AbandonedSpool&) = delete;
@@ -103,7 +103,7 @@ class AuditSpool {
   Spooled AddRow(const AuditRow& row, Record intent);
   // A row that is not done.
   AuditRow Read(Record row) const;
-  // Nobody needs these records any more.
+  // These records are in the store, or refused: they need not be kept.
   void Done(const Spooled* records, size_t count);
 
   // Once a file could not be created, none is until this is called: so to be called every few seconds.
@@ -144,8 +144,8 @@ class AuditSpool {
   std::vector<std::unique_ptr<SpoolSegment>> spare_ ABSL_GUARDED_BY(mu_);     // Empty.
   std::deque<Slot> slots_ ABSL_GUARDED_BY(mu_);                               // Record r is in slot r - 1.
   std::vector<Record> free_records_ ABSL_GUARDED_BY(mu_);
-  bool complained_ ABSL_GUARDED_BY(mu_) =
-      false;  // A failure was logged, and the spool has not worked from one TryAgain() to the next.
+  // A failure was logged, and the spool has not worked from one TryAgain() to the next.
+  bool complained_ ABSL_GUARDED_BY(mu_) = false;
   bool failed_ ABSL_GUARDED_BY(mu_) = false;     // A record was not written since the last one.
   bool may_create_ ABSL_GUARDED_BY(mu_) = true;  // No file was tried in vain since then.
 

@@ -1,3 +1,8 @@
+// A file is a FileHeader and then records, each a RecordHeader, a BodyHeader and the texts, aligned to 8 bytes. A
+// record is published by writing its size last, with release order. A size of 0 ends the records, so a reader stops
+// before one that was being written; what an earlier use of the file left may follow. Marking a record as done
+// overwrites its kind.
+
 #include "common/audit/spool_segment.h"
 
 #include <fcntl.h>

@@ -35,7 +35,7 @@ struct RecordContent {
 enum class RecordKind : uint32_t {
   kIntent = 1,  // A call has begun.
   kRow = 2,     // A call has settled; its row is not in the store yet.
-  kDone = 3,    // Was one of these; nobody needs it any more.
+  kDone = 3,    // Was one of these, and need not be kept.
 };
 
 // A published record. `body` lies in the file.
@@ -54,7 +54,7 @@ bool NextRecord(std::string_view file, size_t* offset, SpoolRecord* record);
 // The row or the intent in a record. False if it is damaged, which only a power failure does.
 bool DecodeRecord(std::string_view body, AuditRow* row);
 
-// What a segment file says of itself.
+// The head of a segment file.
 struct SegmentHead {
   uint64_t number = 0;      // Segments of one process were begun in this order, from 1.
   std::string lost_reason;  // The error of a call whose process ended before its outcome was known.

@@ -55,7 +55,7 @@ inline std::vector<std::string> Numbers(int from, int to) {
   return numbers;
 }
 
-// A store whose AppendAudit does what the test says, and can be held: then attempts wait at the gate. Once a test has
+// A store whose AppendAudit does what the test chose, and can be held: then attempts wait at the gate. Once a test has
 // seen an attempt begin, the queue behind it is all its own.
 class GatedStore final : public Store {
  public:

@@ -32,8 +32,8 @@ class SpooledAuditLogTest : public ::testing::Test {
   static AuditIntent Intent(const std::string& request_id) {
     return {"user", request_id, "read_file", R"({"path":"/tmp/x"})", 1'700'000'000'456};
   }
-  // As when the store is away until the process ends.
-  static AuditLog::Options ForAStoreThatStaysAway(AuditLog::Options options) {
+  // As when the store is unavailable until the process ends.
+  static AuditLog::Options ForAStoreThatStaysUnavailable(AuditLog::Options options) {
     options.close_time = Duration::zero();
     options.retry_min = options.retry_max = kForever;
     return options;
@@ -47,8 +47,8 @@ class SpooledAuditLogTest : public ::testing::Test {
     return found;
   }
   static void WaitForRecovered(const AuditLog& log, uint64_t rows) {
-    const MonoTime give_up = SystemClock().Now() + kForever;
-    while (log.counters().recovered < rows && SystemClock().Now() < give_up) std::this_thread::yield();
+    const MonoTime deadline = SystemClock().Now() + kForever;
+    while (log.counters().recovered < rows && SystemClock().Now() < deadline) std::this_thread::yield();
     EXPECT_EQ(log.counters().recovered, rows);
   }
   void ExpectNothingLeft() const { EXPECT_TRUE(std::filesystem::is_empty(directory_)); }
@@ -95,8 +95,8 @@ TEST_F(SpooledAuditLogTest, EveryRowHasACallIdOfItsOwnAlsoWithoutASpool) {
 TEST_F(SpooledAuditLogTest, KilledProcessLosesNoRowAndNoCall) {
   constexpr int kWaiting = 2000, kRunning = 50;
   DoomedProcess process([&](const auto& ready) {
-    GatedStore away([](const std::vector<AuditRow>&) { return absl::UnavailableError("away"); });
-    AuditLog log(away, Spooled());
+    GatedStore unavailable([](const std::vector<AuditRow>&) { return absl::UnavailableError("no route"); });
+    AuditLog log(unavailable, Spooled());
     std::vector<AuditTicket> running;
     for (int i = 0; i < kRunning; ++i) running.push_back(log.Begin(Intent("running " + std::to_string(i))));
     for (int i = 0; i < kWaiting; ++i) {
@@ -133,8 +133,8 @@ TEST_F(SpooledAuditLogTest, KilledProcessLosesNoRowAndNoCall) {
 
 TEST_F(SpooledAuditLogTest, RunningLogAdoptsWhatASiblingLeavesAndLeavesWhatASiblingHas) {
   DoomedProcess process([&](const auto& ready) {
-    GatedStore away([](const std::vector<AuditRow>&) { return absl::UnavailableError("away"); });
-    AuditLog log(away, Spooled());
+    GatedStore unavailable([](const std::vector<AuditRow>&) { return absl::UnavailableError("no route"); });
+    AuditLog log(unavailable, Spooled());
     log.Append(Row(0));
     const AuditTicket running = log.Begin(Intent("running"));
     EXPECT_NE(running.intent, 0u);
@@ -157,16 +157,16 @@ TEST_F(SpooledAuditLogTest, RunningLogAdoptsWhatASiblingLeavesAndLeavesWhatASibl
 
 TEST_F(SpooledAuditLogTest, RecoveryThatIsInterruptedWritesNoRowTwice) {
   DoomedProcess([&](const auto& ready) {
-    GatedStore away([](const std::vector<AuditRow>&) { return absl::UnavailableError("away"); });
-    AuditLog log(away, Spooled());
+    GatedStore unavailable([](const std::vector<AuditRow>&) { return absl::UnavailableError("no route"); });
+    AuditLog log(unavailable, Spooled());
     for (int i = 0; i < 20; ++i) log.Append(Row(i));
     ready();
   }).Kill();
   // Each of these gets some batches further and is ended.
   GatedStore store([attempt = 0](const std::vector<AuditRow>&) mutable {
-    return ++attempt % 4 == 0 ? absl::UnavailableError("away") : absl::OkStatus();
+    return ++attempt % 4 == 0 ? absl::UnavailableError("no route") : absl::OkStatus();
   });
-  AuditLog::Options options = ForAStoreThatStaysAway(Spooled());
+  AuditLog::Options options = ForAStoreThatStaysUnavailable(Spooled());
   options.batch_rows_max = 3;
   for (int round = 1; round <= 2; ++round) {
     AuditLog log(store, options);
@@ -183,8 +183,8 @@ TEST_F(SpooledAuditLogTest, RecoveryThatIsInterruptedWritesNoRowTwice) {
 
 TEST_F(SpooledAuditLogTest, RowsThatWaitAtTheEndAreWrittenByTheNext) {
   {
-    GatedStore away([](const std::vector<AuditRow>&) { return absl::UnavailableError("away"); });
-    AuditLog log(away, ForAStoreThatStaysAway(Spooled()));
+    GatedStore unavailable([](const std::vector<AuditRow>&) { return absl::UnavailableError("no route"); });
+    AuditLog log(unavailable, ForAStoreThatStaysUnavailable(Spooled()));
     for (int i = 0; i < 2000; ++i) log.Append(Row(i));
   }
   MemoryStore store;

@@ -117,7 +117,7 @@ TEST(AuditLogTest, FlushOfAnEmptyLogIsDoneAtOnce) {
   EXPECT_TRUE(log.Flush(Duration::max()));
 }
 
-TEST(AuditLogTest, FlushGivesUpWhenItsTimeIsOver) {
+TEST(AuditLogTest, FlushEndsWhenItsTimeIsOver) {
   GatedStore store;
   store.Hold();
   AuditLog log(store, Quick());
@@ -162,8 +162,8 @@ TEST(AuditLogTest, DestructorWritesWhatWaits) {
   EXPECT_EQ(Written(store), Numbers(0, 100));
 }
 
-TEST(AuditLogTest, DestructorEndsWhileTheStoreStaysAway) {
-  GatedStore store([](const std::vector<AuditRow>&) { return absl::UnavailableError("away"); });
+TEST(AuditLogTest, DestructorEndsWhileTheStoreStaysUnavailable) {
+  GatedStore store([](const std::vector<AuditRow>&) { return absl::UnavailableError("no route"); });
   AuditLog::Options options;  // As in production: the writer is waiting for its next retry when it is stopped.
   options.gather_time = Duration::zero();
   options.retry_min = options.retry_max = kForever;
@@ -176,10 +176,10 @@ TEST(AuditLogTest, DestructorEndsWhileTheStoreStaysAway) {
   EXPECT_TRUE(Written(store.kept()).empty());
 }
 
-TEST(AuditLogTest, FlushTriesAgainAtOnceWhenTheStoreIsBack) {
-  bool away = true;
+TEST(AuditLogTest, FlushTriesAgainAtOnceWhenTheStoreIsAvailableAgain) {
+  bool unavailable = true;
   GatedStore store([&](const std::vector<AuditRow>&) {
-    return std::exchange(away, false) ? absl::UnavailableError("away") : absl::OkStatus();
+    return std::exchange(unavailable, false) ? absl::UnavailableError("no route") : absl::OkStatus();
   });
   AuditLog::Options options = Quick();
   options.retry_min = options.retry_max = std::chrono::hours(1);
@@ -200,7 +200,7 @@ TEST(AuditLogTest, EveryRowIsWrittenOnceWhicheverAttemptFails) {
         ASSERT_LT(nth, 50u);
         MemoryStore store;
         FailingStore failing(store);
-        failing.Fail(nth, failures, absl::Status(code, "away"));
+        failing.Fail(nth, failures, absl::Status(code, "no route"));
         AuditLog::Options options = Quick();
         options.batch_rows_max = 4;
         AuditLog log(failing, options);
@@ -281,14 +281,14 @@ TEST(AuditLogTest, RowRefusedForItsContentIsWrittenInReducedForm) {
   EXPECT_EQ(reduced.execution_time_ms, 7);
 }
 
-TEST(AuditLogTest, EveryRowIsWrittenOnceWhenTheStoreGoesAwayWhileRowsAreWrittenSingly) {
+TEST(AuditLogTest, EveryRowIsWrittenOnceWhenTheStoreBecomesUnavailableWhileRowsAreWrittenSingly) {
   bool met = true;
   for (int nth = 1; met; ++nth) {
     SCOPED_TRACE(nth);
     ASSERT_LT(nth, 100);
     int attempt = 0;
     GatedStore store([&](const std::vector<AuditRow>& rows) {
-      if (++attempt == nth) return absl::UnavailableError("away");
+      if (++attempt == nth) return absl::UnavailableError("no route");
       for (const AuditRow& row : rows) {
         if (row.request_id == "2") return absl::InvalidArgumentError("refused");
         if (row.request_id == "4" && row.params_json.find("toolwire") == std::string::npos) {
