@@ -1,3 +1,8 @@
+// A user's messages are ours, not ours, or unknown (after an interruption). While a claim of the user is under way, all
+// its events wait in `waiting`, as the claim's answer comes first. While the messages are unknown they wait in
+// `undecided`, until a refresh confirms the lease or a mark decides. A user without claims, and without a lease whose
+// messages count, is forgotten.
+
 #include "common/registry/lease_events.h"
 
 #include <algorithm>
@@ -19,7 +24,7 @@ void LeaseEvents::Claimed(const std::string& user_id, uint64_t epoch, bool whole
   user.epoch = std::max(user.epoch, epoch);
   if (!whole && epoch > user.marked) {
     // The mark was missed, or is still to come.
-    user.messages = User::Messages::kUnsure;
+    user.messages = User::Messages::kUnknown;
     DropUndecided(user);
   }
   EndClaim(found);
@@ -33,7 +38,7 @@ void LeaseEvents::EndClaim(Users::iterator found) {
   for (Event& event : std::exchange(user.waiting, {})) {
     kept_bytes_ -= event.message.size() + kEventOverhead;
     if (event.replaced_by > 0) {
-      TellReplaced(found->first, user, event.replaced_by);
+      ReportReplaced(found->first, user, event.replaced_by);
     } else if (user.epoch > 0) {
       events_.command(found->first, std::move(event.message));
     }
@@ -52,7 +57,7 @@ void LeaseEvents::MarkedReplaced(const std::string& user_id, uint64_t epoch) {
   Replaced(user_id, epoch);
 }
 
-// Whatever the answers to claims say meanwhile: among the messages, only the order of the marks counts.
+// Whatever the answers to claims are meanwhile: among the messages, only the order of the marks counts.
 void LeaseEvents::Mark(User& user, User::Messages messages, uint64_t epoch) {
   user.messages = messages;
   user.marked = epoch;
@@ -71,7 +76,7 @@ void LeaseEvents::Message(const std::string& user_id, std::string message) {
   if (found == users_.end()) return;
   User& user = found->second;
   if (user.messages == User::Messages::kOurs) Deliver(user_id, user, {0, std::move(message)});
-  if (user.messages == User::Messages::kUnsure) Keep(&user.undecided, {0, std::move(message)});
+  if (user.messages == User::Messages::kUnknown) Keep(&user.undecided, {0, std::move(message)});
 }
 
 void LeaseEvents::Released(const std::string& user_id, uint64_t epoch) {
@@ -84,7 +89,7 @@ void LeaseEvents::Released(const std::string& user_id, uint64_t epoch) {
 void LeaseEvents::Interrupted() {
   if (!messages_) return;
   for (auto& [user_id, user] : users_) {
-    if (user.messages == User::Messages::kOurs || user.epoch > 0) user.messages = User::Messages::kUnsure;
+    if (user.messages == User::Messages::kOurs || user.epoch > 0) user.messages = User::Messages::kUnknown;
   }
 }
 
@@ -92,7 +97,7 @@ void LeaseEvents::Confirmed(const std::string& user_id, uint64_t epoch) {
   const auto found = users_.find(user_id);
   if (found == users_.end()) return;
   User& user = found->second;
-  if (user.messages != User::Messages::kUnsure || user.epoch != epoch) return;
+  if (user.messages != User::Messages::kUnknown || user.epoch != epoch) return;
   user.messages = User::Messages::kOurs;
   for (Event& event : std::exchange(user.undecided, {})) {
     kept_bytes_ -= event.message.size() + kEventOverhead;
@@ -100,16 +105,16 @@ void LeaseEvents::Confirmed(const std::string& user_id, uint64_t epoch) {
   }
 }
 
-bool LeaseEvents::Unsure(const std::string& user_id) const {
+bool LeaseEvents::OwnershipUnknown(const std::string& user_id) const {
   const auto found = users_.find(user_id);
-  return found != users_.end() && found->second.messages == User::Messages::kUnsure;
+  return found != users_.end() && found->second.messages == User::Messages::kUnknown;
 }
 
 bool LeaseEvents::Remember(const std::string& user_id, uint64_t epoch) {
   const auto [found, added] = users_.try_emplace(user_id);
   if (!added) return false;
   found->second.epoch = epoch;
-  found->second.messages = User::Messages::kUnsure;
+  found->second.messages = User::Messages::kUnknown;
   return true;
 }
 
@@ -120,11 +125,11 @@ void LeaseEvents::ForgetAll() {
 
 void LeaseEvents::Deliver(const std::string& user_id, User& user, Event event) {
   if (user.claims > 0) return Keep(&user.waiting, std::move(event));
-  if (event.replaced_by > 0) return TellReplaced(user_id, user, event.replaced_by);
+  if (event.replaced_by > 0) return ReportReplaced(user_id, user, event.replaced_by);
   events_.command(user_id, std::move(event.message));
 }
 
-void LeaseEvents::TellReplaced(const std::string& user_id, User& user, uint64_t epoch) {
+void LeaseEvents::ReportReplaced(const std::string& user_id, User& user, uint64_t epoch) {
   if (epoch <= user.epoch) return;  // Old news: what it replaced has been replaced by the lease that is held.
   user.epoch = 0;
   if (epoch > user.marked) user.messages = User::Messages::kNotOurs;

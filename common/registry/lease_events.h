@@ -1,4 +1,4 @@
-// What an edge is told about its users' leases, in the one order that EdgeEvents promises.
+// The events of its users' leases that an edge receives, in the one order that EdgeEvents promises.
 #ifndef TOOLWIRE_COMMON_REGISTRY_LEASE_EVENTS_H_
 #define TOOLWIRE_COMMON_REGISTRY_LEASE_EVENTS_H_
 
@@ -14,7 +14,8 @@
 namespace toolwire {
 
 // The answer to a claim comes over one connection; over another one come the users' messages, and among them the marks
-// "claimed" and "replaced", which say from where to where messages are ours. This class holds back what overtakes a
+// "claimed" and "replaced", which stand before the first message that is ours, and before
+// the first that no longer is. This class holds back what overtakes a
 // claim's answer, drops what is not ours, and after an interruption keeps messages until it is known whose they are.
 // No epoch is 0. Callbacks must not call back into this object.
 class LeaseEvents {
@@ -45,18 +46,18 @@ class LeaseEvents {
   void MarkedReplaced(const std::string& user_id, uint64_t epoch);
   void Message(const std::string& user_id, std::string message);
 
-  // A refresh was told of a newer lease at another edge.
+  // The answer to a refresh names a newer lease at another edge.
   void Replaced(const std::string& user_id, uint64_t epoch);
-  // The edge gave up this lease.
+  // The edge has released this lease.
   void Released(const std::string& user_id, uint64_t epoch);
   // Messages and marks were missed. Those that come now are kept until `Confirmed` says that the lease was ours all
   // the time.
   void Interrupted();
   void Confirmed(const std::string& user_id, uint64_t epoch);
   // Waiting for `Confirmed`.
-  bool Unsure(const std::string& user_id) const;
+  bool OwnershipUnknown(const std::string& user_id) const;
 
-  // The edge says that it holds this lease. True if that was not known: then whose messages are is undecided.
+  // The edge reports that it holds this lease. True if that was not known: then OwnershipUnknown.
   bool Remember(const std::string& user_id, uint64_t epoch);
   void ForgetAll();
   const Counters& counters() const { return counters_; }
@@ -67,7 +68,7 @@ class LeaseEvents {
     std::string message;
   };
   struct User {
-    enum class Messages : uint8_t { kNotOurs, kOurs, kUnsure };
+    enum class Messages : uint8_t { kNotOurs, kOurs, kUnknown };
     Messages messages = Messages::kNotOurs;
     uint32_t claims = 0;           // Under way.
     uint64_t epoch = 0;            // Of the lease that the edge holds; 0: none.
@@ -80,7 +81,7 @@ class LeaseEvents {
   void EndClaim(Users::iterator user);
   void Mark(User& user, User::Messages messages, uint64_t epoch);
   void Deliver(const std::string& user_id, User& user, Event event);
-  void TellReplaced(const std::string& user_id, User& user, uint64_t epoch);
+  void ReportReplaced(const std::string& user_id, User& user, uint64_t epoch);
   void Keep(std::vector<Event>* kept, Event event);
   void DropUndecided(User& user);
   void ForgetIfIdle(Users::iterator user);

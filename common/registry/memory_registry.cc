@@ -1,3 +1,7 @@
+// Each method changes the maps under the lock and calls back after it, so callbacks may use the registry. A claim calls
+// its `done` and then `replaced` of the edge that held the lease. Leases expire by the clock, and are removed when they
+// are next touched.
+
 #include "common/registry/memory_registry.h"
 
 #include <optional>
@@ -19,7 +23,7 @@ void MemoryRegistry::Claim(const std::string& user_id, const std::string& edge_i
     entry = Entry{Lease{edge_id, epoch}, clock_.Now() + time_to_live_};
   }
   done(epoch);
-  if (!displaced.empty()) TellReplaced(displaced, user_id, epoch);
+  if (!displaced.empty()) ReportReplaced(displaced, user_id, epoch);
 }
 
 void MemoryRegistry::Refresh(const std::string& edge_id, std::vector<Held> held) {
@@ -41,22 +45,22 @@ void MemoryRegistry::Refresh(const std::string& edge_id, std::vector<Held> held)
       }
     }
   }
-  for (const Held& one : newer) TellReplaced(edge_id, one.user_id, one.epoch);
-  for (const auto& [other, one] : taken) TellReplaced(other, one.user_id, one.epoch);
+  for (const Held& one : newer) ReportReplaced(edge_id, one.user_id, one.epoch);
+  for (const auto& [other, one] : taken) ReportReplaced(other, one.user_id, one.epoch);
 }
 
 void MemoryRegistry::Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done) {
-  bool nowhere = true;
+  bool released = true;
   {
     MutexLock lock(mu_);
     auto it = leases_.find(user_id);
     if (it != leases_.end()) {
       const bool current = it->second.lease.epoch == epoch && it->second.lease.edge_id == edge_id;
-      nowhere = current || it->second.lease.epoch < epoch || it->second.expires <= clock_.Now();
+      released = current || it->second.lease.epoch < epoch || it->second.expires <= clock_.Now();
       if (current) leases_.erase(it);
     }
   }
-  if (done) done(nowhere);
+  if (done) done(released);
 }
 
 void MemoryRegistry::Lookup(const std::string& user_id, LookupDone done) {
@@ -80,7 +84,7 @@ void MemoryRegistry::Join(const EdgeAddress& self, EdgeEvents events) {
     MutexLock lock(mu_);
     edges_[self.edge_id] = Edge{self, std::move(events)};
   }
-  TellEdges();
+  ReportEdges();
 }
 
 void MemoryRegistry::Leave(const std::string& edge_id) {
@@ -89,7 +93,7 @@ void MemoryRegistry::Leave(const std::string& edge_id) {
     edges_.erase(edge_id);
     absl::erase_if(leases_, [&](const auto& entry) { return entry.second.lease.edge_id == edge_id; });
   }
-  TellEdges();
+  ReportEdges();
 }
 
 void MemoryRegistry::WatchEdges(EdgesChanged changed) {
@@ -97,10 +101,10 @@ void MemoryRegistry::WatchEdges(EdgesChanged changed) {
     MutexLock lock(mu_);
     edges_changed_ = std::move(changed);
   }
-  TellEdges();
+  ReportEdges();
 }
 
-void MemoryRegistry::TellReplaced(const std::string& edge_id, const std::string& user_id, uint64_t epoch) {
+void MemoryRegistry::ReportReplaced(const std::string& edge_id, const std::string& user_id, uint64_t epoch) {
   EdgeEvents events;
   {
     MutexLock lock(mu_);
@@ -111,7 +115,7 @@ void MemoryRegistry::TellReplaced(const std::string& edge_id, const std::string&
   events.replaced(user_id, epoch);
 }
 
-void MemoryRegistry::TellEdges() {
+void MemoryRegistry::ReportEdges() {
   EdgesChanged changed;
   std::vector<EdgeAddress> edges;
   {

@@ -40,8 +40,8 @@ class MemoryRegistry final : public Registry {
     EdgeEvents events;
   };
 
-  void TellReplaced(const std::string& edge_id, const std::string& user_id, uint64_t epoch) ABSL_LOCKS_EXCLUDED(mu_);
-  void TellEdges() ABSL_LOCKS_EXCLUDED(mu_);
+  void ReportReplaced(const std::string& edge_id, const std::string& user_id, uint64_t epoch) ABSL_LOCKS_EXCLUDED(mu_);
+  void ReportEdges() ABSL_LOCKS_EXCLUDED(mu_);
 
   const Clock& clock_;
   const Duration time_to_live_;
@@ -53,10 +53,10 @@ class MemoryRegistry final : public Registry {
 };
 
 // The registry of a control that is given one edge by address: every agent is there, if it is anywhere. The edge's
-// "not here" is the truth. Only `Lookup` has an effect.
+// answer "not here" is final. Only `Lookup` has an effect.
 class SingleEdgeRegistry final : public Registry {
  public:
-  // The edge said who it is. Until then, and while its link is down, calls find no edge.
+  // The edge has sent its id. Until then, and while its link is down, calls find no edge.
   void SetEdge(const std::string& edge_id);
 
   void Claim(const std::string& user_id, const std::string& edge_id, ClaimDone done) override;

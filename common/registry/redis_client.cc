@@ -1,3 +1,8 @@
+// One thread runs everything. Tasks of other threads go through an inbox that is emptied in one turn, so that the
+// commands of a burst leave in one write. Commands and subscriptions have a connection each; the client is up when both
+// are, the scripts are loaded and every subscription is acknowledged again. Scripts are called by their hash, and sent
+// as text when the server does not know it.
+
 #include "common/registry/redis_client.h"
 
 #include <future>
@@ -49,7 +54,7 @@ void RedisClient::Start() {
 RedisClient::~RedisClient() {
   // The tasks that callbacks post while everything ends are run, too.
   Post([this] {
-    told_lost_ = true;
+    logged_lost_ = true;
     commands_.Stop();
     subscriptions_.Stop();
     asio::post(io_, [this] { io_.stop(); });
@@ -102,7 +107,7 @@ void RedisClient::Eval(size_t script, const RedisArgs& args, RedisDone done) {
   const auto kept = std::make_shared<const RedisArgs>(std::move(command));
   Command(*kept, [this, script, kept, done = std::move(done)](absl::StatusOr<RedisReply> reply) {
     if (reply.ok() || !absl::StartsWith(reply.status().message(), "NOSCRIPT")) return done(std::move(reply));
-    // Somebody emptied the server's cache; this fills it again.
+    // The server's cache of scripts was emptied; this fills it again.
     RedisArgs with_text = *kept;
     with_text[0] = "EVAL";
     with_text[1] = options_.scripts[script];
@@ -148,7 +153,7 @@ void RedisClient::OnSubscribed(const std::string& channel, uint64_t id) {
   for (const Task& task : waiting) task();
 }
 
-// --- coming and going ------------------------------------------------------------------------------------------------
+// --- connecting and losing -------------------------------------------------------------------------------------------
 
 void RedisClient::OnCommandsUp(const std::vector<RedisReply>& setup) {
   script_shas_.clear();
@@ -170,7 +175,7 @@ void RedisClient::CheckUp() {
   if (!commands_.up() || !subscriptions_.up() || resubscribing_ > 0) return;
   subscribed_ = true;
   why_ = absl::OkStatus();
-  told_lost_ = false;
+  logged_lost_ = false;
   connected_.store(true, std::memory_order_relaxed);
   const bool again = std::exchange(was_up_, true);
   if (again) counters_.reconnects.Add();
@@ -182,7 +187,7 @@ void RedisClient::OnDown(const absl::Status& why) {
   why_ =
       absl::IsUnavailable(why) ? why : absl::UnavailableError(absl::StrCat("redis at ", address_, ": ", why.message()));
   const bool was_connected = connected_.exchange(false, std::memory_order_relaxed);
-  if (std::exchange(told_lost_, true)) return;
+  if (std::exchange(logged_lost_, true)) return;
   log::Warn(was_connected ? "redis lost" : "redis out of reach",
             {{"address", address_}, {"why", std::string(why.message())}});
 }

@@ -73,12 +73,12 @@ class RedisClient {
 
   // Runs `task` once, after this time.
   void After(Duration delay, Task task);
-  // Why Redis is out of reach; UNAVAILABLE. OK while it is not.
+  // Why Redis is unavailable; OK while it is not.
   const absl::Status& why() const { return why_; }
 
  private:
   struct Subscription {
-    uint64_t id = 0;  // Tells a channel's subscription from its earlier ones.
+    uint64_t id = 0;  // Distinguishes a channel's subscription from its earlier ones.
     bool acknowledged = false;
     std::vector<Task> waiting;
   };
@@ -113,7 +113,7 @@ class RedisClient {
   size_t resubscribing_ = 0;  // Not yet acknowledged after a reconnect.
   bool subscribed_ = false;
   bool was_up_ = false;
-  bool told_lost_ = false;  // Whether the log says that Redis is out of reach.
+  bool logged_lost_ = false;  // Since Redis was last connected.
   absl::Status why_;
   std::thread thread_;
 };

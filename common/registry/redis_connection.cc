@@ -1,3 +1,8 @@
+// A Link is one socket with its buffers: resolved and connected, set up (login, database, name, scripts, PING last),
+// then up. Handlers hold the Link that they belong to and do nothing if it is no longer `link_`. Replies belong to
+// commands in their order. A Link whose server owes answers and sends nothing for the command timeout is dropped; what
+// waits fails, and the next Link is dialled after a back-off.
+
 #include "common/registry/redis_connection.h"
 
 #include <hiredis/hiredis.h>
@@ -21,7 +26,7 @@ constexpr Duration kBackOffMax = std::chrono::seconds(2);
 // What may wait to be written while Redis does not read.
 constexpr size_t kUnwrittenMax = 256u << 20;
 
-// The kernel notices a peer that is gone without a word: on an idle connection after 5 s + 3 × 2 s, on a busy one
+// The kernel notices a peer that is gone without closing: on an idle connection after 5 s + 3 × 2 s, on a busy one
 // after 6 s.
 void SetSocketOptions(asio::ip::tcp::socket& socket) {
   asio::error_code ignored;
@@ -36,7 +41,7 @@ void SetSocketOptions(asio::ip::tcp::socket& socket) {
   set(TCP_USER_TIMEOUT, 6000);
 }
 
-bool SaysReadOnly(absl::string_view error) {
+bool IsReadOnly(absl::string_view error) {
   return absl::StartsWith(error, "READONLY") || absl::StrContains(error, "-READONLY");
 }
 
@@ -113,18 +118,18 @@ void RedisConnection::Start() { Dial(); }
 void RedisConnection::Stop() {
   stopped_ = true;
   redial_.cancel();
-  if (link_) Drop(link_, Away("closed"));
+  if (link_) Drop(link_, Unavailable("closed"));
 }
 
 size_t RedisConnection::waiting() const { return link_ ? link_->waiting.size() : 0; }
 
 void RedisConnection::Send(const RedisArgs& args, RedisDone done) {
-  if (!up_) return done(Away("not connected"));
-  if (link_->out.size() > kUnwrittenMax) return done(Away("too much waits to be written"));
+  if (!up_) return done(Unavailable("not connected"));
+  if (link_->out.size() > kUnwrittenMax) return done(Unavailable("too much waits to be written"));
   Append(link_, args, std::move(done));
 }
 
-absl::Status RedisConnection::Away(absl::string_view why) const {
+absl::Status RedisConnection::Unavailable(absl::string_view why) const {
   return absl::UnavailableError(absl::StrCat("redis at ", options_.url.Address(), ": ", why));
 }
 
@@ -134,13 +139,13 @@ void RedisConnection::Dial() {
   const LinkPtr link = link_ = std::make_shared<Link>(io_);
   link->timer.expires_after(kConnectTimeout);
   link->timer.async_wait([this, link](const asio::error_code& ec) {
-    if (!ec && link == link_) Drop(link, Away("connecting timed out"));
+    if (!ec && link == link_) Drop(link, Unavailable("connecting timed out"));
   });
   // Names are looked up on a thread of asio's own.
   link->resolver.async_resolve(options_.url.host, std::to_string(options_.url.port),
                                [this, link](const asio::error_code& ec, const auto& endpoints) {
                                  if (link != link_) return;
-                                 if (ec) return Drop(link, Away(ec.message()));
+                                 if (ec) return Drop(link, Unavailable(ec.message()));
                                  Connect(link, endpoints);
                                });
 }
@@ -148,7 +153,7 @@ void RedisConnection::Dial() {
 void RedisConnection::Connect(const LinkPtr& link, const asio::ip::tcp::resolver::results_type& endpoints) {
   asio::async_connect(link->socket, endpoints, [this, link](const asio::error_code& ec, const auto&) {
     if (link != link_) return;
-    if (ec) return Drop(link, Away(ec.message()));
+    if (ec) return Drop(link, Unavailable(ec.message()));
     SetSocketOptions(link->socket);
     SetUp(link);
   });
@@ -166,7 +171,7 @@ void RedisConnection::SetUp(const LinkPtr& link) {
     Append(link, auth, must);
   }
   if (url.db != 0) Append(link, {"SELECT", std::to_string(url.db)}, must);
-  // Not everybody may do this, and nothing depends on it.
+  // Not every user of Redis may do this, and nothing depends on it.
   Append(link, {"CLIENT", "SETNAME", options_.name}, [](absl::StatusOr<RedisReply>) {});
   auto replies = std::make_shared<std::vector<RedisReply>>();
   for (const RedisArgs& args : options_.setup) {
@@ -186,17 +191,17 @@ void RedisConnection::SetUp(const LinkPtr& link) {
   Read(link);
 }
 
-// By value: the link given up is often `link_` itself.
+// By value: the link to drop is often `link_` itself.
 void RedisConnection::Drop(LinkPtr link, const absl::Status& why) {
   link_ = nullptr;
   link->resolver.cancel();
   link->timer.cancel();
   asio::error_code ignored;
   link->socket.close(ignored);
-  // A server that takes connections and loses them at once is not asked more often than one that is away.
+  // A server that takes connections and loses them at once is not dialled more often than one that cannot be reached.
   if (std::exchange(up_, false) && clock_.Now() - up_since_ >= back_off_) back_off_ = kBackOffMin;
   events_.down(why);
-  const absl::Status lost = absl::IsUnavailable(why) ? why : Away(why.message());
+  const absl::Status lost = absl::IsUnavailable(why) ? why : Unavailable(why.message());
   for (const RedisDone& done : link->waiting) done(lost);
   link->waiting.clear();
   if (stopped_) return;
@@ -226,7 +231,7 @@ void RedisConnection::Flush(const LinkPtr& link) {
   link->writing.swap(link->out);
   asio::async_write(link->socket, asio::buffer(link->writing), [this, link](const asio::error_code& ec, size_t) {
     if (link != link_) return;
-    if (ec) return Drop(link, Away(ec.message()));
+    if (ec) return Drop(link, Unavailable(ec.message()));
     link->writing = std::string();  // A burst's buffer is not kept.
     Flush(link);
   });
@@ -237,7 +242,7 @@ void RedisConnection::Flush(const LinkPtr& link) {
 void RedisConnection::Read(const LinkPtr& link) {
   link->socket.async_read_some(asio::buffer(link->in), [this, link](const asio::error_code& ec, size_t bytes) {
     if (link != link_) return;
-    if (ec) return Drop(link, Away(ec == asio::error::eof ? "connection closed" : ec.message()));
+    if (ec) return Drop(link, Unavailable(ec == asio::error::eof ? "connection closed" : ec.message()));
     link->progress = clock_.Now();
     redisReaderFeed(link->reader, link->in.data(), bytes);
     if (TakeReplies(link)) Read(link);
@@ -248,7 +253,7 @@ bool RedisConnection::TakeReplies(const LinkPtr& link) {
   for (;;) {
     void* raw = nullptr;
     if (redisReaderGetReply(link->reader, &raw) != REDIS_OK) {
-      Drop(link, Away(absl::StrCat("not Redis's protocol: ", link->reader->errstr)));
+      Drop(link, Unavailable(absl::StrCat("not Redis's protocol: ", link->reader->errstr)));
       return false;
     }
     if (raw == nullptr) return true;
@@ -267,13 +272,13 @@ bool RedisConnection::TakeReply(const LinkPtr& link, absl::StatusOr<RedisReply> 
   }
   if (link->waiting.empty()) {
     // Unasked: "max number of clients reached", for one.
-    Drop(link, reply.ok() ? Away("an answer to nothing") : reply.status());
+    Drop(link, reply.ok() ? Unavailable("an answer to nothing") : reply.status());
     return false;
   }
   const RedisDone done = std::move(link->waiting.front());
   link->waiting.pop_front();
   // A primary that became a replica: the name may lead to another server by now.
-  const bool demoted = !reply.ok() && SaysReadOnly(reply.status().message());
+  const bool demoted = !reply.ok() && IsReadOnly(reply.status().message());
   if (demoted) Drop(link, reply.status());
   done(std::move(reply));
   return link == link_;
@@ -287,7 +292,7 @@ void RedisConnection::Watch(const LinkPtr& link) {
     if (link->waiting.empty()) {
       link->watching = false;
     } else if (clock_.Now() - link->progress >= options_.command_timeout) {
-      Drop(link, Away("no answer in time"));
+      Drop(link, Unavailable("no answer in time"));
     } else {
       Watch(link);
     }

@@ -29,9 +29,9 @@ struct RedisReply {
 
 using RedisArgs = std::vector<std::string>;
 
-// UNAVAILABLE: Redis is out of reach, does not answer in time, or says that it cannot serve for now; the command may
-// or may not have been carried out. PERMISSION_DENIED: credentials or rights are wrong. INTERNAL: any other error of
-// Redis; the message is Redis's own.
+// UNAVAILABLE: Redis cannot be reached, does not answer in time, or reports that it cannot serve for now; the command
+// may or may not have been carried out. PERMISSION_DENIED: credentials or rights are wrong. INTERNAL: any other error
+// of Redis; the message is Redis's own.
 using RedisDone = std::function<void(absl::StatusOr<RedisReply>)>;
 
 // Loop thread only. Every `done` is called exactly once, and no event or `done` after Stop has returned.
@@ -62,7 +62,8 @@ class RedisConnection {
   // Commands sent and not yet answered.
   size_t waiting() const;
   // Queues one command; everything queued in one turn of the loop leaves in one write. While not up `done` fails
-  // before this returns. A server that answers nothing for the command timeout although it owes answers is given up.
+  // before this returns. A server that answers nothing for the command timeout although it owes answers is
+  // disconnected.
   void Send(const RedisArgs& args, RedisDone done);
 
  private:
@@ -75,12 +76,12 @@ class RedisConnection {
   void Append(const LinkPtr& link, const RedisArgs& args, RedisDone done);
   void Flush(const LinkPtr& link);
   void Read(const LinkPtr& link);
-  // Each returns false once the link is given up.
+  // Each returns false once the link was dropped.
   bool TakeReplies(const LinkPtr& link);
   bool TakeReply(const LinkPtr& link, absl::StatusOr<RedisReply> reply);
   void Watch(const LinkPtr& link);
   void Drop(LinkPtr link, const absl::Status& why);
-  absl::Status Away(absl::string_view why) const;
+  absl::Status Unavailable(absl::string_view why) const;
 
   asio::io_context& io_;
   const Options options_;

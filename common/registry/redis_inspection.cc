@@ -1,3 +1,6 @@
+// Asks one question after the other over one connection (time, INFO, the set of edges, their keys) in an event loop of
+// its own, which ends with the last answer, the first failure or the timeout.
+
 #include "common/registry/redis_inspection.h"
 
 #include <algorithm>
@@ -49,7 +52,7 @@ class Inspector {
     const absl::Status status = status_;
     connection_.Stop();
     io_.restart();
-    io_.poll();  // Lets go of what the connection had under way.
+    io_.poll();  // Ends what the connection had under way.
     if (!ended) {
       const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(timeout_).count();
       return absl::UnavailableError(absl::StrCat("redis at ", found_.address, ": no answer within ", ms, " ms"));

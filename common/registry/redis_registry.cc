@@ -1,3 +1,9 @@
+// Every change of a lease is one script. A claim subscribes to the user's channel (at edges that serve old channels),
+// runs its script, and is made again if its connection was lost; while Redis is unavailable claims wait in `queued`,
+// with a deadline, and releases in `unreleased`. Refreshes go in batches. LeaseEvents puts answers, marks and messages
+// into one order. An edge writes its key, and a control reads all edges, every `edge_refresh` and when one is
+// announced.
+
 #include "common/registry/redis_registry.h"
 
 #include <algorithm>
@@ -65,10 +71,10 @@ struct EdgesWatch {
   Registry::EdgesChanged changed;
   bool reading = false;
   bool read_again = false;
-  bool told = false;
-  std::map<std::string, EdgeAddress> edges;       // As last told.
+  bool reported = false;
+  std::map<std::string, EdgeAddress> edges;       // As last reported.
   std::map<std::string, MonoTime> missing_since;  // Of these, those whose key is gone.
-  std::set<std::string> named;                    // Said to have come or gone, since the last read was sent.
+  std::set<std::string> named;                    // Announced since the last read was sent.
 };
 
 }  // namespace
@@ -104,9 +110,9 @@ struct RedisRegistry::Impl {
   struct Joined {
     EdgeAddress self;
     std::string value;    // Of the edge's key.
-    std::string channel;  // What claims of its users say.
+    std::string channel;  // Of "claimed" and "replaced".
     EdgeEvents events;
-    bool listening = false;  // To the channel; claims made before could be replaced unheard.
+    bool listening = false;  // To the channel; claims made before could be replaced without our noticing.
     bool announced = false;  // Since Redis was last connected.
     MonoTime contested{};    // When another process last wrote the same key.
   };
@@ -133,12 +139,12 @@ struct RedisRegistry::Impl {
   void Join(const EdgeAddress& self, EdgeEvents events);
   void Announce();
   void OnAnnounced(const RedisReply& before);
-  void TellRestored();
+  void ReportRestored();
   void Leave(const std::string& edge_id, const std::shared_ptr<std::promise<void>>& left);
   void ReadEdges();
   void OnEdges(const RedisReply& reply, const std::set<std::string>& named);
 
-  // --- what Redis says by itself ---
+  // --- what Redis sends unasked ---
   void OnUp(bool again);
   void OnInterrupted();
   void OnMessage(const std::string& channel, std::string message);
@@ -154,7 +160,7 @@ struct RedisRegistry::Impl {
   std::deque<uint64_t> queued;                           // Claims that wait for Redis.
   std::deque<std::pair<MonoTime, uint64_t>> claims_due;  // In the order of their deadlines.
   bool expiry_armed = false;
-  std::vector<KeptRelease> unreleased;  // For when Redis is back.
+  std::vector<KeptRelease> unreleased;  // For when Redis is available again.
   uint64_t interruptions = 0;
   std::optional<Joined> edge;
   std::optional<EdgesWatch> watch;
@@ -210,7 +216,7 @@ void RedisRegistry::Impl::RunClaim(uint64_t id) {
   if (found == claims.end()) return;
   if (!Ready()) return queued.push_back(id);
   if (!options.command_channels) return SendClaim(id);
-  // Subscribed before the lease is visible: whoever finds it may publish at once.
+  // Subscribed before the lease is visible: a backend that finds it may publish at once.
   client.Subscribe(CommandChannel(found->second.user_id), [this, id] { SendClaim(id); });
 }
 
@@ -250,7 +256,8 @@ void RedisRegistry::Impl::FinishClaim(uint64_t id, const absl::StatusOr<uint64_t
   claim.done(epoch);
   if (!epoch.ok()) return lease_events.ClaimFailed(claim.user_id);
   lease_events.Claimed(claim.user_id, *epoch, claim.interruptions == interruptions);
-  if (client.subscribed() && lease_events.Unsure(claim.user_id)) SendRefresh(claim.edge_id, {{claim.user_id, *epoch}});
+  if (client.subscribed() && lease_events.OwnershipUnknown(claim.user_id))
+    SendRefresh(claim.edge_id, {{claim.user_id, *epoch}});
 }
 
 void RedisRegistry::Impl::RunQueuedClaims() {
@@ -296,7 +303,7 @@ void RedisRegistry::Impl::SendRefresh(const std::string& edge_id, std::vector<He
     args.push_back(EpochHash(one.user_id));
     args.push_back(std::to_string(one.epoch));
   }
-  // Whether the answer can say that messages were ours all the time since the last interruption.
+  // Whether the answer can confirm that messages were ours all the time since the last interruption.
   const bool subscribed = client.subscribed();
   client.Eval(kRefreshScript, args,
               [this, edge_id, batch = std::move(batch), subscribed,
@@ -323,7 +330,7 @@ void RedisRegistry::Impl::Release(const std::string& user_id, const std::string&
   lease_events.Released(user_id, epoch);
   client.Eval(kReleaseScript, {user_id, EpochHash(user_id), edge_id, std::to_string(epoch)},
               [this, user_id, edge_id, epoch, done = std::move(done)](const absl::StatusOr<RedisReply>& reply) {
-                // Whether the agent has moved is not known until Redis is back, so nobody is told before.
+                // Whether the agent has moved is not known until Redis is available again, so `done` waits.
                 if (absl::IsUnavailable(reply.status()) && edge && unreleased.size() < kWaitingMax) {
                   unreleased.push_back({user_id, edge_id, epoch, done});
                 } else if (done) {
@@ -354,9 +361,9 @@ void RedisRegistry::Impl::Announce() {
 void RedisRegistry::Impl::OnAnnounced(const RedisReply& before) {
   if (!std::exchange(edge->announced, true)) return;
   // What we wrote is not there: Redis was emptied, or another process writes the same key.
-  if (before.type == RedisReply::Type::kNil) return TellRestored();
+  if (before.type == RedisReply::Type::kNil) return ReportRestored();
   if (before.text == edge->value) return;
-  // Both see their own value now and then: only a pause says that it is over.
+  // Both read their own value now and then, so the conflict is over only after a pause.
   const MonoTime last = std::exchange(edge->contested, clock.Now());
   if (last != MonoTime() && edge->contested - last < 2 * options.edge_ttl) return;
   const auto other = ReadAnnouncement(edge->self.edge_id, before.text);
@@ -364,7 +371,7 @@ void RedisRegistry::Impl::OnAnnounced(const RedisReply& before) {
              {{"server_id", edge->self.edge_id}, {"its_address", other ? other->relay_address : before.text}});
 }
 
-void RedisRegistry::Impl::TellRestored() {
+void RedisRegistry::Impl::ReportRestored() {
   if (edge && edge->events.restored) edge->events.restored();
 }
 
@@ -377,7 +384,7 @@ void RedisRegistry::Impl::Leave(const std::string& edge_id, const std::shared_pt
     if (claim.edge_id == edge_id) unanswered.push_back(id);
   }
   for (const uint64_t id : unanswered) FinishClaim(id, absl::UnavailableError("the edge is leaving"));
-  // Nobody will know any more.
+  // Whether these were replaced will not be known any more.
   for (const KeptRelease& kept : std::exchange(unreleased, {})) {
     if (kept.done) kept.done(true);
   }
@@ -416,14 +423,14 @@ void RedisRegistry::Impl::OnEdges(const RedisReply& reply, const std::set<std::s
   const bool same = now.size() == watch->edges.size() &&
                     std::equal(now.begin(), now.end(), watch->edges.begin(),
                                [](const auto& a, const auto& b) { return Same(a.second, b.second); });
-  if (std::exchange(watch->told, true) && same) return;
+  if (std::exchange(watch->reported, true) && same) return;
   watch->edges = std::move(now);
   std::vector<EdgeAddress> list;
   for (const auto& [edge_id, address] : watch->edges) list.push_back(address);
   watch->changed(std::move(list));
 }
 
-// --- what Redis says by itself ---------------------------------------------------------------------------------------
+// --- what Redis sends unasked ----------------------------------------------------------------------------------------
 
 void RedisRegistry::Impl::OnUp(bool again) {
   if (edge) {
@@ -434,7 +441,7 @@ void RedisRegistry::Impl::OnUp(bool again) {
     Release(kept.user_id, kept.edge_id, kept.epoch, std::move(kept.done));
   }
   RunQueuedClaims();
-  if (again) TellRestored();
+  if (again) ReportRestored();
   if (watch) ReadEdges();
 }
 
@@ -479,7 +486,7 @@ void RedisRegistry::Impl::Tick() {
   client.After(options.edge_refresh, [this] { Tick(); });
 }
 
-// --- the public face -------------------------------------------------------------------------------------------------
+// --- public methods --------------------------------------------------------------------------------------------------
 
 RedisRegistry::RedisRegistry(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RedisRegistry::~RedisRegistry() = default;

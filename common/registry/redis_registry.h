@@ -24,7 +24,7 @@ inline constexpr char kAnnouncedEdgesKey[] = "toolwire:edges";
 // What the key `edge:{edge}` holds. Nothing if it is not what an edge writes.
 std::optional<EdgeAddress> ReadAnnouncement(const std::string& edge_id, const std::string& text);
 
-// Keys, of which the first two are also read by servers and backends of the time before Toolwire:
+// Keys, of which the first two are also read by the replaced server and its backends:
 //
 //   agent:{user}:server      the edge's id; expires with the lease
 //   agent:{user}:status      "connected"; expires with the lease
@@ -44,8 +44,9 @@ std::optional<EdgeAddress> ReadAnnouncement(const std::string& edge_id, const st
 // edge's own channel: on the edge's one subscription connection that marks, among the messages for the user, the first
 // one that was published under the new lease, as "replaced" marks the first one that no longer is.
 //
-// Callbacks run on the registry's thread, with no lock held. One edge may join. While Redis is away, claims wait,
-// releases are kept, look-ups fail, and neither WatchEdges nor EdgeEvents say anything. Redis Cluster is not supported.
+// Callbacks run on the registry's thread, with no lock held. One edge may join. While Redis is unavailable,
+// claims wait up to `claim_wait_max`, releases are queued, look-ups fail, no events arrive. Redis Cluster is not
+// supported.
 class RedisRegistry final : public Registry {
  public:
   struct Options {
@@ -53,12 +54,12 @@ class RedisRegistry final : public Registry {
     std::string name = "toolwire";  // What CLIENT LIST shows.
     Duration lease_ttl = kLeaseTtl;
     Duration edge_ttl = std::chrono::seconds(15);
-    // How often an edge says that it is alive, and a control looks who is.
+    // How often an edge writes that it is alive, and a control reads which edges are.
     Duration edge_refresh = std::chrono::seconds(5);
     // Listen to `agent:{user}:commands` for every lease that is held. For edges.
     bool command_channels = false;
     Duration claim_wait_max = std::chrono::seconds(5);
-    // A Redis that does not answer for so long counts as away: calls to agents that are not known fail then.
+    // A Redis that does not answer for so long counts as unavailable: calls to agents that are not known fail then.
     Duration command_timeout = std::chrono::seconds(1);
   };
   using MessageHandler = std::function<void(std::string message)>;
@@ -81,7 +82,7 @@ class RedisRegistry final : public Registry {
   bool connected() const override;
 
   // --- channels ---
-  // `done` may be empty. UNAVAILABLE if nobody can know whether the message got out.
+  // `done` may be empty. UNAVAILABLE if it is not known whether the message was published.
   void Publish(const std::string& channel, std::string message, PublishDone done);
   // Messages on this channel go to `handler`, from when `acknowledged` is called. One handler a channel; not for those
   // above that the registry reads itself. What is subscribed before `Join` is listened to before any lease is made.

@@ -1,3 +1,7 @@
+// A lease is `agent:{user}:server` with an expiry, and its epoch a field of a hash that does not expire. A lease is
+// current if both name this edge and this epoch; each script compares and changes them in one step. Edges are a set and
+// a key each that expires; a member of the set without its key is removed by the next reader.
+
 #include "common/registry/redis_scripts.h"
 
 namespace toolwire {
@@ -31,7 +35,7 @@ if channels ~= '' then tell(edge, 'claimed', epoch, user) end
 return text
 )";
 
-// A server of the time before Toolwire takes a lease without an epoch: it gets one here, so that ours is the older.
+// The replaced server takes a lease without an epoch: it gets one here, so that ours is the older.
 constexpr char kRefresh[] = R"(
 local edge, ttl, channels = ARGV[1], ARGV[2], ARGV[3]
 local outcomes = {}

@@ -1,3 +1,6 @@
+// The login ends at the last @, as a password may contain one that is not encoded; before it, the first colon ends the
+// user. Behind it are host and port, and the number of the database after the slash.
+
 #include "common/registry/redis_url.h"
 
 #include <optional>

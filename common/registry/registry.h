@@ -14,7 +14,7 @@
 
 namespace toolwire {
 
-// Life of a lease that is not refreshed: as with the server before.
+// Life of a lease that is not refreshed: as in the replaced server.
 inline constexpr Duration kLeaseTtl = std::chrono::minutes(2);
 
 // The claim "this user's agent is at this edge". Of two leases of one user, the one with the greater epoch is the
@@ -36,26 +36,28 @@ struct EdgeAddress {
 // Guarantees: epochs of one user only grow. A claim always wins over every earlier claim of that user. Release and
 // refresh with an epoch that is not the current one change nothing, so a slow clean-up never removes a newer lease.
 // A lease that is not refreshed within its time to live expires.
-// Not guaranteed: that the edge of a lease still has the agent. Whoever follows a lease must be ready for "not here".
+// Not guaranteed: that the edge of a lease still has the agent. Code that follows a lease must expect the answer "not
+// here".
 //
 // Any thread may call. No method blocks but Leave: results come through `done`, on the calling thread before the
-// method returns or later on a thread of the registry; callbacks must not block. Errors: UNAVAILABLE when the
-// registry is out of reach.
+// method returns or later on a thread of the registry; callbacks must not block. Errors: UNAVAILABLE while
+// the registry is.
 class Registry {
  public:
   using ClaimDone = std::function<void(absl::StatusOr<uint64_t> epoch)>;
   using LookupDone = std::function<void(absl::StatusOr<std::optional<Lease>> lease)>;
-  using ReleaseDone = std::function<void(bool nowhere)>;
+  // true: no lease remains; false: a newer claim holds it.
+  using ReleaseDone = std::function<void(bool released)>;
   using EdgesChanged = std::function<void(std::vector<EdgeAddress> edges)>;
   struct Held {
     std::string user_id;
     uint64_t epoch = 0;
   };
-  // What an edge is told once it has joined. For one user, a claim's `done` comes before everything that follows it.
+  // What an edge receives once it has joined. For one user, a claim's `done` comes before everything that follows it.
   struct EdgeEvents {
     // A newer connection of this user was made at another edge, with this epoch.
     std::function<void(const std::string& user_id, uint64_t epoch)> replaced;
-    // The registry was out of reach and is back, perhaps empty: refresh everything that is held.
+    // The registry was unavailable and is available again, perhaps empty: refresh everything that is held.
     std::function<void()> restored;
     // A message for a user whose lease this edge holds came through the old Redis channels. Every message goes to
     // the one edge that held the lease when it was published.
@@ -65,7 +67,7 @@ class Registry {
   virtual ~Registry() = default;
 
   // --- leases ---
-  // Makes `edge_id` the holder of the user's agent and returns the new epoch. While the registry is out of reach the
+  // Makes `edge_id` the holder of the user's agent and returns the new epoch. While the registry is unavailable the
   // claim waits for some seconds before it fails.
   virtual void Claim(const std::string& user_id, const std::string& edge_id, ClaimDone done) = 0;
 
@@ -73,9 +75,9 @@ class Registry {
   // made again; one that was replaced by a newer claim is reported through EdgeEvents::replaced.
   virtual void Refresh(const std::string& edge_id, std::vector<Held> held) = 0;
 
-  // Removes the lease if `epoch` is still the current one. `done` may be empty; it is told true if the user's agent is
-  // nowhere now, and false if a newer claim holds it. While the registry is out of reach that is not known: `done`
-  // waits until it is back or the edge leaves, and is told true then.
+  // Removes the lease if `epoch` is still the current one. `done` may be empty. While the registry is
+  // unavailable its outcome is not known: then `done` waits until it is available again, or is called with true when
+  // the edge leaves.
   virtual void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done) = 0;
 
   // The current lease, or nullopt if there is none, it has expired, or its edge is not alive.
@@ -89,7 +91,7 @@ class Registry {
   // Calls `changed` with all edges that are alive, now and whenever that changes. Call once.
   virtual void WatchEdges(EdgesChanged changed) = 0;
 
-  // Whether the registry is in reach, for health checks.
+  // Whether the registry is available, for health checks.
   virtual bool connected() const = 0;
 };
 

@@ -1,4 +1,5 @@
-// What only the Redis registry has to keep: its server going away in every manner, and the old command channels.
+// What only the Redis registry has to keep: its server becoming unavailable in every manner, and the old command
+// channels.
 #include "common/registry/redis_registry.h"
 
 #include <gtest/gtest.h>
@@ -26,7 +27,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// A registry as one process has it, and what it was told.
+// A registry as one process has it, and what it received.
 class Node {
  public:
   Node(RedisRegistry::Options options, std::string id)
@@ -132,7 +133,7 @@ class RedisRegistryTest : public ::testing::Test {
     if (!RedisServer::Installed()) GTEST_SKIP() << "redis-server is not installed";
     server_ = std::make_unique<RedisServer>();
     options_.url = server_->url();
-    // A busy machine is not a Redis that is away; tests of that say so.
+    // Long, as a busy machine is not an unavailable Redis; tests of that set a shorter one.
     options_.command_timeout = options_.claim_wait_max = kAwaitDeadline;
   }
   std::unique_ptr<Node> MakeEdge(const std::string& id) {
@@ -146,7 +147,7 @@ class RedisRegistryTest : public ::testing::Test {
   RedisRegistry::Options options_;
 };
 
-// --- the server goes away --------------------------------------------------------------------------------------------
+// --- the server is unavailable ---------------------------------------------------------------------------------------
 
 TEST_F(RedisRegistryTest, LeasesAreMadeAgainAfterRedisRestartedEmpty) {
   const auto edge = MakeEdge("edge_1");
@@ -216,7 +217,7 @@ TEST_F(RedisRegistryTest, ClaimsDoNotWaitForEver) {
   EXPECT_EQ(edge.StartClaim("user").Take().status().code(), absl::StatusCode::kUnavailable);
 }
 
-TEST_F(RedisRegistryTest, ReleasesMadeWhileRedisWasAwayAreCarriedOut) {
+TEST_F(RedisRegistryTest, ReleasesMadeWhileRedisWasUnavailableAreCarriedOut) {
   options_.command_timeout = milliseconds(100);
   const auto edge = MakeEdge("edge_1");
   edge->Claim("user");
@@ -341,7 +342,7 @@ TEST_F(RedisRegistryTest, SecondEdgeWithTheSameIdIsLogged) {
   EXPECT_LE(lines, 2u) << log;  // One each.
 }
 
-// Keeps every list of edges that the watcher was told.
+// Keeps every list of edges that the watcher received.
 class Lists {
  public:
   void operator()(const std::vector<EdgeAddress>& edges) {
@@ -400,14 +401,14 @@ TEST_F(RedisRegistryTest, EdgeThatDiesIsListedNoMore) {
   EXPECT_EQ(server_->Text({"SISMEMBER", "toolwire:edges", "edge_2"}), "0");
 }
 
-TEST_F(RedisRegistryTest, WatcherKeepsItsListWhileRedisIsAwayAndWhenItComesBackEmpty) {
+TEST_F(RedisRegistryTest, WatcherKeepsItsListWhileRedisIsUnavailableAndWhenItReturnsEmpty) {
   const auto first = MakeEdge("edge_1");
   const auto second = MakeEdge("edge_2");
   Lists lists;
   Node control(options_, "control");
   control.registry().WatchEdges([&](const std::vector<EdgeAddress>& edges) { lists(edges); });
   lists.AwaitLast({"edge_1", "edge_2"});
-  const size_t told = lists.count();
+  const size_t received = lists.count();
   server_->Stop();
   for (Node* node : {first.get(), second.get(), &control}) node->AwaitLost();
   server_->Start();
@@ -415,7 +416,7 @@ TEST_F(RedisRegistryTest, WatcherKeepsItsListWhileRedisIsAwayAndWhenItComesBackE
   Await([&] { return server_->Text({"SCARD", "toolwire:edges"}) == "2"; });
   const auto third = MakeEdge("edge_3");
   lists.AwaitLast({"edge_1", "edge_2", "edge_3"});
-  EXPECT_EQ(lists.count(), told + 1);
+  EXPECT_EQ(lists.count(), received + 1);
 }
 
 // --- the old channels ------------------------------------------------------------------------------------------------

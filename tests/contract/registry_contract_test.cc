@@ -158,7 +158,7 @@ class RegistryContract : public ::testing::TestWithParam<Implementation> {
   }
   std::optional<Lease> Lookup(const std::string& user_id) { return LookupAt("control", user_id); }
 
-  // Where the user's agent is, or "" if nowhere.
+  // Where the user's agent is; "" if there is no lease.
   std::string EdgeOf(const std::string& user_id) {
     const std::optional<Lease> lease = Lookup(user_id);
     return lease ? lease->edge_id : "";
@@ -169,7 +169,7 @@ class RegistryContract : public ::testing::TestWithParam<Implementation> {
     std::string user_id;
     uint64_t epoch;
   };
-  // Waits until this edge was told that this user was replaced by this lease or a newer one.
+  // Waits until this edge received that this user was replaced by this lease or a newer one.
   void AwaitReplaced(const std::string& edge, const std::string& user_id, uint64_t epoch) {
     Await([&] {
       std::lock_guard<std::mutex> lock(mu_);
@@ -182,7 +182,7 @@ class RegistryContract : public ::testing::TestWithParam<Implementation> {
     std::lock_guard<std::mutex> lock(mu_);
     return std::count_if(replaced_.begin(), replaced_.end(), [&](const auto& one) { return one.edge_id == edge; });
   }
-  // Has edges 1 and 2 told everything that happened so far, and one thing more each.
+  // Until edges 1 and 2 have received everything that happened so far, and one thing more each.
   void HearAll() {
     for (const std::string edge : {"edge_1", "edge_2"}) {
       Claim("somebody at " + edge, edge);
@@ -206,7 +206,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 // --- leases ---
 
-TEST_P(RegistryContract, UnclaimedUserIsNowhere) { EXPECT_FALSE(Lookup("user").has_value()); }
+TEST_P(RegistryContract, UnclaimedUserHasNoLease) { EXPECT_FALSE(Lookup("user").has_value()); }
 
 TEST_P(RegistryContract, ClaimedUserIsAtTheClaimingEdgeWithTheClaimsEpoch) {
   const uint64_t epoch = Claim("user", "edge_1");
@@ -254,17 +254,17 @@ TEST_P(RegistryContract, StaleAndUnknownReleasesChangeNothing) {
   EXPECT_EQ(EdgeOf("user"), "edge_2");
 }
 
-TEST_P(RegistryContract, ReleaseSaysWhetherTheAgentIsNowhereNow) {
+TEST_P(RegistryContract, ReleaseReportsWhetherNoLeaseRemains) {
   const uint64_t first = Claim("user", "edge_1");
   const uint64_t second = Claim("user", "edge_2");
-  const auto nowhere = [&](const std::string& edge, uint64_t epoch) {
-    auto told = std::make_shared<std::promise<bool>>();
-    cluster_->Of(edge).Release("user", edge, epoch, [told](bool is_nowhere) { told->set_value(is_nowhere); });
-    return told->get_future().get();
+  const auto released = [&](const std::string& edge, uint64_t epoch) {
+    auto done = std::make_shared<std::promise<bool>>();
+    cluster_->Of(edge).Release("user", edge, epoch, [done](bool is_released) { done->set_value(is_released); });
+    return done->get_future().get();
   };
-  EXPECT_FALSE(nowhere("edge_1", first)) << "it is at edge_2";
-  EXPECT_TRUE(nowhere("edge_2", second));
-  EXPECT_TRUE(nowhere("edge_2", second)) << "as it was before";
+  EXPECT_FALSE(released("edge_1", first)) << "it is at edge_2";
+  EXPECT_TRUE(released("edge_2", second));
+  EXPECT_TRUE(released("edge_2", second)) << "as it was before";
 }
 
 TEST_P(RegistryContract, ReleasingTwiceIsHarmless) {
@@ -391,9 +391,9 @@ TEST_P(RegistryContract, GreatestEpochOfRacingClaimsIsTheLease) {
   EXPECT_EQ(lease->edge_id, "edge_" + std::to_string(winner + 1));
 }
 
-// --- who is told ---
+// --- who receives what ---
 
-TEST_P(RegistryContract, EdgeIsToldWhenAnotherOneClaimsItsUser) {
+TEST_P(RegistryContract, EdgeIsNotifiedWhenAnotherOneClaimsItsUser) {
   Claim("user", "edge_1");
   AwaitReplaced("edge_1", "user", Claim("user", "edge_2"));
   AwaitReplaced("edge_2", "user", Claim("user", "edge_1"));
@@ -401,7 +401,7 @@ TEST_P(RegistryContract, EdgeIsToldWhenAnotherOneClaimsItsUser) {
   EXPECT_EQ(replacements_at("edge_3"), 0u);
 }
 
-TEST_P(RegistryContract, EdgeIsNotToldOfItsOwnClaimsNorOfThoseOfUsersItReleased) {
+TEST_P(RegistryContract, EdgeIsNotNotifiedOfItsOwnClaimsNorOfThoseOfUsersItReleased) {
   Release("user", "edge_1", Claim("user", "edge_1"));
   Claim("user", "edge_2");
   Claim("user", "edge_2");
@@ -423,7 +423,7 @@ TEST_P(RegistryContract, RefreshTellsTheEdgeWhatWasReplaced) {
 }
 
 // A claim's `done` comes first; what replaced the claim comes after it, and is never missed.
-TEST_P(RegistryContract, EveryLosingClaimOfARaceIsToldAfterItsAnswer) {
+TEST_P(RegistryContract, EveryLosingClaimOfARaceIsReportedAfterItsAnswer) {
   constexpr int kRounds = 100;
   for (int i = 0; i < kRounds; ++i) {
     const std::string user_id = "user" + std::to_string(i);
@@ -435,7 +435,7 @@ TEST_P(RegistryContract, EveryLosingClaimOfARaceIsToldAfterItsAnswer) {
         {
           std::lock_guard<std::mutex> lock(mu_);
           for (const Replacement& one : replaced_) {
-            EXPECT_FALSE(one.edge_id == edge && one.user_id == user_id) << "told before the claim was answered";
+            EXPECT_FALSE(one.edge_id == edge && one.user_id == user_id) << "notified before the claim was answered";
           }
         }
         epoch(claimed.value_or(0));
@@ -480,7 +480,7 @@ TEST_P(RegistryContract, AfterALossTheGreaterEpochWinsInWhateverOrderItIsRefresh
 
 // --- edges ---
 
-TEST_P(RegistryContract, WatcherIsToldTheEdgesNowAndWheneverTheyChange) {
+TEST_P(RegistryContract, WatcherReceivesTheEdgesNowAndWheneverTheyChange) {
   std::vector<std::string> now;
   std::mutex now_mu;
   cluster_->OfControl().WatchEdges([&](const std::vector<EdgeAddress>& edges) {
@@ -502,7 +502,7 @@ TEST_P(RegistryContract, WatcherIsToldTheEdgesNowAndWheneverTheyChange) {
   cluster_->OfControl().WatchEdges([](const std::vector<EdgeAddress>&) {});
 }
 
-TEST_P(RegistryContract, LeaseOfAnEdgeThatLeftLeadsNowhere) {
+TEST_P(RegistryContract, LeaseOfAnEdgeThatLeftIsNotFound) {
   Claim("user", "edge_1");
   cluster_->Of("edge_1").Leave("edge_1");
   EXPECT_EQ(EdgeOf("user"), "");
@@ -511,7 +511,7 @@ TEST_P(RegistryContract, LeaseOfAnEdgeThatLeftLeadsNowhere) {
   EXPECT_EQ(EdgeOf("user"), "edge_1");
 }
 
-TEST_P(RegistryContract, EdgeThatLeftIsToldNothing) {
+TEST_P(RegistryContract, EdgeThatLeftReceivesNothing) {
   Claim("user", "edge_1");
   cluster_->Of("edge_1").Leave("edge_1");
   Claim("user", "edge_2");

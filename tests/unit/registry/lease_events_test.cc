@@ -132,7 +132,7 @@ TEST_F(LeaseEventsTest, RefreshTellsOnceAndOnlyWhatIsNewer) {
 TEST_F(LeaseEventsTest, AfterAnInterruptionMessagesWaitForCertainty) {
   Claim(1);
   events_.Interrupted();
-  EXPECT_TRUE(events_.Unsure("user"));
+  EXPECT_TRUE(events_.OwnershipUnknown("user"));
   events_.Message("user", "kept");
   EXPECT_EQ(heard_, Heard{});
   events_.Confirmed("user", 1);
@@ -149,11 +149,11 @@ TEST_F(LeaseEventsTest, AMarkAfterAnInterruptionSaysThatEarlierMessagesWereNotOu
   EXPECT_EQ(heard_, Heard{"ours"});
 }
 
-TEST_F(LeaseEventsTest, ClaimOfBeforeAnInterruptionIsUnsure) {
+TEST_F(LeaseEventsTest, ClaimOfBeforeAnInterruptionLeavesOwnershipUnknown) {
   events_.ClaimBegun("user");
   events_.Interrupted();
   events_.Claimed("user", 1, false);
-  EXPECT_TRUE(events_.Unsure("user"));
+  EXPECT_TRUE(events_.OwnershipUnknown("user"));
   events_.Message("user", "kept");
   events_.Replaced("user", 2);
   EXPECT_EQ(heard_, (Heard{"replaced 2", "forgotten"}));
