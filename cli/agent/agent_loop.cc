@@ -1,6 +1,6 @@
 // An agent's life is a ring of phases: waiting (back-off) -> queued (for its turn to dial) -> dialing (TCP) ->
-// upgrading (HTTP) -> open (not logged in) -> connected -> closing -> waiting. The Dialer says when to dial, and where.
-// TCP connections are made here and given to websocketpp.
+// upgrading (HTTP) -> open (not logged in) -> connected -> closing -> waiting. The Dialer decides when to dial, and
+// where. TCP connections are made here and given to websocketpp.
 #include "cli/agent/agent_loop.h"
 
 // clang-format off: before websocketpp, as at the edge, which is in the same program.
@@ -48,7 +48,7 @@ struct AgentOfConnection {
   Agent* agent = nullptr;
 };
 
-// websocketpp as it is cheapest: one thread, no locks, no log, a small read buffer.
+// websocketpp configured for little memory per connection: one thread, no locks, no log, a small read buffer.
 struct ClientConfig : websocketpp::config::core_client {
   using type = ClientConfig;
   using base = websocketpp::config::core_client;
@@ -83,7 +83,7 @@ namespace close_code = websocketpp::close::status;
 
 enum class Phase : uint8_t { kWaiting, kQueued, kDialing, kUpgrading, kOpen, kConnected, kClosing };
 
-// One agent. Its timer means what the phase says: back-off, connect time-out, login time-out or heartbeat.
+// One agent. The phase decides what its timer means: back-off, connect time-out, login time-out or heartbeat.
 struct Agent : TimerNode {
   Agent(const AgentLogin& the_login, Duration first_wait) : login(the_login), next_wait(first_wait) {}
 

@@ -75,7 +75,7 @@ struct SharedByLoops {
   std::atomic<int64_t> connected{0};
   std::atomic<int64_t> connected_once{0};  // Agents that have been connected at some time.
   std::atomic<int64_t> answered{0};
-  std::atomic<int64_t> cancelled{0};  // Calls given up because the edge said so.
+  std::atomic<int64_t> cancelled{0};  // Calls that the edge cancelled.
   CountedLine cannot_connect{log::Level::kWarn, "agents cannot connect"};
   CountedLine disconnected{log::Level::kWarn, "agents disconnected"};
   CountedLine frames_ignored{log::Level::kWarn, "frames ignored"};
@@ -86,9 +86,9 @@ struct SharedByLoops {
 // calls, and dials again when a connection is lost. What goes wrong with a connection is logged and counted in
 // `shared`. Nothing of a loop is touched by other threads, which post to it. File tools run on the one thread of
 // `shared->worker`, whose jobs post to the loops: it must be gone before they are. Bounded for each agent by the
-// limits at the top of the .cc: calls under way, and answers that wait for the next connection. It tells the edge that
-// it can cancel, and gives no answer to a call that was cancelled: a sleep ends, a file tool that waits for its turn
-// does not start.
+// limits at the top of the .cc: calls under way, and answers that wait for the next connection. It announces to the
+// edge that it can cancel, and gives no answer to a call that was cancelled: a sleep ends, a file tool that waits for
+// its turn does not start.
 class AgentLoop {
  public:
   // Dials no faster than this, whatever the number of agents.

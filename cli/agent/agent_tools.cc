@@ -1,3 +1,7 @@
+// A call is planned without blocking: answered at once, answered after a wait, or left to the worker because it needs
+// the disk. A file tool opens its path below the root's descriptor, by openat2 or component by component, and from then
+// on uses descriptors only. Results are JSON text that is checked for its size before it is returned.
+
 #include "cli/agent/agent_tools.h"
 
 #include <dirent.h>
@@ -28,7 +32,7 @@ namespace {
 // Params of the tools that read them. (echo does not: it takes whatever the edge lets through.)
 constexpr size_t kParamsBytesMax = 64u << 10;
 constexpr size_t kToolNameBytesShown = 256;
-// openat2 gives up with EAGAIN when something is renamed while it looks at `..`.
+// openat2 fails with EAGAIN when something is renamed while it looks at `..`.
 constexpr int kOpenTries = 8;
 
 // A file descriptor that closes itself.

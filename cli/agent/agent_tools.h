@@ -30,8 +30,8 @@ struct ToolOutcome {
 //   list_directory  {"path"?: "."}                              {"path", "entries": [{"name", "type", "size"}]}
 // What goes wrong is an error text that names paths as the caller wrote them, never where the root is.
 //
-// The file tools see one directory, the root, and what is below it. The kernel holds them in (openat2 with
-// RESOLVE_BENEATH): no check that a rename between check and use could fool. On kernels without openat2 the path is
+// The file tools see one directory, the root, and what is below it. The kernel confines them (openat2 with
+// RESOLVE_BENEATH): a rename between a check and its use cannot lead them out. On kernels without openat2 the path is
 // walked one component at a time and no symbolic link is followed, not even one that stays inside.
 //
 // Unchanging once made: all methods may be called from any thread.
@@ -41,7 +41,7 @@ class AgentTools {
   static constexpr size_t kFileBytesMax = 12u << 20;
   // The longest result: what the edge takes by default.
   static constexpr size_t kResultBytesMax = 16u << 20;
-  // A longer listing is cut off and says so.
+  // A longer listing is cut off, and marked as such.
   static constexpr size_t kEntriesMax = 10'000;
   static constexpr std::chrono::milliseconds kSleepMax = std::chrono::hours(1);
 

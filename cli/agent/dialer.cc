@@ -1,6 +1,6 @@
 // Turns are paid from a credit that grows with time and is capped at what one round of the timer brings, so a pause
-// does not end in a burst. The timer runs only while somebody waits. The host is resolved when a turn is due and its
-// addresses are older than a few seconds; if that fails, all who wait have failed, and come back after their back-off.
+// does not end in a burst. The timer runs only while turns wait. The host is resolved when a turn is due and its
+// addresses are older than a few seconds; if that fails, all turns that wait fail.
 
 #include "cli/agent/dialer.h"
 

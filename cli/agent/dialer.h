@@ -26,7 +26,7 @@ class Dialer {
 
   // Turns come in the order of these calls; perhaps before this returns.
   void Enqueue(Turn turn);
-  // Forgets all who wait.
+  // Forgets all turns that wait.
   void Clear() { queue_.clear(); }
 
  private:

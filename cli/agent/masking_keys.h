@@ -1,4 +1,4 @@
-// What masks the frames of a WebSocket client: 32 bits that nobody can guess, for each frame.
+// What masks the frames of a WebSocket client: 32 bits that cannot be guessed, for each frame.
 #ifndef TOOLWIRE_CLI_AGENT_MASKING_KEYS_H_
 #define TOOLWIRE_CLI_AGENT_MASKING_KEYS_H_
 

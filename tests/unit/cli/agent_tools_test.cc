@@ -62,7 +62,7 @@ class AgentToolsTest : public testing::TestWithParam<AgentTools::Confinement> {
     EXPECT_TRUE(outcome.success) << outcome.error;
     return json::parse(outcome.result_json).at("content").get<std::string>();
   }
-  // Failed, says so in these words, and gives away neither content nor the place of the root.
+  // Failed, with these words, which show neither content nor the place of the root.
   void ExpectError(const ToolOutcome& outcome, const std::string& words) {
     EXPECT_FALSE(outcome.success) << outcome.result_json;
     EXPECT_EQ(outcome.result_json, "");

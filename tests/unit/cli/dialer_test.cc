@@ -65,7 +65,7 @@ TEST_F(DialerTest, PauseEarnsNoMoreThanOneRound) {
   EXPECT_EQ(turns_.size(), 6u);
 }
 
-TEST_F(DialerTest, WhoWaitsIsForgottenByClear) {
+TEST_F(DialerTest, ClearForgetsTheTurnsThatWait) {
   Dialer dialer(io_, clock_, "::1", 80, 50);
   Enqueue(dialer, {"a", "b"}, &turns_);
   dialer.Clear();
@@ -73,7 +73,7 @@ TEST_F(DialerTest, WhoWaitsIsForgottenByClear) {
   EXPECT_EQ(turns_, std::vector<std::string>{"a@::1"});
 }
 
-TEST_F(DialerTest, UnresolvableHostFailsAllWhoWait) {
+TEST_F(DialerTest, UnresolvableHostFailsAllTurnsThatWait) {
   Dialer dialer(io_, clock_, std::string(64, 'a'), 80, 50);  // A label has at most 63 characters: no query is sent.
   Enqueue(dialer, {"a", "b", "c"}, &turns_);
   EXPECT_TRUE(turns_.empty());
