@@ -7,7 +7,7 @@
 
 namespace toolwire {
 
-static_assert(kNameBytesMax == 256, "the sentence below says so");
+static_assert(kNameBytesMax == 256, "a sentence below has the number");
 
 const char* CheckRequestId(std::string_view request_id) {
   if (request_id.size() > kNameBytesMax) return "is longer than 256 bytes";

@@ -1,4 +1,4 @@
-// What a valid name is. Everybody who takes names from outside asks here.
+// What a valid name is. Whatever takes names from outside checks them here.
 #ifndef TOOLWIRE_COMMON_WIRE_NAMES_H_
 #define TOOLWIRE_COMMON_WIRE_NAMES_H_
 

@@ -1,4 +1,5 @@
-// The messages of the raw-Redis protocol that backends of the server before speak: JSON text on two kinds of channels.
+// The messages of the raw-Redis protocol that backends of the replaced server speak: JSON text on two kinds of
+// channels.
 #ifndef TOOLWIRE_COMMON_WIRE_OLD_PROTOCOL_H_
 #define TOOLWIRE_COMMON_WIRE_OLD_PROTOCOL_H_
 

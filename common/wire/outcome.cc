@@ -1,3 +1,6 @@
+// One row for each reason, read wherever a failure is reported: to gRPC, in audit rows, logs and metrics, and on the
+// old channels. What an edge refuses becomes a reason first. A failure's details travel in the wire form of
+// google.rpc.Status, written by messages of our own, so that this file needs no gRPC.
 #include "common/wire/outcome.h"
 
 namespace toolwire {
@@ -6,8 +9,8 @@ namespace {
 using E = v1::CallError;
 
 // Codes: 1 CANCELLED, 3 INVALID_ARGUMENT, 4 DEADLINE_EXCEEDED, 6 ALREADY_EXISTS, 8 RESOURCE_EXHAUSTED, 10 ABORTED,
-// 13 INTERNAL, 14 UNAVAILABLE. An agent that is away comes back after 1 s at the earliest (its back-off), a full
-// queue drains within milliseconds.
+// 13 INTERNAL, 14 UNAVAILABLE. An agent that lost its connection dials again after 1 s at the earliest (its back-off),
+// a full queue drains within milliseconds.
 constexpr OutcomeRow kRows[] = {
     {E::REASON_UNSPECIFIED, "INTERNAL", 13, 500, "internal error", 0},
     {E::AGENT_NOT_CONNECTED, "AGENT_NOT_CONNECTED", 14, 503, "no agent is connected for this user", 1000},

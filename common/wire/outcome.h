@@ -1,4 +1,4 @@
-// The one table of how calls fail: reason, gRPC code, the older server's HTTP status, and the sentence people read.
+// The one table of how calls fail: reason, gRPC code, the replaced server's HTTP status, and the sentence people read.
 #ifndef TOOLWIRE_COMMON_WIRE_OUTCOME_H_
 #define TOOLWIRE_COMMON_WIRE_OUTCOME_H_
 
@@ -20,7 +20,7 @@ struct OutcomeRow {
   int grpc_code;
   int http_status;
   const char* sentence;  // The default message.
-  int retry_after_ms;    // 0: trying again is not the answer.
+  int retry_after_ms;    // 0: trying again does not help.
 };
 
 // The row of a reason. Every reason has one.
@@ -31,13 +31,13 @@ v1::CallFailure MakeFailure(Reason reason, Delivery delivery, std::string_view r
                             std::string_view message = {}, std::string_view field = {});
 
 // What a refusal of the edge means for the caller. NOT_HERE and SESSION_LOST are not final (the dispatcher looks
-// again or waits); here they stand for what remains when it gave up.
+// the user up again, or waits); this is the reason for when that has led to nothing.
 Reason ReasonOf(v1::Refusal::Cause cause);
 
 // The serialized `StatusDetails` that carries `failure` in the `grpc-status-details-bin` trailer.
 std::string PackStatusDetails(const v1::CallFailure& failure);
 
-// The other way round. False if the text is none of ours.
+// Reads what PackStatusDetails wrote. False if `packed` holds no CallError.
 bool UnpackStatusDetails(const std::string& packed, v1::CallFailure* failure);
 
 }  // namespace toolwire

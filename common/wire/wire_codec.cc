@@ -36,8 +36,8 @@ class Fields {
   std::array<Member, kNames.size()> members_;
 };
 
-// Whether a JSON string says `text`.
-bool Says(std::string_view quoted, std::string_view text) {
+// Whether a JSON string, still in quotes, is `text`.
+bool Equals(std::string_view quoted, std::string_view text) {
   if (quoted.find('\\') == std::string_view::npos) return quoted.substr(1, quoted.size() - 2) == text;
   std::string plain;
   return json::Unescape(quoted, &plain) && plain == text;
@@ -54,7 +54,7 @@ const char* WhyNotAnObject(json::Error error) {
   }
 }
 
-// A duration written by a stranger: anything but a plausible number of milliseconds counts as not given.
+// The duration that an agent reports: anything but a plausible number of milliseconds counts as not given.
 std::optional<int64_t> Milliseconds(std::string_view number) {
   int64_t whole = 0;
   const std::from_chars_result integer = std::from_chars(number.data(), number.data() + number.size(), whole);
@@ -96,7 +96,7 @@ std::string_view ReadCapabilities(std::string_view array, Capabilities* capabili
     if (quoted.size() - 2 > kCapabilityNameBytesMax) return "the name of a capability is too long";
     if (++names > kCapabilityNamesMax) return "too many capabilities";
     for (const CapabilityName& known : kKnownCapabilities) {
-      if (Says(quoted, known.name)) *capabilities |= known.bit;
+      if (Equals(quoted, known.name)) *capabilities |= known.bit;
     }
     at = end + 1;
   }
@@ -215,7 +215,7 @@ constexpr EdgeFrameRow kEdgeFrames[] = {
 template <typename Row, size_t kRows>
 const Row* FindRow(const Row (&rows)[kRows], std::string_view type) {
   for (const Row& row : rows) {
-    if (Says(type, row.name)) return &row;
+    if (Equals(type, row.name)) return &row;
   }
   return nullptr;
 }
@@ -236,9 +236,9 @@ void WireDecoder::Decode(std::string_view text, AgentFrame* frame) const {
   if (error != json::Error::kNone) {
     frame->why_bad = WhyNotAnObject(error);
     if (error != json::Error::kTooDeep) return;
-    // Whose answer it would have been, so that its call need not wait for the deadline.
+    // Only its request id is read, so that its call need not wait for the deadline.
     if (fields.Read(text, std::numeric_limits<int>::max()) != json::Error::kNone) return;
-    if (!fields.Is(kType, Kind::kString) || !Says(fields.value(kType), "tool_response")) return;
+    if (!fields.Is(kType, Kind::kString) || !Equals(fields.value(kType), "tool_response")) return;
     if (!fields.Is(kRequestId, Kind::kString)) return;
     if (!json::Unescape(fields.value(kRequestId), &frame->request_id)) frame->request_id.clear();
     return;

@@ -1,4 +1,4 @@
-// wire.proto, the golden frames and the codec say the same: checked by reflection, so for each message that there is.
+// wire.proto, the golden frames and the codec agree: checked by reflection, so for each message that there is.
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <gtest/gtest.h>
@@ -71,7 +71,7 @@ bool HasTypeOf(const FieldDescriptor& field, const OrderedJson& value) {
   }
 }
 
-// The message that a frame says, filled by what the descriptor says and by nothing of the codec.
+// The message that a frame stands for, filled by its descriptor alone, without the codec.
 std::unique_ptr<Message> MessageOf(const google::protobuf::Descriptor& descriptor, const std::string& frame) {
   std::unique_ptr<Message> message(
       google::protobuf::MessageFactory::generated_factory()->GetPrototype(&descriptor)->New());
@@ -247,7 +247,7 @@ TEST_P(WireProtoTest, EncoderWritesEveryFieldWithTheTypeOfTheProto) {
 TEST_P(WireProtoTest, GoldenFrameDecodesToItsValues) {
   const std::string golden = Golden(frame_type_);
   const std::unique_ptr<Message> expected = MessageOf(descriptor_, golden);
-  // Clocks only inform: nobody who decodes a frame asks for them.
+  // Clocks only inform: no decoder returns them.
   const FieldDescriptor* clock = descriptor_.FindFieldByName("timestamp");
   if (clock != nullptr) expected->GetReflection()->ClearField(expected.get(), clock);
   const std::unique_ptr<Message> decoded = DecodedMessage(golden);
