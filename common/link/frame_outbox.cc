@@ -1,3 +1,6 @@
+// Two queues: frames that go out whole, merged until kWholeBytesMax is reached, and large ones, cut. The two take
+// turns, and large frames among themselves, one fragment each. A large frame is split into its items first, so that
+// only an item that is large by itself is cut, and is serialized when its first fragment is due.
 #include "common/link/frame_outbox.h"
 
 #include <algorithm>

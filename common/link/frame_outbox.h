@@ -19,7 +19,7 @@ void AppendFrame(v1::EdgeFrame&& from, v1::EdgeFrame* to);
 
 // Frames of one direction of one link. Whatever fits in one frame keeps its order. A frame of up to kWholeBytesMax
 // goes out whole, together with its neighbours; a larger one is cut into fragments that alternate with whatever else is
-// waiting, so that a 16 MiB result holds up nobody's small call for longer than one fragment takes.
+// waiting, so that a 16 MiB result delays a small call by one fragment at most.
 //
 // Not thread-safe: the lock of the socket that owns it covers it.
 template <typename Frame>
@@ -35,8 +35,8 @@ class FrameOutbox {
   bool Push(Frame&& frame);
   // The next frame to write. False: nothing waits.
   bool Next(Frame* frame);
-  // What will never be written, once the link is broken. For a control these are calls that certainly did not
-  // leave; a frame of which a piece was written counts as gone.
+  // What will never be written, once the link is broken: for a control, calls that did not leave. A frame of which a
+  // piece was written is not among them.
   std::vector<Frame> TakeUnsent();
   size_t waiting_bytes() const { return waiting_bytes_; }
 

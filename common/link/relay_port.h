@@ -7,9 +7,9 @@
 
 namespace toolwire {
 
-// Carries frames from control to one edge. Any thread may call; never blocks; may deliver before it returns, so
-// callers hold no lock. Frames arrive in the order of the calls of one thread. A frame sent while the link is down
-// is refused: false, and nothing of it leaves.
+// Carries frames from control to one edge. Any thread may call; never blocks; may deliver before it returns.
+// REQUIRES: the caller holds no lock. Frames arrive in the order of the calls of one thread. A frame sent while the
+// link is down is refused: false, and nothing of it leaves.
 class ToEdge {
  public:
   virtual ~ToEdge() = default;

@@ -1,4 +1,4 @@
-// Asks a relay who it is.
+// Asks a relay for the hello of its edge.
 #ifndef TOOLWIRE_COMMON_LINK_RELAY_PROBE_H_
 #define TOOLWIRE_COMMON_LINK_RELAY_PROBE_H_
 
@@ -11,7 +11,7 @@
 namespace toolwire {
 
 // Dials `address` (host:port) as a control does, reads the edge's hello and hangs up. Blocks, at most `timeout`.
-// UNAVAILABLE: nobody answers. FAILED_PRECONDITION: whoever answers is no edge of this version.
+// UNAVAILABLE: nothing answers. FAILED_PRECONDITION: what answers is no edge of this version.
 absl::StatusOr<v1::EdgeHello> ProbeRelay(const std::string& address, Duration timeout);
 
 }  // namespace toolwire

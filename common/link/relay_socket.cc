@@ -1,3 +1,7 @@
+// Reading: bytes gather in one buffer that grows with the longest frame, and RelayReader takes whole frames out of it,
+// fragments put together. Writing: whoever sends writes until the kernel takes no more, then the loop goes on when the
+// socket is writable; one frame at a time is serialized, so that what waits can still be merged and taken back. A
+// ticker probes a peer that sends nothing, and cuts it if that stays so.
 #include "common/link/relay_socket.h"
 
 #include <netinet/tcp.h>
@@ -141,7 +145,7 @@ bool RelaySocket<Out, In>::HandleAll() {
   return false;
 }
 
-// Counts ticks, not time: after a pause of this process the peer gets its chance to be heard.
+// Counts ticks, not time: after a pause of this process, what the peer has sent meanwhile is read first.
 template <typename Out, typename In>
 void RelaySocket<Out, In>::Tick() {
   ticker_.expires_after(kTick);
@@ -167,7 +171,7 @@ bool RelaySocket<Out, In>::Send(Out&& frame) {
 template <typename Out, typename In>
 void RelaySocket<Out, In>::SendControlWord(uint32_t word) {
   MutexLock lock(mu_);
-  // A peer that does not read gets no more of them: what waits for it is a sign of life already.
+  // None for a peer that does not read: what waits for it will show it that this side lives.
   if (closed_ || ending_ || waiting_writable_) return;
   char length[kLengthBytes];
   StoreLength(word, length);
@@ -239,7 +243,7 @@ void RelaySocket<Out, In>::CloseOnLoop(const std::string& why) {
     socket_.close(ignored);
   }
   ticker_.cancel();
-  // They may hold what holds this socket.
+  // The handlers may own what owns this socket: they go when this returns.
   const Events events = std::move(events_);
   events_ = Events();
   events.closed(why);

@@ -1,8 +1,8 @@
 // One end of a control-edge link: protobuf frames over one TCP connection, coalesced, cut, probed.
 //
 // On the wire, each way: the 8 bytes of kRelayPreface, then frames, each a length (4 bytes, little-endian) and that
-// many bytes of a serialized ControlFrame or EdgeFrame. Two lengths mean something else: kProbe asks for a sign of
-// life, and kProbeAnswer is one.
+// many bytes of a serialized ControlFrame or EdgeFrame. Two lengths mean something else: the peer answers kProbe with
+// kProbeAnswer at once.
 #ifndef TOOLWIRE_COMMON_LINK_RELAY_SOCKET_H_
 #define TOOLWIRE_COMMON_LINK_RELAY_SOCKET_H_
 
@@ -22,7 +22,7 @@
 
 namespace toolwire {
 
-// Ends in the protocol's version. Peers that say anything else, such as an HTTP client, are cut.
+// Ends in the protocol's version. Peers that send anything else, such as an HTTP client, are cut.
 constexpr char kRelayPreface[] = "TWRELAY1";
 constexpr size_t kRelayPrefaceBytes = sizeof kRelayPreface - 1;
 
@@ -30,7 +30,7 @@ constexpr size_t kRelayPrefaceBytes = sizeof kRelayPreface - 1;
 template <typename Frame>
 class RelayReader {
  public:
-  // Whole frames and fragments are smaller than this; a length beyond it is no frame of ours.
+  // Whole frames and fragments are smaller than this; a longer one breaks the protocol.
   static constexpr size_t kPieceBytesMax = 256u << 10;
 
   // `frame_bytes_max`: of all frames together that come in pieces and are not complete.
@@ -65,7 +65,7 @@ class RelaySocket : public std::enable_shared_from_this<RelaySocket<Out, In>> {
   };
   // All on the loop. `closed` comes once and last; until then the socket keeps itself and these alive.
   struct Events {
-    std::function<void()> opened;                        // The peer speaks our protocol.
+    std::function<void()> opened;                        // The peer speaks this protocol.
     std::function<bool(In&& frame)> frame;               // False: the link must end.
     std::function<void(const std::string& why)> closed;  // Nothing more will be sent or received.
   };
@@ -76,11 +76,11 @@ class RelaySocket : public std::enable_shared_from_this<RelaySocket<Out, In>> {
   void Start(Events events);
   // Any thread, never blocks. False: the link has ended or the outbox is full, and nothing of the frame leaves.
   bool Send(Out&& frame);
-  // Any thread. Ends our direction once everything that waits is written, and the link when the peer ends its own.
+  // Any thread. Ends this direction once everything that waits is written, and the link when the peer ends its own.
   void EndWhenWritten();
   // Any thread. Ends the link now.
   void Close(const std::string& why);
-  // After `closed`: frames of which certainly nothing left.
+  // After `closed`: frames of which nothing was written.
   std::vector<Out> TakeUnsent();
 
  private:

@@ -16,7 +16,7 @@ namespace {
 
 using tcp = asio::ip::tcp;
 
-// One end and what it was told.
+// One end and the events that it received.
 template <typename Out, typename In>
 struct End {
   using Socket = RelaySocket<Out, In>;
@@ -129,7 +129,7 @@ TEST_F(RelaySocketTest, ALargeFrameArrivesWholeAndSmallOnesPassIt) {
 TEST_F(RelaySocketTest, ASilentPeerIsCutAndAQuietOneIsNot) {
   ControlEnd control(std::move(near_), std::chrono::milliseconds(1000));
   control.Start();
-  asio::ip::tcp::socket mute = std::move(far_);  // Takes what comes and says nothing.
+  asio::ip::tcp::socket mute = std::move(far_);  // Takes what comes and sends nothing.
   Run();
   ASSERT_TRUE(Await([&] { return !control.why().empty(); }));
   EXPECT_EQ(control.why(), "the peer is silent");

@@ -33,7 +33,7 @@ v1::ControlFrame Cancel(uint64_t call_id) {
 
 // What comes of `bytes`, added `step` bytes at a time: a letter for each thing, and the ids of cancels.
 std::string Read(Reader* reader, std::string_view bytes, size_t step) {
-  std::string told;
+  std::string seen;
   while (!bytes.empty()) {
     const auto space = reader->Space();
     const size_t added = std::min({step, bytes.size(), space.size()});
@@ -42,17 +42,17 @@ std::string Read(Reader* reader, std::string_view bytes, size_t step) {
     bytes.remove_prefix(added);
     v1::ControlFrame frame;
     for (Got got; (got = reader->Next(&frame)) != Got::kNothing; frame.Clear()) {
-      if (got == Got::kBroken) return told + "!";
-      if (got == Got::kPreface) told += "P";
-      if (got == Got::kProbe) told += "?";
+      if (got == Got::kBroken) return seen + "!";
+      if (got == Got::kPreface) seen += "P";
+      if (got == Got::kProbe) seen += "?";
       if (got == Got::kFrame) {
-        told += "F";
-        for (const uint64_t id : frame.cancels()) told += std::to_string(id);
-        for (const v1::Deliver& one : frame.deliveries()) told += std::to_string(one.params_json().size());
+        seen += "F";
+        for (const uint64_t id : frame.cancels()) seen += std::to_string(id);
+        for (const v1::Deliver& one : frame.deliveries()) seen += std::to_string(one.params_json().size());
       }
     }
   }
-  return told;
+  return seen;
 }
 std::string ReadAll(std::string_view bytes, size_t step = 1 << 20) {
   Reader reader(1u << 20);
@@ -98,7 +98,7 @@ TEST(RelayReaderTest, APieceOfTheGreatestSizePassesAndOneMoreByteDoesNot) {
   EXPECT_EQ(ReadAll(kRelayPreface + Length(Reader::kPieceBytesMax + 1)), "P!");
 }
 
-TEST(RelayReaderTest, WhoeverDoesNotSpeakTheProtocolIsFoundAtTheFirstWrongByte) {
+TEST(RelayReaderTest, PeerThatDoesNotSpeakTheProtocolIsFoundAtTheFirstWrongByte) {
   EXPECT_EQ(ReadAll("GET / HTTP/1.1\r\n\r\n"), "!");
   EXPECT_EQ(ReadAll("PRI * HTTP/2.0\r\n"), "!");  // gRPC
   EXPECT_EQ(ReadAll("TWRELAY2"), "!");
@@ -108,7 +108,7 @@ TEST(RelayReaderTest, WhoeverDoesNotSpeakTheProtocolIsFoundAtTheFirstWrongByte) 
 
 TEST(RelayReaderTest, BytesThatAreNoFrameBreakTheLink) {
   EXPECT_EQ(ReadAll(kRelayPreface + Length(3) + "\xff\xff\xff"), "P!");
-  v1::ControlFrame orphan;  // Its first piece, which says the size, is missing.
+  v1::ControlFrame orphan;  // Its first piece, which has the size, is missing.
   orphan.mutable_fragment()->set_fragment_id(1);
   orphan.mutable_fragment()->set_data("x");
   EXPECT_EQ(ReadAll(kRelayPreface + OnWire(orphan)), "P!");
