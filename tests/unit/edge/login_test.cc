@@ -124,8 +124,9 @@ class LoginTest : public ::testing::Test, protected Logins::Handler {
   // What the store knows of the user once everything that was reported is written. No check is answered after that.
   std::string WrittenStatus() {
     authenticator_.Stop();
-    return StatusWord(memory_.ListCredentials(kUser.substr(0, 6), 1)->at(0).status);
+    return StatusWord(Written().status);
   }
+  Credential Written() { return memory_.ListCredentials(kUser.substr(0, 6), 1)->at(0); }
 
   FakeClock clock_;
   MemoryStore memory_;
@@ -168,7 +169,6 @@ class LoginTest : public ::testing::Test, protected Logins::Handler {
   void CloseSocket(SessionId id, const CloseReason& reason) override {
     events_.push_back("close " + std::to_string(id) + " " + std::to_string(static_cast<int>(reason.code)) + " " +
                       reason.text);
-    logins_.Cancel(id);
     if (auto open = open_.extract(id)) logins_.LogOut(id, open.mapped().first, open.mapped().second);
   }
   void OpenSession(SessionId id, const std::string& user_id, uint64_t epoch, Strings early) override {
@@ -350,7 +350,8 @@ TEST_F(LoginTest, SocketThatEndsButIsNotClosedYetOpensNoSession) {
   logins_.Cancel(1);
   KeepEarly(1, "late");
   RunNext();
-  EXPECT_EQ(Events(), Strings());
+  Advance(2 * kLoginTimeout);
+  EXPECT_EQ(Events(), Strings()) << "neither opened nor closed once more";
   EXPECT_EQ(LeaseOf(kUser).edge_id, "");
 }
 
@@ -450,6 +451,17 @@ TEST_F(LoginTest, NewerLoginOfTheSameUserDisplacesTheOlder) {
   EXPECT_EQ(directory_.Find(kUser)->id, 2u);
   EXPECT_EQ(LeaseOf(kUser).epoch, 2u) << "the older one's end does not release the newer one's lease";
   EXPECT_EQ(WrittenStatus(), "connected");
+}
+
+TEST_F(LoginTest, OlderSessionThatEndsLastReportsNothing) {
+  LogIn(1);
+  LogIn(2);
+  CloseSocket(2);
+  const int64_t gone_ms = clock_.WallMs();
+  clock_.Advance(std::chrono::seconds(1));
+  CloseSocket(1);
+  EXPECT_EQ(WrittenStatus(), "disconnected");
+  EXPECT_EQ(Written().last_seen_ms, gone_ms);
 }
 
 TEST_F(LoginTest, LoginThatANewerOneOvertookIsOpenedAndReplacedAtOnce) {
