@@ -1,3 +1,6 @@
+// One accept at a time: the admission is asked before each, and a timer runs while it says to wait, in which peers wait
+// in the kernel's queue. Out of descriptors, the spare one is closed to accept and close the peer at the head of that
+// queue, and taken again.
 #include "edge/acceptor.h"
 
 #include <fcntl.h>
@@ -46,7 +49,7 @@ struct Acceptor::Impl {
   void HandOver(asio::ip::tcp::socket socket) {
     asio::error_code ec;
     const auto peer = socket.remote_endpoint(ec);
-    if (ec) return;  // It has gone already.
+    if (ec) return;  // The peer has closed it already.
     SetSocketOptions(socket.native_handle());
     socket.non_blocking(true, ec);
     const int fd = socket.release(ec);

@@ -12,7 +12,7 @@
 
 namespace toolwire {
 
-// Accepts on a thread of its own. When files run out it gives up one spare descriptor to refuse one peer and waits,
+// Accepts on a thread of its own. When files run out it closes a spare descriptor to refuse one peer and waits,
 // instead of spinning on an error that does not go away.
 class Acceptor {
  public:

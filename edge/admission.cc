@@ -1,3 +1,6 @@
+// Sockets, sockets not logged in and sessions are counted; at their limits accepting waits, or a login finds no room.
+// The rate is a token bucket: each socket takes one, and what is missing is the wait. Failed logins are counted for
+// each address from its first, for a minute.
 #include "edge/admission.h"
 
 #include <algorithm>

@@ -38,7 +38,7 @@ class Admission {
 
   // How long to wait before accepting the next socket: zero now, else ask again then.
   Duration AcceptDelay(MonoTime now);
-  // A socket was accepted; it is unauthenticated. Every one is given back by exactly one Close.
+  // A socket was accepted; it is unauthenticated. For each there is exactly one Closed.
   void Accepted(MonoTime now);
   // Asked before a login: whether this edge has room for one more session.
   bool HasRoom();

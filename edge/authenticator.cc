@@ -1,3 +1,7 @@
+// The thread waits until there is something to ask, takes up to kBatchMax checks and all updates, and makes one
+// statement of each. Updates that the store did not take are kept, merged with newer ones, and tried again every 500
+// ms; while the store is unavailable and nothing waits, empty credentials are checked as often. A stop writes what is
+// kept, for 2 s.
 #include "edge/authenticator.h"
 
 #include <algorithm>
@@ -60,7 +64,7 @@ void Authenticator::ReportStatus(StatusUpdate update) {
 
 void Authenticator::Run() {
   std::vector<StatusUpdate> kept;  // Updates that the store did not take yet.
-  std::chrono::steady_clock::time_point give_up{};
+  std::chrono::steady_clock::time_point stop_at{};
   while (true) {
     std::vector<std::pair<CredentialCheck, Done>> checks;
     bool stopping = false;
@@ -69,7 +73,7 @@ void Authenticator::Run() {
       const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
         return stopping_ || !checks_.empty() || !updates_.empty();
       };
-      if (kept.empty() && !store_away_) {
+      if (kept.empty() && !store_unavailable_) {
         wake_.Wait(mu_, ready);
       } else if (kept.empty()) {
         wake_.WaitFor(mu_, kRetryWait, ready);
@@ -85,15 +89,15 @@ void Authenticator::Run() {
       std::move(updates_.begin(), updates_.end(), std::back_inserter(kept));
       updates_.clear();
     }
-    // Logins first: an agent waits for its verdict, nobody for a status.
-    if (checks.empty() && kept.empty() && !stopping && store_away_) Probe();
+    // Logins first: agents wait for their verdicts, and nothing waits for a status.
+    if (checks.empty() && kept.empty() && !stopping && store_unavailable_) Probe();
     if (!checks.empty() && !stopping) RunChecks(std::move(checks));
     kept = NewestOfEach(std::move(kept));
     const bool written = RunUpdates(&kept);
     if (stopping) {
       const auto now = std::chrono::steady_clock::now();
-      if (give_up == std::chrono::steady_clock::time_point{}) give_up = now + kStopWait;
-      if (written || now >= give_up) return;
+      if (stop_at == std::chrono::steady_clock::time_point{}) stop_at = now + kStopWait;
+      if (written || now >= stop_at) return;
       MutexLock lock(mu_);
       wake_.WaitFor(mu_, kRetryWait);
     }
@@ -107,12 +111,12 @@ void Authenticator::RunChecks(std::vector<std::pair<CredentialCheck, Done>> batc
   counters_.statements.Add();
   counters_.checks.Add(checks.size());
   const auto verdicts = store_.CheckCredentials(checks);
-  store_away_ = absl::IsUnavailable(verdicts.status());
+  store_unavailable_ = absl::IsUnavailable(verdicts.status());
   if (!verdicts.ok()) {
     counters_.store_errors.Add();
     log::Error("credentials could not be checked",
                {{"agents", checks.size()}, {"error", std::string(verdicts.status().message())}});
-    for (auto& [check, done] : batch) done(store_away_ ? Verdict::kStoreAway : Verdict::kInternal);
+    for (auto& [check, done] : batch) done(store_unavailable_ ? Verdict::kStoreUnavailable : Verdict::kInternal);
     return;
   }
   for (size_t i = 0; i < batch.size(); ++i) {
@@ -124,14 +128,14 @@ void Authenticator::RunChecks(std::vector<std::pair<CredentialCheck, Done>> batc
 
 void Authenticator::Probe() {
   counters_.statements.Add();
-  store_away_ = absl::IsUnavailable(store_.CheckCredentials({CredentialCheck{}}).status());
+  store_unavailable_ = absl::IsUnavailable(store_.CheckCredentials({CredentialCheck{}}).status());
 }
 
 bool Authenticator::RunUpdates(std::vector<StatusUpdate>* updates) {
   if (updates->empty()) return true;
   counters_.statements.Add();
   const absl::Status status = store_.UpdateStatus(*updates);
-  store_away_ = absl::IsUnavailable(status);
+  store_unavailable_ = absl::IsUnavailable(status);
   if (absl::IsUnavailable(status)) {
     counters_.store_errors.Add();
     return false;

@@ -15,10 +15,10 @@
 
 namespace toolwire {
 
-enum class Verdict { kRight, kWrong, kStoreAway, kInternal };
+enum class Verdict { kRight, kWrong, kStoreUnavailable, kInternal };
 
-// One thread that takes whatever has gathered, so that a storm of logins is a few large statements. While the store
-// is away, checks are answered kStoreAway at once and status updates are kept: only the newest for each user counts.
+// One thread that takes everything that has gathered, so that a storm of logins is a few large statements. Checks that
+// find the store unavailable are answered kStoreUnavailable; status updates are kept, of each user the newest.
 class Authenticator {
  public:
   using Done = std::function<void(Verdict verdict)>;
@@ -43,21 +43,21 @@ class Authenticator {
   void Check(CredentialCheck check, Done done);
   void ReportStatus(StatusUpdate update);
 
-  // Whether the last statement found the store out of reach. While it is, and nobody comes, one is made every 500 ms.
-  bool store_away() const { return store_away_.load(std::memory_order_relaxed); }
+  // Whether the last statement found the store unavailable. While it is, and no login comes, one is made every 500 ms.
+  bool store_unavailable() const { return store_unavailable_.load(std::memory_order_relaxed); }
   const Counters& counters() const { return counters_; }
 
  private:
   void Run();
   void RunChecks(std::vector<std::pair<CredentialCheck, Done>> batch);
-  // Asks for nobody's credentials, to see whether the store is back.
+  // Checks empty credentials, to find out whether the store is available again.
   void Probe();
-  // False if the store is away: the updates are kept.
+  // False if the store is unavailable: the updates are kept.
   bool RunUpdates(std::vector<StatusUpdate>* updates);
 
   Store& store_;
   Counters counters_;
-  std::atomic<bool> store_away_{false};
+  std::atomic<bool> store_unavailable_{false};
   Mutex mu_;
   CondVar wake_;
   std::vector<std::pair<CredentialCheck, Done>> checks_ ABSL_GUARDED_BY(mu_);

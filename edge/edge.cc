@@ -87,7 +87,8 @@ LinkId Edge::Attach(std::shared_ptr<ToControl> control) {
   hello.mutable_hello()->set_login_timeout_ms(
       static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(shared_.login_timeout).count()));
   control->Send(std::move(hello));
-  // Every loop tells of its own sessions, so that what it says of each stays in order; the last one to finish says so.
+  // Every loop reports its own sessions, so that the events of each stay in order; the last to finish ends the
+  // snapshot.
   auto left = std::make_shared<std::atomic<size_t>>(loops_.size());
   for (const auto& loop : loops_) {
     loop->Snapshot(link, [control, left] {
@@ -213,7 +214,8 @@ void Edge::Stop() {
   refresh_wake_.NotifyAll();
   if (refresher_.joinable()) refresher_.join();
   for (const auto& loop : loops_) loop->CloseAll(close_reason::kShuttingDown);
-  // Agents that do not acknowledge the close are cut off by the close timer; nobody waits for them longer than this.
+  // Agents that do not acknowledge the close are cut off by the close timer; the stop waits for them no longer than
+  // this.
   const MonoTime until = clock_.Now() + std::chrono::seconds(2);
   MutexLock lock(refresh_mu_);
   while (admission_.sockets() > 0 && clock_.Now() < until) {
@@ -236,7 +238,7 @@ void Edge::RefreshLeases() {
   }
 }
 
-// --- looking in ------------------------------------------------------------------------------------------------------
+// --- statistics ------------------------------------------------------------------------------------------------------
 
 int64_t Edge::connections() const {
   return static_cast<int64_t>(counters_.sessions_opened.value()) -
@@ -251,7 +253,7 @@ WsServer::HttpReply Edge::Http(const std::string& path) {
 
 std::string Edge::HealthJson() const {
   const bool registry = shared_.registry->connected();
-  const bool store = !authenticator_.store_away();
+  const bool store = !authenticator_.store_unavailable();
   // Degraded is no failure: agents that are connected stay and can be called.
   nlohmann::ordered_json health = {
       {"status", draining_           ? "draining"
@@ -274,7 +276,7 @@ std::string Edge::MetricsJson() const {
       {"connections", connections()},
       {"connectedUsers", directory_.Users()},
       {"uptime", std::chrono::duration_cast<std::chrono::seconds>(clock_.Now() - started_).count()},
-      // The names of the server before: Node's process.memoryUsage(), in bytes.
+      // The names of the replaced server: Node's process.memoryUsage(), in bytes.
       {"memory", {{"rss", ResidentBytes()}, {"heapTotal", heap.total}, {"heapUsed", heap.used}}}};
   return metrics.dump();
 }

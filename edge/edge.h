@@ -48,7 +48,7 @@ class Edge {
   // A control is there: it gets a hello, the sessions of this edge and then everything that concerns it.
   LinkId Attach(std::shared_ptr<ToControl> control);
   void Receive(LinkId link, v1::ControlFrame&& frame);
-  // The control has gone; so are its calls.
+  // The link of this control is down: its calls are dropped.
   void Detach(LinkId link);
   // The loop on which the next link may run its socket.
   asio::io_context& LinkLoop();

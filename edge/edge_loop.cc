@@ -82,7 +82,7 @@ void EdgeLoop::LinkDown(LinkId link) {
 void EdgeLoop::Snapshot(LinkId link, std::function<void()> done) {
   Post([this, link, done = std::move(done)] {
     table_.Snapshot(link);
-    Round();  // Before `done` says that it is complete.
+    Round();  // Before `done` reports that it is complete.
     done();
   });
 }
@@ -150,7 +150,7 @@ void EdgeLoop::Round() {
   const auto closing = std::exchange(table_.closing(), {});
   for (const auto& [id, reason] : closing) Close(id, reason, false);
   const auto writable = std::exchange(table_.writable(), {});
-  for (const SessionId id : writable) server_.WriteTexts(id);
+  for (const SessionId id : writable) server_.WriteFrames(id);
   ArmTick();
 }
 
@@ -189,7 +189,7 @@ void EdgeLoop::OnOpen(SessionId id, const std::string& target, const std::string
   ArmTick();
 }
 
-void EdgeLoop::OnText(SessionId id, std::string& text) {
+void EdgeLoop::OnFrame(SessionId id, std::string& text) {
   if (table_.Receive(id, text)) return ScheduleRound();
   logins_.KeepEarly(id, text);
 }
@@ -200,7 +200,7 @@ void EdgeLoop::OpenSession(SessionId id, const std::string& user_id, uint64_t ep
   ScheduleRound();
 }
 
-bool EdgeLoop::NextText(SessionId id, std::string* text) {
+bool EdgeLoop::NextFrame(SessionId id, std::string* text) {
   if (!table_.NextFrame(id, text)) return false;
   shared_.counters->frames_out.Add();
   return true;

@@ -80,8 +80,8 @@ class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
 
   WsServer::HttpReply OnHttp(const std::string& path) override { return shared_.http(path); }
   void OnOpen(SessionId id, const std::string& target, const std::string& authorization) override;
-  void OnText(SessionId id, std::string& text) override;
-  bool NextText(SessionId id, std::string* text) override;
+  void OnFrame(SessionId id, std::string& text) override;
+  bool NextFrame(SessionId id, std::string* text) override;
   void OnWritable(SessionId id) override;
   void OnEnd(SessionId id, bool too_big) override;
   void OnClosed(SessionId id) override { logins_.Closed(id); }

@@ -1,3 +1,5 @@
+// Flags write into the options of their owners; `Validate` checks what no single flag can. The limit of agents follows
+// from the limit of open files, which is raised as far as the process may, less what everything else needs.
 #include "edge/edge_options.h"
 
 #include <unistd.h>
@@ -35,7 +37,7 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
   Number(app, "--handshakes-per-second-max", &options->admission.handshakes_per_second_max, 1, kMaxInt,
          "New sockets per second; more wait in the kernel's queue");
   Number(app, "--failed-logins-per-minute-max", &options->admission.failed_logins_per_minute_max, 0, kMaxInt,
-         "Wrong credentials from one address before it is put off with 1013; 0: no limit");
+         "Wrong credentials from one address before it is rejected with 1013; 0: no limit");
   Number(app, "--agent-calls-max", &options->session.calls_in_flight_max, 1, kMaxInt, "Calls in flight for one agent");
   Number(app, "--edge-calls-max", &options->session.edge_calls_in_flight_max, 1, kMaxInt,
          "Calls in flight on this edge");

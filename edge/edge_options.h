@@ -1,4 +1,4 @@
-// What an edge is told: its ports and name, its timeouts, and the limits of its parts.
+// What an edge is given: its ports and name, its timeouts, and the limits of its parts.
 #ifndef TOOLWIRE_EDGE_EDGE_OPTIONS_H_
 #define TOOLWIRE_EDGE_EDGE_OPTIONS_H_
 
@@ -31,7 +31,7 @@ struct EdgeOptions {
   Duration login_timeout = std::chrono::seconds(5);  // From the accepted socket to the credentials' verdict.
   Duration lease_ttl = kLeaseTtl;
   Duration drain_timeout = kDrainTimeout;  // How long a stop waits for calls in flight.
-  bool serve_old_channels = true;          // The raw Redis channels of the server before. Needs Redis.
+  bool serve_old_channels = true;          // The raw Redis channels of the replaced server. Needs Redis.
   SessionLimits session;
   Admission::Options admission;
   OldChannels::Options old_channels;
@@ -43,7 +43,7 @@ struct EdgeOptions {
 void AddEdgeFlags(CLI::App* app, EdgeOptions* options);
 // What an edge needs that is not in one process with its control.
 void AddClusterEdgeFlags(CLI::App* app, EdgeOptions* options);
-// INVALID_ARGUMENT, with a message that says what to do, for what no single flag can check. Fills in the defaults that
+// INVALID_ARGUMENT, with a message that has the remedy, for what no single flag can check. Fills in the defaults that
 // depend on the machine.
 absl::Status Validate(EdgeOptions* options);
 // What controls dial: the edge's --relay-address, or what follows from where its relay listens.

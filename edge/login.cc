@@ -1,7 +1,7 @@
-// A login takes two questions to other threads and comes back to the loop after each: the store says whether the secret
-// is right, then the registry gives the lease. Either answer may find that the socket has gone, the time is over or the
-// secret was revoked meanwhile; then what was claimed is released and no session opens. A revocation between the two
-// answers is seen because the session enters the directory first and Revocations are asked after that.
+// A login asks two other threads and comes back to the loop after each: the store checks the secret, then the registry
+// gives the lease. When either answer comes, the socket may be gone, the time over or the secret revoked; then what was
+// claimed is released and no session opens. A revocation between the two answers is seen because the session enters the
+// directory first and Revocations are asked after that.
 #include "edge/login.h"
 
 #include <utility>
@@ -64,7 +64,7 @@ void Logins::OnVerdict(SessionId id, Verdict verdict) {
       log::Warn("login refused",
                 {{"why", "invalid credentials"}, {"user", login->user_id}, {"address", login->address}});
       return Fail(id, close_reason::kInvalidCredentials);
-    case Verdict::kStoreAway:
+    case Verdict::kStoreUnavailable:
       return Fail(id, close_reason::kStoreUnavailable);
     case Verdict::kInternal:
       return Fail(id, close_reason::kInternalError);
@@ -73,7 +73,7 @@ void Logins::OnVerdict(SessionId id, Verdict verdict) {
 
 void Logins::OnClaimed(SessionId id, const std::string& user_id, const absl::StatusOr<uint64_t>& epoch) {
   Login* const login = UnderWay(id);
-  if (login == nullptr) {  // The socket has gone meanwhile.
+  if (login == nullptr) {  // The socket is gone.
     if (epoch.ok()) shared_.registry->Release(user_id, shared_.server_id, *epoch, {});
     return;
   }
@@ -156,7 +156,7 @@ void Logins::FailAsRevoked(SessionId id, const std::string& user_id) {
   Fail(id, close_reason::kCredentialsRevoked);
 }
 
-// Gives up what this edge claimed for the user, and reports that the agent is gone unless it has moved.
+// Releases the lease, and reports the agent disconnected unless a newer claim holds it.
 void Logins::Release(const std::string& user_id, uint64_t epoch) {
   const int64_t at_ms = shared_.clock->WallMs();
   shared_.registry->Release(user_id, shared_.server_id, epoch,

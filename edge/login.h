@@ -36,7 +36,7 @@ struct LoginShared {
   UserDirectory* directory = nullptr;
   Revocations* revocations = nullptr;
   EdgeCounters* counters = nullptr;
-  // Closes the session that a newer login of the same user displaced, on whatever loop it is: as replaced, or as
+  // Closes the session that a newer login of the same user displaced, on any loop: as replaced, or as
   // `revoked` if the credentials were while that login was under way.
   std::function<void(const SessionRef& ref, bool revoked)> close_displaced;
 };
@@ -75,7 +75,7 @@ class Logins {
   void Begin(SessionId id, const std::string& target, const std::string& authorization);
   // A frame came before the login was decided. Takes it, unless there is no login under way.
   void KeepEarly(SessionId id, std::string& text);
-  // The socket ends, for whatever reason: it becomes no session any more. Idempotent.
+  // The socket is ending: a login under way opens no session. Idempotent.
   void Cancel(SessionId id);
   // The socket is closed, whether or not it became a session. Once for each Accepted.
   void Closed(SessionId id);

@@ -1,3 +1,5 @@
+// The Authorization header decides by its scheme where the credentials are: Basic has both, Bearer the secret of a user
+// id in the query; without either both are in the query. Queries are decoded as URLSearchParams decodes them.
 #include "edge/login_request.h"
 
 #include <utility>

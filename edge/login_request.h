@@ -13,7 +13,7 @@ namespace toolwire {
 // Reads the credentials from the request's target (`/?userId=…&secret=…`, percent-decoded, `+` is a space) and its
 // Authorization header (`Bearer <secret>` beside `userId` in the query, or `Basic <userId:secret>`), which is
 // preferred because targets get logged. nullopt: some are missing or empty, or cannot be decoded. Whether the user id
-// can be anybody's is for CheckUserId.
+// is valid is for CheckUserId.
 std::optional<CredentialCheck> ParseLoginRequest(std::string_view target, std::string_view authorization);
 
 }  // namespace toolwire

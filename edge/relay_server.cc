@@ -1,3 +1,6 @@
+// The listener runs on one loop and spreads the sockets over all. A link is attached to the edge when the peer's
+// preface has come and detached when its socket closes; its own handlers keep it until then. A stop ends all links:
+// first once what waits is written, then at once.
 #include "edge/relay_server.h"
 
 #include <asio.hpp>
@@ -147,7 +150,7 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
   void Begin(asio::ip::tcp::socket socket) {
     asio::error_code ec;
     const auto endpoint = socket.remote_endpoint(ec);
-    if (ec) return;  // It has gone already.
+    if (ec) return;  // The peer has closed it already.
     const std::string peer = JoinHostPort(endpoint.address().to_string(), endpoint.port());
     const auto executor = socket.get_executor();
     auto link = std::make_shared<Link>(edge_, std::move(socket), peer, options_);

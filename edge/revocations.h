@@ -18,7 +18,7 @@ namespace toolwire {
 // calls `Add` first and looks for the session then: whichever comes second sees the other.
 //
 // Thread-safe. A revocation is remembered for as long as a login can be under way that was begun before it. Bounded by
-// `kUsersMax`: when more are revoked within that time, every login begun before is refused, whoever's it is; agents
+// `kUsersMax`: when more are revoked within that time, every login begun before is refused, of any user; agents
 // dial again after a second.
 class Revocations {
  public:
@@ -41,7 +41,7 @@ class Revocations {
   Mutex mu_;
   absl::flat_hash_map<std::string, MonoTime> users_ ABSL_GUARDED_BY(mu_);       // When each was last revoked.
   std::deque<std::pair<MonoTime, std::string>> in_order_ ABSL_GUARDED_BY(mu_);  // One for each, the oldest first.
-  // Checks begun up to then are covered, whoever's.
+  // Checks begun up to then are covered, of any user.
   MonoTime everyone_until_ ABSL_GUARDED_BY(mu_) = MonoTime::min();
 };
 

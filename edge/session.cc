@@ -14,7 +14,7 @@ namespace {
 // What this edge can do beyond the base protocol.
 constexpr Capabilities kEdgeCapabilities = kCapabilityCancel;
 
-// A frame keeps its text as JSON in `result_json`; what the agent reports besides goes along.
+// A frame keeps its text as JSON in `result_json`; the other things that the agent reports are copied.
 void FillAnswer(AgentFrame* frame, v1::Answer* answer) {
   answer->set_success(frame->success);
   answer->set_result_json(frame->result_json.data(), frame->result_json.size());
@@ -107,7 +107,7 @@ void Session::Receive(std::string_view text, const Context& context) {
   context.counters->bad_frames.Add();
   // RFC 6455: text that is not UTF-8 ends the connection.
   if (!json::IsUtf8(text)) return CloseWith(close_reason::kInvalidUtf8);
-  // An answer that is too deep is an answer that breaks a limit, as one that is too large.
+  // A tool_response nested too deep fails its call, like one that is too large.
   if (auto call = calls_.find(frame.request_id); call != calls_.end() && call->second->sent) {
     Drop(call->second.get(), v1::Refusal::ANSWER_LOST, context);
   }
@@ -128,7 +128,7 @@ void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {
     return CloseWith(close_reason::kResultTooLarge);
   }
   if (found == calls_.end() || !found->second->sent) {
-    // Late, duplicate, or the answer to a call of an earlier session: whoever waits for it will know.
+    // Late, duplicate, or the answer to a call of an earlier session, which another edge or a control may match.
     context.counters->strays.Add();
     context.out->strays()->emplace_back();
     v1::StrayAnswer& stray = context.out->strays()->back();
@@ -168,10 +168,10 @@ bool Session::NextFrame(std::string* text) {
   return true;
 }
 
-void Session::GiveUp(SessionCall* call, v1::Refusal::Cause cause, const Context& context) {
+void Session::EndUnanswered(SessionCall* call, v1::Refusal::Cause cause, const Context& context) {
   if (call->sent && !closing_ && (capabilities_ & kCapabilityCancel) != 0) {
     std::string text = EncodeToolCancel(call->request_id);
-    // For an agent that does not read it is as for one without the capability: a late answer is harmless.
+    // An agent that does not read gets none, like one without the capability: a late answer is harmless.
     if (!queue_.empty() && queued_bytes_ + text.size() > context.limits->queued_bytes_max) {
       context.counters->tool_cancels_dropped.Add();
     } else {

@@ -137,7 +137,7 @@ class Session {
   SessionId id() const { return id_; }
   const std::string& user_id() const { return user_id_; }
   uint64_t epoch() const { return epoch_; }
-  // What controls are told of this session.
+  // What controls receive about this session.
   v1::SessionEvent Event(bool connected, bool replaced = false) const;
   MonoTime last_heard() const { return last_heard_; }
   size_t calls_in_flight() const { return calls_.size(); }
@@ -149,10 +149,10 @@ class Session {
   void Deliver(LinkId link, v1::Deliver&& deliver, const Context& context);
   // The agent sent a text frame. A close is due if `close` is set afterwards.
   void Receive(std::string_view text, const Context& context);
-  // A call's time is up, or its caller has gone: an agent that can cancel is told, if it has the call.
-  void TimeOut(SessionCall* call, const Context& context) { GiveUp(call, v1::Refusal::TIMED_OUT, context); }
-  void Cancel(SessionCall* call, const Context& context) { GiveUp(call, v1::Refusal::CANCELLED, context); }
-  // The control of this call has gone: nobody to tell.
+  // The call's deadline has passed, or its caller has cancelled.
+  void TimeOut(SessionCall* call, const Context& context) { EndUnanswered(call, v1::Refusal::TIMED_OUT, context); }
+  void Cancel(SessionCall* call, const Context& context) { EndUnanswered(call, v1::Refusal::CANCELLED, context); }
+  // The link of this call is down: nothing is reported.
   void Orphan(SessionCall* call, const Context& context) { Remove(call, context); }
   // The socket is gone. With `answers_lost`, no answer will come by another way either.
   void Lose(bool answers_lost, const Context& context);
@@ -161,7 +161,7 @@ class Session {
   bool NextFrame(std::string* text);
   bool has_frames() const { return !queue_.empty(); }
 
-  // Set once this side must close the session.
+  // Why this side must close the session; null while it need not.
   const CloseReason* close() const { return closing_ ? &close_ : nullptr; }
 
  private:
@@ -173,8 +173,8 @@ class Session {
   void ReceiveResponse(AgentFrame* frame, const Context& context);
   void Queue(std::string text, SessionCall* call);
   void QueueReply(std::string text, const Context& context);
-  // Nobody waits for the answer any more.
-  void GiveUp(SessionCall* call, v1::Refusal::Cause cause, const Context& context);
+  // Drops the call; an agent that has it, and can cancel, gets a `tool_cancel`.
+  void EndUnanswered(SessionCall* call, v1::Refusal::Cause cause, const Context& context);
   // Ends the call without an answer; withdraws its frame if that has not been written.
   void Drop(SessionCall* call, v1::Refusal::Cause cause, const Context& context);
   void Remove(SessionCall* call, const Context& context);
@@ -195,7 +195,7 @@ class Session {
   absl::flat_hash_map<std::string_view, std::unique_ptr<SessionCall>> calls_;  // By request id, which the call owns.
 };
 
-// Tells the control of a call that never got to a session.
+// Reports to its control a call that never got to a session.
 void Refuse(LinkId link, uint64_t call_id, v1::Refusal::Cause cause, v1::CallError::Delivery delivery,
             LinkBatches* out);
 

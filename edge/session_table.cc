@@ -53,7 +53,7 @@ void SessionTable::After(Entry* entry) {
   }
 }
 
-void SessionTable::AfterGivingUp(const Session& session) {
+void SessionTable::NoteWritable(const Session& session) {
   // Often many calls of one session end together.
   const bool noted = !writable_.empty() && writable_.back() == session.id();
   if (session.has_frames() && !noted) writable_.push_back(session.id());
@@ -103,7 +103,7 @@ void SessionTable::Cancel(LinkId link, uint64_t call_id) {
   if (found == calls_.end()) return;
   Session* const session = found->second->session;
   session->Cancel(found->second, ContextNow());
-  AfterGivingUp(*session);
+  NoteWritable(*session);
 }
 
 void SessionTable::LinkDown(LinkId link) {
@@ -126,7 +126,7 @@ void SessionTable::Advance() {
     auto* call = static_cast<SessionCall*>(node);
     Session* const session = call->session;
     session->TimeOut(call, context);
-    AfterGivingUp(*session);
+    NoteWritable(*session);
   });
   heartbeat_wheel_.Advance(context.now, [&](TimerNode* node) {
     auto* entry = static_cast<Entry*>(node);

@@ -32,14 +32,14 @@ class SessionTable {
   void Open(SessionId id, const std::string& user_id, uint64_t epoch);
   // False, and nothing happens, if there is no such session.
   bool Receive(SessionId id, std::string_view text);
-  // The socket is gone, by whosever will. With `answers_lost` an answer broke a limit, or the edge is stopping;
+  // The socket is gone, whichever side closed it. With `answers_lost` an answer broke a limit, or the edge is stopping;
   // `replaced`: a newer session of the user is here or elsewhere.
   void Close(SessionId id, bool answers_lost, bool replaced = false);
 
   void Deliver(SessionId id, LinkId link, v1::Deliver&& deliver);
   void Cancel(LinkId link, uint64_t call_id);
   void LinkDown(LinkId link);
-  // Tells a new link of every session.
+  // Reports every session to a new link.
   void Snapshot(LinkId link);
 
   // Settles overdue calls and finds silent agents. Call every kTick while `has_timers()`, otherwise every second.
@@ -96,8 +96,8 @@ class SessionTable {
   Session::Context ContextNow();
   // Notes what an event left to do for the loop.
   void After(Entry* entry);
-  // The same after a call was given up, which closes no session.
-  void AfterGivingUp(const Session& session);
+  // The same after a call ended without an answer, which closes no session.
+  void NoteWritable(const Session& session);
 
   const Clock& clock_;
   const SessionLimits& limits_;

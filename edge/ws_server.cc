@@ -1,7 +1,7 @@
 // One websocketpp connection for each socket, on the transport of ws_transport.h. A connection ends once, by Close or
 // by itself, whichever comes first; the library then goes on for a while with the closing handshake and the lingering
-// close, of which the handler hears nothing until the descriptor is closed. Texts are handed to the library as long as
-// little of the socket's is on its way into the kernel.
+// close, of which the handler hears nothing until the descriptor is closed. Frames are handed to the library as long as
+// less than kUnwrittenMax of the socket's is on its way into the kernel.
 #include "edge/ws_server.h"
 
 // clang-format off: before websocketpp.
@@ -111,7 +111,7 @@ WsServer::Impl::Impl(asio::io_context& loop_io, const Options& options, Handler&
   server.set_open_handler([this](auto handle) { OnOpen(FromHandle(handle)); });
   server.set_message_handler([this](auto handle, auto message) {
     const ConnectionPtr connection = FromHandle(handle);
-    if (connection && !connection->ended) handler.OnText(connection->id, message->get_raw_payload());
+    if (connection && !connection->ended) handler.OnFrame(connection->id, message->get_raw_payload());
   });
   // Pongs are queued without bound: none for a peer that does not read.
   server.set_ping_handler([](auto handle, const std::string&) {
@@ -195,13 +195,13 @@ void WsServer::Adopt(uint64_t id, int fd) {
   connection->start();
 }
 
-void WsServer::WriteTexts(uint64_t id) {
+void WsServer::WriteFrames(uint64_t id) {
   const ConnectionPtr connection = impl_->Find(id);
   if (!connection || connection->ended) return;
   Peer* const peer = connection.get();
   Handler* const handler = &impl_->handler;
   std::string text;
-  while (peer->unwritten < kUnwrittenMax && handler->NextText(id, &text)) {
+  while (peer->unwritten < kUnwrittenMax && handler->NextFrame(id, &text)) {
     const size_t bytes = text.size();
     const auto written = [handler, peer, bytes](Message* message) {
       delete message;

@@ -17,8 +17,8 @@ class io_context;
 
 namespace toolwire {
 
-// Loop thread only. Knows sockets by the ids that its owner gives them, and nothing of users. No exception leaves it
-// but through the loop's `run`.
+// Loop thread only. Knows sockets by the ids that its owner gives them, and nothing of users. Exceptions of the library
+// end in the loop's `run`.
 class WsServer {
  public:
   struct HttpReply {
@@ -33,11 +33,11 @@ class WsServer {
     virtual HttpReply OnHttp(const std::string& path) = 0;
     // The WebSocket is open; `target` and `authorization` are those of its request.
     virtual void OnOpen(uint64_t id, const std::string& target, const std::string& authorization) = 0;
-    // A text came, not checked for UTF-8. The handler may take it.
-    virtual void OnText(uint64_t id, std::string& text) = 0;
-    // The next text to send, which counts as sent from now on. False if there is none.
-    virtual bool NextText(uint64_t id, std::string* text) = 0;
-    // The kernel has taken what was written: WriteTexts may get on.
+    // A frame came; its text is not checked for UTF-8. The handler may take it.
+    virtual void OnFrame(uint64_t id, std::string& text) = 0;
+    // The text of the next frame to send, which counts as sent from now on. False if there is none.
+    virtual bool NextFrame(uint64_t id, std::string* text) = 0;
+    // The kernel has taken a frame: WriteFrames may go on.
     virtual void OnWritable(uint64_t id) = 0;
     // The peer ended the WebSocket, it was lost, or the peer broke the protocol, if `too_big` by a frame over the
     // limit. Not called if Close was. No other event but OnClosed follows.
@@ -60,8 +60,8 @@ class WsServer {
 
   // Takes over a connected socket; `id` is new.
   void Adopt(uint64_t id, int fd);
-  // Sends the handler's next texts, as far as the kernel keeps up.
-  void WriteTexts(uint64_t id);
+  // Sends the handler's next frames, as far as the kernel keeps up.
+  void WriteFrames(uint64_t id);
   // Nothing is sent or received any more but the closing handshake. Without a WebSocket yet, the socket is just closed.
   void Close(uint64_t id, const CloseReason& reason);
   // Every socket, from Adopt to OnClosed.

@@ -76,7 +76,7 @@ class RevocableStore final : public MemoryStore {
   int checked_ = 0;
 };
 
-// The registry in memory, whose claims can be held before they are told.
+// The registry in memory, whose claims can be held before they are answered.
 class HoldingRegistry final : public Registry {
  public:
   explicit HoldingRegistry(const Clock& clock) : kept_(clock, std::chrono::minutes(2)) {}
@@ -118,7 +118,7 @@ class HoldingRegistry final : public Registry {
       held_ = false;
       waiting.swap(waiting_);
     }
-    for (const auto& tell : waiting) tell();
+    for (const auto& answer : waiting) answer();
   }
   bool HasLease(const std::string& user_id) {
     bool has = false;
@@ -134,7 +134,7 @@ class HoldingRegistry final : public Registry {
   std::vector<std::function<void()>> waiting_;
 };
 
-// A control that keeps what it is told.
+// A control that keeps what it receives.
 class Listener final : public ToControl {
  public:
   void Send(v1::EdgeFrame&& frame) override {

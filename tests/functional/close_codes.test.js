@@ -57,7 +57,7 @@ claim('a user id that is not UTF-8 is a wrong one', async (scope) => {
   assert.deepEqual(await agent.closed(), {code: 1008, reason: 'Invalid credentials'});
 });
 
-claim('after too many wrong credentials an address is put off with 1013, not before', async (scope) => {
+claim('after too many wrong credentials an address is rejected with 1013, not before', async (scope) => {
   const tw = await scope.toolwire({flags: {'failed-logins-per-minute-max': 3}});
   for (let i = 0; i < 3; ++i) assert.equal((await tw.dial('?userId=u&secret=wrong').closed()).code, 1008);
   const agent = tw.dial(tw.loginQuery('user_1', await tw.secret('user_1')));
@@ -218,7 +218,7 @@ claim('on SIGTERM agents get 1001', async (scope) => {
   for (const agent of agents) assert.equal((await agent.closed()).code, 1001);
 });
 
-claim('over the limit of sessions an agent is put off with 1013 until another one leaves', async (scope) => {
+claim('over the limit of sessions an agent is rejected with 1013 until another one leaves', async (scope) => {
   const tw = await scope.toolwire({flags: {'sessions-max': 2}});
   const first = await tw.agent('user_1');
   const second = await tw.agent('user_2');

@@ -23,7 +23,7 @@ namespace {
 // A hang is a failure after this long; nothing is measured by it.
 constexpr Duration kForever = std::chrono::seconds(60);
 
-// A store that writes down its statements, can be held before each of them, and fails as the test says.
+// A store that writes down its statements, can be held before each of them, and fails as the test decides.
 class GatedStore final : public Store {
  public:
   // Decides about the statement with this number, counted from 1 for each of the two methods.
@@ -228,7 +228,7 @@ TEST(AuthenticatorTest, WhileTheStoreIsAwayChecksSaySoAtOnce) {
   store.JudgeChecks(nullptr);
   authenticator.Check(Right("user_1"), verdicts.For("back"));
   verdicts.WaitFor(3);
-  EXPECT_EQ(verdicts.Of("away"), std::vector<Verdict>{Verdict::kStoreAway});
+  EXPECT_EQ(verdicts.Of("away"), std::vector<Verdict>{Verdict::kStoreUnavailable});
   EXPECT_EQ(verdicts.Of("broken"), std::vector<Verdict>{Verdict::kInternal});
   EXPECT_EQ(verdicts.Of("back"), std::vector<Verdict>{Verdict::kRight});
   EXPECT_EQ(authenticator.counters().store_errors.value(), 2u);
@@ -242,12 +242,12 @@ TEST(AuthenticatorTest, ThatTheStoreIsBackIsFoundOutWithoutLogins) {
   Authenticator authenticator(store);
   authenticator.Check(Right("user_1"), verdicts.For("away"));
   verdicts.WaitFor(1);
-  EXPECT_TRUE(authenticator.store_away());
+  EXPECT_TRUE(authenticator.store_unavailable());
   ASSERT_NO_FATAL_FAILURE(store.WaitForStatements(2));  // It asks by itself.
   store.JudgeChecks(nullptr);
   const auto give_up = std::chrono::steady_clock::now() + kForever;
-  while (authenticator.store_away() && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
-  EXPECT_FALSE(authenticator.store_away());
+  while (authenticator.store_unavailable() && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+  EXPECT_FALSE(authenticator.store_unavailable());
 }
 
 TEST(AuthenticatorTest, LoginsComeBeforeStatusUpdates) {

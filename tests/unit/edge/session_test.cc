@@ -163,7 +163,7 @@ TEST_F(SessionTest, UnknownAnswerBecomesAStrayAndNothingElse) {
   EXPECT_EQ(counters_.strays.value(), 1u);
   EXPECT_EQ(counters_.bad_frames.value(), 0u);
   EXPECT_EQ(CloseOf(), "none");
-  EXPECT_EQ(Frames().size(), 0u) << "the agent is not told";
+  EXPECT_EQ(Frames().size(), 0u) << "the agent gets no frame";
 }
 
 TEST_F(SessionTest, DuplicateAndLateAnswersBecomeStrays) {
@@ -217,7 +217,7 @@ TEST_F(SessionTest, CallWhoseFrameWasNotTakenIsNotSentAndItsFrameIsWithdrawn) {
   LinkDown(2);
   EXPECT_EQ(OutcomeOf(1), "TIMED_OUT NOT_SENT");
   EXPECT_EQ(OutcomeOf(2), "CANCELLED NOT_SENT");
-  EXPECT_EQ(OutcomeOf(3, 2), "open") << "there is nobody to tell";
+  EXPECT_EQ(OutcomeOf(3, 2), "open") << "nothing is reported";
   const std::vector<std::string> frames = Frames();
   ASSERT_EQ(frames.size(), 1u);
   EXPECT_NE(frames[0].find("req_stays"), std::string::npos);

@@ -87,8 +87,8 @@ TEST(UserDirectoryTest, UsersAreListedInOrderAndOnceEach) {
 }
 
 // However the loops race, one session of each user stays, it is the newest, and every other one is either displaced
-// by one that came later or told at once that it is not current: nobody is forgotten, nobody is closed twice.
-TEST(UserDirectoryTest, OfRacingSessionsTheNewestStaysAndEachOtherIsToldOnce) {
+// by one that came later or learns at once that it is not current: none is forgotten, none is closed twice.
+TEST(UserDirectoryTest, OfRacingSessionsTheNewestStaysAndEachOtherEndsOnce) {
   constexpr int kThreads = 4;
   constexpr int kSessionsEach = 2000;
   constexpr int kUsers = 5;
