@@ -42,7 +42,7 @@ struct CallForSession {
 class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
  public:
   EdgeLoop(uint32_t index, EdgeShared& shared);
-  // Stops the thread at once; call CloseAll and wait first to be polite.
+  // Stops the thread at once; call CloseAll and wait first, so that agents get their close frames.
   ~EdgeLoop();
 
   // What else runs on this loop's thread: links to controls.

@@ -80,7 +80,7 @@ absl::Status Validate(EdgeOptions* options) {
         "--heartbeat-interval=", ms(options->heartbeat_interval), ": one late heartbeat would end sessions"));
   }
   if (!options->relay_address.empty()) {
-    // Here, since an edge with an address that no control can read would take agents that nobody reaches.
+    // At the start, since an edge whose address no control can read would take agents that no call reaches.
     if (absl::Status status = CheckDialAddress("--relay-address", options->relay_address); !status.ok()) return status;
   }
   if (options->server_id.empty()) {

@@ -1,7 +1,7 @@
 // Reading: bytes gather in one buffer that grows with the longest frame, and RelayReader takes whole frames out of it,
-// fragments put together. Writing: whoever sends writes until the kernel takes no more, then the loop goes on when the
-// socket is writable; one frame at a time is serialized, so that what waits can still be merged and taken back. A
-// ticker probes a peer that sends nothing, and cuts it if that stays so.
+// fragments put together. Writing: the thread that sends writes until the kernel takes no more, then the loop goes on
+// when the socket is writable; one frame at a time is serialized, so that what waits can still be merged and taken
+// back. A ticker probes a peer that sends nothing, and cuts it if that stays so.
 #include "common/link/relay_socket.h"
 
 #include <netinet/tcp.h>

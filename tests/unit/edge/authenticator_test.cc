@@ -232,7 +232,7 @@ TEST(AuthenticatorTest, WhileTheStoreIsAwayChecksSaySoAtOnce) {
   EXPECT_EQ(verdicts.Of("broken"), std::vector<Verdict>{Verdict::kInternal});
   EXPECT_EQ(verdicts.Of("back"), std::vector<Verdict>{Verdict::kRight});
   EXPECT_EQ(authenticator.counters().store_errors.value(), 2u);
-  EXPECT_EQ(authenticator.counters().wrong.value(), 0u) << "nobody was found to be wrong";
+  EXPECT_EQ(authenticator.counters().wrong.value(), 0u) << "no secret was found to be wrong";
 }
 
 TEST(AuthenticatorTest, ThatTheStoreIsBackIsFoundOutWithoutLogins) {

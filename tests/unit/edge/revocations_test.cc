@@ -43,7 +43,7 @@ TEST_F(RevocationsTest, IsRememberedAsLongAsALoginCanBeUnderWay) {
   clock_.Advance(kLoginMax);
   EXPECT_TRUE(revocations_.Covers("user_1", began));
   clock_.Advance(milliseconds(1));
-  EXPECT_FALSE(revocations_.Covers("user_1", began)) << "nobody asks so late";
+  EXPECT_FALSE(revocations_.Covers("user_1", began)) << "no login is checked so late";
 }
 
 TEST_F(RevocationsTest, SecondRevocationCountsFromItsOwnTime) {

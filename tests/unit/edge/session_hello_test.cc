@@ -23,7 +23,7 @@ TEST_F(SessionTest, HelloIsAnsweredWithWhatBothSidesHave) {
   EXPECT_EQ(counters_.unknown_frames.value() + counters_.bad_frames.value(), 0u);
 }
 
-TEST_F(SessionTest, AgentThatCanCancelIsToldOfSentCallsThatNobodyWaitsFor) {
+TEST_F(SessionTest, AgentThatCanCancelGetsAToolCancelForEachSentCallThatEndsUnanswered) {
   OpenAndRead();
   Receive(kHello);
   Frames();
