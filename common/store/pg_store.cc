@@ -268,13 +268,22 @@ absl::StatusOr<std::string> ListStatement(const AuditStatements& statements, con
                       " ORDER BY ", statements.time, " DESC, id DESC LIMIT ", int_param(query.limit));
 }
 
-}  // namespace
+class PgStore final : public Store {
+ public:
+  PgStore(std::unique_ptr<PgConnections> connections, size_t audit_json_bytes_max)
+      : connections_(std::move(connections)), audit_json_bytes_max_(audit_json_bytes_max) {}
 
-struct PgStore::Impl {
+  absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override;
+  absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override;
+  absl::Status AppendAudit(const std::vector<AuditRow>& rows) override;
+  absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) override;
+  absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override;
+  absl::Status Revoke(const std::string& user_id) override;
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override;
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) override;
+
+ private:
   using Work = std::function<absl::Status(PgSession&, const AuditStatements&)>;
-
-  Impl(std::unique_ptr<PgConnections> the_connections, size_t the_audit_json_bytes_max)
-      : connections(std::move(the_connections)), audit_json_bytes_max(the_audit_json_bytes_max) {}
 
   // Runs `work` on tables that are ready.
   absl::Status Run(const Work& work);
@@ -283,48 +292,48 @@ struct PgStore::Impl {
   absl::Status ChangeSecret(const char* sql, const std::string& user_id, const std::string& stored_secret,
                             const char* doing);
 
-  const std::unique_ptr<PgConnections> connections;
-  PgIndexes indexes{*connections};
-  const size_t audit_json_bytes_max;
-  const std::string nobodys_secret =
-      HashSecret(MakeSecret());  // In stored form. Checked in place of an unknown user's.
+  const std::unique_ptr<PgConnections> connections_;
+  PgIndexes indexes_{*connections_};
+  const size_t audit_json_bytes_max_;
+  // In stored form. Checked in place of an unknown user's.
+  const std::string nobodys_secret_ = HashSecret(MakeSecret());
 
-  Mutex tables_mu;
+  Mutex tables_mu_;
   // Null until the tables have been looked at.
-  std::shared_ptr<const AuditStatements> statements ABSL_GUARDED_BY(tables_mu);
-  bool has_warned ABSL_GUARDED_BY(tables_mu) = false;
+  std::shared_ptr<const AuditStatements> statements_ ABSL_GUARDED_BY(tables_mu_);
+  bool has_warned_ ABSL_GUARDED_BY(tables_mu_) = false;
 };
 
-absl::StatusOr<std::shared_ptr<const AuditStatements>> PgStore::Impl::PrepareTables(PgSession& session) {
-  MutexLock lock(tables_mu);
-  if (statements != nullptr) return statements;
+absl::StatusOr<std::shared_ptr<const AuditStatements>> PgStore::PrepareTables(PgSession& session) {
+  MutexLock lock(tables_mu_);
+  if (statements_ != nullptr) return statements_;
   const absl::StatusOr<PgAuditTable> table = PreparePgTables(session);
   if (!table.ok()) return table.status();
-  if (table->has_user_key && !has_warned) {
+  if (table->has_user_key && !has_warned_) {
     log::Warn("tool_execution_logs.user_id is a foreign key: calls for users it does not know leave no audit row");
-    has_warned = true;
+    has_warned_ = true;
   }
-  indexes.Note(*table);
-  statements = std::make_shared<const AuditStatements>(StatementsFor(*table));
-  return statements;
+  indexes_.Note(*table);
+  statements_ = std::make_shared<const AuditStatements>(StatementsFor(*table));
+  return statements_;
 }
 
-absl::Status PgStore::Impl::Run(const Work& work) {
-  absl::Status status = connections->Run([&](PgSession& session) {
+absl::Status PgStore::Run(const Work& work) {
+  absl::Status status = connections_->Run([&](PgSession& session) {
     const auto ready = PrepareTables(session);
     if (!ready.ok()) return ready.status();
     return work(session, **ready);
   });
   if (absl::IsUnavailable(status)) {
     // The tables may be others by the time the database is available again.
-    MutexLock lock(tables_mu);
-    statements.reset();
+    MutexLock lock(tables_mu_);
+    statements_.reset();
   }
   return status;
 }
 
-absl::Status PgStore::Impl::ChangeSecret(const char* sql, const std::string& user_id, const std::string& stored_secret,
-                                         const char* doing) {
+absl::Status PgStore::ChangeSecret(const char* sql, const std::string& user_id, const std::string& stored_secret,
+                                   const char* doing) {
   if (!IsText(user_id)) return NoCredentialError(user_id);
   const PgParams params = PgParams().Text(user_id).Text(stored_secret);
   return Run([&](PgSession& session, const AuditStatements&) {
@@ -332,19 +341,6 @@ absl::Status PgStore::Impl::ChangeSecret(const char* sql, const std::string& use
     const bool changed = !session.Exec(transaction, doing, sql, params).empty();
     return changed ? absl::OkStatus() : NoCredentialError(user_id);
   });
-}
-
-PgStore::PgStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-PgStore::~PgStore() = default;
-
-absl::StatusOr<std::unique_ptr<PgStore>> PgStore::Open(const PgOptions& options, size_t audit_json_bytes_max) {
-  if (options.connections_max < 1 || options.connections_max > kConnectionsMax) {
-    return absl::InvalidArgumentError(absl::StrCat("connections to the database: 1 to ", kConnectionsMax));
-  }
-  auto connections = PgConnections::Open(options);
-  if (!connections.ok()) return connections.status();
-  auto impl = std::make_unique<Impl>(*std::move(connections), audit_json_bytes_max);
-  return std::unique_ptr<PgStore>(new PgStore(std::move(impl)));
 }
 
 absl::StatusOr<std::vector<bool>> PgStore::CheckCredentials(const std::vector<CredentialCheck>& checks) {
@@ -355,7 +351,7 @@ absl::StatusOr<std::vector<bool>> PgStore::CheckCredentials(const std::vector<Cr
   }
   const PgParams params = PgParams().Texts({users.begin(), users.end()});
   absl::flat_hash_map<std::string, std::string> secrets;
-  const absl::Status status = impl_->Run([&](PgSession& session, const AuditStatements&) {
+  const absl::Status status = Run([&](PgSession& session, const AuditStatements&) {
     pqxx::nontransaction transaction(session.connection());
     secrets.clear();
     for (const auto& row : session.Exec(transaction, "checking credentials", kFindSecrets, params)) {
@@ -370,7 +366,7 @@ absl::StatusOr<std::vector<bool>> PgStore::CheckCredentials(const std::vector<Cr
     const auto found = secrets.find(check.user_id);
     const bool known = found != secrets.end();
     // The comparison comes first: an unknown user costs as much as a wrong secret.
-    verdicts.push_back(SecretMatches(check.secret, known ? found->second : impl_->nobodys_secret) && known);
+    verdicts.push_back(SecretMatches(check.secret, known ? found->second : nobodys_secret_) && known);
   }
   return verdicts;
 }
@@ -389,7 +385,7 @@ absl::Status PgStore::UpdateStatus(const std::vector<StatusUpdate>& updates) {
     times.push_back(StorableMs(updates[i].at_ms));
   }
   const PgParams params = PgParams().Texts(users).Texts(words).Ints(times);
-  return impl_->Run([&](PgSession& session, const AuditStatements&) {
+  return Run([&](PgSession& session, const AuditStatements&) {
     pqxx::nontransaction transaction(session.connection());
     session.Exec(transaction, "updating agents' status", kUpdateStatus, params);
     return absl::OkStatus();
@@ -401,13 +397,13 @@ absl::Status PgStore::AppendAudit(const std::vector<AuditRow>& rows) {
   std::vector<AuditRow> safe;
   safe.reserve(rows.size());
   for (const AuditRow& row : rows) {
-    safe.push_back(AuditSafeRow(row, impl_->audit_json_bytes_max));
+    safe.push_back(AuditSafeRow(row, audit_json_bytes_max_));
     safe.back().call_id = AuditSafeText(row.call_id, kCallIdBytesMax);
   }
   for (bool first = true;; first = false) {
     bool lacks_index = false;
-    absl::Status status = impl_->Run([&](PgSession& session, const AuditStatements& statements) {
-      lacks_index = !impl_->indexes.HasCallIndex();
+    absl::Status status = Run([&](PgSession& session, const AuditStatements& statements) {
+      lacks_index = !indexes_.HasCallIndex();
       if (lacks_index) return absl::OkStatus();
       constexpr char kDoing[] = "appending audit rows";
       if (statements.takes_instants && safe.size() >= kCopiedRowsMin && CopyRows(session, kDoing, statements, safe)) {
@@ -418,11 +414,11 @@ absl::Status PgStore::AppendAudit(const std::vector<AuditRow>& rows) {
       return absl::OkStatus();
     });
     if (!lacks_index) {
-      impl_->indexes.BuildListIndexes();
+      indexes_.BuildListIndexes();
       return status;
     }
     if (!first) return absl::UnavailableError("the index of the audit log was lost again");
-    if (status = impl_->indexes.AwaitCallIndex(); !status.ok()) return status;
+    if (status = indexes_.AwaitCallIndex(); !status.ok()) return status;
   }
 }
 
@@ -433,7 +429,7 @@ absl::Status PgStore::CreateCredentials(const std::vector<NewCredential>& creden
     if (absl::Status status = CheckNewCredential(one); !status.ok()) return status;
   }
   if (credentials.empty()) return absl::OkStatus();
-  return impl_->Run([&](PgSession& session, const AuditStatements&) -> absl::Status {
+  return Run([&](PgSession& session, const AuditStatements&) -> absl::Status {
     pqxx::work transaction(session.connection());
     for (size_t begin = 0; begin < credentials.size(); begin += kBatchMax) {
       const size_t end = std::min(begin + kBatchMax, credentials.size());
@@ -466,11 +462,11 @@ absl::Status PgStore::CreateCredentials(const std::vector<NewCredential>& creden
 
 absl::Status PgStore::ReplaceSecret(const std::string& user_id, const std::string& stored_secret) {
   if (absl::Status status = CheckNewSecret(user_id, stored_secret); !status.ok()) return status;
-  return impl_->ChangeSecret(kReplaceSecret, user_id, stored_secret, "replacing a secret");
+  return ChangeSecret(kReplaceSecret, user_id, stored_secret, "replacing a secret");
 }
 
 absl::Status PgStore::Revoke(const std::string& user_id) {
-  return impl_->ChangeSecret(kRevoke, user_id, MakeRevokedSecret(), "revoking a credential");
+  return ChangeSecret(kRevoke, user_id, MakeRevokedSecret(), "revoking a credential");
 }
 
 absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::string& after, int limit) {
@@ -478,7 +474,7 @@ absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::stri
   if (limit <= 0) return listed;
   if (!IsText(after)) return absl::InvalidArgumentError("the user id to list after is not UTF-8 text");
   const PgParams params = PgParams().Text(after).Int(limit);
-  const absl::Status status = impl_->Run([&](PgSession& session, const AuditStatements&) {
+  const absl::Status status = Run([&](PgSession& session, const AuditStatements&) {
     pqxx::nontransaction transaction(session.connection());
     listed.clear();
     for (const auto& row : session.Exec(transaction, "listing credentials", kListCredentials, params)) {
@@ -494,7 +490,7 @@ absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::stri
 absl::StatusOr<std::vector<ListedAuditRow>> PgStore::ListAudit(const AuditQuery& query) {
   std::vector<ListedAuditRow> listed;
   if (query.limit <= 0 || !IsText(query.user_id)) return listed;
-  const absl::Status status = impl_->Run([&](PgSession& session, const AuditStatements& statements) {
+  const absl::Status status = Run([&](PgSession& session, const AuditStatements& statements) {
     PgParams params;
     const absl::StatusOr<std::string> sql = ListStatement(statements, query, &params);
     if (!sql.ok()) return sql.status();
@@ -505,6 +501,17 @@ absl::StatusOr<std::vector<ListedAuditRow>> PgStore::ListAudit(const AuditQuery&
   });
   if (!status.ok()) return status;
   return listed;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Store>> OpenPgStore(const PgOptions& options, size_t audit_json_bytes_max) {
+  if (options.connections_max < 1 || options.connections_max > kConnectionsMax) {
+    return absl::InvalidArgumentError(absl::StrCat("connections to the database: 1 to ", kConnectionsMax));
+  }
+  auto connections = PgConnections::Open(options);
+  if (!connections.ok()) return connections.status();
+  return std::make_unique<PgStore>(*std::move(connections), audit_json_bytes_max);
 }
 
 }  // namespace toolwire

@@ -294,36 +294,47 @@ ListedAuditRow RowOf(const Run& run) {
   return row;
 }
 
-}  // namespace
+class SqliteStore final : public Store {
+ public:
+  explicit SqliteStore(size_t audit_json_bytes_max) : audit_json_bytes_max_(audit_json_bytes_max) {}
+  // Call once, before all others. Without locks, as no other thread has it yet.
+  absl::Status Open(const std::string& path) ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
-struct SqliteStore::Impl {
-  explicit Impl(size_t the_audit_json_bytes_max) : audit_json_bytes_max(the_audit_json_bytes_max) {}
+  absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override;
+  absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override;
+  absl::Status AppendAudit(const std::vector<AuditRow>& rows) override;
+  absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) override;
+  absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override;
+  absl::Status Revoke(const std::string& user_id) override;
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override;
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) override;
 
-  const size_t audit_json_bytes_max;
-  const std::string nobodys_secret =
-      HashSecret(MakeSecret());  // In stored form. Checked in place of an unknown user's.
-
+ private:
   // Statements go before their connection when the store is destroyed.
   struct Reader {
     Mutex mu;
     Db db ABSL_GUARDED_BY(mu);
     Statement find_secret ABSL_GUARDED_BY(mu), list_credentials ABSL_GUARDED_BY(mu), list_audit ABSL_GUARDED_BY(mu);
-  } reader;
+  };
   struct Writer {
     Mutex mu;
     Db db ABSL_GUARDED_BY(mu);
     Statement update_status ABSL_GUARDED_BY(mu), append_audit ABSL_GUARDED_BY(mu);
     Statement create_credential ABSL_GUARDED_BY(mu), replace_secret ABSL_GUARDED_BY(mu), revoke ABSL_GUARDED_BY(mu);
-  } writer;
+  };
 
-  // Without locks, as nobody else has it yet.
-  absl::Status Open(const std::string& path) ABSL_NO_THREAD_SAFETY_ANALYSIS;
   // Runs a statement of the writer with these two parameters; NOT_FOUND unless it changed a row.
   absl::Status ChangeSecret(Statement Writer::*statement, const std::string& user_id, const std::string& stored_secret,
                             const char* doing);
+
+  const size_t audit_json_bytes_max_;
+  // In stored form. Checked in place of an unknown user's.
+  const std::string nobodys_secret_ = HashSecret(MakeSecret());
+  Reader reader_;
+  Writer writer_;
 };
 
-absl::Status SqliteStore::Impl::Open(const std::string& path) {
+absl::Status SqliteStore::Open(const std::string& path) {
   if (path.empty() || path == ":memory:") {
     return absl::InvalidArgumentError("the database must be a file: it is opened twice");
   }
@@ -332,23 +343,27 @@ absl::Status SqliteStore::Impl::Open(const std::string& path) {
   if (mknod(path.c_str(), S_IFREG | 0600, 0) != 0 && errno != EEXIST) {
     return absl::UnavailableError(absl::StrCat("creating the database \"", path, "\": ", std::strerror(errno)));
   }
-  if (absl::Status status = Connect(path, &writer.db); !status.ok()) return status;
+  if (absl::Status status = Connect(path, &writer_.db); !status.ok()) return status;
   // Copying the log to the file less often saves CPU time; status updates of many users touch many pages.
   constexpr char kWriterSettings[] = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4096";  // 8 MB, 16 MB
-  if (absl::Status status = Exec(writer.db, kWriterSettings, "opening"); !status.ok()) return status;
-  if (absl::Status status = Migrate(writer.db); !status.ok()) return status;
-  if (absl::Status status = Connect(path, &reader.db); !status.ok()) return status;
-  if (absl::Status status = Exec(reader.db, "PRAGMA query_only = 1", "opening"); !status.ok()) return status;
+  if (absl::Status status = Exec(writer_.db, kWriterSettings, "opening"); !status.ok()) return status;
+  if (absl::Status status = Migrate(writer_.db); !status.ok()) return status;
+  if (absl::Status status = Connect(path, &reader_.db); !status.ok()) return status;
+  if (absl::Status status = Exec(reader_.db, "PRAGMA query_only = 1", "opening"); !status.ok()) return status;
 
   const struct {
     const Db& db;
     const char* sql;
     Statement* statement;
   } statements[] = {
-      {reader.db, kFindSecret, &reader.find_secret},       {reader.db, kListCredentials, &reader.list_credentials},
-      {reader.db, kListAudit, &reader.list_audit},         {writer.db, kUpdateStatus, &writer.update_status},
-      {writer.db, kAppendAudit, &writer.append_audit},     {writer.db, kCreateCredential, &writer.create_credential},
-      {writer.db, kReplaceSecret, &writer.replace_secret}, {writer.db, kRevoke, &writer.revoke},
+      {reader_.db, kFindSecret, &reader_.find_secret},
+      {reader_.db, kListCredentials, &reader_.list_credentials},
+      {reader_.db, kListAudit, &reader_.list_audit},
+      {writer_.db, kUpdateStatus, &writer_.update_status},
+      {writer_.db, kAppendAudit, &writer_.append_audit},
+      {writer_.db, kCreateCredential, &writer_.create_credential},
+      {writer_.db, kReplaceSecret, &writer_.replace_secret},
+      {writer_.db, kRevoke, &writer_.revoke},
   };
   for (const auto& one : statements) {
     if (absl::Status status = Prepare(one.db, one.sql, one.statement); !status.ok()) return status;
@@ -356,30 +371,20 @@ absl::Status SqliteStore::Impl::Open(const std::string& path) {
   return absl::OkStatus();
 }
 
-SqliteStore::SqliteStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-SqliteStore::~SqliteStore() = default;
-
-absl::StatusOr<std::unique_ptr<SqliteStore>> SqliteStore::Open(const std::string& path, size_t audit_json_bytes_max) {
-  auto impl = std::make_unique<Impl>(audit_json_bytes_max);
-  if (absl::Status status = impl->Open(path); !status.ok()) return status;
-  return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(impl)));
-}
-
 absl::StatusOr<std::vector<bool>> SqliteStore::CheckCredentials(const std::vector<CredentialCheck>& checks) {
   constexpr char kDoing[] = "checking credentials";
   std::vector<std::string> stored(checks.size());
   std::vector<bool> verdicts(checks.size());
   {
-    Impl::Reader& reader = impl_->reader;
-    MutexLock lock(reader.mu);
-    Transaction transaction(reader.db);
-    if (int rc = transaction.BeginRead(); rc != SQLITE_OK) return ErrorOf(reader.db.get(), rc, kDoing);
+    MutexLock lock(reader_.mu);
+    Transaction transaction(reader_.db);
+    if (int rc = transaction.BeginRead(); rc != SQLITE_OK) return ErrorOf(reader_.db.get(), rc, kDoing);
     for (size_t i = 0; i < checks.size(); ++i) {
-      Run run(reader.find_secret);
+      Run run(reader_.find_secret);
       const int rc = run.Text(checks[i].user_id).Step();
-      if (rc != SQLITE_ROW && rc != SQLITE_DONE) return ErrorOf(reader.db.get(), rc, kDoing);
+      if (rc != SQLITE_ROW && rc != SQLITE_DONE) return ErrorOf(reader_.db.get(), rc, kDoing);
       verdicts[i] = rc == SQLITE_ROW;
-      stored[i] = rc == SQLITE_ROW ? run.TextAt(0) : impl_->nobodys_secret;
+      stored[i] = rc == SQLITE_ROW ? run.TextAt(0) : nobodys_secret_;
     }
     // Only ends the reading, so nothing depends on how it ends.
     transaction.Commit();
@@ -394,17 +399,16 @@ absl::StatusOr<std::vector<bool>> SqliteStore::CheckCredentials(const std::vecto
 absl::Status SqliteStore::UpdateStatus(const std::vector<StatusUpdate>& updates) {
   constexpr char kDoing[] = "updating agents' status";
   if (updates.empty()) return absl::OkStatus();
-  Impl::Writer& writer = impl_->writer;
-  MutexLock lock(writer.mu);
-  Transaction transaction(writer.db);
-  if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer.db.get(), rc, kDoing);
+  MutexLock lock(writer_.mu);
+  Transaction transaction(writer_.db);
+  if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer_.db.get(), rc, kDoing);
   for (const StatusUpdate& update : updates) {
-    Run run(writer.update_status);
+    Run run(writer_.update_status);
     const int rc = run.Text(StatusWord(update.status)).Int(update.at_ms).Text(update.user_id).Step();
-    if (rc != SQLITE_DONE) return ErrorOf(writer.db.get(), rc, kDoing);
+    if (rc != SQLITE_DONE) return ErrorOf(writer_.db.get(), rc, kDoing);
   }
   const int rc = transaction.Commit();
-  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(writer.db.get(), rc, kDoing);
+  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(writer_.db.get(), rc, kDoing);
 }
 
 absl::Status SqliteStore::AppendAudit(const std::vector<AuditRow>& rows) {
@@ -412,21 +416,19 @@ absl::Status SqliteStore::AppendAudit(const std::vector<AuditRow>& rows) {
   if (rows.empty()) return absl::OkStatus();
   std::vector<AuditRow> safe;
   safe.reserve(rows.size());
-  for (const AuditRow& row : rows) safe.push_back(AuditSafeRow(row, impl_->audit_json_bytes_max));
-
-  Impl::Writer& writer = impl_->writer;
-  MutexLock lock(writer.mu);
-  Transaction transaction(writer.db);
-  if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer.db.get(), rc, kDoing);
+  for (const AuditRow& row : rows) safe.push_back(AuditSafeRow(row, audit_json_bytes_max_));
+  MutexLock lock(writer_.mu);
+  Transaction transaction(writer_.db);
+  if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer_.db.get(), rc, kDoing);
   for (const AuditRow& row : safe) {
-    Run run(writer.append_audit);
+    Run run(writer_.append_audit);
     run.Text(row.user_id).Text(row.request_id).Text(row.tool);
     run.TextOrNull(row.params_json).TextOrNull(row.result_json).Int(row.success ? 1 : 0).TextOrNull(row.error);
     const int rc = run.IntOrNull(row.execution_time_ms).Int(row.created_at_ms).TextOrNull(row.call_id).Step();
-    if (rc != SQLITE_DONE) return ErrorOf(writer.db.get(), rc, kDoing);
+    if (rc != SQLITE_DONE) return ErrorOf(writer_.db.get(), rc, kDoing);
   }
   const int rc = transaction.Commit();
-  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(writer.db.get(), rc, kDoing);
+  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(writer_.db.get(), rc, kDoing);
 }
 
 absl::Status SqliteStore::CreateCredentials(const std::vector<NewCredential>& credentials) {
@@ -435,57 +437,55 @@ absl::Status SqliteStore::CreateCredentials(const std::vector<NewCredential>& cr
     if (absl::Status status = CheckNewCredential(one); !status.ok()) return status;
   }
   if (credentials.empty()) return absl::OkStatus();
-  Impl::Writer& writer = impl_->writer;
-  MutexLock lock(writer.mu);
-  Transaction transaction(writer.db);
-  if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer.db.get(), rc, kDoing);
+  MutexLock lock(writer_.mu);
+  Transaction transaction(writer_.db);
+  if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer_.db.get(), rc, kDoing);
   for (const NewCredential& one : credentials) {
-    Run run(writer.create_credential);
+    Run run(writer_.create_credential);
     const int rc = run.Text(one.user_id).Text(one.stored_secret).Text(one.platform).Int(one.created_at_ms).Step();
-    if (rc == SQLITE_DONE && sqlite3_changes(writer.db.get()) == 0) {
+    if (rc == SQLITE_DONE && sqlite3_changes(writer_.db.get()) == 0) {
       return absl::AlreadyExistsError(absl::StrCat("user \"", one.user_id, "\" has credentials already"));
     }
     if (rc == SQLITE_CONSTRAINT_UNIQUE) {
       return absl::AlreadyExistsError(absl::StrCat("the secret for user \"", one.user_id, "\" is in use already"));
     }
-    if (rc != SQLITE_DONE) return ErrorOf(writer.db.get(), rc, kDoing);
+    if (rc != SQLITE_DONE) return ErrorOf(writer_.db.get(), rc, kDoing);
   }
   const int rc = transaction.Commit();
-  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(writer.db.get(), rc, kDoing);
+  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(writer_.db.get(), rc, kDoing);
 }
 
-absl::Status SqliteStore::Impl::ChangeSecret(Statement Writer::*statement, const std::string& user_id,
-                                             const std::string& stored_secret, const char* doing) {
-  MutexLock lock(writer.mu);
-  Run run(writer.*statement);
+absl::Status SqliteStore::ChangeSecret(Statement Writer::*statement, const std::string& user_id,
+                                       const std::string& stored_secret, const char* doing) {
+  MutexLock lock(writer_.mu);
+  Run run(writer_.*statement);
   const int rc = run.Text(user_id).Text(stored_secret).Step();
   if (rc == SQLITE_CONSTRAINT_UNIQUE) return absl::AlreadyExistsError("the secret is in use already");
-  if (rc != SQLITE_DONE) return ErrorOf(writer.db.get(), rc, doing);
-  return sqlite3_changes(writer.db.get()) > 0 ? absl::OkStatus() : NoCredentialError(user_id);
+  if (rc != SQLITE_DONE) return ErrorOf(writer_.db.get(), rc, doing);
+  return sqlite3_changes(writer_.db.get()) > 0 ? absl::OkStatus() : NoCredentialError(user_id);
 }
 
 absl::Status SqliteStore::ReplaceSecret(const std::string& user_id, const std::string& stored_secret) {
   if (absl::Status status = CheckNewSecret(user_id, stored_secret); !status.ok()) return status;
-  return impl_->ChangeSecret(&Impl::Writer::replace_secret, user_id, stored_secret, "replacing a secret");
+  return ChangeSecret(&Writer::replace_secret, user_id, stored_secret, "replacing a secret");
 }
 
 absl::Status SqliteStore::Revoke(const std::string& user_id) {
-  return impl_->ChangeSecret(&Impl::Writer::revoke, user_id, MakeRevokedSecret(), "revoking a credential");
+  return ChangeSecret(&Writer::revoke, user_id, MakeRevokedSecret(), "revoking a credential");
 }
 
 absl::StatusOr<std::vector<Credential>> SqliteStore::ListCredentials(const std::string& after, int limit) {
   std::vector<Credential> listed;
   if (limit <= 0) return listed;  // To SQLite a negative limit is none.
-  Impl::Reader& reader = impl_->reader;
-  MutexLock lock(reader.mu);
-  Run run(reader.list_credentials);
+  MutexLock lock(reader_.mu);
+  Run run(reader_.list_credentials);
   run.Text(after).Int(limit);
   int rc = SQLITE_DONE;
   while ((rc = run.Step()) == SQLITE_ROW) {
     listed.push_back({run.TextAt(0), run.TextAt(1), StatusOfWord(run.TextAt(2)), run.IntAt(3), run.OptionalIntAt(4),
                       run.IntAt(5) != 0});
   }
-  if (rc != SQLITE_DONE) return ErrorOf(reader.db.get(), rc, "listing credentials");
+  if (rc != SQLITE_DONE) return ErrorOf(reader_.db.get(), rc, "listing credentials");
   return listed;
 }
 
@@ -500,15 +500,22 @@ absl::StatusOr<std::vector<ListedAuditRow>> SqliteStore::ListAudit(const AuditQu
   }
   std::vector<ListedAuditRow> listed;
   if (query.limit <= 0) return listed;
-  Impl::Reader& reader = impl_->reader;
-  MutexLock lock(reader.mu);
-  Run run(reader.list_audit);
+  MutexLock lock(reader_.mu);
+  Run run(reader_.list_audit);
   run.Text(query.user_id).Int(query.from_ms.value_or(std::numeric_limits<int64_t>::min()));
   run.Int(query.until_ms.value_or(kLast)).Int(after_ms).Int(after_id).Int(query.limit);
   int rc = SQLITE_DONE;
   while ((rc = run.Step()) == SQLITE_ROW) listed.push_back(RowOf(run));
-  if (rc != SQLITE_DONE) return ErrorOf(reader.db.get(), rc, "listing audit rows");
+  if (rc != SQLITE_DONE) return ErrorOf(reader_.db.get(), rc, "listing audit rows");
   return listed;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const std::string& path, size_t audit_json_bytes_max) {
+  auto store = std::make_unique<SqliteStore>(audit_json_bytes_max);
+  if (absl::Status status = store->Open(path); !status.ok()) return status;
+  return store;
 }
 
 }  // namespace toolwire

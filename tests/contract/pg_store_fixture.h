@@ -49,13 +49,13 @@ class PgStoreTest : public ::testing::Test {
     options_.url = url_;
   }
 
-  std::unique_ptr<PgStore> Open() {
-    auto store = PgStore::Open(options_);
+  std::unique_ptr<Store> Open() {
+    auto store = OpenPgStore(options_);
     EXPECT_TRUE(store.ok()) << store.status();
     return store.ok() ? std::move(*store) : nullptr;
   }
   // Opens, makes the tables, and a user of them.
-  std::unique_ptr<PgStore> OpenNew() {
+  std::unique_ptr<Store> OpenNew() {
     auto store = Open();
     const absl::Status status = store->CreateCredentials({{"old_user", "linux", kSecret, 1}});
     EXPECT_TRUE(status.ok()) << status;
@@ -81,7 +81,7 @@ class PgStoreTest : public ::testing::Test {
     Sql("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
         " WHERE application_name = 'toolwire' AND datname = current_database()");
   }
-  bool IsRight(PgStore& store, const std::string& user = "old_user") {
+  bool IsRight(Store& store, const std::string& user = "old_user") {
     const auto verdicts = store.CheckCredentials({{user, kSecret}});
     EXPECT_TRUE(verdicts.ok()) << verdicts.status();
     return verdicts.ok() && verdicts->front();

@@ -32,7 +32,7 @@ TEST_F(PgStoreTest, UrlThatIsNoneIsInvalidAndNotRepeated) {
         "postgresql://user:12/hunter2@localhost/db", "postgresql://user:hunter2@localhost/db?no_such=1",
         "postgresql://user:%zzhunter2@localhost/db", "host=localhost password='hunter2"}) {
     options_.url = url;
-    const absl::Status status = PgStore::Open(options_).status();
+    const absl::Status status = OpenPgStore(options_).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << url;
     EXPECT_NE(status.message().find("DATABASE_URL"), std::string::npos) << status;
     EXPECT_EQ(status.message().find("ter2"), std::string::npos) << status;
@@ -42,7 +42,7 @@ TEST_F(PgStoreTest, UrlThatIsNoneIsInvalidAndNotRepeated) {
 TEST_F(PgStoreTest, ConnectionsAreOneToTwenty) {
   for (const auto& [count, valid] : {std::pair(0, false), {1, true}, {20, true}, {21, false}}) {
     options_.connections_max = count;
-    EXPECT_EQ(PgStore::Open(options_).ok(), valid) << count;
+    EXPECT_EQ(OpenPgStore(options_).ok(), valid) << count;
   }
 }
 
@@ -50,7 +50,7 @@ TEST_F(PgStoreTest, KeyValueListIsTakenAndOneConnectionIsEnough) {
   const std::string port = url_.substr(url_.rfind(':') + 1, url_.rfind('/') - url_.rfind(':') - 1);
   options_.url =
       "host=127.0.0.1 user=postgres password='it''s' port=" + port + " dbname=" + url_.substr(url_.rfind('/') + 1);
-  EXPECT_FALSE(PgStore::Open(options_).ok()) << "libpq escapes quotes by a backslash";
+  EXPECT_FALSE(OpenPgStore(options_).ok()) << "libpq escapes quotes by a backslash";
   options_.url.replace(options_.url.find("''"), 1, "\\");
   options_.connections_max = 1;
   auto store = OpenNew();
@@ -214,7 +214,7 @@ TEST_F(PgStoreTest, ServerThatIsStoppedIsUnavailableUntilItRunsAgain) {
   ASSERT_TRUE(store->AppendAudit({Row("1", "c1")}).ok());
   server_->Stop();
   auto late = Open();
-  for (PgStore* one : {store.get(), late.get()}) {
+  for (Store* one : {store.get(), late.get()}) {
     for (int i = 0; i < 100; ++i) {
       const absl::Status status = one->CheckCredentials({{"old_user", kSecret}}).status();
       EXPECT_TRUE(absl::IsUnavailable(status)) << status;
@@ -227,7 +227,7 @@ TEST_F(PgStoreTest, ServerThatIsStoppedIsUnavailableUntilItRunsAgain) {
     EXPECT_TRUE(absl::IsUnavailable(one->ListAudit({"", 1}).status()));
   }
   server_->Resume();
-  for (PgStore* one : {store.get(), late.get()}) {
+  for (Store* one : {store.get(), late.get()}) {
     EXPECT_TRUE(Soon([&] { return one->AppendAudit({Row("2", "c2")}).ok(); }));
     EXPECT_TRUE(IsRight(*one));
   }
@@ -255,7 +255,7 @@ TEST_F(PgStoreTest, ServerThatFallsSilentIsUnavailableUntilItAnswers) {
   server_->Thaw();
   EXPECT_TRUE(absl::IsUnavailable(silent)) << silent;
   EXPECT_TRUE(absl::IsUnavailable(unanswered)) << unanswered;
-  for (PgStore* one : {store.get(), unconnected.get()}) {
+  for (Store* one : {store.get(), unconnected.get()}) {
     EXPECT_TRUE(Soon([&] { return one->CheckCredentials({{"old_user", kSecret}}).ok(); }));
   }
 }

@@ -63,7 +63,7 @@ TEST_F(SqliteStoreTest, TwoStoresOnOneFileSeeEachOther) {
   EXPECT_TRUE(absl::IsAlreadyExists(other->CreateCredentials({Hashed("user", kSecretB)})));
 
   std::vector<std::thread> threads;
-  for (SqliteStore* store : {one.get(), other.get()}) {
+  for (Store* store : {one.get(), other.get()}) {
     threads.emplace_back([store] {
       for (int i = 0; i < 50; ++i) EXPECT_TRUE(store->AppendAudit({Row("user", "x"), Row("user", "y")}).ok());
     });
@@ -111,21 +111,21 @@ TEST_F(SqliteStoreTest, FilesAreOfTheOwnerOnly) {
 
 TEST_F(SqliteStoreTest, PathThatCannotBeOpenedIsUnavailable) {
   for (const std::string& path : {dir_.File("missing/store.db"), dir_.File("")}) {
-    auto store = SqliteStore::Open(path, kCapBytes);
+    auto store = OpenSqliteStore(path, kCapBytes);
     EXPECT_TRUE(absl::IsUnavailable(store.status())) << store.status();
     EXPECT_NE(store.status().message().find(path), std::string::npos) << store.status();
   }
 }
 
 TEST_F(SqliteStoreTest, MemoryAndNamelessDatabasesAreInvalid) {
-  EXPECT_TRUE(absl::IsInvalidArgument(SqliteStore::Open(":memory:", kCapBytes).status()));
-  EXPECT_TRUE(absl::IsInvalidArgument(SqliteStore::Open("", kCapBytes).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(OpenSqliteStore(":memory:", kCapBytes).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(OpenSqliteStore("", kCapBytes).status()));
 }
 
 TEST_F(SqliteStoreTest, FileThatIsNoDatabaseIsAnErrorAndIsLeftAlone) {
   const std::string text(5000, 'x');
   std::ofstream(path_) << text;
-  auto store = SqliteStore::Open(path_, kCapBytes);
+  auto store = OpenSqliteStore(path_, kCapBytes);
   EXPECT_TRUE(absl::IsInternal(store.status())) << store.status();
   EXPECT_EQ(AllBytes(), text);
 }

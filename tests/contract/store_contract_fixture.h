@@ -22,8 +22,8 @@ inline constexpr size_t kCapBytes = 8192;
 inline constexpr char kSecretA[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 inline constexpr char kSecretB[] = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-inline std::unique_ptr<SqliteStore> OpenSqlite(const std::string& path) {
-  auto store = SqliteStore::Open(path, kCapBytes);
+inline std::unique_ptr<Store> OpenSqlite(const std::string& path) {
+  auto store = OpenSqliteStore(path, kCapBytes);
   EXPECT_TRUE(store.ok()) << store.status();
   return store.ok() ? std::move(*store) : nullptr;
 }

@@ -19,10 +19,10 @@
 namespace toolwire {
 namespace {
 
-std::unique_ptr<PgStore> OpenPostgres() {
+std::unique_ptr<Store> OpenPostgres() {
   PgOptions options;
   options.url = PostgresServer::Shared()->NewDatabase();
-  auto store = PgStore::Open(options, kCapBytes);
+  auto store = OpenPgStore(options, kCapBytes);
   EXPECT_TRUE(store.ok()) << store.status();
   return store.ok() ? std::move(*store) : nullptr;
 }
