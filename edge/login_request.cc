@@ -2,38 +2,24 @@
 // id in the query; without either both are in the query. Queries are decoded as URLSearchParams decodes them.
 #include "edge/login_request.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
+#include "common/base/percent.h"
 
 namespace toolwire {
 namespace {
 
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 // As URLSearchParams decodes: a percent sign that starts no escape stands for itself.
 std::string DecodeQueryText(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '+') {
-      out.push_back(' ');
-    } else if (text[i] == '%' && i + 2 < text.size() && HexDigit(text[i + 1]) >= 0 && HexDigit(text[i + 2]) >= 0) {
-      out.push_back(static_cast<char>(HexDigit(text[i + 1]) * 16 + HexDigit(text[i + 2])));
-      i += 2;
-    } else {
-      out.push_back(text[i]);
-    }
-  }
-  return out;
+  std::string spaced(text), plain;
+  std::replace(spaced.begin(), spaced.end(), '+', ' ');
+  PercentDecode(spaced, &plain);
+  return plain;
 }
 
 // The first value of `name` in the query; empty if there is none.

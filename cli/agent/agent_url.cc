@@ -2,31 +2,13 @@
 #include "cli/agent/agent_url.h"
 
 #include <algorithm>
-#include <cstring>
 #include <websocketpp/uri.hpp>
 
+#include "common/base/percent.h"
+
 namespace toolwire {
-namespace {
 
-std::string QueryEscaped(const std::string& text) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
-  std::string escaped;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       (c != '\0' && std::strchr("-._~", c) != nullptr);
-    if (plain) {
-      escaped.push_back(c);
-    } else {
-      const auto byte = static_cast<unsigned char>(c);
-      escaped.append({'%', kHex[byte >> 4], kHex[byte & 15]});
-    }
-  }
-  return escaped;
-}
-
-}  // namespace
-
-std::string AgentTarget::ResourceFor(const std::string& user_id) const { return resource + QueryEscaped(user_id); }
+std::string AgentTarget::ResourceFor(const std::string& user_id) const { return resource + PercentEncode(user_id); }
 
 absl::StatusOr<AgentTarget> ParseAgentUrl(std::string url) {
   const size_t query = url.find('?');

@@ -3,7 +3,6 @@
 
 #include "common/registry/redis_url.h"
 
-#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -12,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/host_port.h"
+#include "common/base/percent.h"
 
 namespace toolwire {
 namespace {
@@ -20,29 +20,6 @@ constexpr absl::string_view kForm = "redis://[user[:password]@]host[:port][/db]"
 
 absl::Status Invalid(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("Redis URL: ", what, "; expected ", kForm));
-}
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-std::optional<std::string> PercentDecoded(absl::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out.push_back(text[i]);
-      continue;
-    }
-    if (text.size() - i < 3) return std::nullopt;
-    const int high = HexDigit(text[i + 1]), low = HexDigit(text[i + 2]);
-    if (high < 0 || low < 0) return std::nullopt;
-    out.push_back(static_cast<char>(high * 16 + low));
-    i += 2;
-  }
-  return out;
 }
 
 bool ReadNumber(absl::string_view text, int max, int* out) {
@@ -57,10 +34,10 @@ absl::Status ReadLogin(absl::string_view login, RedisUrl* url) {
   if (colon == absl::string_view::npos || colon + 1 == login.size()) {
     return Invalid("a user needs a password (a password alone is written :password@)");
   }
-  auto user = PercentDecoded(login.substr(0, colon)), password = PercentDecoded(login.substr(colon + 1));
-  if (!user || !password) return Invalid("user or password is not properly percent-encoded");
-  url->user = *std::move(user);
-  url->password = *std::move(password);
+  const std::string_view text(login.data(), login.size());
+  if (!PercentDecode(text.substr(0, colon), &url->user) || !PercentDecode(text.substr(colon + 1), &url->password)) {
+    return Invalid("user or password is not properly percent-encoded");
+  }
   return absl::OkStatus();
 }
 
