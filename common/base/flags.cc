@@ -1,3 +1,7 @@
+// A flag is added to CLI11 with its default, range and variable, so that --help shows them, and described again from
+// what CLI11 holds: completion and suggestions need no list of their own. A wrong command line is explained by CLI11
+// or, for words that it does not know, by the caller.
+
 #include "common/base/flags.h"
 
 #include <CLI/CLI.hpp>

@@ -103,7 +103,7 @@ inline const char* FindNonSpace(const char* p, const char* end) {
   return p;
 }
 
-// The kind of a valid value, which its first byte tells.
+// The kind of a valid value, which follows from its first byte.
 Kind KindOf(char first) {
   switch (first) {
     case '{':
@@ -169,8 +169,8 @@ class Nesting {
   std::vector<uint64_t> far_;
 };
 
-// Reads a text once. `Sink` says at compile time whether it wants the members of the top-level object, and gets them
-// as they are passed.
+// Reads a text once. `Sink` declares at compile time whether it wants the members of the top-level object, and gets
+// them as they are passed.
 //
 // The place in the text is handed from function to function, never kept in the object: it has to stay in a register.
 // Each Skip function takes the place where its piece begins and returns the one behind it, or null if the piece is not
@@ -181,7 +181,7 @@ class Scanner {
   Scanner(std::string_view text, int depth_max, Sink* sink)
       : begin_(text.data()), end_(text.data() + text.size()), depth_max_(depth_max), sink_(sink) {}
 
-  // kNone, kSyntax or kTooDeep. If kNone, `has_high_bytes` tells whether UTF-8 is still to be checked.
+  // kNone, kSyntax or kTooDeep. If kNone, `has_high_bytes` is whether UTF-8 is still to be checked.
   Error Run();
   bool has_high_bytes() const { return high_ != 0; }
 

@@ -1,3 +1,6 @@
+// A line is its event and its fields in spdlog's pattern: `event key=value` as text, or one JSON object. Values are
+// quoted where they could be taken for something else, so no text from outside can begin a line or a field of its own.
+
 #include "common/base/log.h"
 
 #include <google/protobuf/stubs/logging.h>
@@ -77,8 +80,8 @@ void Init(Format format, Level level) {
   if (format == Format::kJson) {
     logger.out->set_pattern("{\"time\":\"%Y-%m-%dT%H:%M:%S.%eZ\",\"level\":\"%l\",%v}", spdlog::pattern_time_type::utc);
   }
-  // It would write lines of its own form, one for each string that is not UTF-8: whoever sends those is told by the
-  // answer.
+  // It would write lines of its own form, one for each string that is not UTF-8. These are answered with an error,
+  // which the sender sees.
   google::protobuf::SetLogHandler([](google::protobuf::LogLevel, const char*, int, const std::string& message) {
     Debug("protobuf says", {{"message", message}});
   });

@@ -1,4 +1,4 @@
-// What every process is told: how it logs, where it listens, how long it drains.
+// The options of every process: how it logs, where it listens, how long it drains.
 #ifndef TOOLWIRE_COMMON_BASE_PROCESS_OPTIONS_H_
 #define TOOLWIRE_COMMON_BASE_PROCESS_OPTIONS_H_
 
@@ -23,7 +23,7 @@ void AddLogFlags(CLI::App* app, LogOptions* options);
 // Starts logging as asked.
 void InitLog(const LogOptions& options);
 
-// Where this process listens. Loopback unless --insecure says otherwise, since there is no TLS yet.
+// Where this process listens. Loopback unless --insecure is given, since there is no TLS yet.
 struct ListenOptions {
   std::string host = "127.0.0.1";
   bool insecure = false;
