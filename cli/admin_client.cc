@@ -1,3 +1,7 @@
+// The two ways to the store have one interface: RemoteAdmin asks AgentAdmin of a control, page by page, and DirectAdmin
+// calls the store in this process. Flags decide which; without any, the environment; without that, the control at the
+// default address.
+
 #include "cli/admin_client.h"
 
 #include <grpcpp/grpcpp.h>

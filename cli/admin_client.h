@@ -25,7 +25,7 @@ struct AdminFlags {
 
 void AddAdminFlags(CLI::App* app, AdminFlags* flags);
 
-// What a command asks. Errors as the store's; UNAVAILABLE also if there is no control, with a sentence that says what
+// What a command asks. Errors as the store's; UNAVAILABLE also if there is no control, with a sentence about what
 // to do; DEADLINE_EXCEEDED if control does not answer, and what was asked may have been done. Blocks.
 class AdminClient {
  public:
@@ -50,7 +50,7 @@ class AdminClient {
 // or DATABASE_URL; --data-dir or TOOLWIRE_DATA_DIR. By default the control at 127.0.0.1:50051.
 absl::StatusOr<std::unique_ptr<AdminClient>> OpenAdmin(const AdminFlags& flags);
 
-// Prints what went wrong and returns the exit status: 3 if control or store is out of reach, 4 if there was no answer
+// Prints what went wrong and returns the exit status: 3 if control or store cannot be reached, 4 if there was no answer
 // in time, else 1.
 int FailAdmin(const std::string& command, const absl::Status& status);
 inline constexpr char kAdminExitStatus[] =

@@ -1,3 +1,7 @@
+// A script finds its place in the command line by walking over the words before the cursor (`/credentials/create`), and
+// offers what the program's own description has at that place: commands, flags, or the values of the flag before. Each
+// shell gets the same three tables in its own syntax.
+
 #include "cli/completion.h"
 
 #include <vector>
@@ -39,7 +43,7 @@ std::string Names(const std::vector<T>& words) {
   return absl::StrJoin(words, " ", [](std::string* out, const T& one) { out->append(one.name); });
 }
 
-// Every path but the first, which is nowhere.
+// Every path but the first, which is empty.
 std::string Paths(const std::vector<Place>& places, const char* separator) {
   std::vector<std::string> paths;
   for (const Place& place : places) {

@@ -1,4 +1,4 @@
-// How commands reach a control: its address, the channel, and what is said when nobody answers there.
+// How commands reach a control: its address, the channel, and the message when there is none.
 #ifndef TOOLWIRE_CLI_CONTROL_CHANNEL_H_
 #define TOOLWIRE_CLI_CONTROL_CHANNEL_H_
 

@@ -1,3 +1,6 @@
+// A call goes over a Dispatch stream of its own, so that cancelling it still brings its outcome. A watch is read
+// through a completion queue, as gRPC's blocking stream knows no limit of time.
+
 #include "cli/dispatch_client.h"
 
 #include <grpcpp/grpcpp.h>
@@ -83,7 +86,8 @@ class GrpcDispatchClient final : public DispatchClient {
     return Ask<v1::ListAgentsResponse>(&v1::ToolDispatch::Stub::ListAgents, request);
   }
 
-  // On a Dispatch stream, and not as a CallTool: whoever cancels that does not learn whether the tool may have run.
+  // On a Dispatch stream, and not as a CallTool: after cancelling that, the caller does not learn whether the tool may
+  // have run.
   v1::DispatchAnswer Call(const v1::CallToolRequest& request, Duration timeout, Interrupt* interrupt) override {
     constexpr uint64_t kId = 1;
     grpc::ClientContext context;

@@ -39,7 +39,7 @@ class DispatchClient {
   virtual ~DispatchClient() = default;
   virtual absl::StatusOr<v1::Agent> GetAgent(const v1::GetAgentRequest& request) = 0;
   virtual absl::StatusOr<v1::ListAgentsResponse> ListAgents(const v1::ListAgentsRequest& request) = 0;
-  // One tool call, which takes `timeout` at most. A signal at `interrupt` cancels it, and the answer then says whether
+  // One tool call, which takes `timeout` at most. A signal at `interrupt` cancels it, and the answer then shows whether
   // the tool may have run. A failure that gRPC itself reports counts as SENT, since the call may have left.
   virtual v1::DispatchAnswer Call(const v1::CallToolRequest& request, Duration timeout, Interrupt* interrupt) = 0;
   virtual std::unique_ptr<AgentWatch> Watch(const v1::WatchAgentsRequest& request) = 0;

@@ -10,8 +10,8 @@
 
 namespace toolwire {
 
-// Construct before any other thread: SIGINT and SIGTERM are held back in every thread from then on. The first one is
-// told to the command; a second one ends the process at once.
+// Construct before any other thread: SIGINT and SIGTERM are blocked in every thread from then on. The first one is
+// passed to the command; a second one ends the process at once.
 class Interrupt {
  public:
   Interrupt();

@@ -1,3 +1,6 @@
+// The words of the command line are followed through the program's description until one is not in it. The nearest name
+// there is suggested: by edits (change, insert, remove, swap), at most a third of the word, or because it begins so.
+
 #include "cli/suggestion.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What to say about commands and flags that there are not.
+// A sentence about commands and flags that do not exist.
 #ifndef TOOLWIRE_CLI_SUGGESTION_H_
 #define TOOLWIRE_CLI_SUGGESTION_H_
 

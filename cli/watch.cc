@@ -83,7 +83,7 @@ class Stream {
       const AgentWatch::Next next = watch_->Read(&message, missing_at_);
       if (next == AgentWatch::Next::kEnded) break;
       if (next == AgentWatch::Next::kTimeout) {
-        TellMissing();
+        ReportMissing();
       } else {
         Take(&message);
       }
@@ -113,13 +113,13 @@ class Stream {
     std::cerr << view_->connected() << " connected; watching\n";
   }
 
-  void TellMissing() {
+  void ReportMissing() {
     missing_at_ = std::chrono::system_clock::time_point::max();
     for (const AgentView::Event& event : view_->TakeMissing()) Print(event, flags_.json);
     Flush();
   }
 
-  // Whoever reads along sees each event at once; without a reader there is nothing left to do.
+  // A reader sees each event at once; without a reader there is nothing left to do.
   void Flush() {
     if (!std::cout.flush()) watch_->Cancel();
   }
@@ -136,7 +136,7 @@ int RunWatch(const WatchFlags& flags) {
   Interrupt interrupt;
   AgentView view;
   Duration wait = kRedialMin;
-  std::string told;
+  std::string reported;
   while (!interrupt.seen()) {
     std::string trouble = NoControlAt(flags.address);
     if (const auto control = DispatchClient::Connect(flags.address)) {
@@ -148,12 +148,12 @@ int RunWatch(const WatchFlags& flags) {
       trouble = "control is gone: " + std::string(status.ok() ? "it ended the stream" : status.message());
       if (stream.complete()) {
         wait = kRedialMin;
-        told.clear();
+        reported.clear();
       }
     }
     if (flags.once) return FailCommand("watch", trouble);
-    if (told != trouble) std::cerr << "toolwire watch: " << trouble << "; trying again\n";
-    told = trouble;
+    if (reported != trouble) std::cerr << "toolwire watch: " << trouble << "; trying again\n";
+    reported = trouble;
     if (interrupt.WaitFor(wait)) break;
     wait = std::min(wait * 2, kRedialMax);
   }

@@ -46,7 +46,7 @@ struct DoctorFlags {
   Duration timeout() const { return std::chrono::milliseconds(timeout_ms); }
 };
 
-// What one check says, and the edges that it found for further checks.
+// What one check found, and the edges for further checks.
 struct CheckResult {
   Findings findings;
   std::vector<EdgeAddress> edges;
@@ -167,7 +167,7 @@ void Print(const Finding& finding, bool json) {
 }
 
 int RunDoctor(const DoctorFlags& flags) {
-  log::Init(log::Format::kText, log::Level::kError);  // Findings say it all.
+  log::Init(log::Format::kText, log::Level::kError);  // The findings say all of it.
   Findings findings;
   bool hanging = false;
   std::vector<EdgeAddress> edges = RunChecks(FirstChecks(flags), flags, &findings, &hanging);

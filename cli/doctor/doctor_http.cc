@@ -1,3 +1,6 @@
+// One request on one connection, which the server closes. Each step is an asynchronous operation that is run to its end
+// or to the one deadline of all. With TLS the certificate is read and judged, but the request is sent in any case.
+
 #include "cli/doctor/doctor_http.h"
 
 #include <asio.hpp>

@@ -1,3 +1,6 @@
+// Each Judge function takes what was found and returns findings: ok, warn or fail, what is the case, and what to do.
+// Below the limits at the top an operator should act before something fails.
+
 #include "cli/doctor/doctor_judge.h"
 
 #include <cstdlib>

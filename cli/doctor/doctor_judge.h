@@ -11,8 +11,8 @@
 
 namespace toolwire {
 
-// A clock that differs by more than 1 s, for certain, is a warning: times in the audit log and in listings are then
-// those of whoever wrote them. `whose`: "Redis".
+// A clock that differs by more than 1 s, for certain, is a warning: times in the audit log and in listings then
+// depend on which process wrote them. `whose`: "Redis".
 Finding JudgeClock(const std::string& check, const std::string& whose, const ClockReading& clock);
 
 // The server itself, its memory, its clock, and what is announced there.

@@ -1,3 +1,6 @@
+// A control is asked for its health and for agents, an edge's agents' port for /health, an edge's relay for its hello.
+// The first thing that fails is the finding; each has a timeout of its own.
+
 #include "cli/doctor/doctor_network.h"
 
 #include <grpcpp/grpcpp.h>

@@ -20,7 +20,7 @@ Findings CheckEdge(const std::string& url, bool by_default, Duration timeout);
 
 // The relay of an edge as a control would use it: the name resolves, it answers, and it is the process that announced
 // itself. An edge named by hand has only the address. Opens a link and closes it again: for the edge, a control that
-// came and went.
+// connected and left.
 Finding CheckRelay(const EdgeAddress& edge, Duration timeout);
 
 }  // namespace toolwire
