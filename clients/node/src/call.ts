@@ -31,7 +31,7 @@ export class Call {
   /** Set while it waits for its agent. */
   stopWaiting: (() => void) | undefined;
   /** How often its agent was there and then was not. */
-  disappointments = 0;
+  missedTimes = 0;
   cancelledAt: number | undefined;
   /** Set while its signal is listened to. */
   onAbort: (() => void) | undefined;

@@ -163,7 +163,7 @@ export class Dispatcher implements CallSource {
   // --- waiting ---
   #waitForAgent(call: Call, error: ToolwireError, now: number): void {
     call.state = CallState.Waiting;
-    call.stopWaiting = this.#waiters.wait(call.userId, call.waitUntil - now, call.disappointments++, (connected) => {
+    call.stopWaiting = this.#waiters.wait(call.userId, call.waitUntil - now, call.missedTimes++, (connected) => {
       call.stopWaiting = undefined;
       if (call.settled) return;
       if (!connected) return call.fail(error);
