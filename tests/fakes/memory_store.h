@@ -17,7 +17,8 @@ namespace toolwire {
 
 class MemoryStore : public Store {
  public:
-  explicit MemoryStore(size_t audit_json_bytes_max = kAuditJsonBytesMax) : audit_json_bytes_max_(audit_json_bytes_max) {}
+  explicit MemoryStore(size_t audit_json_bytes_max = kAuditJsonBytesMax)
+      : audit_json_bytes_max_(audit_json_bytes_max) {}
 
   absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override {
     std::lock_guard<std::mutex> lock(mu_);

@@ -1,4 +1,4 @@
-// A caller that remembers every outcome it is told, and whether it was told to send them.
+// A caller that remembers every outcome it receives, and whether it was asked to send them.
 #ifndef TOOLWIRE_TESTS_FAKES_RECORDING_SINK_H_
 #define TOOLWIRE_TESTS_FAKES_RECORDING_SINK_H_
 

@@ -1,4 +1,4 @@
-// An edge as a control sees it: it keeps what it is sent, and says and refuses what a test decides.
+// An edge as a control sees it: it keeps what it is sent, and answers and refuses as a test decides.
 #ifndef TOOLWIRE_TESTS_FAKES_SCRIPTED_EDGE_H_
 #define TOOLWIRE_TESTS_FAKES_SCRIPTED_EDGE_H_
 

@@ -73,7 +73,7 @@ claim('credentials are listed in pages, without secrets, with the times of their
   assert.deepEqual([one.lastSeen, one.platform, one.status, one.revoked], [null, 'linux', 'pending', false]);
 });
 
-claim('what is wrong with a request is told by the name of the field', async (scope) => {
+claim('what is wrong with a request is reported by the name of the field', async (scope) => {
   const tw = await scope.toolwire();
   const caller = tw.caller();
   const refuses = async (method, request, field) => {
@@ -84,7 +84,7 @@ claim('what is wrong with a request is told by the name of the field', async (sc
   for (const method of ['CreateCredential', 'RotateCredential', 'RevokeCredential', 'DisconnectAgent']) {
     for (const userId of ['', 'x'.repeat(257), 'é'.repeat(129), 'a\0b']) await refuses(method, {userId}, 'user_id');
   }
-  // Credentials of the server before may have such ids, so that what exists can still be revoked: database.test.js.
+  // Credentials of the replaced server may have such ids, so that what exists can still be revoked: database.test.js.
   for (const userId of ['a\nb', 'a\x7f']) await refuses('CreateCredential', {userId}, 'user_id');
   await refuses('CreateCredential', {userId: 'user_1', platform: 'amiga'}, 'platform');
   await refuses('ListCredentials', {pageSize: -1}, 'page_size');
@@ -153,7 +153,7 @@ clusterClaim('logins that are under way while their secret is revoked do not bec
   }
 });
 
-clusterClaim('an edge that was out of reach when a secret was revoked is told when it is linked again', async (scope) => {
+clusterClaim('an edge that was not linked when a secret was revoked is notified when it is linked again', async (scope) => {
   const cluster = await Cluster.start(scope, {edges: 2, controls: 1});
   const caller = cluster.caller();
   const [, edge] = cluster.edges;
@@ -266,7 +266,7 @@ clusterClaim('a login that takes too long, or sends too much meanwhile, is close
   cluster.postgres.thaw();
 });
 
-clusterClaim('while the store is away requests are UNAVAILABLE and change nothing; when control stops they are answered', async (scope) => {
+clusterClaim('while the store is unavailable requests are UNAVAILABLE and change nothing; when control stops they are answered', async (scope) => {
   const cluster = await Cluster.start(scope, {edges: 1, controls: 1, ownPostgres: true});
   const caller = cluster.caller();
   const agent = await cluster.agent('user_1');
@@ -282,7 +282,7 @@ clusterClaim('while the store is away requests are UNAVAILABLE and change nothin
   }
   await agent.roundTrip();
   await cluster.postgres.start();
-  await until('the store is back', async () => (await caller.admin('ListCredentials')).code === undefined);
+  await until('the store is available again', async () => (await caller.admin('ListCredentials')).code === undefined);
   assert.deepEqual((await caller.admin('ListCredentials')).credentials.map(({userId, revoked}) => [userId, revoked]), [['user_1', false]]);
   assert.equal((await (await cluster.agent('user_1')).roundTrip()), undefined, 'the secret is as it was');
 

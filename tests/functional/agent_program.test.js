@@ -115,7 +115,7 @@ claim('a short break does not lose the answer of a tool that was running', async
   const call = tw.caller().call('user_1', 'sleep', {ms: 300}, {requestId: 'running'});
   await until('the call is sent', async () => (await tw.metric('toolwire_edge_calls_in_flight')) === 1);
   const rival = await tw.agent('user_1', {answer: () => undefined});  // Takes the place: 4001 for the agent, which comes back.
-  await until('it is back', () => agent.logged('agent connected').length === 2);
+  await until('it is connected again', () => agent.logged('agent connected').length === 2);
   assert.equal((await rival.closed()).code, 4001);
   const outcome = await call;
   // Control waits 2 s for the answer, the agent comes back after 0.75 to 1.25 s; a slow machine may take longer.

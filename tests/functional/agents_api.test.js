@@ -4,7 +4,7 @@ import {code} from './lib/caller.js';
 import {claim, claimInBoth} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
-claimInBoth('GetAgent tells whether a user\'s agent is connected, where, since when, and its epoch', async (scope, shape) => {
+claimInBoth('GetAgent returns whether a user\'s agent is connected, where, since when, and its epoch', async (scope, shape) => {
   const tw = await scope.toolwire({...shape, flags: {'server-id': 'edge-7'}});
   const caller = tw.caller();
   const absent = {userId: 'user_1', connected: false, serverId: '', epoch: '0', connectedAt: null};
@@ -79,7 +79,7 @@ claim('a negative page size is a wrong request', async (scope) => {
   await assert.rejects(tw.caller().ask('ListAgents', {pageSize: -1}), (error) => error.code === code.INVALID_ARGUMENT);
 });
 
-claimInBoth('WatchAgents starts with who is connected, then tells who connects, moves and disconnects', async (scope, shape) => {
+claimInBoth('WatchAgents starts with who is connected, then reports who connects, moves and disconnects', async (scope, shape) => {
   const tw = await scope.toolwire(shape);
   await tw.agent('early');
   const caller = tw.caller();
@@ -101,7 +101,7 @@ claimInBoth('WatchAgents starts with who is connected, then tells who connects, 
   assert.deepEqual(kinds, ['CONNECTED', 'MOVED', 'DISCONNECTED']);
 });
 
-claim('WatchAgents tells only of the users that were asked for', async (scope) => {
+claim('WatchAgents reports only the users that were asked for', async (scope) => {
   const tw = await scope.toolwire();
   await tw.agent('user_0');
   const caller = tw.caller();

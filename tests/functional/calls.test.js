@@ -224,7 +224,7 @@ claimInBoth('calls in flight survive the replacement of their agent\'s connectio
   for (const [i, outcome] of outcomes.entries()) assert.equal(resultOf(await outcome), `r${i}`);
 });
 
-claimInBoth('the caller cancels: the call is given up, and what is known of its delivery is in the audit log', async (scope, shape) => {
+claimInBoth('the caller cancels: the call ends, and what is known of its delivery is in the audit log', async (scope, shape) => {
   const tw = await scope.toolwire(shape);
   const agent = await tw.agent('user_1', silent);
   const caller = tw.caller();

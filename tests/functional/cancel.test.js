@@ -14,9 +14,9 @@ async function hello(agent, capabilities = ['cancel']) {
   await until('hello is answered', () => agent.of('hello_ack').length > before);
   return agent;
 }
-// The request ids that the agent was told to cancel, once there are `count`.
+// The request ids that the agent was asked to cancel, once there are `count`.
 const cancelled = async (agent, count = 1) => {
-  await until(`the agent is told of ${count} cancels`, () => agent.of('tool_cancel').length >= count);
+  await until(`the agent has received ${count} cancels`, () => agent.of('tool_cancel').length >= count);
   return agent.of('tool_cancel').map(({requestId}) => requestId);
 };
 // A second agent that never said hello and gets the same calls as the first.
@@ -80,7 +80,7 @@ claimInBoth('calls of a stream: cancelled one by one, and all when the stream br
   assert.equal(able.of('tool_cancel').length, 3);
 });
 
-claimInBoth('a call whose deadline passes: the agent is told once, its late answer is harmless and the audit row stays one', async (scope, shape) => {
+claimInBoth('a call whose deadline passes: the agent is notified once, its late answer is harmless and the audit row stays one', async (scope, shape) => {
   const tw = await scope.toolwire(shape);
   const {able, plain} = await pair(tw);
   const caller = tw.caller();

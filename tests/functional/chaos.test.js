@@ -101,7 +101,7 @@ chaos('an edge is killed with 200 calls in flight: each ends with a definite out
   }
   console.log(`edge killed: 200 calls had their outcome after ${Date.now() - since} ms`);
   for (const [i, agent] of theirs.entries()) {
-    await until('the agent is back', () => agent.sessions.length > 1 && agent.current);
+    await until('the agent is connected again', () => agent.sessions.length > 1 && agent.current);
     for (const outcome of await Promise.all(callers.map((caller) => caller.call(victims[i], 'echo')))) {
       assert.equal(outcome.code, 0, `first call after the reconnect: ${outcome.reason} ${outcome.message}`);
     }
@@ -250,13 +250,13 @@ chaos('Redis is restarted empty without a pause, three times: leases and subscri
   // After it was emptied, the newest connection still wins.
   const mover = await fieldAgent(cluster, USERS[0], {edge: 1});
   await mover.connected();
-  await until('the old one is told', () => agents[0].sessions[0].closeFrame?.code === 4001);
+  await until('the old one is notified', () => agents[0].sessions[0].closeFrame?.code === 4001);
   agents[0].destroy();
   for (const caller of cluster.callers()) assert.equal((await caller.call(USERS[0], 'echo')).code, 0);
   await traffic.sum([...agents, mover], 'Redis restarted');
 });
 
-chaos('an edge dies while Redis is away: its agents come back at the other edge as soon as Redis does', async (scope) => {
+chaos('an edge dies while Redis is unavailable: its agents come back at the other edge as soon as Redis does', async (scope) => {
   const {cluster, agents, traffic} = await underTraffic(scope, {});
   const [killed] = cluster.edges;
   const since = await outage(
@@ -273,7 +273,7 @@ chaos('an edge dies while Redis is away: its agents come back at the other edge 
 // --- PostgreSQL ---
 
 for (const [how, begin, end] of [['stopped and started again', 'stop', 'start'], ['frozen', 'freeze', 'thaw']]) {
-  chaos(`PostgreSQL is ${how}: calls go on, logins get 1013 and never 1008, rows are written once when it is back`, async (scope) => {
+  chaos(`PostgreSQL is ${how}: calls go on, logins get 1013 and never 1008, rows are written once when it is available again`, async (scope) => {
     const {cluster, agents, traffic} = await underTraffic(scope, {ownPostgres: true});
     const {postgres} = cluster;
     await cluster.secret('newcomer');
@@ -284,7 +284,7 @@ for (const [how, begin, end] of [['stopped and started again', 'stop', 'start'],
       async () => {
         newcomer = await fieldAgent(cluster, 'newcomer');
         await healthSays(cluster.edges.slice(0, 1), {status: 'degraded', registry: 'connected', store: 'away'});
-        await until('the newcomer was put off', () => newcomer.sessions[0].closeFrame, RECOVERY_MS);
+        await until('the newcomer was rejected', () => newcomer.sessions[0].closeFrame, RECOVERY_MS);
       },
       () => postgres[end]());
     assertGrpcWentOn(traffic, from, since);
@@ -299,7 +299,7 @@ for (const [how, begin, end] of [['stopped and started again', 'stop', 'start'],
   });
 }
 
-chaos('an edge and a control are killed while PostgreSQL is away: the rows of their calls are written once it is back', async (scope) => {
+chaos('an edge and a control are killed while PostgreSQL is unavailable: the rows of their calls are written once it is available again', async (scope) => {
   const {cluster, agents, traffic} = await underTraffic(scope, {ownPostgres: true});
   const [edge] = cluster.edges;
   const [control] = cluster.controls;

@@ -212,7 +212,7 @@ clusterClaim('an edge that is stopped disappears; its agents come back at anothe
   await cluster.linked();
   const callers = cluster.callers();
   for (const [i, agent] of agents.entries()) {
-    await until('it is back', () => agent.current && agent.sessions.length > 1);
+    await until('it is connected again', () => agent.current && agent.sessions.length > 1);
     for (const caller of callers) assert.equal((await caller.call(`user_${i}`, 'echo')).code, 0);
     assert.equal(agent.sessions[0].closeFrame.code, 1001);
     assert.equal(await redis.get(`agent:user_${i}:server`), stays.serverId);
@@ -316,7 +316,7 @@ clusterClaim('ListAgents pages through the agents of all edges in order, through
   }
 });
 
-shared('WatchAgents tells of connecting, moving and leaving across edges, through either control', async (cluster, scope) => {
+shared('WatchAgents reports connecting, moving and leaving across edges, through either control', async (cluster, scope) => {
   await cluster.agent('watched_before', {edge: 1, scope});
   await cluster.known('watched_before', cluster.edges[1].serverId);
   const watches = cluster.callers().map((caller) => scope.own(caller.watch(['watched_before', 'watched'])));
@@ -354,7 +354,7 @@ const OLD_TABLES = `
   INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, execution_time_ms)
     SELECT 'old_user', 'old_' || i, 'read_file', '{}', '{"n": 1}', true, i FROM generate_series(1, 1000) i;`;
 
-clusterClaim('a database of the older server is taken over with its data, and the older server could go on using it', async (scope) => {
+clusterClaim('a database of the replaced server is taken over with its data, and the replaced server could go on using it', async (scope) => {
   const cluster = await Cluster.start(scope, {prepare: OLD_TABLES, edges: 2, controls: 1});
   const old = `request_id LIKE 'old_%'`;
   const digest = async () => (await cluster.sql(`SELECT md5(string_agg(concat_ws(',', id, user_id, request_id, tool_name, params,
@@ -370,7 +370,7 @@ clusterClaim('a database of the older server is taken over with its data, and th
   assert.equal(await digest(), before, 'the old rows are as they were');
   const [credential] = await cluster.sql(`SELECT shared_secret, platform, metadata FROM agent_credentials`);
   assert.deepEqual(credential, {shared_secret: 'ab'.repeat(32), platform: 'win32', metadata: {hostname: 'pc'}});
-  // What the older server does with them.
+  // What the replaced server does with them.
   await cluster.sql(`INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, error, execution_time_ms)
     VALUES ('old_user', 'old_after', 'read_file', '{}', null, false, 'ENOENT', 5)`);
   await cluster.sql(`INSERT INTO agent_credentials (user_id, shared_secret, platform) VALUES ('old_new', ${quoted('cd'.repeat(32))}, 'linux')`);

@@ -5,7 +5,7 @@ import {claim, claimInBoth} from './lib/toolwire.js';
 
 const callIn = (tw) => (...args) => run('toolwire', ['call', ...args, '--address', `127.0.0.1:${tw.ports.callers}`]);
 
-claimInBoth('the exit status of `toolwire call` tells whether the tool succeeded, failed, did not run, or may have run', async (scope, shape) => {
+claimInBoth('the exit status of `toolwire call` shows whether the tool succeeded, failed, did not run, or may have run', async (scope, shape) => {
   const tw = await scope.toolwire(shape);
   await tw.agent('user_1', {
     answer: ({tool, params}) => ({
@@ -66,7 +66,7 @@ claim('`toolwire agents` lists who is connected', async (scope) => {
   assert.deepEqual(json.stdout.trim().split('\n').map((line) => JSON.parse(line).userId), ['user_1', 'user_2']);
 });
 
-claim('`toolwire --version` tells the version', async () => {
+claim('`toolwire --version` prints the version', async () => {
   const {code, stdout} = await run('toolwire', ['--version']);
   assert.equal(code, 0);
   assert.match(stdout, /^\d+\.\d+\.\d+\n$/);

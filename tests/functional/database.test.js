@@ -1,4 +1,4 @@
-// The store of production: both servers over one PostgreSQL, with the tables of the server before.
+// The store of production: both servers over one PostgreSQL, with the tables of the replaced server.
 import assert from 'node:assert/strict';
 import {code} from './lib/caller.js';
 import {Postgres} from './lib/postgres.js';
@@ -15,7 +15,7 @@ const OLD_TABLES = `
     success boolean NOT NULL, error text, execution_time_ms integer, created_at timestamp DEFAULT now());
   INSERT INTO agent_credentials (user_id, shared_secret, platform) VALUES ('user_1', 'plain-secret', 'linux')`;
 
-claim('agents of the server before log in, are called and audited, also after the database was away', async (scope) => {
+claim('agents of the replaced server log in, are called and audited, also after the database was unavailable', async (scope) => {
   const postgres = await Postgres.start(scope);
   await postgres.query(OLD_TABLES);
   const env = {DATABASE_URL: postgres.url};
@@ -41,7 +41,7 @@ claim('agents of the server before log in, are called and audited, also after th
   await until('the call of meanwhile is audited', async () => (await rows()).length === 2);
 
   const secret = (await output('toolwire', ['credentials', 'create', 'user_2'], {env})).trim();
-  // As agents do: the edge may learn a second later than control that the database is back.
+  // As agents do: the edge may learn a second later than control that the database is available again.
   await until('an agent logs in again', () => {
     const second = tw.dial(tw.loginQuery('user_2', secret));
     const isIn = second.connected().then(() => true, () => false);
@@ -54,7 +54,7 @@ claim('agents of the server before log in, are called and audited, also after th
   assert.ok(!`${tw.logText}${stderr}`.includes('hunter2'), "the database's password is nowhere");
 }, {skip: Postgres.missing});
 
-claim('a credential of the server before whose user id new ones may not have is rotated and revoked over gRPC', async (scope) => {
+claim('a credential of the replaced server whose user id new ones may not have is rotated and revoked over gRPC', async (scope) => {
   const postgres = await Postgres.start(scope);
   await postgres.query(`${OLD_TABLES}; INSERT INTO agent_credentials (user_id, shared_secret, platform) VALUES (E'tab\\tuser', 'old', 'linux')`);
   const caller = (await scope.toolwire({topology: 'split', env: {DATABASE_URL: postgres.url}})).caller();

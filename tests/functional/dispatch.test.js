@@ -166,7 +166,7 @@ claimInBoth('breaking the stream cancels its calls, and only its', async (scope,
   const kept = other.call('user_1', 'slow', {}, {requestId: 'kept'});
   await agent.called(101);
   broken.break();
-  await until('100 of 101 are given up', async () => (await tw.metric('toolwire_control_calls_in_flight')) === 1);
+  await until('100 of 101 have ended', async () => (await tw.metric('toolwire_control_calls_in_flight')) === 1);
   agent.respond('kept', {success: true, result: 'kept'});
   assert.equal(resultOf(await kept), 'kept');
   await tw.idle();

@@ -83,7 +83,7 @@ claim('servers that are not there, or refuse the password, are failures without 
   for (const {said} of [away, wrong, refused, let_in]) assert.doesNotMatch(said, /hunter2|swordfish/);
 }, {skip: redisMissing});
 
-claim('a Redis that drops keys or takes no writes is told', async (scope) => {
+claim('a Redis that drops keys or takes no writes is reported', async (scope) => {
   const primary = await Redis.start(scope, {args: ['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru']});
   const evicting = await doctor([...NOTHING, '--redis-url', primary.url]);
   assert.equal(evicting.one('redis memory').level, 'warn');
@@ -93,7 +93,7 @@ claim('a Redis that drops keys or takes no writes is told', async (scope) => {
   assert.match((await doctor([...NOTHING, '--redis-url', replica.url])).one('redis').message, /is a replica/);
 }, {skip: redisMissing});
 
-claim('an edge that is announced and cannot be reached, or is another one, is told', async (scope) => {
+claim('an edge that is announced and cannot be reached, or is another one, is reported', async (scope) => {
   const redis = await Redis.start(scope);
   const client = await redis.client();
   const announce = async (id, address, instance = 'x') => {
@@ -161,7 +161,7 @@ clusterClaim('tables and rights of PostgreSQL are looked at, and left as they ar
   assert.match((await doctor([...NOTHING, '--database-url', guest])).one('postgres').message, /may only be read/);
 });
 
-claim('a data directory that cannot be used, and an edge that is none, are told', async (scope) => {
+claim('a data directory that cannot be used, and an edge that is none, are reported', async (scope) => {
   const directory = await scope.directory();
   const file = path.join(directory, 'file');
   writeFileSync(file, '');

@@ -1,11 +1,11 @@
-// What the servers say of themselves: the older server's JSON, Prometheus samples, gRPC health.
+// What the servers say of themselves: the replaced server's JSON, Prometheus samples, gRPC health.
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import {health} from './lib/caller.js';
 import {claim, claimInBoth, get} from './lib/toolwire.js';
 import {until, within} from './lib/until.js';
 
-claim('/health is the JSON of the older server', async (scope) => {
+claim('/health is the JSON of the replaced server', async (scope) => {
   const tw = await scope.toolwire({flags: {'server-id': 'ws-server-1'}});
   await tw.agent('user_1');
   const {status, headers, body} = await tw.http('/health');
@@ -17,7 +17,7 @@ claim('/health is the JSON of the older server', async (scope) => {
   assert.ok(uptime >= 0 && uptime < 600, 'seconds since the start');
 });
 
-claim('/metrics is the JSON of the older server', async (scope) => {
+claim('/metrics is the JSON of the replaced server', async (scope) => {
   const tw = await scope.toolwire({flags: {'server-id': 'ws-server-1'}});
   await tw.agent('user_2');
   await tw.agent('user "1"');

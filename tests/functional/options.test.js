@@ -21,7 +21,7 @@ async function refused(scope, name, args, env = {}) {
 }
 const ZERO_PORTS = {dev: ['--port=0', '--grpc-port=0', '--metrics-port=0'], edge: ['--port=0', '--relay-port=0', '--metrics-port=0']};
 
-claim('the environment names of the older server configure the edge', async (scope) => {
+claim('the environment names of the replaced server configure the edge', async (scope) => {
   const env = {PORT: '0', METRICS_PORT: '0', SERVER_ID: 'ws-server-3', HEARTBEAT_INTERVAL: '100', HEARTBEAT_TIMEOUT: '400', RELAY_PORT: '0'};
   const edge = scope.process('toolwire-edge', ['--log-format=json', '--data-dir', await scope.directory()], {env});
   const ready = await edge.ready();
@@ -79,7 +79,7 @@ claim('a REDIS_URL that is none is refused by name, and its password is not repe
   }
 });
 
-claim('a control is told how it finds edges: by Redis or by one address, and not both', async (scope) => {
+claim('a control finds edges by Redis or by one address, and not both', async (scope) => {
   const args = ['--grpc-port=0', '--metrics-port=0'];
   for (const more of [[], ['--edge=127.0.0.1:1', '--redis-url=redis://127.0.0.1:1']]) {
     const said = await refused(scope, 'toolwire-control', [...args, ...more]);

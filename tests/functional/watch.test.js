@@ -45,7 +45,7 @@ claim('`toolwire watch USER` follows only that user, as text', async (scope) => 
   assert.match(stdout, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  connected  user_2  edge-7  \d+\n$/);
 });
 
-claim('`toolwire watch` goes on by itself when control was away, and repeats nothing', async (scope) => {
+claim('`toolwire watch` goes on by itself after control was unavailable, and repeats nothing', async (scope) => {
   const tw = await scope.toolwire({topology: 'split'});
   await tw.agent('user_1');
   const leaving = await tw.agent('user_2');
@@ -75,7 +75,7 @@ claim('`toolwire watch` waits for a control that is not there yet; with --once i
   assert.equal((await run('toolwire', ['watch', '--once', ...addressOf(tw)])).code, 0);
 });
 
-claimInBoth('`toolwire where` tells edge, time and epoch, and exits with 3 when the agent is not connected', async (scope, shape) => {
+claimInBoth('`toolwire where` prints edge, time and epoch, and exits with 3 when the agent is not connected', async (scope, shape) => {
   const tw = await scope.toolwire({...shape, flags: {'server-id': 'edge-7'}});
   const where = (...args) => run('toolwire', ['where', ...args, ...addressOf(tw)]);
   const absent = await where('user_1');
@@ -103,7 +103,7 @@ claim('`toolwire agents --server` lists one edge', async (scope) => {
   assert.equal(await agents('edge-8'), '');
 });
 
-claimInBoth('Ctrl-C cancels a call, and tells whether the tool may have run', async (scope, shape) => {
+claimInBoth('Ctrl-C cancels a call, and shows whether the tool may have run', async (scope, shape) => {
   const tw = await scope.toolwire(shape);
   const agent = await tw.agent('user_1', {answer: () => undefined});
   const call = scope.process('toolwire', ['call', 'user_1', 'slow', ...addressOf(tw)]);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import {claim, claimInBoth, clientOf, deferred, freePort, rejection, startControl, until} from './lib.js';
 
-// What a watch tells, as `kind userId`, in the background.
+// What a watch reports, as `kind userId`, in the background.
 function follow(client, options) {
   const seen = {events: [], raw: []};
   seen.ended = (async () => {
@@ -81,7 +81,7 @@ claimInBoth('watchAgents: a snapshot, then what changes; leaving the loop ends t
   await until('the streams are gone', async () => (await tw.metric('toolwire_control_streams')) === 0);
 });
 
-claim('a watch whose control is killed tells the difference afterwards, and nothing that is not so', async (scope) => {
+claim('a watch whose control is killed reports the difference afterwards, and nothing that is not so', async (scope) => {
   const tw = await scope.toolwire({topology: 'split'});
   const agents = {};
   for (const user of ['stays', 'goes', 'moves']) agents[user] = await tw.agent(user);
@@ -110,7 +110,7 @@ claim('a watch whose control is killed tells the difference afterwards, and noth
   assert.deepEqual(seen.events.slice(before).sort(), ['connected comes', 'connected last', 'disconnected goes', 'moved moves']);
 });
 
-claim('a watcher that does not keep up is told everything all the same', async (scope) => {
+claim('a watcher that does not keep up receives everything all the same', async (scope) => {
   const tw = await scope.toolwire();
   const client = clientOf(scope, tw);
   const go = deferred();

@@ -108,7 +108,7 @@ claim('user ids and tool names of any script, and of the longest kind', async (s
   for (const name of names) assert.deepEqual((await client.callTool(name, name, {name})).result, {name});
 });
 
-claim('TOOLWIRE_ADDRESS is the address of a client that is told none', async (scope) => {
+claim('TOOLWIRE_ADDRESS is the address of a client that is given none', async (scope) => {
   const tw = await scope.toolwire();
   await tw.agent('user_1');
   process.env.TOOLWIRE_ADDRESS = addressOf(tw);

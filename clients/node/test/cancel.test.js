@@ -121,7 +121,7 @@ claim('a call that waits for its agent can be aborted; close ends it', async (sc
   await until('nobody watches', async () => (await tw.metric('toolwire_control_streams')) === 1);
 });
 
-claim('an agent that said hello is told of the cancel', async (scope) => {
+claim('an agent that said hello is notified of the cancel', async (scope) => {
   const tw = await scope.toolwire();
   const agent = await tw.agent('user_1', silent);
   agent.send({type: 'hello', capabilities: ['cancel']});

@@ -116,7 +116,7 @@ claim('compat: TOOLWIRE_ADDRESS is enough; the cause says more than the old erro
   delete process.env.TOOLWIRE_ADDRESS;
 });
 
-claim('compat: wrong requests and full queues keep their own texts; a control that is away is "Agent not connected"', async (scope) => {
+claim('compat: wrong requests and full queues keep their own texts; a control that is unavailable is "Agent not connected"', async (scope) => {
   const tw = await scope.toolwire({flags: {'agent-calls-max': 1}});
   const agent = await tw.agent('user_1', silent);
   await compat.disconnect();

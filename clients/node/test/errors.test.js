@@ -19,7 +19,7 @@ claimInBoth('no agent: AgentNotConnectedError, at once, safe to retry', async (s
   assert.ok(error.requestId);
 });
 
-claim('the edge is away: EdgeUnavailableError', async (scope) => {
+claim('the edge is unavailable: EdgeUnavailableError', async (scope) => {
   const tw = await scope.toolwire({topology: 'split'});
   await tw.edge.kill();
   await until('control has noticed', async () => (await tw.metric('toolwire_control_edges_linked').catch(() => 0)) !== 1);

@@ -121,7 +121,7 @@ claim('calls that are made before there is a control are sent when there is one'
   for (const [n, {result}] of (await Promise.all(calls)).entries()) assert.deepEqual(result, {n});
 });
 
-claim('a control whose edge is away gives calls back, and another one takes them', async (scope) => {
+claim('a control whose edge is unavailable gives calls back, and another one takes them', async (scope) => {
   const tw = await scope.toolwire({topology: 'split'});
   await tw.agent('user_1');
   const blind = await scope.toolwire({topology: 'control', edge: `127.0.0.1:${await freePort()}`});

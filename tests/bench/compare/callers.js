@@ -36,7 +36,7 @@ async function toolwireClient(url) {
   };
 }
 
-// What backends of the older server do: is the agent there, subscribe the answer's channel, publish the call, wait for
+// What backends of the replaced server do: is the agent there, subscribe the answer's channel, publish the call, wait for
 // one message, unsubscribe. A subscribed connection cannot publish, hence two.
 async function seedClient(url) {
   const {default: Redis} = await import('ioredis');

@@ -158,7 +158,7 @@ export class Cluster {
   }
 
   // --- agents ---
-  // The user's secret, kept in plain as the older server did.
+  // The user's secret, kept in plain as the replaced server did.
   async secret(userId) {
     if (!this.#secrets.has(userId)) {
       const secret = randomBytes(32).toString('hex');

@@ -1,4 +1,4 @@
-// A backend as they are in the field: written from the older server's description alone. It knows Redis and nothing else.
+// A backend as they are in the field: written from the replaced server's description alone. It knows Redis and nothing else.
 import {randomBytes} from 'node:crypto';
 import {deferred} from './until.js';
 

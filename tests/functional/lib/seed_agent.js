@@ -1,4 +1,4 @@
-// An agent as they are in the field: written from the older server's description alone, on the `ws` package.
+// An agent as they are in the field: written from the replaced server's description alone, on the `ws` package.
 import WebSocket from 'ws';
 import {deferred, until, within} from './until.js';
 

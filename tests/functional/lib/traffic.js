@@ -11,7 +11,7 @@ const ROWS_DEADLINE_MS = 120_000;
 
 // What a call came to, by how much its maker knows:
 //   answered   the agent's answer came
-//   failed     Toolwire said why there is none, or what the older server would have said
+//   failed     Toolwire said why there is none, or what the replaced server would have said
 //   unknown    the caller's own connection broke, or nothing came in time: Toolwire said nothing
 const byKind = {answered: 0, failed: 0, unknown: 0};
 

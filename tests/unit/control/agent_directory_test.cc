@@ -47,7 +47,7 @@ std::vector<std::string> Ids(const std::vector<v1::Agent>& agents) {
 
 using Strings = std::vector<std::string>;
 
-// What a watcher was told: "CONNECTED user_1 edge_a 1".
+// What a watcher received: "CONNECTED user_1 edge_a 1".
 class Watched {
  public:
   AgentDirectory::Watcher Watcher() {
@@ -321,7 +321,7 @@ TEST(AgentDirectoryTest, PublicFormHasAllThatIsKnown) {
   EXPECT_EQ(ToAgent("user_1", directory.Find("user_1")).SerializeAsString(), agents[0].SerializeAsString());
 }
 
-TEST(AgentDirectoryTest, PublicFormOfAnAgentThatIsAwayIsItsUserOnly) {
+TEST(AgentDirectoryTest, PublicFormOfAnAgentThatIsNotConnectedIsItsUserOnly) {
   v1::Agent expected;
   expected.set_user_id("user_1");
   EXPECT_EQ(ToAgent("user_1", std::nullopt).SerializeAsString(), expected.SerializeAsString());
@@ -407,26 +407,26 @@ TEST(AgentDirectoryTest, UnwatchOfAnUnknownWatchChangesNothing) {
   EXPECT_EQ(watched.Take().size(), 2u);
 }
 
-// A watcher that applies what it is told to an empty map always has what the directory has: nothing is left out, told
-// twice or told out of order, however edges race.
+// A watcher that applies what it receives to an empty map always has what the directory has: nothing is left out, comes
+// twice or out of order, however edges race.
 TEST(AgentDirectoryTest, WatchersKnowWhatTheDirectoryKnows) {
   constexpr int kThreads = 3;
   AgentDirectory directory;
-  std::map<std::string, std::string> told;  // Guarded by the directory's lock.
+  std::map<std::string, std::string> received;  // Guarded by the directory's lock.
   bool consistent = true;
   const auto watcher = [&](const AgentDirectory::WatchEvent& event) {
     const std::string& user_id = event.agent().user_id();
     const std::string where = event.agent().server_id() + " " + std::to_string(event.agent().epoch());
     switch (event.kind()) {
       case W::CONNECTED:
-        consistent &= told.emplace(user_id, where).second;
+        consistent &= received.emplace(user_id, where).second;
         break;
       case W::MOVED:
-        consistent &= told.count(user_id) == 1;
-        told[user_id] = where;
+        consistent &= received.count(user_id) == 1;
+        received[user_id] = where;
         break;
       case W::DISCONNECTED:
-        consistent &= told.erase(user_id) == 1;
+        consistent &= received.erase(user_id) == 1;
         break;
       default:
         break;
@@ -476,7 +476,7 @@ TEST(AgentDirectoryTest, WatchersKnowWhatTheDirectoryKnows) {
     known[agent.user_id()] = agent.server_id() + " " + std::to_string(agent.epoch());
     EXPECT_EQ(Where(directory, agent.user_id()), known[agent.user_id()]);
   }
-  EXPECT_EQ(told, known);
+  EXPECT_EQ(received, known);
   EXPECT_EQ(directory.size(), known.size());
 }
 

@@ -278,7 +278,7 @@ TEST_F(CallRequestTest, StructThatJsonCannotHoldIsRefused) {
 // --- deadlines -------------------------------------------------------------------------------------------------------
 
 TEST_F(CallRequestTest, CallsTakeTheDefaultTimeUnlessTheyAskForAnother) {
-  EXPECT_EQ(options_.call_timeout_default, std::chrono::minutes(1)) << "as the server before it";
+  EXPECT_EQ(options_.call_timeout_default, std::chrono::minutes(1)) << "as in the replaced server";
   EXPECT_EQ(TimeOf(Request()), seconds(60));
   EXPECT_EQ(TimeOf(WithTimeout(5, 250'000'000)), milliseconds(5250));
   EXPECT_EQ(TimeOf(WithTimeout(0, 1)), Duration(1));

@@ -1,4 +1,4 @@
-// What all tests of the Dispatcher begin with: a clock, a registry and links that do what the test says.
+// What all tests of the Dispatcher begin with: a clock, a registry and links that do what the test chose.
 #ifndef TOOLWIRE_TESTS_UNIT_CONTROL_DISPATCHER_FIXTURE_H_
 #define TOOLWIRE_TESTS_UNIT_CONTROL_DISPATCHER_FIXTURE_H_
 
@@ -59,7 +59,7 @@ struct LinkedEdge {
 };
 
 // What every test begins with, and what must be true after each: `TearDown` checks that every call that was begun has
-// settled exactly once, that its sink was told to send it, and that one audit row says the same, with nothing left over
+// settled exactly once, that its sink was asked to send it, and that one audit row has the same, with nothing left over
 // in the audit log's spool.
 class DispatcherTest : public ::testing::Test {
  protected:

@@ -347,7 +347,7 @@ TEST_F(DispatcherTest, CancelThatTheEdgeDoesNotAnswerIsSent) {
   const uint64_t call_id = BeginDelivered(edge);
   dispatcher_.Cancel({call_id});
   ExpectAfter(options_.cancel_wait_max, call_id, "CALLER_CANCELLED SENT");
-  EXPECT_EQ(edge.edge->cancels().size(), 1u) << "the edge was told once";
+  EXPECT_EQ(edge.edge->cancels().size(), 1u) << "the edge was notified once";
 }
 
 TEST_F(DispatcherTest, CancelOfALostCallIsSent) {

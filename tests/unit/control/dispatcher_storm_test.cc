@@ -53,7 +53,7 @@ class DispatcherStormTest : public DispatcherTest {
     random_.seed(seed);
     for (int i = 0; i < kEdges; ++i) edges_[i].id = "edge_" + std::to_string(i);
     registry_.SetJudge([this](const std::string&) -> ScriptedRegistry::Answer {
-      if (Chance(5)) return absl::UnavailableError("away");
+      if (Chance(5)) return absl::UnavailableError("no route");
       if (Chance(10)) return std::optional<Lease>();
       return std::optional<Lease>(Lease{RandomEdge().id, NextEpoch()});
     });

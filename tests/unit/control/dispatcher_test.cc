@@ -72,7 +72,7 @@ TEST_F(DispatcherTest, RouteInTheDirectoryToAnEdgeWithoutALinkIsLookedUp) {
 
 TEST_F(DispatcherTest, RegistryErrorIsEdgeUnavailable) {
   Link();
-  registry_.Fail(absl::UnavailableError("away"));
+  registry_.Fail(absl::UnavailableError("no route"));
   EXPECT_EQ(OutcomeOf(Begin()), "EDGE_UNAVAILABLE NOT_SENT");
 }
 

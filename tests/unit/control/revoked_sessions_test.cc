@@ -141,7 +141,7 @@ TEST_F(RevokedSessionsTest, LaterRevocationCountsAndKnowsTheEpochsOfTheEarlierOn
   clock_.Advance(milliseconds(2 * kLoginMs));
   Report(a, "user", kOld);
   Report(b, "user", kOld);
-  EXPECT_EQ(Disconnects(*a.edge), Seen{"user revoked 0"}) << "told of the second when it came";
+  EXPECT_EQ(Disconnects(*a.edge), Seen{"user revoked 0"}) << "notified of the second when it came";
   EXPECT_EQ(Disconnects(*b.edge), Seen{"user revoked 7"});
 }
 

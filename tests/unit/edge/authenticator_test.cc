@@ -215,12 +215,12 @@ TEST(AuthenticatorTest, StormOfLoginsIsAFewLargeStatements) {
   }
 }
 
-TEST(AuthenticatorTest, WhileTheStoreIsAwayChecksSaySoAtOnce) {
+TEST(AuthenticatorTest, WhileTheStoreIsUnavailableChecksReportItAtOnce) {
   GatedStore store({"user_1"});
   store.JudgeChecks([](int) { return absl::UnavailableError("no route"); });
   Verdicts verdicts;
   Authenticator authenticator(store);
-  authenticator.Check(Right("user_1"), verdicts.For("away"));
+  authenticator.Check(Right("user_1"), verdicts.For("unavailable"));
   verdicts.WaitFor(1);
   store.JudgeChecks([](int) { return absl::InternalError("disk is broken"); });
   authenticator.Check(Right("user_1"), verdicts.For("broken"));
@@ -228,7 +228,7 @@ TEST(AuthenticatorTest, WhileTheStoreIsAwayChecksSaySoAtOnce) {
   store.JudgeChecks(nullptr);
   authenticator.Check(Right("user_1"), verdicts.For("back"));
   verdicts.WaitFor(3);
-  EXPECT_EQ(verdicts.Of("away"), std::vector<Verdict>{Verdict::kStoreUnavailable});
+  EXPECT_EQ(verdicts.Of("unavailable"), std::vector<Verdict>{Verdict::kStoreUnavailable});
   EXPECT_EQ(verdicts.Of("broken"), std::vector<Verdict>{Verdict::kInternal});
   EXPECT_EQ(verdicts.Of("back"), std::vector<Verdict>{Verdict::kRight});
   EXPECT_EQ(authenticator.counters().store_errors.value(), 2u);
@@ -240,7 +240,7 @@ TEST(AuthenticatorTest, ThatTheStoreIsBackIsFoundOutWithoutLogins) {
   store.JudgeChecks([](int) { return absl::UnavailableError("no route"); });
   Verdicts verdicts;
   Authenticator authenticator(store);
-  authenticator.Check(Right("user_1"), verdicts.For("away"));
+  authenticator.Check(Right("user_1"), verdicts.For("unavailable"));
   verdicts.WaitFor(1);
   EXPECT_TRUE(authenticator.store_unavailable());
   ASSERT_NO_FATAL_FAILURE(store.WaitForStatements(2));  // It asks by itself.
@@ -285,7 +285,7 @@ TEST(AuthenticatorTest, OfTheUpdatesThatWaitOnlyTheNewestOfEachUserIsWritten) {
   EXPECT_EQ(credentials->at(1).status, AgentStatus::kConnected);
 }
 
-TEST(AuthenticatorTest, UpdatesAreKeptWhileTheStoreIsAway) {
+TEST(AuthenticatorTest, UpdatesAreKeptWhileTheStoreIsUnavailable) {
   GatedStore store({"user_1", "user_2"});
   store.JudgeUpdates([](int) { return absl::UnavailableError("no route"); });
   Verdicts verdicts;
@@ -325,7 +325,7 @@ TEST(AuthenticatorTest, StopWritesTheUpdatesThatWait) {
   EXPECT_EQ(store.updates().size(), 50u);
 }
 
-TEST(AuthenticatorTest, StopTriesAgainWhenTheStoreIsAwayForAMoment) {
+TEST(AuthenticatorTest, StopTriesAgainWhenTheStoreIsUnavailableForAMoment) {
   GatedStore store({"user_1"});
   store.JudgeUpdates([](int number) { return number <= 1 ? absl::UnavailableError("no route") : absl::OkStatus(); });
   Authenticator authenticator(store);
@@ -334,7 +334,7 @@ TEST(AuthenticatorTest, StopTriesAgainWhenTheStoreIsAwayForAMoment) {
   EXPECT_EQ(store.updates(), (std::vector<Strings>{{"user_1 disconnected"}}));
 }
 
-TEST(AuthenticatorTest, StopGivesUpWhenTheStoreStaysAway) {
+TEST(AuthenticatorTest, StopEndsWhenTheStoreStaysUnavailable) {
   GatedStore store({"user_1"});
   store.JudgeUpdates([](int) { return absl::UnavailableError("no route"); });
   Authenticator authenticator(store);
