@@ -1,3 +1,7 @@
+// Requests are checked on gRPC's threads and end at once if they are wrong; the rest runs on a small thread pool, since
+// the store blocks. What revokes a secret first asks the registry for the session's epoch, changes the store, and then
+// has the dispatcher end sessions at every edge. A page of the audit log is read in several parts, so that neither a
+// part nor the page grows with the size of its rows.
 #include "control/admin_service.h"
 
 #include <algorithm>
@@ -20,7 +24,7 @@ using grpc::StatusCode;
 constexpr int kCredentialsDefault = 100;
 constexpr int kExecutionsDefault = 50;
 constexpr int kPageMax = 1000;
-constexpr size_t kPageBytesMax = 3u << 20;  // gRPC clients take messages of 4 MiB unless they are told otherwise.
+constexpr size_t kPageBytesMax = 3u << 20;  // gRPC clients take messages of 4 MiB by default.
 // Rows asked of the store at once: with the usual limit on JSON in a row some 6 MB, of which most may not fit the page.
 constexpr int kRowsAtOnce = 50;
 
@@ -122,7 +126,7 @@ Status ReadPage(Store& store, const AuditQuery& query, v1::ListExecutionsRespons
   size_t bytes = 0;
   std::string last;
   while (true) {
-    next.limit = std::min(query.limit - page->executions_size() + 1, kRowsAtOnce);  // One more tells whether there is.
+    next.limit = std::min(query.limit - page->executions_size() + 1, kRowsAtOnce);  // One more: is there a next page?
     auto rows = store.ListAudit(next);
     if (absl::IsInvalidArgument(rows.status())) return Invalid("page_token is not one that ListExecutions gave");
     if (!rows.ok()) return ToStatus(rows.status());

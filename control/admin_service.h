@@ -1,4 +1,4 @@
-// The gRPC surface for operators: AgentAdmin. What it does is the store's and the dispatcher's.
+// The gRPC service for operators, AgentAdmin: checks requests and passes them to the store and the dispatcher.
 #ifndef TOOLWIRE_CONTROL_ADMIN_SERVICE_H_
 #define TOOLWIRE_CONTROL_ADMIN_SERVICE_H_
 
@@ -27,7 +27,7 @@ namespace toolwire {
 // by the first request: most controls never see one. All references outlive the service.
 class AdminService final : public v1::AgentAdmin::CallbackService {
  public:
-  // One thread more than a request that hangs in the store, for people who look on meanwhile.
+  // Two, so that one request that hangs in the store does not block the others.
   static constexpr size_t kThreads = 2;
   // Running and waiting. A store takes some milliseconds for each, so the last of so many waits about a second; a store
   // that hangs would otherwise gather requests whose callers have long gone.
@@ -63,8 +63,8 @@ class AdminService final : public v1::AgentAdmin::CallbackService {
                                            v1::ListExecutionsResponse* response) override;
 
  private:
-  // Runs `work` on the pool and ends the request with what it returns; or ends it at once, if there are too many.
-  // A request whose caller is gone is not begun: nobody would learn of a new secret.
+  // Runs `work` on the pool and ends the request with what it returns; or ends it at once if there are too many.
+  // A request whose caller has cancelled is not begun: nobody would receive a new secret.
   void Run(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor, std::function<grpc::Status()> work);
   // Ends the request with `bad`, unless it is OK, or runs `work`. Returns the request's reactor.
   grpc::ServerUnaryReactor* Handle(grpc::CallbackServerContext* context, const grpc::Status& bad,

@@ -1,3 +1,6 @@
+// One entry for each connected user, ordered for paging, with a hash index for calls. An event counts only if it
+// concerns the session that the entry knows, by edge and epoch; a newer epoch replaces the entry. A new link marks the
+// edge's entries as stale; events of its snapshot clear the mark, and at the snapshot's end the stale ones go.
 #include "control/agent_directory.h"
 
 #include <utility>

@@ -1,4 +1,4 @@
-// Who is connected where, as the edges tell it: the route cache, and the answer to GetAgent, ListAgents, WatchAgents.
+// Who is connected where, as the edges report it: the route cache, and the answer to GetAgent, ListAgents, WatchAgents.
 #ifndef TOOLWIRE_CONTROL_AGENT_DIRECTORY_H_
 #define TOOLWIRE_CONTROL_AGENT_DIRECTORY_H_
 
@@ -68,7 +68,7 @@ class AgentDirectory {
   struct Entry {
     Presence presence;
     bool stale = false;   // Known before the edge's running snapshot, not named in it yet.
-    bool moving = false;  // Left its edge for another, whose word has not come yet.
+    bool moving = false;  // Left its edge for another, which has not reported it yet.
   };
   struct Watch_ {
     absl::flat_hash_set<std::string> users;

@@ -1,3 +1,6 @@
+// Checks the names first and fills them in as far as they are valid, so that a rejected call has an audit row; then the
+// params, which are kept as text (only the Struct form is converted), and last the deadline. The first thing that is
+// wrong ends the check.
 #include "control/call_request.h"
 
 #include <google/protobuf/util/json_util.h>
@@ -92,7 +95,7 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   if (timeout > longest) counters_.timeouts_cut.Add();
   call->deadline = now + std::min(timeout, longest);
   if (caller_deadline) {
-    // A little before the caller's own gRPC gives up, or it would never learn whether the tool may have run.
+    // A little before the caller's own gRPC ends the call, which would not report whether the tool may have run.
     const Duration left = std::max(*caller_deadline - now, Duration::zero());
     call->deadline = std::min(call->deadline, *caller_deadline - std::min<Duration>(left / 20, kAnswerMargin));
   }
@@ -100,7 +103,7 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
 }
 
 v1::CallFailure CallRequests::RefuseUnreadable(v1::CallToolRequest&& request, std::string_view bad_field, Call* call) {
-  Read(std::move(request), std::nullopt, call);  // For what the audit row can hold.
+  Read(std::move(request), std::nullopt, call);  // Fills in what the audit row can hold.
   const std::string field(bad_field);
   const bool message = field == "params" || field == "timeout";
   return Invalid(*call, field, field + (message ? " cannot be read" : " is not UTF-8"));

@@ -1,3 +1,5 @@
+// Wires gRPC's server to the dispatcher, the directory and the two services. Stopping goes from the outside in: refuse
+// new calls, settle those in flight, end the streams, then operators' requests, then the server.
 #include "control/control.h"
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
@@ -38,7 +40,7 @@ absl::Status Control::Listen(const ListenOptions& listen) {
   // Params that are too large must reach the check that says so; a Struct takes several times the size of its JSON.
   builder.SetMaxReceiveMessageSize(static_cast<int>(4 * options_.payload.payload_bytes_max + (1u << 20)));
   builder.SetMaxSendMessageSize(-1);
-  // A second control on the same port would otherwise start without a word and take half of the callers.
+  // A second control on the same port would otherwise start without an error and take half of the callers.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);

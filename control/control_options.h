@@ -1,4 +1,4 @@
-// What a control is told: its port, how long calls may take, how many there may be.
+// The options of a control: its port, how long calls may take, how many there may be.
 #ifndef TOOLWIRE_CONTROL_CONTROL_OPTIONS_H_
 #define TOOLWIRE_CONTROL_CONTROL_OPTIONS_H_
 
@@ -19,7 +19,7 @@ namespace toolwire {
 struct ControlOptions {
   int grpc_port = 50051;
   std::string edge_address;                                 // host:port of the one edge's relay.
-  Duration call_timeout_default = std::chrono::minutes(1);  // As the server before it.
+  Duration call_timeout_default = std::chrono::minutes(1);  // As the replaced server.
   // Longer waits are cut to this: a forgotten call must not live for ever.
   Duration call_timeout_max = std::chrono::minutes(10);
   int stream_calls_in_flight_max = 20000;  // On one Dispatch stream; more are refused with CALLER_BUSY.

@@ -19,7 +19,7 @@ grpc::Status ToStatus(const v1::CallFailure& failure) {
 // The deadline that the caller gave to gRPC, on our clock.
 std::optional<MonoTime> DeadlineOf(const grpc::CallbackServerContext& context, const Clock& clock) {
   const auto left = context.deadline() - std::chrono::system_clock::now();
-  if (left > std::chrono::hours(24 * 365)) return std::nullopt;  // gRPC's "none" is very far away.
+  if (left > std::chrono::hours(24 * 365)) return std::nullopt;  // gRPC's "none" is a time in the far future.
   return clock.Now() + std::chrono::duration_cast<Duration>(left);
 }
 
@@ -63,7 +63,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
   }
   void Flush() override {}
   void OnCancel() override {
-    // gRPC also cancels when the deadline has passed; then the time-out settles the call, by its right name.
+    // gRPC also cancels when the deadline has passed; then the dispatcher settles the call as CALL_TIMEOUT.
     if (clock_.Now() < deadline_) dispatcher_.Cancel({call_id_});
   }
   void OnDone() override { self_.reset(); }

@@ -1,4 +1,4 @@
-// The gRPC surface of control: ToolDispatch. No decisions, only the way in and out.
+// The gRPC service for callers, ToolDispatch: hands requests on and answers back, and decides nothing.
 #ifndef TOOLWIRE_CONTROL_DISPATCH_SERVICE_H_
 #define TOOLWIRE_CONTROL_DISPATCH_SERVICE_H_
 

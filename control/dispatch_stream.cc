@@ -1,3 +1,6 @@
+// One message is read at a time and one written at a time. What settles meanwhile waits in `answers_` and goes out in
+// the next reply, up to 256 KiB; past 64 MiB of waiting answers reading pauses. The stream ends once the caller sends
+// no more, no call is in flight and every answer is written. A cancel drops the answers and cancels the calls.
 #include "control/dispatch_stream.h"
 
 #include <utility>
@@ -12,7 +15,7 @@ using E = v1::CallError;
 
 namespace {
 
-// One reply holds so much, or one answer: callers' receive limits are often a few MiB.
+// A reply holds so much, or one larger answer: callers' receive limits are often a few MiB.
 constexpr size_t kReplyBytesMax = 256u << 10;
 // Answers waiting to be written before no more calls are read.
 constexpr size_t kUnreadBytesMax = 64u << 20;
@@ -166,7 +169,7 @@ bool DispatchStream::TakeNextLocked() {
 }
 
 // With no lock held: StartWrite wakes gRPC's thread before it returns, which would find the lock taken. So gRPC may be
-// done with the write while StartWrite still runs; whoever is through last goes on.
+// done with the write while StartWrite still runs; the thread that ends last goes on.
 void DispatchStream::Write() {
   do {
     write_ends_.store(0, std::memory_order_relaxed);
@@ -192,7 +195,7 @@ bool DispatchStream::AfterWrite() {
   return write;
 }
 
-// The caller has gone or given up: its calls are cancelled, and the stream ends when the last of them has settled.
+// The caller has cancelled or disconnected: so its calls are cancelled, and the stream ends when the last has settled.
 void DispatchStream::OnCancel() {
   std::vector<uint64_t> call_ids;
   {

@@ -21,7 +21,7 @@
 
 namespace toolwire {
 
-// Keeps itself alive until gRPC is done with it. gRPC's threads and whoever settles calls come in; mu_ guards what
+// Keeps itself alive until gRPC is done with it. gRPC's threads and those that settle calls use it; mu_ guards what
 // they share. Bounded: calls in flight by an option, and reading pauses while answers pile up unread.
 class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                              public CallSink,
@@ -74,7 +74,7 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::function<void()> on_done_;
   std::shared_ptr<DispatchStream> self_;
   grpc::ByteBuffer incoming_;  // Reader only.
-  grpc::ByteBuffer outgoing_;  // Belongs to whoever set writing_, as do the next two.
+  grpc::ByteBuffer outgoing_;  // Owned by the thread that set `writing_`, until AfterWrite; so are the next two.
   bool write_ok_ = false;
   std::atomic<int> write_ends_{0};
 
@@ -84,8 +84,8 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   size_t answer_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool reading_paused_ ABSL_GUARDED_BY(mu_) = false;
-  bool ending_ ABSL_GUARDED_BY(mu_) = false;  // The caller sends no more, or we are stopping.
-  bool broken_ ABSL_GUARDED_BY(mu_) = false;  // Nobody reads any more.
+  bool ending_ ABSL_GUARDED_BY(mu_) = false;  // The caller sends no more, or control is stopping.
+  bool broken_ ABSL_GUARDED_BY(mu_) = false;  // The caller has cancelled: answers are dropped.
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   grpc::Status status_ ABSL_GUARDED_BY(mu_);  // What the stream ends with.
 };

@@ -1,4 +1,4 @@
-// Life of a call in here:
+// Life of a call in this class:
 //
 //            Begin                 lease found              answer / refusal / deadline
 //   caller ---------> kLooking -------------------> kDelivered ------------------------> settled
@@ -24,7 +24,7 @@ struct Dispatcher::Pending : TimerNode, Call {
   int attempts = 0;
   uint64_t link_number = 0;  // kDelivered, kLost: the link that has or had it.
   Lease tried;               // The lease of the last delivery.
-  // What the caller is told if looking again leads nowhere new.
+  // The caller's error if looking up again finds no other session.
   Reason last_reason = E::AGENT_NOT_CONNECTED;
 };
 
@@ -242,7 +242,7 @@ void Dispatcher::OnLease(uint64_t call_id, absl::StatusOr<std::optional<Lease>> 
       if (link_number == 0) {
         FailLocked(call, E::EDGE_UNAVAILABLE, E::NOT_SENT, &work);
       } else if (call->attempts > 0 && call->tried.edge_id == at.edge_id && call->tried.epoch == at.epoch) {
-        FailLocked(call, call->last_reason, E::NOT_SENT, &work);  // It has been there already.
+        FailLocked(call, call->last_reason, E::NOT_SENT, &work);  // It was delivered there already.
       } else {
         call->tried.edge_id = std::move(at.edge_id);
         DeliverLocked(call, link_number, at.epoch, clock_.Now(), &work);
@@ -259,19 +259,19 @@ bool Dispatcher::EndRevoked(const std::string& user_id, uint64_t epoch) {
   std::vector<Link> links;
   {
     MutexLock lock(mu_);
-    // In one step: an edge is told now, or it links later and its sessions are judged.
+    // In one step: an edge is linked now and gets the message below, or it links later and `revoked_` ends its session.
     revoked_.Add(user_id, ++last_order_, std::max(epoch, known ? known->epoch : 0), clock_.WallMs(), clock_.Now());
     for (const auto& [number, link] : links_) links.push_back(link);
   }
-  bool told = false;
+  bool sent = false;
   for (const Link& link : links) {
     v1::ControlFrame frame;
     v1::Disconnect* disconnect = frame.add_disconnects();
     disconnect->set_user_id(user_id);
     disconnect->set_cause(v1::Disconnect::CREDENTIAL_REVOKED);
-    if (link.to_edge->Send(std::move(frame)) && known && known->edge_id == link.edge_id) told = true;
+    if (link.to_edge->Send(std::move(frame)) && known && known->edge_id == link.edge_id) sent = true;
   }
-  return told;
+  return sent;
 }
 
 bool Dispatcher::EndSession(const std::string& user_id, const Lease& session) {
@@ -320,7 +320,7 @@ void Dispatcher::Receive(uint64_t link_number, v1::EdgeFrame&& frame) {
     }
     directory_.Apply(link.edge_id, frame.sessions(), clock_.Now());
     v1::ControlFrame must_end;
-    revoked_.Judge(link.order, link.login_max, frame.sessions(), clock_.Now(), &must_end);
+    revoked_.EndRevoked(link.order, link.login_max, frame.sessions(), clock_.Now(), &must_end);
     if (must_end.disconnects_size() > 0) link.to_edge->Send(std::move(must_end));
   }
   Work work(this);
@@ -480,7 +480,7 @@ void Dispatcher::OverdueLocked(Pending* call, Work* work) {
   }
 }
 
-// --- stopping, looking in --------------------------------------------------------------------------------------------
+// --- stopping, statistics --------------------------------------------------------------------------------------------
 
 void Dispatcher::StopAccepting() {
   MutexLock lock(mu_);

@@ -28,7 +28,7 @@
 
 namespace toolwire {
 
-// Whoever waits for calls: one unary call, or one stream with many. Called from any thread with no lock held.
+// Where the outcomes of calls go: one unary call, or one stream with many. Called from any thread with no lock held.
 class CallSink {
  public:
   virtual ~CallSink() = default;
@@ -50,17 +50,17 @@ struct Call : CallRecord {  // Its call id is from Dispatcher::NextCallId().
 //
 // A call is looking (for its edge), delivered (the edge has it and settles deadline and cancel itself, because only
 // the edge knows whether the frame left), or lost (the frame left, its session or edge is gone; an answer may still
-// come through the agent's next session). Every call settles exactly once: its sink is told and one audit row is
-// appended. Only calls that certainly did not leave are delivered a second time.
+// come through the agent's next session). Every call settles exactly once: its sink gets the outcome and one audit row
+// is appended. Only calls that certainly did not leave are delivered a second time.
 //
 // Thread-safe. State is guarded by mu_, which is never held while a sink, a link, the registry or the audit log is
 // called; the directory has a lock of its own, taken with mu_ free.
 class Dispatcher {
  public:
   struct Options {
-    // How much longer than the deadline control waits for the edge's word on it. Past it the edge counts as silent.
+    // How long past the deadline control waits for the edge to settle the call. After that the edge counts as silent.
     Duration edge_silence_max = std::chrono::milliseconds(250);
-    // How long a cancel waits for the edge's word on whether the frame had left.
+    // How long a cancel waits for the edge to report whether the frame had left.
     Duration cancel_wait_max = std::chrono::milliseconds(1000);
     // How long a sent call whose session or edge was lost waits for the answer through the agent's next session:
     // agents come back after 1 s.
@@ -95,15 +95,15 @@ class Dispatcher {
   uint64_t NextCallId() { return last_call_id_.fetch_add(1, std::memory_order_relaxed) + 1; }
   // Starts the calls; each settles later, or before this returns.
   void Begin(std::vector<Call> calls);
-  // The callers of these calls wait no longer. Each still settles exactly once.
+  // The callers have cancelled these calls. Each still settles exactly once.
   void Cancel(const std::vector<uint64_t>& call_ids);
   // Counts and audits a call that may not start, such as one with invalid params. The caller's side answers it.
   void RecordRejected(Call&& call, const v1::CallFailure& failure);
 
   // --- from operators -----------------------------------------------------------------------------------------------
-  // The user's secret is good no longer, as the store says by now: ends the user's sessions and logins at every edge,
-  // also at those that link later (see RevokedSessions). `epoch` is the session's that the registry knew before the
-  // store was changed, or 0. True if a session was known and its edge was told.
+  // The user's secret was revoked in the store: ends the user's sessions and logins at every edge, also at those that
+  // link later (see RevokedSessions). `epoch` is the session's that the registry knew before the
+  // store was changed, or 0. True if a session was known and the message to its edge was sent.
   bool EndRevoked(const std::string& user_id, uint64_t epoch);
   // Ends this session of the user, if it is not gone by then. False if its edge is not linked.
   bool EndSession(const std::string& user_id, const Lease& session);
@@ -111,10 +111,10 @@ class Dispatcher {
   // --- from links ---------------------------------------------------------------------------------------------------
   // A link to an edge is up; it replaces an earlier one of the same edge. Returns the link's number for the methods
   // below, which ignore numbers that are no longer current. `login_max` is how long a login may take at that edge;
-  // 0: it did not say.
+  // 0: not known.
   uint64_t LinkUp(const std::string& edge_id, std::shared_ptr<ToEdge> link, Duration login_max = Duration::zero());
   void Receive(uint64_t link_number, v1::EdgeFrame&& frame);
-  // The link broke. `unsent` are calls that never left this process: they look again.
+  // The link broke. `unsent` are calls that never left this process: their edge is looked up again.
   void LinkDown(uint64_t link_number, const std::vector<uint64_t>& unsent);
 
   // --- time and stopping --------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ class Dispatcher {
     std::string edge_id;
     std::shared_ptr<ToEdge> to_edge;
     uint64_t order = 0;    // Among all links and revocations.
-    Duration login_max{};  // For RevokedSessions::Judge.
+    Duration login_max{};  // For RevokedSessions::EndRevoked.
   };
   // What a locked section decided, carried out after the lock is released.
   class Work;
@@ -180,7 +180,7 @@ class Dispatcher {
   uint64_t last_link_number_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t last_order_ ABSL_GUARDED_BY(mu_) = 0;
   TimerWheel wheel_ ABSL_GUARDED_BY(mu_);
-  RevokedSessions revoked_;  // With a lock of its own, so that whoever reports sessions does not need mu_.
+  RevokedSessions revoked_;  // With a lock of its own, so that links can report sessions without mu_.
 };
 
 }  // namespace toolwire

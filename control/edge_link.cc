@@ -1,3 +1,6 @@
+// A loop on one thread: dial, exchange hellos, receive frames until the connection ends, wait, dial again. The wait
+// doubles from 50 ms to 2 s and begins anew after a link that worked. Of a link that ends, the calls whose frames were
+// never written are reported to the dispatcher, which delivers them elsewhere.
 #include "control/edge_link.h"
 
 #include <asio.hpp>
@@ -67,7 +70,7 @@ struct EdgeLink::Impl {
     const auto at = ParseHostPort(link.address_);
     if (!at.ok()) return Ended(std::string(at.status().message()));
     dialled = tcp::socket(io);
-    // Ends whatever of dialling is under way; an edge that accepts and says nothing counts as not there.
+    // Ends whichever step of dialling is under way; an edge that accepts and sends no hello counts as not there.
     timer.expires_after(kHelloWaitMax);
     timer.async_wait([this](const asio::error_code& ec) {
       if (ec) return;
@@ -96,7 +99,7 @@ struct EdgeLink::Impl {
     socket->Start(std::move(events));
   }
 
-  // False: not the edge that is meant.
+  // False: another edge than the wanted one.
   bool Receive(v1::EdgeFrame&& frame) {
     if (number == 0) {
       if (!frame.has_hello()) return false;
@@ -128,7 +131,7 @@ struct EdgeLink::Impl {
     DialLater();
   }
 
-  // Dialling came to nothing.
+  // Dialling failed.
   void Ended(const std::string& why) {
     if (stopping) return;
     if (!std::exchange(complained, true)) {

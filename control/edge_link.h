@@ -15,12 +15,12 @@ namespace toolwire {
 // made again after 50 ms, doubling to 2 s. A silent edge is cut within two seconds. Reads on a thread of its own.
 class EdgeLink {
  public:
-  // Talks only to the edge with this id, since addresses are used again; an empty id stands for any. `address` is
-  // host:port, with an IPv6 host in brackets. `on_edge` may be empty; it is told the edge's id each time the link comes
+  // Talks only to the edge with this id, since addresses are used again; an empty id means any. `address` is
+  // host:port, with an IPv6 host in brackets. `on_edge` may be empty; it gets the edge's id each time the link comes
   // up. Everything outlives this.
   EdgeLink(std::string edge_id, std::string address, Dispatcher& dispatcher, size_t payload_bytes_max,
            std::function<void(const std::string& edge_id)> on_edge = {});
-  // Breaks the link and dials no more; returns when the dispatcher has been told.
+  // Breaks the link and dials no more; returns when the dispatcher knows it.
   ~EdgeLink();
 
   const std::string& address() const { return address_; }

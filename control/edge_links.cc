@@ -8,7 +8,7 @@
 namespace toolwire {
 namespace {
 
-// How soon a link that broke is given up once the registry no longer names its edge.
+// How soon a link that broke is removed once the registry no longer names its edge.
 constexpr Duration kLookEvery = std::chrono::seconds(1);
 
 }  // namespace

@@ -1,3 +1,6 @@
+// gRPC runs the callback of a client's call on its own threads. So this makes one call, on a channel without an
+// address, for each thread that is to be held; its callback waits until the end. One more callback that returns shows
+// that a thread is left. If the numbers differ, as they may with another version of gRPC, all threads are released.
 #include "control/grpc_threads.h"
 
 #include <grpc/support/cpu.h>
@@ -45,7 +48,7 @@ struct GrpcThreads::Impl {
   bool AwaitHeld(int wanted);
   void Release();
 
-  // Gone after the callbacks: the last of gRPC's channels joins gRPC's threads, and so must not go on one of them.
+  // Destroyed after the callbacks: the last of gRPC's channels joins gRPC's threads, and so must not go on one of them.
   std::shared_ptr<grpc::Channel> channel = grpc::CreateChannel("", nullptr);
   std::vector<std::unique_ptr<Call>> calls;
 
@@ -102,7 +105,7 @@ GrpcThreads::GrpcThreads(int count) : impl_(std::make_unique<Impl>()) {
   if (wanted == 0) return;
   for (int i = 0; i < wanted; ++i) impl_->RunOnGrpc([impl = impl_.get()] { impl->Hold(); });
   if (impl_->AwaitHeld(wanted)) return;
-  // With fewer threads than we believed, none would be left to serve callers.
+  // If gRPC has fewer threads than assumed, none would be left to serve callers.
   log::Warn("grpc has other threads than expected, so all of them serve callers", {{"expected", ThreadsOfGrpc()}});
   impl_->Release();
 }

@@ -7,9 +7,9 @@
 namespace toolwire {
 
 // gRPC's callback API runs half as many threads as the machine has cores, but 2 to 16, of which one at a time waits for
-// the sockets. Whoever has found an event there first wakes another one to wait in its place, so that with few calls in
-// flight each event costs two wake-ups instead of one. This keeps all but some of these threads from work, each in a
-// callback that does not return, for as long as it lives.
+// the sockets. The one that has found an event first wakes another one to wait in its place, so that with few calls in
+// flight each event costs two wake-ups instead of one. While this lives, all but some of these threads are held, each
+// in a callback that does not return.
 class GrpcThreads {
  public:
   // Leaves `count` threads to gRPC, or all if `count` is 0. Make it once the server runs.
@@ -17,7 +17,7 @@ class GrpcThreads {
   // Returns when all threads are gRPC's again.
   ~GrpcThreads();
 
-  // Threads kept from work.
+  // Threads that are held.
   int held() const;
 
  private:

@@ -12,9 +12,9 @@ void RevokedSessions::Add(const std::string& user_id, uint64_t order, uint64_t e
   ForgetLocked(now);
 }
 
-void RevokedSessions::Judge(uint64_t link_order, Duration login_max,
-                            const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events, MonoTime now,
-                            v1::ControlFrame* frame) {
+void RevokedSessions::EndRevoked(uint64_t link_order, Duration login_max,
+                                 const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events, MonoTime now,
+                                 v1::ControlFrame* frame) {
   MutexLock lock(mu_);
   if (users_.empty()) return;
   ForgetLocked(now);

@@ -15,17 +15,17 @@
 
 namespace toolwire {
 
-// Remembers each revoked (or replaced) secret for `kKept`, and judges the sessions that later links report: one that
+// Remembers each revoked (or replaced) secret for `kKept`, and checks the sessions that later links report: one that
 // was opened before the revocation must end, one that was opened after it has a new secret and must not. A session is
 // of before if either
 //   - its epoch is one that was known before the revocation, or an earlier one: exact, whatever clocks say; or
 //   - it began, by its edge's clock, no later than the longest login at that edge after the revocation, by this
-//     control's. This finds sessions whose epoch nobody could tell, and logins that were under way.
+//     control's. This finds sessions whose epoch was not known, and logins that were under way.
 // So a session can only be closed in error, and only within the time of a login (and the clocks' difference) after a
 // revocation, at an edge that was unavailable at that time; its agent comes back with its good secret.
 //
-// Who counts: `order` numbers revocations and links in one sequence. A link with a smaller number than a revocation was
-// told of it at once and is not judged by it. Thread-safe.
+// Who counts: `order` numbers revocations and links in one sequence. A link with a smaller number than a revocation got
+// the message about it at once, and its sessions are not checked against it. Thread-safe.
 class RevokedSessions {
  public:
   static constexpr Duration kKept = std::chrono::minutes(10);
@@ -38,8 +38,9 @@ class RevokedSessions {
 
   // Adds to `frame` what must be sent back on the link with this number, which reported these events. `login_max` is
   // the longest time from the check of a secret to its session at the link's edge; 0: not known.
-  void Judge(uint64_t link_order, Duration login_max,
-             const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events, MonoTime now, v1::ControlFrame* frame);
+  void EndRevoked(uint64_t link_order, Duration login_max,
+                  const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events, MonoTime now,
+                  v1::ControlFrame* frame);
 
  private:
   struct Revocation {

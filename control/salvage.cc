@@ -1,3 +1,6 @@
+// Reads the bytes as an UnknownFieldSet, which has no rules beyond the wire format, takes out the fields that the real
+// message rejects, and parses the rest. In a stream's message this is done for each call that does not parse by itself,
+// so the others and the cancels are kept as they are.
 #include "control/salvage.h"
 
 #include <google/protobuf/descriptor.h>

@@ -1,4 +1,5 @@
-// What can be read of requests that do not parse: a stream's other calls go on, and the one call has its audit row.
+// Reads what can be read of requests that do not parse, so that a stream's other calls go on and the bad call has its
+// audit row.
 #ifndef TOOLWIRE_CONTROL_SALVAGE_H_
 #define TOOLWIRE_CONTROL_SALVAGE_H_
 
@@ -10,7 +11,7 @@
 
 namespace toolwire {
 
-// A call that does not parse, without the fields that are why.
+// A call that does not parse, without the fields at fault.
 struct SalvagedCall {
   uint64_t id = 0;  // Of a DispatchCall.
   v1::CallToolRequest request;

@@ -1,3 +1,11 @@
+// A command becomes a delivery to this edge's own session:
+//
+//   OnCommand -> kDelivered -> answer or refusal: settled
+//                    |  ^
+//                    |  +-- every tick -- kWaiting: the session is not open yet (NOT_SENT), for 2 s at most
+//                    +------------------> kLost: sent, its session gone; an answer may come through any edge
+//
+// Whatever settles a call publishes its response, unless another edge has published it.
 #include "edge/old_channels.h"
 
 #include <algorithm>
@@ -33,7 +41,7 @@ OldResponse ResponseOf(const std::string& user_id, v1::Answer&& answer) {
 
 struct OldChannels::Pending : TimerNode, CallRecord {
   MonoTime deadline;
-  MonoTime give_up{};  // Waiting for a session ends here; unset until it first waits.
+  MonoTime wait_until{};  // Waiting for a session ends here; unset until it first waits.
   State state = State::kDelivered;
   // The row of the answer that another edge published, until this edge has noticed that the agent has moved there.
   std::optional<AuditRow> answered_elsewhere;
@@ -47,7 +55,7 @@ class OldChannels::Work {
   void Publish(std::string_view request_id, const OldResponse& response) {
     published_.emplace_back(ResponseChannel(request_id), EncodeOldResponse(response));
   }
-  void TellEdges(const v1::StrayAnswer& stray) {
+  void SendToEdges(const v1::StrayAnswer& stray) {
     published_.emplace_back(kStrayAnswersChannel, stray.SerializeAsString());
   }
   void Audit(AuditTicket ticket, AuditRow&& row) { rows_.emplace_back(ticket, std::move(row)); }
@@ -91,7 +99,7 @@ void OldChannels::OnCommand(const std::string& user_id, const std::string& messa
   if (!command.why_bad.empty()) {
     counters_.bad_commands.Add();
     log::Warn("old command refused", {{"user", user_id}, {"why", std::string(command.why_bad)}});
-    if (command.request_id.empty()) return;  // Nobody can be told.
+    if (command.request_id.empty()) return;  // There is no channel for a response.
   }
   auto pending = std::make_unique<Pending>();
   Pending* const call = pending.get();
@@ -166,8 +174,8 @@ void OldChannels::RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* 
       }
       // The lease is here, so the session is about to open, or to be opened again by an agent that comes back.
       call->state = State::kWaiting;
-      if (call->give_up == MonoTime{}) {
-        call->give_up = std::min(call->deadline, clock_.Now() + options_.session_wait);
+      if (call->wait_until == MonoTime{}) {
+        call->wait_until = std::min(call->deadline, clock_.Now() + options_.session_wait);
       }
       return wheel_.Arm(call, clock_.Now() + kTick);
     default:
@@ -186,7 +194,7 @@ void OldChannels::StrayLocked(v1::StrayAnswer&& stray, Work* work) {
     std::string* result = stray.mutable_answer()->mutable_result_json();
     *result = audit_->Storable(*result);
   }
-  work->TellEdges(stray);
+  work->SendToEdges(stray);
 }
 
 void OldChannels::OnStrayAnswer(const std::string& message) {
@@ -241,7 +249,7 @@ void OldChannels::Tick() {
       mu_.AssertHeld();
       auto* call = static_cast<Pending*>(node);
       if (call->state == State::kLost) return FailLocked(call, E::AGENT_LOST, true, &work);
-      if (now >= call->give_up) return FailLocked(call, E::AGENT_NOT_CONNECTED, true, &work);
+      if (now >= call->wait_until) return FailLocked(call, E::AGENT_NOT_CONNECTED, true, &work);
       DeliverLocked(call, &work);
     });
   }

@@ -1,4 +1,4 @@
-// The raw-Redis protocol of the server before, for backends that are not changed: another kind of control to the edge.
+// The raw-Redis protocol of the replaced server, for unchanged backends. To the edge it is one more kind of control.
 #ifndef TOOLWIRE_EDGE_OLD_CHANNELS_H_
 #define TOOLWIRE_EDGE_OLD_CHANNELS_H_
 
@@ -32,8 +32,8 @@ inline constexpr char kStrayAnswersChannel[] = "toolwire:strays";
 // Each call leaves one audit row.
 //
 // A call whose session is lost after its frame left stays open until its deadline, since the agent may answer through
-// its next session, at any edge. An answer that belongs to no call of this edge is published for whoever waits for it,
-// and told to all edges on `kStrayAnswersChannel`: the one whose call it was writes the audit row. All edges listen
+// its next session, at any edge. An answer that belongs to no call of this edge is published for the backend,
+// and sent to all edges on `kStrayAnswersChannel`: the one whose call it was writes the audit row. All edges listen
 // there from their start, since one that began to listen when it lost a session could come too late.
 //
 // Thread-safe. `mu_` guards the state and is never held while the edge, Redis or the audit log is called. Bounded by
@@ -67,9 +67,9 @@ class OldChannels final : public ToControl {
 
   // A backend published `message` for the user, whose lease this edge holds.
   void OnCommand(const std::string& user_id, const std::string& message);
-  // An edge, perhaps this one, said `message` on `kStrayAnswersChannel`.
+  // An edge, perhaps this one, published `message` on `kStrayAnswersChannel`.
   void OnStrayAnswer(const std::string& message);
-  // ToControl: what the edge says of deliveries, sessions, and answers it has no call for.
+  // ToControl: what the edge reports of deliveries and sessions, and its unmatched answers.
   void Send(v1::EdgeFrame&& frame) override;
   // Settles what is overdue. Call every `kTick`.
   void Tick();
