@@ -1,4 +1,4 @@
-// What a watcher of agents has been told, across several streams.
+// What a watcher of agents has received, across several streams.
 #ifndef TOOLWIRE_CLI_AGENT_VIEW_H_
 #define TOOLWIRE_CLI_AGENT_VIEW_H_
 

@@ -1,4 +1,4 @@
-// `toolwire audit`: what was called, when, and what came of it.
+// `toolwire audit`: what was called, when, and how it ended.
 #include <iostream>
 #include <limits>
 #include <memory>

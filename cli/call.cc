@@ -58,7 +58,7 @@ int PrintFailure(const CallFlags& flags, const v1::CallFailure& failure) {
 
 int PrintResponse(const CallFlags& flags, const v1::CallToolResponse& response) {
   if (flags.json) {
-    // The result stands in the line as the agent wrote it, so the line is put together by hand around it.
+    // The result is printed as the agent wrote it, so the line is put together by hand around it.
     const nlohmann::json error = response.error();
     std::cout << R"({"ok":true,"success":)" << (response.success() ? "true" : "false") << R"(,"result":)"
               << (response.result_json().empty() ? "null" : response.result_json()) << R"(,"error":)" << error.dump();

@@ -23,7 +23,7 @@ void AddAddressFlag(CLI::App* app, std::string* address) {
 std::shared_ptr<grpc::Channel> ConnectToControl(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
-  // Commands that wait notice within 15 s when control's machine is gone without a word.
+  // Commands that wait notice within 15 s when control's machine has vanished without closing the connection.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10000);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5000);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);

@@ -78,7 +78,7 @@ int Create(const CredentialFlags& flags) {
   return status.ok() ? 0 : FailAdmin(kCommand, status);
 }
 
-// Said where a session may go on that should not.
+// After a change of the store alone: the user's session may still be open.
 void WarnOfSessions(const AdminClient& admin) {
   if (admin.closes_sessions()) return;
   std::cerr << "no live session was closed, since the store was opened directly: a session that is open goes on until "

@@ -8,7 +8,7 @@
 namespace toolwire {
 namespace {
 
-// SIGUSR1 is the destructor's word to the thread that waits for the others.
+// SIGUSR1: the destructor ends the thread that waits for signals.
 sigset_t Signals(bool with_own) {
   sigset_t signals;
   sigemptyset(&signals);

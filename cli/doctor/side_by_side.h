@@ -1,4 +1,4 @@
-// Tasks on threads of their own, waited for together and not for ever.
+// Tasks on threads of their own, waited for together for a limited time.
 #ifndef TOOLWIRE_CLI_DOCTOR_SIDE_BY_SIDE_H_
 #define TOOLWIRE_CLI_DOCTOR_SIDE_BY_SIDE_H_
 

@@ -1,4 +1,4 @@
-// Many timers for the price of one: a hashed wheel of intrusive lists.
+// Many timers that cost little to arm and disarm: a hashed wheel of intrusive lists.
 #ifndef TOOLWIRE_COMMON_BASE_TIMER_WHEEL_H_
 #define TOOLWIRE_COMMON_BASE_TIMER_WHEEL_H_
 

@@ -1,4 +1,4 @@
-// A process's life: signals and the regular metrics line.
+// The signals that stop a process, and its regular metrics line.
 #ifndef TOOLWIRE_COMMON_PROCESS_LIFECYCLE_H_
 #define TOOLWIRE_COMMON_PROCESS_LIFECYCLE_H_
 

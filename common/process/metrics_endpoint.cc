@@ -1,3 +1,5 @@
+// prometheus-cpp's exposer over civetweb, with one thread that serves. The samples are collected anew for each request,
+// on that thread, and grouped into families by name. Below: what the process measures of itself.
 #include "common/process/metrics_endpoint.h"
 
 #include <arpa/inet.h>
@@ -69,7 +71,7 @@ uint64_t OpenFiles() {
 
 bool IsIpv6(const std::string& host) { return host.find(':') != std::string::npos; }
 
-// Debian's civetweb has no IPv6: what is nearest to an address of it.
+// Debian's civetweb has no IPv6: the IPv4 address that corresponds to `host`, if there is one.
 std::string Ipv4Of(const std::string& host) {
   if (host == "localhost" || host == "::1") return "127.0.0.1";
   return host == "::" ? "0.0.0.0" : host;
@@ -105,7 +107,7 @@ absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(const Li
 }
 
 MetricsEndpoint::MetricsEndpoint(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-// civetweb looks at its stop flag when its poll returns: every 2 s, or when someone connects. So someone does.
+// civetweb looks at its stop flag when its poll returns: every 2 s, or when a client connects. So this connects.
 MetricsEndpoint::~MetricsEndpoint() {
   const int port = this->port();
   std::atomic<bool> stopped{false};
