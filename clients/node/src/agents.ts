@@ -27,7 +27,7 @@ export type AgentEvent =
       agent: Agent;
     }
   | {
-      /** All agents that were connected when the watch began have been told. Once for each watch. */
+      /** All agents that were connected when the watch began have been reported. Once for each watch. */
       kind: 'snapshot';
       agent?: undefined;
     };
@@ -72,8 +72,8 @@ export async function* listAgents(
 
 type Watching = grpc.ClientReadableStream<v1.WatchAgentsResponse>;
 
-// The events of streams to whichever control answers, one stream after the other; `begun` is told of each new one. The
-// consumer's pace is the stream's: what it does not take stays with the server, within HTTP/2's window.
+// The events of streams to whichever control answers, one stream after the other; `begun` is called for each new one.
+// The consumer's pace is the stream's: what it does not take stays with the server, within HTTP/2's window.
 async function* watchForEver(
   channels: Channels, userIds: readonly string[], signal: AbortSignal, begun: () => void,
 ): AsyncGenerator<v1.WatchAgentsResponse.IEvent, void, undefined> {
@@ -107,7 +107,7 @@ export async function* watchAgents(
   const known = new Map<string, Agent>();
   // Users of the present stream's snapshot while it comes in; those of `known` that are not among them have gone.
   let snapshot: Set<string> | undefined;
-  let told = false;
+  let reported = false;
   for await (const event of watchForEver(channels, userIds, signal, () => (snapshot = new Set()))) {
     if (event.kind === Kind.SNAPSHOT_COMPLETE) {
       for (const userId of [...known.keys()].filter((one) => !snapshot?.has(one))) {
@@ -115,8 +115,8 @@ export async function* watchAgents(
         yield {kind: 'disconnected', agent: {userId, connected: false}};
       }
       snapshot = undefined;
-      if (!told) yield {kind: 'snapshot'};
-      told = true;
+      if (!reported) yield {kind: 'snapshot'};
+      reported = true;
       continue;
     }
     const agent = agentOf(event.agent!);
@@ -133,16 +133,16 @@ export async function* watchAgents(
   }
 }
 
-/** Tells whether the agent is there now. Called once. */
-type Told = (connected: boolean) => void;
+/** Gets whether the agent is there now. Called once. */
+type Waiter = (connected: boolean) => void;
 
 /**
- * Calls that wait for their agents. One watch serves them all: it watches the users that somebody waits for, and is
+ * Calls that wait for their agents. One watch serves them all: it watches the users that calls wait for, and is
  * opened anew when there are others.
  * @internal
  */
 export class AgentWaiters {
-  readonly #waiting = new Map<string, Set<Told>>();
+  readonly #waiting = new Map<string, Set<Waiter>>();
   #watch: AbortController | undefined;
   #watched = new Set<string>();
   #scheduled = false;
@@ -150,15 +150,16 @@ export class AgentWaiters {
   constructor(private readonly channels: Channels) {}
 
   /**
-   * Tells `told` when the user's agent is connected, or that it is not after `waitMs`. A caller that comes again because
-   * the agent was not there after all says how often, and waits a little first. Returns how to wait no longer.
+   * Calls `waiter(true)` when the user's agent is connected, `waiter(false)` if it is not after `waitMs`. A call that
+   * waits again, because the agent was not there after all, gives how many `times` that was, and then waits a little
+   * first. Returns a function that ends the wait.
    */
-  wait(userId: string, waitMs: number, times: number, told: Told): () => void {
-    const timer = setTimeout(() => this.#tell(userId, one, false), waitMs);
-    const one: Told = (connected) => {
+  wait(userId: string, waitMs: number, times: number, waiter: Waiter): () => void {
+    const timer = setTimeout(() => this.#call(userId, one, false), waitMs);
+    const one: Waiter = (connected) => {
       clearTimeout(timer);
-      if (!connected || times === 0) return told(connected);
-      setTimeout(() => told(true), Math.min(FIRST_PAUSE_MS * 2 ** times, LONGEST_PAUSE_MS, waitMs));
+      if (!connected || times === 0) return waiter(connected);
+      setTimeout(() => waiter(true), Math.min(FIRST_PAUSE_MS * 2 ** times, LONGEST_PAUSE_MS, waitMs));
     };
     const waiting = this.#waiting.get(userId);
     if (waiting) waiting.add(one);
@@ -167,16 +168,16 @@ export class AgentWaiters {
       this.#scheduled = true;
       setImmediate(() => this.#rewatch());
     }
-    return () => this.#tell(userId, one, false);
+    return () => this.#call(userId, one, false);
   }
 
-  #tell(userId: string, one: Told, connected: boolean): void {
+  #call(userId: string, one: Waiter, connected: boolean): void {
     const waiting = this.#waiting.get(userId);
     if (!waiting?.delete(one)) return;
     if (waiting.size === 0) this.#forget(userId);
     one(connected);
   }
-  #tellAll(userId: string): void {
+  #callAll(userId: string): void {
     const waiting = this.#waiting.get(userId);
     if (!waiting) return;
     this.#forget(userId);
@@ -206,18 +207,18 @@ export class AgentWaiters {
         if (kind !== Kind.CONNECTED && kind !== Kind.MOVED) continue;
         if (this.#watch === watch && agent?.userId) {
           this.#watched.delete(agent.userId);  // A call that waits again wants a new snapshot.
-          this.#tellAll(agent.userId);
+          this.#callAll(agent.userId);
         }
       }
     } catch (error) {
       if (!(error instanceof ToolwireError) || this.#watch !== watch) return;
-      // Control does not let us watch: those who wait hear that there is no agent when their time is over.
+      // Control refuses the watch: the waiters get `false` when their time is over.
     }
   }
 
   close(): void {
     for (const [userId, waiting] of [...this.#waiting]) {
-      for (const one of [...waiting]) this.#tell(userId, one, false);
+      for (const one of [...waiting]) this.#call(userId, one, false);
     }
     this.#stop();
   }

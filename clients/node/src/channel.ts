@@ -8,7 +8,7 @@ import {addressesOf, credentialsOf, metadataOf, serverNameOf, type ConnectOption
 // Load balancers drop connections that are silent for a minute or more without a word; control allows a ping each 5 s.
 const KEEPALIVE_MS = 20_000;
 const KEEPALIVE_TIMEOUT_MS = 5_000;
-// A control that starts again is back within a second or two.
+// A control that starts again is available again within a second or two.
 const FIRST_BACK_OFF_MS = 100;
 const LONGEST_BACK_OFF_MS = 2_000;
 // HTTP/2 receives so much before it waits for us to read: large results at full speed.
@@ -86,8 +86,8 @@ export class Channel {
   }
 
   /**
-   * Connects, and says so once; `failed` is told why each time that an attempt came to nothing. Returns how to stop
-   * waiting.
+   * Connects, then calls `done` once; `failed` gets the reason of each attempt that failed. Returns a function that
+   * ends the wait.
    */
   connect(done: () => void, failed: (why: string) => void): () => void {
     const channel = this.#client.getChannel();
@@ -104,10 +104,10 @@ export class Channel {
     return () => (stopped = true);
   }
   // A request on a channel that could not connect fails at once, and says why.
-  #learnWhy(tell: (why: string) => void): void {
+  #learnWhy(done: (why: string) => void): void {
     this.#client.makeUnaryRequest(
       '/toolwire.v1.ToolDispatch/GetAgent', () => Buffer.alloc(0), () => undefined, undefined, new grpc.Metadata(),
-      {deadline: Date.now() + LONGEST_BACK_OFF_MS}, (error) => tell((error?.details ?? '').replace(/ Resolution note: $/, '')));
+      {deadline: Date.now() + LONGEST_BACK_OFF_MS}, (error) => done((error?.details ?? '').replace(/ Resolution note: $/, '')));
   }
 
   /** Connects within `timeoutMs`; says why not, if an attempt came to nothing. */
@@ -142,7 +142,7 @@ export class Channel {
     {path, encode, decode}: Method<Request, Response>, request: Request,
   ): grpc.ClientReadableStream<Response> {
     const stream = this.#client.makeServerStreamRequest(path, encode, decode, request, this.#metadata);
-    return stream.on('error', () => {});  // For those that end after nobody reads them any more.
+    return stream.on('error', () => {});  // For streams that end when they are no longer read.
   }
 
   bidiStream<Response>(path: string, decode: (bytes: Buffer) => Response): grpc.ClientDuplexStream<Buffer, Response> {
@@ -172,7 +172,7 @@ export class Channels {
   }
 
   /**
-   * One request to whichever control answers. If one is out of reach the next is asked; if a request that changes
+   * One request to whichever control answers. If one cannot be reached the next is asked; if a request that changes
    * something has left, no other is.
    */
   async unary<Request, Response>(wanted: Method<Request, Response>, request: Request, timeoutMs: number): Promise<Response> {

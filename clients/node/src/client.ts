@@ -111,9 +111,9 @@ export class ToolwireClient {
 
   /**
    * Agents as they connect, move and disconnect: first those that are connected, then `snapshot`, then changes, for as
-   * long as they are taken. Connects again by itself, and tells then what has changed meanwhile; nothing is told twice.
-   * What the loop does not take in time waits at the server, which keeps some thousand events; of a watcher slower than
-   * that it tells the difference later.
+   * long as they are taken. Connects again by itself, and then reports what has changed meanwhile; nothing is reported
+   * twice. What the loop does not take in time waits at the server, which keeps some thousand events; of a watcher
+   * slower than that it reports the difference later.
    *
    * Ends when the loop is left, by `signal`, or when the client is closed. Throws a {@link ToolwireError} only if
    * watching is refused for good.

@@ -11,7 +11,7 @@ const PATH = '/toolwire.v1.ToolDispatch/Dispatch';
 const decodeReply = (bytes: Buffer): v1.DispatchReply => v1.DispatchReply.decode(bytes);
 
 // How grpc-js says that the server's HTTP/2 layer refused a stream, as it does while it shuts down: by that protocol
-// nothing of such a stream was looked at. Were it said otherwise, the calls would count as sent.
+// nothing of such a stream was read. With any other status the calls would count as sent.
 const REFUSED_BY_HTTP2 = 'Stream refused by server';
 
 // Before a stream is opened again, so that a control that stops has gone; doubled as long as streams end before their
@@ -23,7 +23,7 @@ const GRACE_MS = 1_000;
 // The same after a cancel: control itself waits 1 s for a silent edge.
 const CANCEL_GRACE_MS = 2_000;
 
-/** What a stream tells and asks of whoever has the calls. */
+/** What a stream reports to, and asks of, the owner of the calls. */
 export interface CallSource {
   /** The stream can take calls. */
   writable(stream: DispatchStream): void;
@@ -104,7 +104,7 @@ export class DispatchStream {
     });
   }
 
-  /** Tells control that nobody waits for this call, which was written here. */
+  /** Cancels this call, which was written here, at control. */
   cancel(call: Call): void {
     this.#cancels.push(call.id);
     if (this.#stream && this.#mayWrite) this.write([], performance.now());
@@ -124,7 +124,7 @@ export class DispatchStream {
       // There is room again, if there was none.
       if (this.#mayWrite) this.source.writable(this);
     });
-    stream.on('error', () => {});  // Told by `status`.
+    stream.on('error', () => {});  // Reported by `status`.
     stream.on('status', (status) => this.#ended(stream, status));
     this.source.writable(this);
   }
@@ -177,7 +177,7 @@ export class DispatchStream {
     this.#pause = setTimeout(() => this.start(), wait);
   }
 
-  /** Gives up on calls about which control should have said something by now. */
+  /** Fails calls that control should have settled by now. */
   expire(now: number): void {
     for (const call of this.#inFlight) {
       if (call.settled) continue;

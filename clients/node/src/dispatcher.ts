@@ -1,4 +1,4 @@
-// All calls of a client: the queue of those that are not written, which stream takes them, and when they are given up.
+// All calls of a client: the queue of those that are not written, which stream takes them, and when they expire.
 import {setMaxListeners} from 'node:events';
 import {Call, CallState} from './call.js';
 import type {Channels} from './channel.js';
@@ -10,8 +10,8 @@ import {AgentWaiters} from './agents.js';
 const MESSAGE_BYTES = 256 << 10;
 // What a call takes beside its params, roughly.
 const CALL_BYTES = 64;
-// One look at all deadlines each so often, instead of a timer for each call: the server ends written calls on time, so
-// this is only for calls that wait here and for servers that say nothing.
+// All deadlines are checked together this often, instead of a timer for each call: the server ends written calls on
+// time, so this is only for calls that wait here and for servers that send nothing.
 const TICK_MS = 100;
 
 export interface DispatcherLimits {

@@ -12,7 +12,7 @@ const CODES = [
 /** The name of a gRPC status code. */
 export type Code = (typeof CODES)[number];
 
-/** Whether the tool may have run: `NOT_SENT` it did not, `SENT` nobody knows. */
+/** Whether the tool may have run: `NOT_SENT` it did not, `SENT` it is not known. */
 export type Delivery = 'SENT' | 'NOT_SENT';
 
 const HTTP_STATUSES: Partial<Record<Code, number>> = {
@@ -68,7 +68,7 @@ export class ToolwireError extends Error {
   get safeToRetry(): boolean {
     return this.delivery === 'NOT_SENT' && ['UNAVAILABLE', 'RESOURCE_EXHAUSTED', 'DEADLINE_EXCEEDED'].includes(this.code);
   }
-  /** The status for an HTTP response that tells of this error. */
+  /** The status for an HTTP response that reports this error. */
   get httpStatus(): number {
     return HTTP_STATUSES[this.code] ?? 500;
   }

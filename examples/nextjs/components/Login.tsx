@@ -1,6 +1,6 @@
 import {Logo} from './Icons';
 
-// Stands in for an identity service: whoever gives a name is its owner.
+// Stands in for an identity service: a user who gives a name counts as its owner.
 export function Login({problem}: {problem: boolean}) {
   return (
     <main id="main" className="login">

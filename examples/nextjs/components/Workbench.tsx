@@ -14,7 +14,7 @@ export interface Run {
   answer?: Answer;
 }
 
-// What somebody who is logged in sees.
+// What a logged-in user sees.
 export function Workbench({userId}: {userId: string}) {
   const [agent, setAgent] = useState<AgentView>();
   const [draft, setDraft] = useState<Draft>(() => draftOf('read_file'));

@@ -87,7 +87,7 @@ export function watchAgent(onChange: (view: AgentView) => void): () => void {
     events.addEventListener('error', async () => {
       onChange('unknown');
       if (events.readyState !== EventSource.CLOSED) return;  // It tries again by itself.
-      // Refused, and browsers do not tell with which status.
+      // Refused, and browsers do not report with which status.
       const status = await fetch('/api/agent/status').then((response) => response.status, () => 0);
       if (status === 401) onChange('loggedOut');
       else timer = setTimeout(open, REOPEN_MS);

@@ -1,7 +1,7 @@
 // What became of a call that produced no answer: the HTTP status of the route, and the sentence for the person. The
 // one table of the application that knows Toolwire's reasons.
 
-// Whether the tool may have run. Absent where nobody can say: the browser gave up and heard no more.
+// Whether the tool may have run. Absent where it is not known: the browser cancelled and got no answer.
 export type Delivery = 'SENT' | 'NOT_SENT';
 
 interface Outcome {

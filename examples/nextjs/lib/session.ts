@@ -8,7 +8,7 @@ export const SESSION_SECONDS = 7 * 24 * 3600;
 // Also safe in a shell's command line and in a URL.
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-// The user id of someone who gives this name, or undefined if nobody can be called so.
+// The user id of someone who gives this name, or undefined if the name is not allowed.
 export function userIdOf(name: unknown): string | undefined {
   const trimmed = typeof name === 'string' ? name.trim() : '';
   return NAME.test(trimmed) ? trimmed : undefined;

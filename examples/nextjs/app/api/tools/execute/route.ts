@@ -8,7 +8,7 @@ import {toolwire} from '@/lib/toolwire';
 const BODY_BYTES_MAX = (16 << 20) + (64 << 10);
 const TIMEOUT_MS_MAX = 3_600_000;
 
-// Runs a tool on the computer of whoever is logged in. A tool that ran and failed is a 200 with `success` false: the
+// Runs a tool on the computer of the logged-in user. A tool that ran and failed is a 200 with `success` false: the
 // other statuses are for calls without an answer.
 export const POST = route(async (request: NextRequest) => {
   requireSameSite(request);
@@ -19,7 +19,7 @@ export const POST = route(async (request: NextRequest) => {
   if (timeout !== undefined && !isTimeout(timeout)) {
     throw invalid('timeout', `must be a whole number of milliseconds from 1 to ${TIMEOUT_MS_MAX}`);
   }
-  // Whoever closes the page or presses Cancel closes the request, and with it the call.
+  // Closing the page or pressing Cancel closes the request, and with it the call.
   const answer = await toolwire().client.callTool(userId, tool, params, {timeoutMs: timeout, signal: request.signal});
   const {success, error, executionTimeMs: executionTime, requestId} = answer;
   const rest = JSON.stringify({success, error: error ?? null, executionTime: executionTime ?? null, requestId});
