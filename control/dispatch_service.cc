@@ -1,3 +1,6 @@
+// CallTool is a UnaryCall, a sink of its one call; Dispatch and WatchAgents are streams in files of their own, kept in
+// a table so that they can be ended when control stops. GetAgent and ListAgents answer from the directory, GetAgent
+// from the registry for a user whom the directory does not know.
 #include "control/dispatch_service.h"
 
 #include <algorithm>

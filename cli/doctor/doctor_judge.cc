@@ -222,10 +222,10 @@ Finding JudgeEdgeHealth(const std::string& address, int http_status, const std::
     return Warn("edge", absl::StrCat(who, " is stopping and takes no agents"), "wait for its successor");
   }
   if (status != "healthy") {
-    std::vector<std::string> away;
-    if (text("registry") == "away") away.emplace_back("Redis");
-    if (text("store") == "away") away.emplace_back("the store");
-    return Warn("edge", absl::StrCat(who, " is ", status, "; out of its reach: ", absl::StrJoin(away, ", ")),
+    std::vector<std::string> unavailable;
+    if (text("registry") == "away") unavailable.emplace_back("Redis");
+    if (text("store") == "away") unavailable.emplace_back("the store");
+    return Warn("edge", absl::StrCat(who, " is ", status, "; out of its reach: ", absl::StrJoin(unavailable, ", ")),
                 "agents that are connected stay; for new ones mend what is away, as that edge sees it");
   }
   const auto connections = health.find("connections");
