@@ -23,13 +23,9 @@ using flags::Text;
 namespace {
 
 constexpr int kPageMax = 1000;                  // Of AgentAdmin.
-constexpr std::chrono::seconds kAnswerMax(30);  // Longer than control waits for its store.
+constexpr std::chrono::seconds kAdminAnswerMax(30);  // Longer than control waits for its store.
 constexpr int kNotReached = 3;
 constexpr int kNoAnswer = 4;
-
-absl::Status ToStatus(const grpc::Status& status) {
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
-}
 
 int64_t ToMs(const google::protobuf::Timestamp& time) { return time.seconds() * 1000 + time.nanos() / 1000000; }
 
@@ -124,7 +120,7 @@ class RemoteAdmin final : public AdminClient {
   absl::Status Ask(grpc::Status (v1::AgentAdmin::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                    const Request& request, Response* response) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kAnswerMax);
+    context.set_deadline(std::chrono::system_clock::now() + kAdminAnswerMax);
     return ToStatus((*stub_.*method)(&context, request, response));
   }
 

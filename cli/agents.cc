@@ -27,10 +27,6 @@ struct AgentsFlags {
   bool json = false;
 };
 
-int64_t ConnectedAtMs(const v1::Agent& agent) {
-  return agent.connected_at().seconds() * 1000 + agent.connected_at().nanos() / 1000000;
-}
-
 std::string JsonOf(const v1::Agent& agent) {
   nlohmann::ordered_json line = {{"userId", agent.user_id()}, {"connected", agent.connected()}};
   if (agent.connected()) {

@@ -21,7 +21,7 @@ using flags::Switch;
 using flags::Text;
 namespace {
 
-constexpr char kCommand[] = "audit";
+constexpr char kAuditCommand[] = "audit";
 
 struct AuditFlags {
   AdminFlags admin;
@@ -77,12 +77,12 @@ int ListAudit(const AuditFlags& flags) {
   if (!flags.since.empty()) query.from_ms = ReadTime(flags.since, now_ms);
   if (!flags.until.empty()) query.until_ms = ReadTime(flags.until, now_ms);
   if (query.from_ms && query.until_ms && *query.from_ms > *query.until_ms) {
-    return FailAdmin(kCommand, absl::InvalidArgumentError("--since must not be later than --until"));
+    return FailAdmin(kAuditCommand, absl::InvalidArgumentError("--since must not be later than --until"));
   }
   const auto admin = OpenAdmin(flags.admin);
-  if (!admin.ok()) return FailAdmin(kCommand, admin.status());
+  if (!admin.ok()) return FailAdmin(kAuditCommand, admin.status());
   const auto rows = (*admin)->ListAudit(query);
-  if (!rows.ok()) return FailAdmin(kCommand, rows.status());
+  if (!rows.ok()) return FailAdmin(kAuditCommand, rows.status());
   for (auto row = rows->rbegin(); row != rows->rend(); ++row) PrintRow(*row, flags.json);
   return 0;
 }

@@ -39,6 +39,10 @@ std::shared_ptr<grpc::Channel> ConnectToControl(const std::string& address) {
   return channel;
 }
 
+absl::Status ToStatus(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+}
+
 std::string NoControlAt(const std::string& address) {
   return "no control at " + address + "; start one, or name another with --address";
 }

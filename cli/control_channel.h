@@ -5,12 +5,15 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
+
 namespace CLI {
 class App;
 }
 
 namespace grpc {
 class Channel;
+class Status;
 }
 
 namespace toolwire {
@@ -24,6 +27,9 @@ void AddAddressFlag(CLI::App* app, std::string* address);
 // and up to 2 s for one that refuses, as it does while it starts. Null if the control cannot be reached: then nothing
 // has left.
 std::shared_ptr<grpc::Channel> ConnectToControl(const std::string& address);
+
+// The same code and message.
+absl::Status ToStatus(const grpc::Status& status);
 
 // The sentence for that.
 std::string NoControlAt(const std::string& address);

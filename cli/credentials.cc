@@ -22,7 +22,7 @@ using flags::Switch;
 using flags::Text;
 namespace {
 
-constexpr char kCommand[] = "credentials";
+constexpr char kCredentialsCommand[] = "credentials";
 constexpr int kPage = 1000;
 
 struct CredentialFlags {
@@ -49,12 +49,12 @@ int Create(const CredentialFlags& flags) {
     for (int i = 0; i < flags.count; ++i) users.push_back(flags.user + std::to_string(i));
   }
   const auto admin = OpenAdmin(flags.admin);
-  if (!admin.ok()) return FailAdmin(kCommand, admin.status());
+  if (!admin.ok()) return FailAdmin(kCredentialsCommand, admin.status());
   std::ofstream file;
   if (!flags.out.empty()) {
     umask(0077);  // Only for this user to read.
     file.open(flags.out);
-    if (!file) return FailAdmin(kCommand, absl::InvalidArgumentError("cannot write " + flags.out));
+    if (!file) return FailAdmin(kCredentialsCommand, absl::InvalidArgumentError("cannot write " + flags.out));
   }
   std::vector<std::string> secrets;
   const absl::Status status = (*admin)->Create(users, flags.platform, &secrets);
@@ -69,13 +69,13 @@ int Create(const CredentialFlags& flags) {
   }
   out.flush();
   if (!out) {
-    return FailAdmin(kCommand, absl::InternalError("the secrets could not be written; rotate them for new ones"));
+    return FailAdmin(kCredentialsCommand, absl::InternalError("the secrets could not be written; rotate them for new ones"));
   }
   if (!secrets.empty()) {
     std::cerr << "created " << secrets.size() << (secrets.size() == 1 ? " credential" : " credentials")
               << "; the store keeps only hashes, so this is the only time the secret is shown\n";
   }
-  return status.ok() ? 0 : FailAdmin(kCommand, status);
+  return status.ok() ? 0 : FailAdmin(kCredentialsCommand, status);
 }
 
 // After a change of the store alone: the user's session may still be open.
@@ -87,9 +87,9 @@ void WarnOfSessions(const AdminClient& admin) {
 
 int Rotate(const CredentialFlags& flags) {
   const auto admin = OpenAdmin(flags.admin);
-  if (!admin.ok()) return FailAdmin(kCommand, admin.status());
+  if (!admin.ok()) return FailAdmin(kCredentialsCommand, admin.status());
   const auto secret = (*admin)->Rotate(flags.user, flags.keep_session);
-  if (!secret.ok()) return FailAdmin(kCommand, secret.status());
+  if (!secret.ok()) return FailAdmin(kCredentialsCommand, secret.status());
   std::cout << (flags.json ? SecretLine(flags.user, *secret) : *secret + "\n");
   std::cerr << "the old secret is refused from now on; the store keeps only a hash of the new one, so this is the only "
                "time it is shown\n";
@@ -99,9 +99,9 @@ int Rotate(const CredentialFlags& flags) {
 
 int Revoke(const CredentialFlags& flags) {
   const auto admin = OpenAdmin(flags.admin);
-  if (!admin.ok()) return FailAdmin(kCommand, admin.status());
+  if (!admin.ok()) return FailAdmin(kCredentialsCommand, admin.status());
   const auto closed = (*admin)->Revoke(flags.user);
-  if (!closed.ok()) return FailAdmin(kCommand, closed.status());
+  if (!closed.ok()) return FailAdmin(kCredentialsCommand, closed.status());
   if (flags.json) {
     std::cout << Line({{"userId", flags.user}, {"revoked", true}, {"sessionClosed", *closed}});
   } else {
@@ -126,11 +126,11 @@ void PrintCredential(const Credential& one, bool json) {
 
 int List(const CredentialFlags& flags) {
   const auto admin = OpenAdmin(flags.admin);
-  if (!admin.ok()) return FailAdmin(kCommand, admin.status());
+  if (!admin.ok()) return FailAdmin(kCredentialsCommand, admin.status());
   std::string after;
   while (true) {
     const auto page = (*admin)->ListCredentials(after, kPage);
-    if (!page.ok()) return FailAdmin(kCommand, page.status());
+    if (!page.ok()) return FailAdmin(kCredentialsCommand, page.status());
     for (const Credential& one : *page) PrintCredential(one, flags.json);
     if (page->size() < kPage) return 0;
     after = page->back().user_id;

@@ -15,13 +15,9 @@
 namespace toolwire {
 namespace {
 
-constexpr std::chrono::seconds kAnswerMax(10);
+constexpr std::chrono::seconds kLookUpMax(10);
 // How much later than the call itself its answer may arrive: control reports what happened to a call that timed out.
 constexpr std::chrono::seconds kReportMax(5);
-
-absl::Status ToStatus(const grpc::Status& status) {
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
-}
 
 // The detail of a status. One without comes from gRPC itself, and the call may have left.
 v1::CallFailure FailureOf(const grpc::Status& status) {
@@ -131,7 +127,7 @@ class GrpcDispatchClient final : public DispatchClient {
                                                                               Response*),
                                const Request& request) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kAnswerMax);
+    context.set_deadline(std::chrono::system_clock::now() + kLookUpMax);
     Response response;
     const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
     if (!status.ok()) return ToStatus(status);

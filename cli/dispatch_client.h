@@ -45,6 +45,10 @@ class DispatchClient {
   virtual std::unique_ptr<AgentWatch> Watch(const v1::WatchAgentsRequest& request) = 0;
 };
 
+inline int64_t ConnectedAtMs(const v1::Agent& agent) {
+  return agent.connected_at().seconds() * 1000 + agent.connected_at().nanos() / 1000000;
+}
+
 }  // namespace toolwire
 
 #endif  // TOOLWIRE_CLI_DISPATCH_CLIENT_H_

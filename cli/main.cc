@@ -10,7 +10,7 @@
 namespace toolwire {
 namespace {
 
-constexpr int kWrongFlags = 2;
+constexpr int kBadUsage = 2;
 
 int Main(int argc, char** argv) {
   flags::CommandLine line(
@@ -43,7 +43,7 @@ int Main(int argc, char** argv) {
   } else {
     std::cerr << unknown << "\n";
   }
-  return kWrongFlags;
+  return kBadUsage;
 }
 
 }  // namespace

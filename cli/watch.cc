@@ -38,10 +38,6 @@ struct WatchFlags {
   bool json = false;
 };
 
-int64_t ConnectedAtMs(const v1::Agent& agent) {
-  return agent.connected_at().seconds() * 1000 + agent.connected_at().nanos() / 1000000;
-}
-
 void Print(const AgentView::Event& event, bool json) {
   const v1::Agent& agent = event.agent();
   const std::string kind = v1::WatchAgentsResponse::Kind_Name(event.kind());

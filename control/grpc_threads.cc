@@ -26,8 +26,8 @@ int ThreadsOfGrpc() { return std::clamp(static_cast<int>(gpr_cpu_num_cores()) / 
 constexpr auto kBeginWait = std::chrono::seconds(5);
 
 // A call that fails at once, since its channel leads nowhere; what counts is the thread that its callback is on.
-struct Call {
-  Call(const std::shared_ptr<grpc::Channel>& channel, std::function<void()> work) : stub(channel) {
+struct LostCall {
+  LostCall(const std::shared_ptr<grpc::Channel>& channel, std::function<void()> work) : stub(channel) {
     const grpc::Slice nothing;
     request = grpc::ByteBuffer(&nothing, 1);
     stub.UnaryCall(&context, "/", grpc::StubOptions(), &request, &response,
@@ -50,7 +50,7 @@ struct GrpcThreads::Impl {
 
   // Destroyed after the callbacks: the last of gRPC's channels joins gRPC's threads, and so must not go on one of them.
   std::shared_ptr<grpc::Channel> channel = grpc::CreateChannel("", nullptr);
-  std::vector<std::unique_ptr<Call>> calls;
+  std::vector<std::unique_ptr<LostCall>> calls;
 
   Mutex mu;
   CondVar changed;
@@ -66,7 +66,7 @@ void GrpcThreads::Impl::RunOnGrpc(std::function<void()> work) {
     MutexLock lock(mu);
     ++callbacks;
   }
-  calls.push_back(std::make_unique<Call>(channel, [this, work = std::move(work)] {
+  calls.push_back(std::make_unique<LostCall>(channel, [this, work = std::move(work)] {
     work();
     MutexLock lock(mu);
     --callbacks;

@@ -1,6 +1,5 @@
 #include "tests/support/postgres_server.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <gtest/gtest.h>
@@ -23,6 +22,8 @@
 #include <sstream>
 #include <thread>
 #include <utility>
+
+#include "tests/support/free_port.h"
 
 namespace toolwire {
 namespace {
@@ -61,20 +62,6 @@ const passwd* ServerUser() {
   return user;
 }
 
-int FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0 ||
-      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    Die("no free port");
-  }
-  close(fd);
-  return ntohs(address.sin_port);
-}
-
 int WaitFor(pid_t pid) {
   int status = -1;
   while (waitpid(pid, &status, 0) == -1 && errno == EINTR) {
@@ -105,6 +92,7 @@ PostgresServer::PostgresServer(std::string bin) : bin_(std::move(bin)) {
                               "UTF8", "--locale=C.UTF-8", "--no-sync"});
   if (WaitFor(initdb) != 0) Die("initdb failed:\n" + Log());
   port_ = FreePort();
+  if (port_ == 0) Die("no free port");
   Resume();
 }
 

@@ -1,6 +1,5 @@
 #include "tests/support/redis_server.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -12,23 +11,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/support/await.h"
+#include "tests/support/free_port.h"
 
 namespace toolwire {
-namespace {
-
-int FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in name{};
-  name.sin_family = AF_INET;
-  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof name;
-  bind(fd, reinterpret_cast<sockaddr*>(&name), size);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size);
-  close(fd);
-  return ntohs(name.sin_port);
-}
-
-}  // namespace
+namespace {}  // namespace
 
 bool RedisServer::Installed() {
   static const bool installed = std::system("redis-server --version > /dev/null 2>&1") == 0;
