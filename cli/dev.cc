@@ -35,7 +35,7 @@ struct DevOptions {
   StoreOptions store;
 };
 
-int Fail(const absl::Status& status) {
+int FailedStart(const absl::Status& status) {
   std::cerr << "toolwire dev: " << status.message() << "\n";
   return 1;
 }
@@ -52,11 +52,11 @@ int RunDev(DevOptions options) {
   StopSignal stop;
   InitLog(options.log);
   options.control.payload = options.edge.payload();
-  if (const absl::Status status = Validate(options.listen); !status.ok()) return Fail(status);
-  if (const absl::Status status = Validate(&options.edge); !status.ok()) return Fail(status);
-  if (const absl::Status status = Validate(options.control); !status.ok()) return Fail(status);
+  if (const absl::Status status = Validate(options.listen); !status.ok()) return FailedStart(status);
+  if (const absl::Status status = Validate(&options.edge); !status.ok()) return FailedStart(status);
+  if (const absl::Status status = Validate(options.control); !status.ok()) return FailedStart(status);
   auto store = OpenStore(options.store);
-  if (!store.ok()) return Fail(store.status());
+  if (!store.ok()) return FailedStart(store.status());
   SystemClock clock;
   MemoryRegistry registry(clock, options.edge.lease_ttl);
   AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
@@ -73,14 +73,14 @@ int RunDev(DevOptions options) {
   link = edge.Attach(std::make_shared<LocalToControl>(to_control));
   edge.Join("", {});
 
-  if (const absl::Status status = edge.Listen(options.listen); !status.ok()) return Fail(status);
-  if (const absl::Status status = control.Listen(options.listen); !status.ok()) return Fail(status);
+  if (const absl::Status status = edge.Listen(options.listen); !status.ok()) return FailedStart(status);
+  if (const absl::Status status = control.Listen(options.listen); !status.ok()) return FailedStart(status);
   auto metrics = MetricsEndpoint::Start(options.listen, [&](std::vector<Sample>* out) {
     edge.AddSamples(out);
     control.AddSamples(out);
     AddAuditSamples(audit, out);
   });
-  if (!metrics.ok()) return Fail(metrics.status());
+  if (!metrics.ok()) return FailedStart(metrics.status());
   log::Info("toolwire dev ready", {{"agents", edge.port()},
                                    {"callers", control.port()},
                                    {"metrics", (*metrics)->port()},

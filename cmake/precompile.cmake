@@ -24,12 +24,14 @@ function(toolwire_precompile owner)
   endforeach()
 endfunction()
 
-toolwire_precompile(toolwire_base HEADERS ${STD_HEADERS})
+if(NOT CMAKE_UNITY_BUILD)  # Else the room is one file.
+  toolwire_precompile(toolwire_base HEADERS ${STD_HEADERS})
+endif()
 toolwire_precompile(toolwire_wire HEADERS ${PROTO_HEADERS}
   FOR toolwire_store toolwire_audit toolwire_process toolwire_edge_core toolwire_control_core)
 toolwire_precompile(toolwire_link HEADERS ${ASIO_HEADERS}
   FOR toolwire_registry toolwire_edge toolwire-edge toolwire_agent toolwire_cli)
-toolwire_precompile(toolwire_control HEADERS ${GRPC_HEADERS} FOR toolwire-control toolwire)
+toolwire_precompile(toolwire_grpc HEADERS ${GRPC_HEADERS} FOR toolwire_control toolwire-control toolwire)
 
 if(TOOLWIRE_TESTS)
   find_package(GTest REQUIRED)
