@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "common/audit/call_record.h"
+#include "common/base/json_text.h"
 #include "common/base/log.h"
 
 namespace toolwire {
@@ -23,7 +24,7 @@ namespace {
 OldResponse FailureResponse(const std::string& user_id, std::string_view error) {
   OldResponse response;
   response.user_id = user_id;
-  response.error = std::string(error);
+  json::AppendQuoted(error, &response.error_json);
   return response;
 }
 
@@ -32,8 +33,12 @@ OldResponse ResponseOf(const std::string& user_id, v1::Answer&& answer) {
   response.user_id = user_id;
   response.success = answer.success();
   response.result_json = std::move(*answer.mutable_result_json());
-  response.error = std::move(*answer.mutable_error());
-  if (answer.has_execution_time_ms()) response.execution_time_ms = answer.execution_time_ms();
+  response.error_json = std::move(*answer.mutable_error_json());
+  if (!answer.error().empty()) json::AppendQuoted(answer.error(), &response.error_json);
+  response.execution_time_json = std::move(*answer.mutable_execution_time_json());
+  if (response.execution_time_json.empty() && answer.has_execution_time_ms()) {
+    response.execution_time_json = std::to_string(answer.execution_time_ms());
+  }
   return response;
 }
 

@@ -4,6 +4,8 @@
 #include "edge/session.h"
 
 #include <algorithm>
+#include <optional>
+#include <string>
 
 namespace toolwire {
 
@@ -18,8 +20,13 @@ constexpr Capabilities kEdgeCapabilities = kCapabilityCancel;
 void FillAnswer(AgentFrame* frame, v1::Answer* answer) {
   answer->set_success(frame->success);
   answer->set_result_json(frame->result_json.data(), frame->result_json.size());
+  if (frame->error.empty()) answer->set_error_json(frame->error_json.data(), frame->error_json.size());
   answer->set_error(std::move(frame->error));
-  if (frame->execution_time_ms) answer->set_execution_time_ms(*frame->execution_time_ms);
+  const std::optional<int64_t>& time = frame->execution_time_ms;
+  if (time) answer->set_execution_time_ms(*time);
+  if (!time || std::to_string(*time) != frame->execution_time_json) {
+    answer->set_execution_time_json(frame->execution_time_json.data(), frame->execution_time_json.size());
+  }
 }
 
 }  // namespace

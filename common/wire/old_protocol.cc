@@ -2,7 +2,6 @@
 
 #include <array>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/json_text.h"
 
 namespace toolwire {
@@ -56,23 +55,19 @@ OldCommand DecodeOldCommand(std::string_view text, int json_depth_max) {
 
 std::string EncodeOldResponse(const OldResponse& response) {
   std::string text;
-  text.reserve(96 + response.user_id.size() + response.result_json.size() + response.error.size());
+  text.reserve(96 + response.user_id.size() + response.result_json.size() + response.error_json.size() +
+               response.execution_time_json.size());
+  const auto append = [&text](std::string_view key, const std::string& value) {
+    if (value.empty()) return;
+    text += key;
+    text += value;
+  };
   text += R"({"userId":)";
   json::AppendQuoted(response.user_id, &text);
-  text += response.success ? R"(,"success":true,"result":)" : R"(,"success":false,"result":)";
-  text += response.result_json.empty() ? "null" : response.result_json;
-  text += R"(,"error":)";
-  if (response.error.empty()) {
-    text += "null";
-  } else {
-    json::AppendQuoted(response.error, &text);
-  }
-  text += R"(,"executionTime":)";
-  if (response.execution_time_ms) {
-    absl::StrAppend(&text, *response.execution_time_ms);
-  } else {
-    text += "null";
-  }
+  text += response.success ? R"(,"success":true)" : R"(,"success":false)";
+  append(R"(,"result":)", response.result_json);
+  append(R"(,"error":)", response.error_json);
+  append(R"(,"executionTime":)", response.execution_time_json);
   text += '}';
   return text;
 }

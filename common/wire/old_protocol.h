@@ -3,8 +3,6 @@
 #ifndef TOOLWIRE_COMMON_WIRE_OLD_PROTOCOL_H_
 #define TOOLWIRE_COMMON_WIRE_OLD_PROTOCOL_H_
 
-#include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,13 +20,15 @@ struct OldCommand {
 };
 OldCommand DecodeOldCommand(std::string_view text, int json_depth_max);
 
-// What it waits for on `response:{requestId}`: {"userId","success","result","error","executionTime"}.
+// What it waits for on `response:{requestId}`: {"userId","success","result","error","executionTime"}. The last three
+// are JSON texts, spliced as they are; a field whose text is empty is left out, as the replaced server left out what
+// the agent had not sent.
 struct OldResponse {
   std::string user_id;
   bool success = false;
-  std::string result_json;  // Spliced as it is; empty means null.
-  std::string error;        // Empty means null.
-  std::optional<int64_t> execution_time_ms;
+  std::string result_json;
+  std::string error_json;
+  std::string execution_time_json;
 };
 std::string EncodeOldResponse(const OldResponse& response);
 

@@ -142,6 +142,8 @@ std::string_view ReadToolResponse(const AgentFields& fields, AgentFrame* frame) 
   if (frame->request_id.empty()) return "tool_response: requestId is empty";
   frame->success = fields.value(kSuccess) == "true";
   frame->result_json = fields.value(kResult);
+  frame->error_json = fields.value(kError);
+  frame->execution_time_json = fields.value(kExecutionTime);
   if (fields.Is(kError, Kind::kString)) json::UnescapeLossy(fields.value(kError), &frame->error);
   if (fields.Is(kExecutionTime, Kind::kNumber)) frame->execution_time_ms = Milliseconds(fields.value(kExecutionTime));
   return {};
@@ -229,6 +231,8 @@ void WireDecoder::Decode(std::string_view text, AgentFrame* frame) const {
   frame->result_json = {};
   frame->error.clear();
   frame->execution_time_ms.reset();
+  frame->error_json = {};
+  frame->execution_time_json = {};
   frame->capabilities = 0;
 
   AgentFields fields;

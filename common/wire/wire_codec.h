@@ -43,7 +43,8 @@ struct AgentFrame {
   bool success = false;
   std::string_view result_json;  // Validated JSON text; empty if absent.
   std::string error;             // Empty if absent or null. People read it: U+FFFD stands for a lone surrogate.
-  std::optional<int64_t> execution_time_ms;  // Rounded; absent if absent, null, negative or beyond 2^53.
+  std::optional<int64_t> execution_time_ms;          // Rounded; absent if absent, null, negative or beyond 2^53.
+  std::string_view error_json, execution_time_json;  // Both as the agent wrote them; empty if absent.
   // kHello: those of the named ones that this version knows.
   Capabilities capabilities = 0;
 };

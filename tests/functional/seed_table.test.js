@@ -203,6 +203,21 @@ row('publishToolResponse(), channel response:{requestId}: {userId, success, resu
   });
 });
 
+row('publishToolResponse(): a response has result, error and executionTime only if the agent\'s answer had them', async (cluster, scope) => {
+  const backend = await cluster.oldBackend();
+  await cluster.agent('publish_fields', {scope, answer: ({params}) => params});
+  for (const answer of [
+    {success: true},
+    {success: true, result: 1},
+    {success: true, result: null, error: null, executionTime: null},
+    {success: false, error: ''},
+    {success: false, error: 'ENOENT', executionTime: 12.5},
+    {success: false, result: {partial: true}, executionTime: -1},
+  ]) {
+    assert.deepEqual(await backend.sendToolCall('publish_fields', {tool: 'fields', params: answer}), {userId: 'publish_fields', ...answer});
+  }
+});
+
 row('getServerAgentCount(): /health counts the agents of one server, and ListAgents those of all', async (cluster, scope) => {
   await cluster.agent('count_a', {edge: 0, scope});
   await cluster.agent('count_b', {edge: 1, scope});

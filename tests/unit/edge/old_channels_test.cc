@@ -120,13 +120,38 @@ TEST_F(OldChannelsTest, CommandIsDeliveredAndItsAnswerPublishedAndAudited) {
   ASSERT_EQ(published_.size(), 1u);
   EXPECT_EQ(published_[0].first, "response:req_1");
   EXPECT_EQ(published_[0].second,
-            Json::parse(R"({"userId":"user","success":true,"result":{"got":1},"error":null,"executionTime":5})"));
+            Json::parse(R"({"userId":"user","success":true,"result":{"got":1},"executionTime":5})"));
   EXPECT_EQ(channels_->in_flight(), 0u);
   EXPECT_EQ(Rows(), (RowSet{{"req_1", "ok"}}));
   const AuditRow row = store_.ListAudit({"user", 1})->front();
   EXPECT_EQ(row.params_json, R"({"path":"/a"})");
   EXPECT_EQ(row.result_json, R"({"got":1})");
   EXPECT_EQ(row.tool, "echo");
+}
+
+TEST_F(OldChannelsTest, ResponseHasTheFieldsThatTheAgentSentAndNoOthers) {
+  const auto published = [this](const std::function<void(v1::Answer*)>& fill) {
+    Command("req_1");
+    v1::EdgeFrame frame;
+    v1::Answer* answer = frame.add_answers();
+    answer->set_call_id(TakeDelivered().call_id());
+    fill(answer);
+    channels_->Send(std::move(frame));
+    return published_.back().second;
+  };
+  EXPECT_EQ(published([](v1::Answer*) {}), Json::parse(R"({"userId":"user","success":false})"));
+  EXPECT_EQ(published([](v1::Answer* answer) {
+              answer->set_result_json("null");
+              answer->set_error_json("null");
+              answer->set_execution_time_json("null");
+            }),
+            Json::parse(R"({"userId":"user","success":false,"result":null,"error":null,"executionTime":null})"));
+  EXPECT_EQ(published([](v1::Answer* answer) {
+              answer->set_error("\"e\"");
+              answer->set_execution_time_ms(13);
+              answer->set_execution_time_json("12.5");
+            }),
+            Json::parse(R"({"userId":"user","success":false,"error":"\"e\"","executionTime":12.5})"));
 }
 
 TEST_F(OldChannelsTest, SameCommandTwiceIsDeliveredOnceAndAnsweredOnce) {

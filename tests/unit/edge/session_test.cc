@@ -146,6 +146,26 @@ TEST_F(SessionTest, AnswerMayComeInTheRequestIdsEscapedForm) {
   EXPECT_EQ(OutcomeOf(1), "success 1");
 }
 
+TEST_F(SessionTest, AnswersSayWhatTheAgentSentBesideTextAndMilliseconds) {
+  OpenAndRead();
+  const struct {
+    const char* fields;
+    const char* error_json;
+    const char* execution_time_json;
+  } cases[] = {
+      {"", "", ""},
+      {R"(,"error":null,"executionTime":null)", "null", "null"},
+      {R"(,"error":"","executionTime":12.5)", R"("")", "12.5"},
+      {R"(,"error":"e","executionTime":5)", "", ""},
+      {R"(,"executionTime":-1)", "", "-1"},
+  };
+  for (const auto& one : cases) {
+    Receive(R"({"type":"tool_response","requestId":"req_9","success":true)" + std::string(one.fields) + "}");
+    EXPECT_EQ(strays_.back().answer().error_json(), one.error_json) << one.fields;
+    EXPECT_EQ(strays_.back().answer().execution_time_json(), one.execution_time_json) << one.fields;
+  }
+}
+
 TEST_F(SessionTest, UnknownAnswerBecomesAStrayAndNothingElse) {
   OpenAndRead();
   DeliverAndRead(1, "req_1");

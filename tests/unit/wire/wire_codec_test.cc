@@ -96,9 +96,11 @@ TEST(WireDecoderTest, ToolResponseNeedsOnlyIdAndSuccess) {
   EXPECT_EQ(frame.result_json, "");
   EXPECT_EQ(frame.error, "");
   EXPECT_EQ(frame.execution_time_ms, std::nullopt);
+  EXPECT_EQ(frame.error_json, "");
+  EXPECT_EQ(frame.execution_time_json, "");
 }
 
-TEST(WireDecoderTest, NullErrorAndTimeAreAsGoodAsAbsent) {
+TEST(WireDecoderTest, NullErrorAndTimeAreAsGoodAsAbsentButStillThere) {
   const AgentFrame frame = Decoded(
       R"({"type":"tool_response","requestId":"r","success":true,"result":null,"error":null,"executionTime":null})");
   EXPECT_EQ(frame.type, Type::kToolResponse);
@@ -106,6 +108,8 @@ TEST(WireDecoderTest, NullErrorAndTimeAreAsGoodAsAbsent) {
   EXPECT_EQ(frame.result_json, "null");
   EXPECT_EQ(frame.error, "");
   EXPECT_EQ(frame.execution_time_ms, std::nullopt);
+  EXPECT_EQ(frame.error_json, "null");
+  EXPECT_EQ(frame.execution_time_json, "null");
 }
 
 TEST(WireDecoderTest, ResultMayBeAnyJson) {
@@ -268,6 +272,8 @@ TEST(WireDecoderTest, FrameIsOverwritten) {
     EXPECT_EQ(reused.result_json, fresh.result_json);
     EXPECT_EQ(reused.error, fresh.error);
     EXPECT_EQ(reused.execution_time_ms, fresh.execution_time_ms);
+    EXPECT_EQ(reused.error_json, fresh.error_json);
+    EXPECT_EQ(reused.execution_time_json, fresh.execution_time_json);
     EXPECT_EQ(reused.capabilities, fresh.capabilities);
     frame = reused;
   }
