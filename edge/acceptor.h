@@ -12,8 +12,7 @@
 
 namespace toolwire {
 
-// Accepts on a thread of its own. When files run out it closes a spare descriptor to refuse one peer and waits,
-// instead of spinning on an error that does not go away.
+// Accepts on a thread of its own (common/process/tcp_listener.h).
 class Acceptor {
  public:
   // `address` is where the peer is, without its port. Called on the acceptor's thread; takes over the descriptor.

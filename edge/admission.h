@@ -26,6 +26,8 @@ class Admission {
   };
   struct Counters : CounterSet {
     Counter accepted{this, "toolwire_edge_sockets_accepted_total", "Sockets accepted on the agents' port."};
+    Counter accept_errors{this, "toolwire_edge_accept_errors_total",
+                          "Accepts that failed for want of files or memory, on both ports, each followed by a pause."};
     LimitCounter sockets_full{this, kEdgeLimitHits, "sockets"};
     LimitCounter sessions_full{this, kEdgeLimitHits, "sessions"};
     LimitCounter unauthenticated_full{this, kEdgeLimitHits, "unauthenticated"};
@@ -54,6 +56,7 @@ class Admission {
   int sockets() const;
   int unauthenticated() const;
   const Counters& counters() const { return counters_; }
+  Counters& counters() { return counters_; }
 
  private:
   struct Failures {

@@ -52,6 +52,8 @@ class Edge {
   void Detach(LinkId link);
   // The loop on which the next link may run its socket.
   asio::io_context& LinkLoop();
+  // Counts accepts of links that fail.
+  Counter& accept_errors() { return admission_.counters().accept_errors; }
 
   // --- stopping, in this order ---
   // Refuses new agents and new calls.

@@ -3,6 +3,8 @@
 // first once what waits is written, then at once.
 #include "edge/relay_server.h"
 
+#include <unistd.h>
+
 #include <asio.hpp>
 #include <chrono>
 #include <map>
@@ -12,6 +14,7 @@
 #include "common/base/log.h"
 #include "common/base/mutex.h"
 #include "common/link/relay_socket.h"
+#include "common/process/tcp_listener.h"
 
 namespace toolwire {
 namespace {
@@ -24,7 +27,6 @@ constexpr Duration kSilenceMax = std::chrono::seconds(30);
 // A peer that does not show in time that it is a control.
 constexpr Duration kPrefaceWaitMax = std::chrono::seconds(5);
 constexpr Duration kEndWaitMax = std::chrono::seconds(2);
-constexpr Duration kAcceptAgainAfter = std::chrono::milliseconds(50);
 
 // One control's link; the edge may hold it a little longer than the server does.
 class Link final : public ToControl, public std::enable_shared_from_this<Link> {
@@ -88,29 +90,21 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
       : edge_(edge),
         // A frame that comes in pieces holds one payload; several may be unfinished at once.
         options_{kOutboxBytesMax, 16 * payload_bytes_max + (1u << 20), kSilenceMax},
-        listener_(edge.LinkLoop()),
-        accept_again_(listener_.get_executor()) {}
+        listener_loop_(edge.LinkLoop()) {}
 
   absl::Status Listen(const std::string& host, int port) {
-    asio::error_code ec;
-    const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, ec);
-    if (ec) return absl::InvalidArgumentError("--listen: not an IP address: " + host);
-    const asio::ip::tcp::endpoint endpoint(address, static_cast<unsigned short>(port));
-    listener_.open(endpoint.protocol(), ec);
-    if (!ec) listener_.set_option(asio::socket_base::reuse_address(true), ec);
-    if (!ec) listener_.bind(endpoint, ec);
-    if (!ec) listener_.listen(asio::socket_base::max_listen_connections, ec);
-    if (ec) return absl::UnavailableError("relay: cannot listen on " + JoinHostPort(host, port) + ": " + ec.message());
-    port_ = listener_.local_endpoint(ec).port();
-    asio::post(listener_.get_executor(), [self = shared_from_this()] { self->Accept(); });
+    // After Close, which Stop waits for, nothing is called any more.
+    auto listener = TcpListener::Listen(listener_loop_, {"relay", host, port, {}, &edge_.accept_errors()},
+                                        [this](int fd, const asio::ip::tcp::endpoint& peer) { Begin(fd, peer); });
+    if (!listener.ok()) return listener.status();
+    listener_ = *std::move(listener);
+    asio::post(listener_loop_, [listener = listener_] { listener->Start(); });
     return absl::OkStatus();
   }
 
   void Stop() {
-    asio::post(listener_.get_executor(), [self = shared_from_this()] {
-      asio::error_code ignored;
-      self->listener_.close(ignored);
-      self->accept_again_.cancel();
+    asio::post(listener_loop_, [self = shared_from_this()] {
+      self->listener_->Close();
       MutexLock lock(self->mu_);
       self->listening_ = false;
       self->changed_.NotifyAll();
@@ -124,40 +118,24 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
     changed_.Wait(mu_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return links_.empty(); });
   }
 
-  int port() const { return port_; }
+  int port() const { return listener_->port(); }
 
  private:
-  void Accept() {
+  void Begin(int fd, const asio::ip::tcp::endpoint& endpoint) {
     // The socket belongs to the loop that will run the link.
-    listener_.async_accept(edge_.LinkLoop(),
-                           [self = shared_from_this()](const asio::error_code& ec, asio::ip::tcp::socket socket) {
-                             if (ec == asio::error::operation_aborted) return;
-                             if (!ec) self->Begin(std::move(socket));
-                             if (ec == asio::error::no_descriptors || ec == std::errc::too_many_files_open_in_system)
-                               return self->AcceptLater();
-                             self->Accept();
-                           });
-  }
-
-  // The peer stays in the kernel's queue; without a pause the loop would spin.
-  void AcceptLater() {
-    accept_again_.expires_after(kAcceptAgainAfter);
-    accept_again_.async_wait([self = shared_from_this()](const asio::error_code& ec) {
-      if (!ec) self->Accept();
-    });
-  }
-
-  void Begin(asio::ip::tcp::socket socket) {
+    asio::ip::tcp::socket socket(edge_.LinkLoop());
     asio::error_code ec;
-    const auto endpoint = socket.remote_endpoint(ec);
-    if (ec) return;  // The peer has closed it already.
+    socket.assign(endpoint.protocol(), fd, ec);
+    if (ec) {
+      close(fd);
+      return;
+    }
     const std::string peer = JoinHostPort(endpoint.address().to_string(), endpoint.port());
     const auto executor = socket.get_executor();
     auto link = std::make_shared<Link>(edge_, std::move(socket), peer, options_);
     uint64_t number = 0;
     {
       MutexLock lock(mu_);
-      if (!listening_) return;
       if (links_.size() >= kLinksMax) return log::Warn("relay: too many links", {{"peer", peer}});
       number = ++last_number_;
       links_.emplace(number, link);
@@ -173,10 +151,8 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
 
   Edge& edge_;
   const EdgeSocket::Options options_;
-  // Used by the listener's loop only, after Listen.
-  asio::ip::tcp::acceptor listener_;
-  asio::steady_timer accept_again_;
-  int port_ = 0;
+  asio::io_context& listener_loop_;
+  std::shared_ptr<TcpListener> listener_;  // Set once, by Listen.
 
   Mutex mu_;
   CondVar changed_;

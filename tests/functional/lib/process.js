@@ -23,11 +23,14 @@ export class Process {
   #exit = deferred();
   #paused = false;
 
-  constructor(name, args, {env = {}, cwd, stdin = 'ignore', exitCode = 0} = {}) {
+  // `openFiles`: how many files the process may have open.
+  constructor(name, args, {env = {}, cwd, stdin = 'ignore', exitCode = 0, openFiles} = {}) {
     this.name = name;
     this.exitCode = exitCode;  // Of an orderly end.
     this.command = [name, ...args].join(' ');
-    this.#child = spawn(binary(name), args, {env: {...baseEnvironment, ...env}, cwd, stdio: [stdin, 'pipe', 'pipe']});
+    const command = [...(openFiles ? ['prlimit', `--nofile=${openFiles}`] : []), binary(name), ...args];
+    const options = {env: {...baseEnvironment, ...env}, cwd, stdio: [stdin, 'pipe', 'pipe']};
+    this.#child = spawn(command[0], command.slice(1), options);
     this.pid = this.#child.pid;
     for (const stream of ['stdout', 'stderr']) {
       let rest = '';

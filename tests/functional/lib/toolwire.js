@@ -25,14 +25,14 @@ const only = (flags, wanted) => Object.fromEntries(Object.entries(flags).filter(
 
 export class Toolwire {
   // `flags` maps names without dashes to values. With `dataDir` an earlier store is used again. The topology `control`
-  // is a control alone, for the edge whose relay is at `edge`.
-  static async start(scope, {topology = 'dev', flags = {}, env, dataDir, edge: relay} = {}) {
+  // is a control alone, for the edge whose relay is at `edge`. `edgeOptions` are those of the edge's Process.
+  static async start(scope, {topology = 'dev', flags = {}, env, dataDir, edge: relay, edgeOptions} = {}) {
     const tw = new Toolwire();
     tw.scope = scope;
     tw.dataDir = dataDir ?? (await scope.directory());
     const all = {'log-format': 'json', 'metrics-port': 0, 'data-dir': tw.dataDir, ...flags};
     if (topology === 'dev') {
-      tw.edge = tw.control = scope.process('toolwire', ['dev', ...argumentsOf({port: 0, 'grpc-port': 0, ...all})], {env});
+      tw.edge = tw.control = scope.process('toolwire', ['dev', ...argumentsOf({port: 0, 'grpc-port': 0, ...all})], {env, ...edgeOptions});
       tw.processes = [tw.edge];
       const ready = await tw.edge.ready();
       tw.ports = {agents: ready.agents, callers: ready.callers, metrics: [ready.metrics]};
@@ -51,7 +51,7 @@ export class Toolwire {
       return tw;
     }
     const forEdge = only(all, (name) => !CONTROL_ONLY.includes(name));
-    tw.edge = scope.process('toolwire-edge', argumentsOf({port: 0, 'relay-port': 0, ...forEdge}), {env});
+    tw.edge = scope.process('toolwire-edge', argumentsOf({port: 0, 'relay-port': 0, ...forEdge}), {env, ...edgeOptions});
     const edge = await tw.edge.ready();
     relay = `127.0.0.1:${edge.relay}`;
     const control = await startControl();
