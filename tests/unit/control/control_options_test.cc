@@ -47,7 +47,11 @@ TEST_F(ControlOptionsTest, PortIsReadFromTheEnvironment) {
 }
 
 TEST_F(ControlOptionsTest, NumbersOutsideTheirBoundsAreRefused) {
-  ExpectBounds(add_, {{"--grpc-port", 0, 65535}, {"--call-timeout-max", 1, kMaxInt}, {"--grpc-threads", 0, 16}});
+  ExpectBounds(add_, {{"--grpc-port", 0, 65535},
+                      {"--call-timeout-max", 1, kMaxInt},
+                      {"--stream-calls-max", 1, kMaxInt},
+                      {"--streams-max", 1, kMaxInt},
+                      {"--grpc-threads", 0, 16}});
 }
 
 TEST_F(ControlOptionsTest, DefaultTimeOfACallMayNotExceedTheLongest) {

@@ -96,7 +96,7 @@ TEST_F(EdgeOptionsTest, FlagsSetWhatTheyName) {
   EXPECT_EQ(options_.old_channels.calls_max, 274);
 }
 
-TEST_F(EdgeOptionsTest, EnvironmentOfTheServerBeforeIsRead) {
+TEST_F(EdgeOptionsTest, EnvironmentOfTheReplacedServerIsRead) {
   const EnvironmentVariable port("PORT", "8083");
   const EnvironmentVariable server_id("SERVER_ID", "ws-server-2");
   const EnvironmentVariable interval("HEARTBEAT_INTERVAL", "15000");
@@ -116,9 +116,14 @@ TEST_F(EdgeOptionsTest, NumbersOutsideTheirBoundsAreRefused) {
                       {"--session-queue-bytes-max", 1024, 1 << 30},
                       {"--heartbeat-interval", 10, kMaxInt},
                       {"--login-timeout", 50, 600000},
+                      {"--sessions-max", 0, kMaxInt},
                       {"--unauthenticated-max", 1, kMaxInt},
+                      {"--handshakes-per-second-max", 1, kMaxInt},
+                      {"--failed-logins-per-minute-max", 0, kMaxInt},
                       {"--agent-calls-max", 1, kMaxInt},
-                      {"--failed-logins-per-minute-max", 0, kMaxInt}});
+                      {"--edge-calls-max", 1, kMaxInt},
+                      {"--bad-frames-per-minute-max", 1, kMaxInt},
+                      {"--old-calls-max", 1, kMaxInt}});
 }
 
 TEST_F(EdgeOptionsTest, HeartbeatTimeoutMustBeLongerThanTheInterval) {
@@ -163,7 +168,7 @@ TEST_F(EdgeOptionsTest, EdgeWithoutANameGetsOneWithItsPort) {
   EXPECT_EQ(options.server_id, "ws-server-1");
 }
 
-TEST_F(EdgeOptionsTest, ControlsDialTheRelayWhereItListensUnlessToldOtherwise) {
+TEST_F(EdgeOptionsTest, ControlsDialTheRelayWhereItListensUnlessAnOptionNamesAnotherAddress) {
   EdgeOptions edge;
   ListenOptions listen;
   EXPECT_EQ(RelayAddress(edge, listen, 50052), "127.0.0.1:50052");
