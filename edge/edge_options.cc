@@ -29,7 +29,8 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
   Milliseconds(app, "--heartbeat-timeout", &options->session.heartbeat_timeout, 50, kMaxInt,
                "Silence after which a session is closed (4002), in ms")
       .Env("HEARTBEAT_TIMEOUT");
-  Milliseconds(app, "--login-timeout", &options->login_timeout, 50, 600000, "Time from socket to login, in ms");
+  Milliseconds(app, "--login-timeout", &options->login_timeout, 50, 600000,
+               "Time for the handshake, and again for the login, in ms");
   Number(app, "--sessions-max", &options->admission.sessions_max, 0, kMaxInt,
          "Agents on this edge; 0: what the limit of open files allows");
   Number(app, "--unauthenticated-max", &options->admission.unauthenticated_max, 1, kMaxInt,

@@ -28,7 +28,7 @@ struct EdgeOptions {
   std::string relay_address;  // host:port that controls dial. Default: --listen, or the host's name, and the port.
   int io_threads = 1;         // One loop saturates before two cores' worth of agents do; raise with cores.
   Duration heartbeat_interval = std::chrono::seconds(30);
-  Duration login_timeout = std::chrono::seconds(5);  // From the accepted socket to the credentials' verdict.
+  Duration login_timeout = std::chrono::seconds(5);  // For the handshake, and again for the login.
   Duration lease_ttl = kLeaseTtl;
   Duration drain_timeout = kDrainTimeout;  // How long a stop waits for calls in flight.
   bool serve_old_channels = true;          // The raw Redis channels of the replaced server. Needs Redis.
