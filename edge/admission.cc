@@ -1,9 +1,10 @@
-// Sockets, sockets not logged in and sessions are counted; at their limits accepting waits, or a login finds no room.
-// The rate is a token bucket: each socket takes one, and what is missing is the wait. Failed logins are counted for
-// each address from its first, for a minute.
+// Sockets, sockets not logged in and rooms of sessions are counted; at their limits accepting waits, or a login finds
+// no room. The rate is a token bucket: each socket takes one, and what is missing is the wait. Failed logins are
+// counted for each address from its first, for a minute.
 #include "edge/admission.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace toolwire {
 namespace {
@@ -18,14 +19,12 @@ double Seconds(Duration duration) { return std::chrono::duration<double>(duratio
 
 Duration Admission::AcceptDelay(MonoTime now) {
   MutexLock lock(mu_);
-  if (sockets_ - options_.sessions_max >= options_.spare_sockets_max) {
-    counters_.sockets_full.Add();
-    return kFullWait;
-  }
-  if (unauthenticated_ >= options_.unauthenticated_max) {
-    counters_.unauthenticated_full.Add();
-    return kFullWait;
-  }
+  LimitCounter* const full = sockets_ - options_.sessions_max >= options_.spare_sockets_max ? &counters_.sockets_full
+                             : unauthenticated_ >= options_.unauthenticated_max ? &counters_.unauthenticated_full
+                                                                                : nullptr;
+  // Counted when it is reached, not each time it is looked at.
+  if (std::exchange(full_, full) != full && full != nullptr) full->Add();
+  if (full != nullptr) return kFullWait;
   const double rate = options_.handshakes_per_second_max;
   // A tenth of a second's worth may come at once, and always one.
   tokens_ = std::min(tokens_ + rate * std::max(Seconds(now - tokens_at_), 0.0), std::max(rate / 10, 1.0));
@@ -46,20 +45,29 @@ void Admission::Accepted(MonoTime) {
 
 bool Admission::HasRoom() {
   MutexLock lock(mu_);
-  if (sessions_ < options_.sessions_max) return true;
+  if (rooms_taken_ < options_.sessions_max) return true;
   counters_.sessions_full.Add();
   return false;
+}
+
+bool Admission::TakeRoom(bool beyond) {
+  MutexLock lock(mu_);
+  if (!beyond && rooms_taken_ >= options_.sessions_max) {
+    counters_.sessions_full.Add();
+    return false;
+  }
+  ++rooms_taken_;
+  return true;
+}
+
+void Admission::GiveRoomBack() {
+  MutexLock lock(mu_);
+  --rooms_taken_;
 }
 
 void Admission::LoggedIn() {
   MutexLock lock(mu_);
   --unauthenticated_;
-  ++sessions_;
-}
-
-void Admission::LoggedOut() {
-  MutexLock lock(mu_);
-  --sessions_;
 }
 
 void Admission::Closed(bool was_logged_in) {

@@ -42,11 +42,15 @@ class Admission {
   Duration AcceptDelay(MonoTime now);
   // A socket was accepted; it is unauthenticated. For each there is exactly one Closed.
   void Accepted(MonoTime now);
-  // Asked before a login: whether this edge has room for one more session.
+  // Asked before a login's secret is checked: whether this edge has room for one more session.
   bool HasRoom();
+  // Takes the room of one session, with `beyond` though there is none. For each that was taken there is exactly one
+  // GiveRoomBack.
+  bool TakeRoom(bool beyond);
+  // The login has failed, or its session has ended; the socket may linger.
+  void GiveRoomBack();
+  // The socket is a session's now, whose room was taken before.
   void LoggedIn();
-  // The session has ended; its socket may linger.
-  void LoggedOut();
   void Closed(bool was_logged_in);
 
   // Whether this address may try to log in, or has failed too often within the last minute.
@@ -69,7 +73,8 @@ class Admission {
   mutable Mutex mu_;
   int sockets_ ABSL_GUARDED_BY(mu_) = 0;
   int unauthenticated_ ABSL_GUARDED_BY(mu_) = 0;
-  int sessions_ ABSL_GUARDED_BY(mu_) = 0;
+  int rooms_taken_ ABSL_GUARDED_BY(mu_) = 0;           // By sessions, and by logins whose secret was right.
+  LimitCounter* full_ ABSL_GUARDED_BY(mu_) = nullptr;  // The limit on sockets that accepting waits at.
   double tokens_ ABSL_GUARDED_BY(mu_) = 1;
   MonoTime tokens_at_ ABSL_GUARDED_BY(mu_) = {};
   absl::flat_hash_map<std::string, Failures> failures_ ABSL_GUARDED_BY(mu_);

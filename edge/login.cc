@@ -1,7 +1,7 @@
-// A login asks two other threads and comes back to the loop after each: the store checks the secret, then the registry
-// gives the lease. When either answer comes, the socket may be gone, the time over or the secret revoked; then what was
-// claimed is released and no session opens. A revocation between the two answers is seen because the session enters the
-// directory first and Revocations are asked after that.
+// A login asks twice and comes back to the loop after each: the store checks the secret on a thread of its own, then
+// the registry gives the lease, on the caller's thread or another. When either answer comes, the socket may be gone,
+// the time over or the secret revoked; then what was claimed is released and no session opens. A revocation between the
+// two answers is seen because the session enters the directory first and Revocations are asked after that.
 #include "edge/login.h"
 
 #include <utility>
@@ -51,10 +51,18 @@ void Logins::Begin(SessionId id, const std::string& target, const std::string& a
 void Logins::OnVerdict(SessionId id, Verdict verdict) {
   Login* const login = UnderWay(id);
   if (login == nullptr) return;
+  const bool known = verdict == Verdict::kRight || verdict == Verdict::kWrong;
+  // Asked again: who guesses many secrets at once is told of no more than the limit.
+  if (known && !shared_.admission->MayLogIn(login->address, shared_.clock->Now())) {
+    return Fail(id, close_reason::kTooManyFailedLogins);
+  }
   switch (verdict) {
     case Verdict::kRight:
       // A claim would end a session elsewhere that was opened with a newer secret.
       if (shared_.revocations->Covers(login->user_id, login->check_began)) return FailAsRevoked(id, login->user_id);
+      // Taken now: others have found the same room free meanwhile.
+      login->has_room = shared_.admission->TakeRoom(/*beyond=*/shared_.directory->Find(login->user_id).has_value());
+      if (!login->has_room) return Fail(id, close_reason::kEdgeFull);
       return shared_.registry->Claim(
           login->user_id, shared_.server_id, [this, id, user_id = login->user_id](absl::StatusOr<uint64_t> epoch) {
             handler_.Post([this, id, user_id, epoch = std::move(epoch)] { OnClaimed(id, user_id, epoch); });
@@ -74,14 +82,14 @@ void Logins::OnVerdict(SessionId id, Verdict verdict) {
 void Logins::OnClaimed(SessionId id, const std::string& user_id, const absl::StatusOr<uint64_t>& epoch) {
   Login* const login = UnderWay(id);
   if (login == nullptr) {  // The socket is gone.
-    if (epoch.ok()) shared_.registry->Release(user_id, shared_.server_id, *epoch, {});
+    if (epoch.ok()) Release(user_id, *epoch);
     return;
   }
   if (!epoch.ok()) return Fail(id, close_reason::kRegistryUnavailable);
   if (shared_.clock->Now() - login->check_began > shared_.login_timeout) {
     // The timer is late: a busy loop. Revocations are not remembered for longer than this.
     shared_.counters->logins_late.Add();
-    shared_.registry->Release(user_id, shared_.server_id, *epoch, {});
+    Release(user_id, *epoch);
     return Fail(id, close_reason::kLoginTimedOut);
   }
   const auto inserted = shared_.directory->Insert(user_id, SessionRef{loop_, id, *epoch});
@@ -123,14 +131,17 @@ void Logins::KeepEarly(SessionId id, std::string& text) {
 void Logins::Cancel(SessionId id) {
   auto found = logins_.find(id);
   if (found == logins_.end()) return;
-  found->second->under_way = false;
-  wheel_.Disarm(found->second.get());
+  Login& login = *found->second;
+  login.under_way = false;
+  login.early = {};
+  if (std::exchange(login.has_room, false)) shared_.admission->GiveRoomBack();
+  wheel_.Disarm(&login);
 }
 
 void Logins::Closed(SessionId id) { shared_.admission->Closed(/*was_logged_in=*/logins_.erase(id) == 0); }
 
 void Logins::LogOut(SessionId id, const std::string& user_id, uint64_t epoch) {
-  shared_.admission->LoggedOut();
+  shared_.admission->GiveRoomBack();
   // Only the user's current session may clean up: a replaced one would take the newer one's lease and status away.
   if (shared_.directory->Remove(user_id, id)) Release(user_id, epoch);
   log::Info("agent disconnected", {{"user", user_id}, {"epoch", epoch}});
@@ -156,14 +167,20 @@ void Logins::FailAsRevoked(SessionId id, const std::string& user_id) {
   Fail(id, close_reason::kCredentialsRevoked);
 }
 
-// Releases the lease, and reports the agent disconnected unless a newer claim holds it.
+// Releases the lease. Unless a newer claim holds it, nobody has the agent now but perhaps an older session of this
+// edge, which a failed login left without its lease: it is made again, under the epoch that controls know the session
+// by. That fences as before: a claim made meanwhile, or later, has a greater epoch, and the refresh then ends the
+// session. Should the session end at this very moment, the lease is left without an agent, until it expires or the
+// agent is back.
 void Logins::Release(const std::string& user_id, uint64_t epoch) {
   const int64_t at_ms = shared_.clock->WallMs();
-  shared_.registry->Release(user_id, shared_.server_id, epoch,
-                            [authenticator = shared_.authenticator, user_id, at_ms](bool released) {
-                              if (!released) return;
-                              authenticator->ReportStatus({user_id, AgentStatus::kDisconnected, at_ms});
-                            });
+  // Not `this`, which may be gone when Redis is back.
+  shared_.registry->Release(user_id, shared_.server_id, epoch, [&shared = shared_, user_id, at_ms](bool released) {
+    if (!released) return;
+    const auto ref = shared.directory->Find(user_id);
+    if (ref) return shared.registry->Refresh(shared.server_id, {{user_id, ref->epoch}});
+    shared.authenticator->ReportStatus({user_id, AgentStatus::kDisconnected, at_ms});
+  });
 }
 
 Logins::Login* Logins::UnderWay(SessionId id) {

@@ -56,7 +56,8 @@ class Logins {
    public:
     // Runs `task` on the loop's thread. Any thread.
     virtual void Post(std::function<void()> task) = 0;
-    // The login has failed; the loop may call Cancel and Closed inside.
+    // The login has failed, or its session was replaced before it opened: then OpenSession was called just before. The
+    // loop may call Cancel, LogOut and Closed inside.
     virtual void CloseSocket(SessionId id, const CloseReason& reason) = 0;
     // The login is a session from now on. `early`: the frames that have come meanwhile.
     virtual void OpenSession(SessionId id, const std::string& user_id, uint64_t epoch,
@@ -90,6 +91,7 @@ class Logins {
   struct Login : TimerNode {
     SessionId id = 0;
     bool under_way = false;  // From Begin until it is decided.
+    bool has_room = false;   // At the admission; passes to the session.
     std::string address;
     std::string user_id;
     MonoTime check_began{};  // When its secret went to the store.

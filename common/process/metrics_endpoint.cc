@@ -1,5 +1,5 @@
-// prometheus-cpp's exposer over civetweb, with a few threads that serve. The samples are collected anew for each
-// request, on one of them, and grouped into families by name. Below: what the process measures of itself.
+// prometheus-cpp's exposer over civetweb, with one thread that serves. The samples are collected anew for each request,
+// on that thread, and grouped into families by name. Below: what the process measures of itself.
 #include "common/process/metrics_endpoint.h"
 
 #include <arpa/inet.h>
@@ -69,10 +69,6 @@ uint64_t OpenFiles() {
   return count > 3 ? count - 3 : 0;  // Without `.`, `..` and the directory itself.
 }
 
-// Each has a thread, which a request that does not end holds for this long.
-constexpr int kScrapesMax = 8;
-constexpr int kRequestMaxMs = 1000;
-
 bool IsIpv6(const std::string& host) { return host.find(':') != std::string::npos; }
 
 // Debian's civetweb has no IPv6: the IPv4 address that corresponds to `host`, if there is one.
@@ -101,9 +97,7 @@ absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(const Li
   }
   impl->address = inet_addr(host.c_str());
   try {
-    impl->exposer = std::make_unique<prometheus::Exposer>(
-        std::vector<std::string>{"listening_ports", address, "num_threads", std::to_string(kScrapesMax),
-                                 "request_timeout_ms", std::to_string(kRequestMaxMs)});
+    impl->exposer = std::make_unique<prometheus::Exposer>(address, 1);
     impl->exposer->RegisterCollectable(impl->collector);
   } catch (const std::exception& error) {
     return absl::UnavailableError("metrics: cannot listen on " + address + ": " + error.what());

@@ -230,6 +230,19 @@ claim('over the limit of sessions an agent is rejected with 1013 until another o
   assert.equal(second.closeFrame, undefined);
 });
 
+claimInBoth('of many right logins at once only as many get in as the limit of sessions, and `/health` answers', async (scope, shape) => {
+  const tw = await scope.toolwire({...shape, flags: {'sessions-max': 5}});
+  const users = Array.from({length: 40}, (_, i) => `user_${i}`);
+  const secrets = await Promise.all(users.map((user) => tw.secret(user)));
+  const agents = users.map((user, i) => tw.dial(tw.loginQuery(user, secrets[i])));
+  await until('all are decided', () => agents.every((agent) => agent.closeFrame || agent.of('connected').length > 0));
+  const closed = agents.filter((agent) => agent.closeFrame);
+  assert.equal(closed.length, 35);
+  for (const {closeFrame} of closed) assert.deepEqual(closeFrame, {code: 1013, reason: 'Edge is full'});
+  assert.equal(await tw.metric('toolwire_edge_sessions'), 5);
+  assert.equal((await fetch(`http://127.0.0.1:${tw.ports.agents}/health`)).status, 200);
+});
+
 claimInBoth('at the limit of sessions a user may still replace their own session, also many times', async (scope, shape) => {
   const tw = await scope.toolwire({...shape, flags: {'sessions-max': 2}});
   const other = await tw.agent('user_1');

@@ -79,26 +79,6 @@ claimInBoth('the Prometheus endpoint has the gauges and counters of its process'
   }
 });
 
-claim('requests to the Prometheus endpoint that never end delay a scrape by seconds at most, and no stop', async (scope) => {
-  const tw = await scope.toolwire();
-  const [port] = tw.ports.metrics;
-  const beginnings = ['GET /metrics HT', 'G', 'GET /metrics HTTP/1.1\r\nHost: x\r\n'];
-  for (const count of [1, 16, 32]) {
-    const sockets = Array.from({length: count}, () => scope.own(net.connect(port, '127.0.0.1')));
-    for (const [i, socket] of sockets.entries()) socket.on('error', () => {}).write(beginnings[i % 3]);
-    await until('all are connected', () => sockets.every((socket) => !socket.connecting));
-    // Neither ends one that goes on for ever.
-    const more = setInterval(() => sockets.forEach((socket) => socket.write('x')), 100);
-    try {
-      assert.equal((await get(port, '/metrics')).status, 200, `${count} requests that do not end`);
-    } finally {
-      clearInterval(more);
-    }
-  }
-  scope.own(net.connect(port, '127.0.0.1')).on('error', () => {}).write('GET /metrics HT');
-  await tw.stop();
-});
-
 claimInBoth('the gRPC health service says SERVING, and NOT_SERVING while control drains', async (scope, shape) => {
   const tw = await scope.toolwire(shape);
   const agent = await tw.agent('user_1', {answer: () => undefined});

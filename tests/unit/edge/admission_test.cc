@@ -50,12 +50,13 @@ TEST_F(AdmissionTest, SocketsAreAcceptedUpToTheLimit) {
   EXPECT_EQ(AcceptAll(&admission, 10), 3);
   EXPECT_EQ(admission.sockets(), 3);
   EXPECT_GT(admission.AcceptDelay(clock_.Now()), Duration::zero());
-  EXPECT_EQ(admission.counters().sockets_full.value(), 2u);
+  EXPECT_EQ(admission.counters().sockets_full.value(), 1u) << "however often it is asked while it is full";
   EXPECT_EQ(admission.counters().accepted.value(), 3u);
   admission.LoggedIn();
   EXPECT_FALSE(MayAccept(&admission)) << "a socket that is logged in is still a socket";
   admission.Closed(true);
   EXPECT_EQ(AcceptAll(&admission, 10), 1);
+  EXPECT_EQ(admission.counters().sockets_full.value(), 2u) << "full once more";
 }
 
 TEST_F(AdmissionTest, SocketsThatAreNotLoggedInAreLimitedByThemselves) {
@@ -74,21 +75,27 @@ TEST_F(AdmissionTest, SocketsThatAreNotLoggedInAreLimitedByThemselves) {
   EXPECT_EQ(admission.unauthenticated(), 2);
 }
 
-TEST_F(AdmissionTest, RoomForSessionsIsLimitedByThoseThatAreLoggedIn) {
+TEST_F(AdmissionTest, RoomForSessionsIsLimitedByThoseThatHaveTakenIt) {
   Admission::Options options = Wide();
   options.sessions_max = 2;
   Admission admission(options);
   AcceptAll(&admission, 10);
   EXPECT_TRUE(admission.HasRoom()) << "sockets that are not logged in are no sessions";
-  admission.LoggedIn();
+  EXPECT_TRUE(admission.TakeRoom(false));
   EXPECT_TRUE(admission.HasRoom());
-  admission.LoggedIn();
+  EXPECT_TRUE(admission.TakeRoom(false));
   EXPECT_FALSE(admission.HasRoom());
+  EXPECT_FALSE(admission.TakeRoom(false));
   EXPECT_TRUE(MayAccept(&admission)) << "health checks still come in";
-  EXPECT_EQ(admission.counters().sessions_full.value(), 1u);
+  EXPECT_EQ(admission.counters().sessions_full.value(), 2u);
+  EXPECT_TRUE(admission.TakeRoom(true)) << "beyond the limit, as the user's older session ends";
+  admission.GiveRoomBack();
+  EXPECT_FALSE(admission.HasRoom());
+  admission.LoggedIn();
+  admission.LoggedIn();
   admission.Closed(false);
   EXPECT_FALSE(admission.HasRoom()) << "that one was no session";
-  admission.LoggedOut();
+  admission.GiveRoomBack();
   EXPECT_TRUE(admission.HasRoom()) << "its socket may linger";
   admission.Closed(true);
   EXPECT_EQ(admission.sockets(), 8);

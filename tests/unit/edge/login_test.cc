@@ -49,8 +49,7 @@ class LoginTest : public ::testing::Test, protected Logins::Handler {
     EXPECT_EQ(admission_.sockets(), 0);
     EXPECT_EQ(admission_.unauthenticated(), 0);
     for (int i = 0; i < kSessionsMax; ++i) {
-      EXPECT_TRUE(admission_.HasRoom()) << "room that was not given back";
-      admission_.LoggedIn();
+      EXPECT_TRUE(admission_.TakeRoom(/*beyond=*/false)) << "room that was not given back";
     }
     EXPECT_FALSE(admission_.HasRoom()) << "room that was given back twice";
     EXPECT_EQ(directory_.Users(), Strings());
@@ -143,6 +142,7 @@ class LoginTest : public ::testing::Test, protected Logins::Handler {
   }()};
   LoginShared shared_ = Shared();
   std::map<SessionId, Strings> early_;  // What came before each session.
+  bool closed_at_once_ = false;         // Sockets that the logins close do not linger.
 
  private:
   LoginShared Shared() {
@@ -169,6 +169,8 @@ class LoginTest : public ::testing::Test, protected Logins::Handler {
   void CloseSocket(SessionId id, const CloseReason& reason) override {
     events_.push_back("close " + std::to_string(id) + " " + std::to_string(static_cast<int>(reason.code)) + " " +
                       reason.text);
+    if (closed_at_once_) return CloseSocket(id);
+    logins_.Cancel(id);
     if (auto open = open_.extract(id)) logins_.LogOut(id, open.mapped().first, open.mapped().second);
   }
   void OpenSession(SessionId id, const std::string& user_id, uint64_t epoch, Strings early) override {
@@ -233,6 +235,18 @@ TEST_F(LoginTest, WrongSecretClosesWith1008AndCountsAtTheAdmission) {
   EXPECT_EQ(Events(), Strings{"open 4 user_42 epoch 1"}) << "another address";
 }
 
+TEST_F(LoginTest, SecretsGuessedAtOnceAreNotAllAnswered) {
+  for (SessionId id = 1; id <= 3; ++id) {
+    Dial(id, kUser, "wrong");
+    AwaitPosted(id);
+  }
+  Dial(4);
+  AwaitPosted(4);
+  RunAll();
+  EXPECT_EQ(Events(), (Strings{"close 1 1008 Invalid credentials", "close 2 1008 Invalid credentials",
+                               "close 3 1013 Too many failed logins", "close 4 1013 Too many failed logins"}));
+}
+
 TEST_F(LoginTest, UserIdThatNobodyCanHaveIsWrongWithoutAskingTheStore) {
   for (SessionId id = 1; id <= 2; ++id) {
     Dial(id, "user%0A");
@@ -264,16 +278,35 @@ TEST_F(LoginTest, StoreThatFailsOtherwiseClosesWith1011) {
 
 TEST_F(LoginTest, FullEdgeRefusesNewUsersButNotOneWhoIsHere) {
   LogIn(1);
-  for (int i = 1; i < kSessionsMax; ++i) admission_.LoggedIn();  // Other loops' sessions.
+  for (int i = 1; i < kSessionsMax; ++i) admission_.TakeRoom(/*beyond=*/false);  // Other loops' sessions.
   Dial(2, "user_1", "other");
   LogIn(3);
   EXPECT_EQ(Events(),
             (Strings{"open 1 user_42 epoch 1", "close 2 1013 Edge is full", "displaced 1", "open 3 user_42 epoch 2"}));
-  for (int i = 1; i < kSessionsMax; ++i) {
-    admission_.LoggedOut();
-    admission_.Accepted(clock_.Now());
-    admission_.Closed(true);
+  for (int i = 1; i < kSessionsMax; ++i) admission_.GiveRoomBack();
+}
+
+TEST_F(LoginTest, LoginsThatFoundTheSameRoomFreeDoNotAllGetIt) {
+  const auto user = [](SessionId id) { return "many_" + std::to_string(id); };
+  for (SessionId id = 1; id <= kSessionsMax + 1; ++id) {
+    ASSERT_TRUE(memory_.CreateCredentials({{user(id), "linux", HashSecret(user(id)), 1}}).ok());
+    Dial(id, user(id), /*secret=*/user(id));
+    AwaitPosted(id);
   }
+  for (SessionId id = 1; id <= kSessionsMax + 1; ++id) RunNext();
+  EXPECT_EQ(Events(), Strings{"close 11 1013 Edge is full"});
+  RunAll();
+  EXPECT_EQ(Events().size(), size_t{kSessionsMax}) << "all others open";
+}
+
+TEST_F(LoginTest, LoginThatFailsAfterItTookRoomGivesItBack) {
+  for (int i = 1; i < kSessionsMax; ++i) admission_.TakeRoom(/*beyond=*/false);  // Other loops' sessions.
+  Dial(1);
+  RunNext();
+  EXPECT_FALSE(admission_.HasRoom());
+  CloseSocket(1);
+  EXPECT_TRUE(admission_.HasRoom());
+  for (int i = 1; i < kSessionsMax; ++i) admission_.GiveRoomBack();
 }
 
 // --- revocations -----------------------------------------------------------------------------------------------------
@@ -341,7 +374,53 @@ TEST_F(LoginTest, SocketThatGoesWhileItsLeaseIsClaimedReleasesIt) {
   RunNext();
   EXPECT_EQ(Events(), Strings());
   EXPECT_EQ(LeaseOf(kUser).edge_id, "");
-  EXPECT_EQ(WrittenStatus(), "pending") << "it never was connected";
+  EXPECT_EQ(WrittenStatus(), "disconnected");
+}
+
+TEST_F(LoginTest, LoginThatFailsAfterItsClaimLeavesTheUsersLiveSessionItsLease) {
+  LogIn(1);
+  Dial(2);
+  RunNext();
+  EXPECT_EQ(LeaseOf(kUser).epoch, 2u);
+  CloseSocket(2);
+  RunNext();
+  EXPECT_EQ(LeaseOf(kUser).edge_id, "edge-1");
+  EXPECT_EQ(LeaseOf(kUser).epoch, 1u) << "the epoch that controls know the session by";
+  EXPECT_EQ(Events(), Strings{"open 1 user_42 epoch 1"});
+  ClaimElsewhere();
+  EXPECT_GT(LeaseOf(kUser).epoch, 2u);
+  EXPECT_EQ(WrittenStatus(), "connected");
+}
+
+TEST_F(LoginTest, LoginThatFailsAfterItEndedASessionElsewhereReportsTheAgentDisconnected) {
+  ASSERT_TRUE(memory_.UpdateStatus({{kUser, AgentStatus::kConnected, clock_.WallMs()}}).ok());
+  ClaimElsewhere();
+  Dial(1);
+  RunNext();
+  clock_.Advance(kLoginTimeout + kMs);
+  RunNext();
+  EXPECT_EQ(Events(), Strings{"close 1 1013 Login timed out"});
+  EXPECT_EQ(LeaseOf(kUser).edge_id, "");
+  EXPECT_EQ(WrittenStatus(), "disconnected");
+}
+
+TEST_F(LoginTest, SocketsMayBeClosedAtOnce) {
+  closed_at_once_ = true;
+  Accept(1);
+  logins_.Begin(1, "/?userId=" + kUser, "");
+  Dial(2, kUser, "wrong");
+  RunNext();
+  Dial(3);
+  AwaitPosted(1);
+  Advance(kLoginTimeout + Logins::kTick);
+  RunNext();
+  Dial(4);
+  RunNext();
+  clock_.Advance(kLoginTimeout + kMs);
+  RunNext();
+  EXPECT_EQ(Events(), (Strings{"close 1 1008 Missing credentials", "close 2 1008 Invalid credentials",
+                               "close 3 1013 Login timed out", "close 4 1013 Login timed out"}));
+  EXPECT_EQ(admission_.sockets(), 0);
 }
 
 TEST_F(LoginTest, SocketThatEndsButIsNotClosedYetOpensNoSession) {
