@@ -1,4 +1,6 @@
-// Every way in which an edge closes a WebSocket: the code, the text on the wire, and what helps the agent.
+// Every way in which the edge's own code closes a WebSocket: the code, the text on the wire, and what helps the agent.
+// websocketpp also closes by itself: with 1002 if the agent broke the WebSocket protocol, with 1009 after a frame over
+// the limit.
 #ifndef TOOLWIRE_EDGE_CLOSE_REASON_H_
 #define TOOLWIRE_EDGE_CLOSE_REASON_H_
 
@@ -40,12 +42,14 @@ inline constexpr CloseReason kRegistryUnavailable{CloseCode::kTryLater, "Registr
 inline constexpr CloseReason kLoginTimedOut{CloseCode::kTryLater, "Login timed out"};
 inline constexpr CloseReason kInternalError{CloseCode::kInternal, "Internal error"};
 
-// The agent broke a rule and must be mended. Frames over the limit are closed with 1009 by websocketpp.
+// The agent broke a rule and must be mended.
 inline constexpr CloseReason kTooMuchBeforeLogin{CloseCode::kPolicy, "Too much before login"};
 inline constexpr CloseReason kTooManyBadFrames{CloseCode::kPolicy, "Too many bad frames"};
 inline constexpr CloseReason kNotReading{CloseCode::kPolicy, "Not reading"};
 inline constexpr CloseReason kInvalidUtf8{CloseCode::kBadUtf8, "Invalid UTF-8"};
 inline constexpr CloseReason kResultTooLarge{CloseCode::kTooBig, "Result too large"};
+
+// Nothing is wrong with the agent, whose computer may have slept: it dials again.
 inline constexpr CloseReason kNoHeartbeat{CloseCode::kNoHeartbeat, "Heartbeat timeout"};
 
 // Nothing is wrong with the agent: it dials again, unless its user started the newer connection on purpose.
