@@ -38,7 +38,6 @@ Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, S
   shared_.send_to_controls = [this](LinkBatches* batches) { SendToControls(batches); };
   shared_.close_displaced = [this](const SessionRef& ref, bool revoked) {
     if (revoked) return CloseRevoked(ref);
-    counters_.sessions_replaced.Add();
     loops_[ref.loop]->CloseSession(ref.id, close_reason::kReplaced);
   };
   shared_.http = [this](const std::string& path) { return Http(path); };
@@ -146,12 +145,10 @@ void Edge::Disconnect(const v1::Disconnect& disconnect) {
   if (!ref || (disconnect.epoch_max() != 0 && ref->epoch > disconnect.epoch_max())) return;
   log::Info("session is ended", {{"user", user_id}, {"epoch", ref->epoch}, {"revoked", revoked}});
   if (revoked) return CloseRevoked(*ref);
-  counters_.sessions_ended_by_operator.Add();
   loops_[ref->loop]->CloseSession(ref->id, close_reason::kByOperator);
 }
 
 void Edge::CloseRevoked(const SessionRef& ref) {
-  counters_.sessions_revoked.Add();
   loops_[ref.loop]->CloseSession(ref.id, close_reason::kCredentialsRevoked, /*answers_lost=*/true);
 }
 

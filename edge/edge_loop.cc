@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <asio/post.hpp>
+#include <string_view>
 #include <utility>
 
 #include "common/base/log.h"
@@ -101,7 +102,6 @@ void EdgeLoop::Replaced(const std::string& user_id, uint64_t epoch) {
   Post([this, user_id, epoch] {
     const auto ref = shared_.directory->Find(user_id);
     if (!ref || ref->loop != index_ || ref->epoch >= epoch || table_.Find(ref->id) == nullptr) return;
-    shared_.counters->sessions_replaced.Add();
     // Lease and status are the newer one's now.
     shared_.directory->Remove(user_id, ref->id);
     Close(ref->id, close_reason::kReplaced, false);
@@ -214,20 +214,25 @@ void EdgeLoop::OnWritable(SessionId id) {
 
 void EdgeLoop::OnEnd(SessionId id, bool too_big) {
   if (too_big) shared_.counters->too_big.Add();
-  EndSession(id, /*answers_lost=*/too_big, /*replaced=*/false);
+  EndSession(id, CloseReason{}, /*answers_lost=*/too_big);
 }
 
 void EdgeLoop::Close(SessionId id, const CloseReason& reason, bool answers_lost) {
-  EndSession(id, answers_lost, reason.code == CloseCode::kReplaced);
+  EndSession(id, reason, answers_lost);
   server_.Close(id, reason);
 }
 
-void EdgeLoop::EndSession(SessionId id, bool answers_lost, bool replaced) {
+void EdgeLoop::EndSession(SessionId id, const CloseReason& reason, bool answers_lost) {
   logins_.Cancel(id);
   const Session* const session = table_.Find(id);
   if (session == nullptr) return;
   const std::string user_id = session->user_id();
   const uint64_t epoch = session->epoch();
+  // Here, where it is known that there was a session.
+  const bool replaced = reason.code == CloseCode::kReplaced;
+  if (replaced) shared_.counters->sessions_replaced.Add();
+  if (reason.code == CloseCode::kByOperator) shared_.counters->sessions_ended_by_operator.Add();
+  if (reason.text == std::string_view(close_reason::kCredentialsRevoked.text)) shared_.counters->sessions_revoked.Add();
   table_.Close(id, answers_lost, replaced);
   logins_.LogOut(id, user_id, epoch);
   ScheduleRound();

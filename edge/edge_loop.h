@@ -90,8 +90,9 @@ class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
   void OpenSession(SessionId id, const std::string& user_id, uint64_t epoch, std::vector<std::string> early) override;
 
   void Close(SessionId id, const CloseReason& reason, bool answers_lost);
-  // The session of this socket, or its login, ends now, whatever becomes of the socket. Idempotent.
-  void EndSession(SessionId id, bool answers_lost, bool replaced);
+  // The session of this socket, or its login, ends now, whatever becomes of the socket. Idempotent. `reason` is
+  // empty if the socket ended by itself.
+  void EndSession(SessionId id, const CloseReason& reason, bool answers_lost);
 
   const uint32_t index_;
   EdgeShared& shared_;

@@ -109,7 +109,6 @@ void Logins::Open(SessionId id, uint64_t epoch, bool current) {
   log::Info("agent connected", {{"user", login->user_id}, {"epoch", epoch}, {"address", login->address}});
   if (!current) {
     // A newer connection of this user got through the login first.
-    shared_.counters->sessions_replaced.Add();
     handler_.OpenSession(id, login->user_id, epoch, {});
     return handler_.CloseSocket(id, close_reason::kReplaced);
   }
