@@ -19,7 +19,7 @@ EdgeLoop::EdgeLoop(uint32_t index, EdgeShared& shared)
                                       std::chrono::seconds(1))),
       table_(*shared.clock, shared.limits, *shared.counters, shared.server_id),
       logins_(index, shared, *this),
-      server_(io_, {shared.frame_bytes_max, shared.login_timeout}, *this),
+      server_(io_, {shared.frame_bytes_max, Logins::kEarlyBytesMax, shared.login_timeout}, *this),
       thread_([this] { Run(); }) {}
 
 EdgeLoop::~EdgeLoop() {
@@ -195,6 +195,7 @@ void EdgeLoop::OnFrame(SessionId id, std::string& text) {
 }
 
 void EdgeLoop::OpenSession(SessionId id, const std::string& user_id, uint64_t epoch, std::vector<std::string> early) {
+  server_.TrustPeer(id);
   table_.Open(id, user_id, epoch);
   for (const std::string& text : early) table_.Receive(id, text);
   ScheduleRound();

@@ -119,8 +119,7 @@ void Logins::Open(SessionId id, uint64_t epoch, bool current) {
 void Logins::KeepEarly(SessionId id, std::string& text) {
   Login* const login = UnderWay(id);
   if (login == nullptr) return;
-  login->early_bytes += text.size();
-  if (login->early.size() >= kEarlyFramesMax || login->early_bytes > kEarlyBytesMax) {
+  if (login->early.size() >= kEarlyFramesMax) {
     shared_.counters->early_full.Add();
     return Fail(id, close_reason::kTooMuchBeforeLogin);
   }

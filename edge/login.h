@@ -47,7 +47,8 @@ struct LoginShared {
 class Logins {
  public:
   static constexpr Duration kTick = std::chrono::milliseconds(50);
-  // Frames that an agent sends before its login is decided: enough for the answers kept over a reconnect.
+  // Frames that an agent sends before its login is decided: enough for the answers kept over a reconnect. The loop
+  // reads no more bytes of them until then.
   static constexpr size_t kEarlyFramesMax = 256;
   static constexpr size_t kEarlyBytesMax = 1u << 20;
 
@@ -96,7 +97,6 @@ class Logins {
     std::string user_id;
     MonoTime check_began{};  // When its secret went to the store.
     std::vector<std::string> early;
-    size_t early_bytes = 0;
   };
 
   Login* UnderWay(SessionId id);

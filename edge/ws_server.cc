@@ -78,7 +78,7 @@ bool CheckVersion(const ConnectionPtr& connection) {
 }  // namespace
 
 struct WsServer::Impl {
-  Impl(asio::io_context& loop_io, const Options& options, Handler& owner);
+  Impl(asio::io_context& loop_io, const Options& server_options, Handler& owner);
 
   void OnHttp(const ConnectionPtr& connection);
   void OnOpen(const ConnectionPtr& connection);
@@ -88,12 +88,14 @@ struct WsServer::Impl {
   ConnectionPtr Find(uint64_t id) const;
 
   asio::io_context& io;
+  const Options options;
   Handler& handler;
   Server server;
   absl::flat_hash_map<uint64_t, std::weak_ptr<Server::connection_type>> sockets;  // From Adopt to OnClosed.
 };
 
-WsServer::Impl::Impl(asio::io_context& loop_io, const Options& options, Handler& owner) : io(loop_io), handler(owner) {
+WsServer::Impl::Impl(asio::io_context& loop_io, const Options& server_options, Handler& owner)
+    : io(loop_io), options(server_options), handler(owner) {
   server.set_user_agent("");
   server.set_max_message_size(options.frame_bytes_max);
   server.set_open_handshake_timeout(
@@ -192,7 +194,14 @@ void WsServer::Adopt(uint64_t id, int fd) {
   impl_->sockets.emplace(id, connection);
   connection->set_termination_handler([impl = impl_.get()](const ConnectionPtr& ended) { impl->OnTerminated(ended); });
   connection->Adopt(std::move(socket));
+  connection->HoldReadsAfter(impl_->options.early_bytes_max);
   connection->start();
+}
+
+// Not to close a socket that has sent more: an agent may answer a large call as soon as it is back, before its login is
+// decided. Until then the rest waits in the kernel.
+void WsServer::TrustPeer(uint64_t id) {
+  if (const ConnectionPtr connection = impl_->Find(id)) connection->ReadOn();
 }
 
 void WsServer::WriteFrames(uint64_t id) {
@@ -231,6 +240,7 @@ void WsServer::Close(uint64_t id, const CloseReason& reason) {
   std::error_code ec;
   connection->close(static_cast<websocketpp::close::status::value>(reason.code), reason.text, ec);
   if (ec) connection->terminate(ec);
+  connection->ReadOn();
 }
 
 std::vector<uint64_t> WsServer::Sockets() const {

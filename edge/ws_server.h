@@ -1,4 +1,4 @@
-// The WebSockets of one loop: handshakes, frames, closing. Of the edge, only this includes websocketpp.
+// The WebSockets of one loop: handshakes, frames, closing. Of the edge, only this and its ws_*.h know websocketpp.
 #ifndef TOOLWIRE_EDGE_WS_SERVER_H_
 #define TOOLWIRE_EDGE_WS_SERVER_H_
 
@@ -40,7 +40,8 @@ class WsServer {
     // The kernel has taken a frame: WriteFrames may go on.
     virtual void OnWritable(uint64_t id) = 0;
     // The peer ended the WebSocket, it was lost, or the peer broke the protocol, if `too_big` by a frame over the
-    // limit. Not called if Close was. No other event but OnClosed follows.
+    // limit; also after a request that is no upgrade, or a handshake that failed. Not called if Close was. No other
+    // event but OnClosed follows.
     virtual void OnEnd(uint64_t id, bool too_big) = 0;
     // The descriptor is closed. The last event of every adopted socket.
     virtual void OnClosed(uint64_t id) = 0;
@@ -51,6 +52,7 @@ class WsServer {
 
   struct Options {
     size_t frame_bytes_max = 0;
+    size_t early_bytes_max = 0;  // What is read of a socket before TrustPeer.
     Duration handshake_timeout{};
   };
 
@@ -60,6 +62,8 @@ class WsServer {
 
   // Takes over a connected socket; `id` is new.
   void Adopt(uint64_t id, int fd);
+  // Its frames may be as large as `frame_bytes_max` from now on.
+  void TrustPeer(uint64_t id);
   // Sends the handler's next frames, as far as the kernel keeps up.
   void WriteFrames(uint64_t id);
   // Nothing is sent or received any more but the closing handshake. Without a WebSocket yet, the socket is just closed.

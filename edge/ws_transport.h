@@ -1,9 +1,10 @@
 // The socket under a websocketpp connection: websocketpp's transport policy on one plain TCP socket of one loop.
 //
-// It replaces the library's own asio policy because an edge needs three things that policy does not give: no locks,
+// It replaces the library's own asio policy because an edge needs four things that policy does not give: no locks,
 // strands and 2 KB of handler slots in each of 10,000 idle connections; the moment at which the library stops reading
-// (a frame over the limit must fail its calls at once, not when the peer has acknowledged the close); and a peer that
-// is still sending when it is refused must be read dry, or the reset that follows would overtake the close frame.
+// (a frame over the limit must fail its calls at once, not when the peer has acknowledged the close); a peer that is
+// still sending when it is refused must be read dry, or the reset that follows would overtake the close frame; and of a
+// peer that nobody knows yet no more is read than a bound, also of a frame that is not complete.
 #ifndef TOOLWIRE_EDGE_WS_TRANSPORT_H_
 #define TOOLWIRE_EDGE_WS_TRANSPORT_H_
 
@@ -11,6 +12,7 @@
 #include <asio.hpp>
 #include <chrono>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -65,6 +67,13 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
   void Attach(const TransportContext* context) { context_ = context; }
   // Call before start().
   void Adopt(asio::ip::tcp::socket socket) { socket_.emplace(std::move(socket)); }
+  // After this many bytes, or one read more, the next read waits until ReadOn.
+  void HoldReadsAfter(size_t bytes) { bytes_max_ = bytes; }
+  // Reads on; if the connection is closing, to throw away what comes.
+  void ReadOn() {
+    bytes_max_ = std::numeric_limits<size_t>::max();
+    if (held_read_) held_read_->cancel();
+  }
   timer_ptr set_timer(long duration_ms, transport::timer_handler handler) {
     auto timer = std::make_shared<asio::steady_timer>(*context_->io, std::chrono::milliseconds(duration_ms));
     timer->async_wait([timer, handler = std::move(handler)](const asio::error_code& ec) {
@@ -81,9 +90,15 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
 
   void async_read_at_least(size_t, char* buffer, size_t size, const transport::read_handler& handler) {
     reading_ = true;
-    socket_->async_read_some(
-        asio::buffer(buffer, size),
-        [self = get_shared(), handler](const asio::error_code& ec, size_t bytes) { self->OnRead(ec, bytes, handler); });
+    if (bytes_read_ <= bytes_max_) return Read(buffer, size, handler);
+    // A timer that only ReadOn ends, so that its operation has the connection, as any other read would.
+    held_read_ = std::make_shared<asio::steady_timer>(*context_->io, asio::steady_timer::time_point::max());
+    held_read_->async_wait([self = get_shared(), timer = held_read_, buffer, size, handler](const asio::error_code&) {
+      if (self->draining_) return;
+      if (!self->context_->reading_stopped(self->handle_)) return self->Read(buffer, size, handler);
+      self->draining_ = true;
+      self->DrainInput();
+    });
   }
 
   void async_write(const char* data, size_t size, const transport::write_handler& handler) {
@@ -114,6 +129,7 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
   void async_shutdown(const transport::shutdown_handler& handler) {
     asio::error_code ec;
     if (!socket_ || !socket_->is_open()) return handler(ec);
+    ReadOn();
     context_->shutting_down(handle_);
     socket_->shutdown(asio::socket_base::shutdown_send, ec);
     if (ec) {
@@ -141,8 +157,15 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
     return transport::error::make_error_code(transport::error::pass_through);
   }
 
+  void Read(char* buffer, size_t size, const transport::read_handler& handler) {
+    socket_->async_read_some(
+        asio::buffer(buffer, size),
+        [self = get_shared(), handler](const asio::error_code& ec, size_t bytes) { self->OnRead(ec, bytes, handler); });
+  }
+
   void OnRead(const asio::error_code& ec, size_t bytes, const transport::read_handler& handler) {
     reading_ = false;
+    bytes_read_ += bytes;
     handler(Mapped(ec), bytes);
     if (reading_ || ec) return;
     if (context_->reading_stopped(handle_) && socket_->is_open() && !std::exchange(draining_, true)) DrainInput();
@@ -162,6 +185,9 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
   const TransportContext* context_ = nullptr;
   std::optional<asio::ip::tcp::socket> socket_;
   websocketpp::connection_hdl handle_;
+  size_t bytes_max_ = std::numeric_limits<size_t>::max();
+  size_t bytes_read_ = 0;
+  timer_ptr held_read_;     // The read that waits for ReadOn.
   timer_ptr linger_timer_;  // Set while lingering.
   bool reading_ = false;
   bool draining_ = false;

@@ -1,5 +1,6 @@
 // AgentAdmin: credentials, live sessions and the audit log, for operators.
 import assert from 'node:assert/strict';
+import {readFile} from 'node:fs/promises';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {code} from './lib/caller.js';
 import {Cluster, clusterClaim, sharedCluster} from './lib/cluster.js';
@@ -264,6 +265,27 @@ clusterClaim('a login that takes too long, or sends too much meanwhile, is close
   assert.deepEqual((({code, reason}) => [code, reason])(await louder.closed()), [1008, 'Too much before login']);
   assert.equal(await hits({limit: 'early_frames'}), 1);
   cluster.postgres.thaw();
+});
+
+clusterClaim('what an agent sends before its login is decided is read to a bound, and after that or never at all', async (scope) => {
+  const cluster = await Cluster.start(scope, {edges: 1, controls: 1, ownPostgres: true, edgeFlags: {'login-timeout': 20_000}});
+  await cluster.secret('large');
+  const resident = () => readFile(`/proc/${cluster.edges[0].process.pid}/statm`, 'utf8').then((text) => Number(text.split(' ')[1]) * 4096);
+  const before = await resident();
+  cluster.postgres.freeze();
+  const large = await cluster.dial('large');
+  const strangers = Array.from({length: 8}, () => scope.own(new SeedAgent(cluster.edges[0].url(loginQuery('large', 'wrong')))));
+  const all = [large, ...strangers];
+  await until('all are open', () => all.every((agent) => agent.opened));
+  for (const agent of all) agent.send({type: 'heartbeat', padding: 'x'.repeat(16_000_000)});
+  await sleep(1000);
+  assert.ok((await resident()) - before < 64e6, `${(await resident()) - before} bytes for ${all.length} sockets`);
+  cluster.postgres.thaw();
+  await large.connected();
+  await until('its frame is answered', () => large.of('heartbeat_ack').length > 0);
+  for (const stranger of strangers) {
+    assert.deepEqual(await stranger.closed(), {code: 1008, reason: 'Invalid credentials'});
+  }
 });
 
 clusterClaim('while the store is unavailable requests are UNAVAILABLE and change nothing; when control stops they are answered', async (scope) => {

@@ -502,24 +502,6 @@ TEST_F(LoginTest, AsManyEarlyFramesAsTheBoundAreKeptAndOneMoreCloses) {
   EXPECT_EQ(pending(), 0u) << "no claim was made";
 }
 
-TEST_F(LoginTest, AsManyEarlyBytesAsTheBoundAreKeptAndOneMoreCloses) {
-  Dial(1);
-  KeepEarly(1, std::string(Logins::kEarlyBytesMax - 1, 'x'));
-  KeepEarly(1, "x");
-  RunNext();
-  RunNext();
-  EXPECT_EQ(Events(), Strings{"open 1 user_42 epoch 1"});
-  EXPECT_EQ(early_[1].size(), 2u);
-  Dial(2, "user_1", "other");
-  KeepEarly(2, std::string(Logins::kEarlyBytesMax, 'x'));
-  EXPECT_EQ(Events(), Strings());
-  KeepEarly(2, "x");
-  EXPECT_EQ(Events(), Strings{"close 2 1008 Too much before login"});
-  EXPECT_EQ(counters_.early_full.value(), 1u);
-  RunNext();
-  EXPECT_EQ(pending(), 0u) << "no claim was made";
-}
-
 // --- two logins of one user, and the end -----------------------------------------------------------------------------
 
 TEST_F(LoginTest, NewerLoginOfTheSameUserDisplacesTheOlder) {
