@@ -5,21 +5,41 @@
 //                    |  +-- every tick -- kWaiting: the session is not open yet (NOT_SENT), for 2 s at most
 //                    +------------------> kLost: sent, its session gone; an answer may come through any edge
 //
-// Whatever settles a call publishes its response, unless another edge has published it.
+// Whatever settles a call publishes its response. An answer that comes through another edge settles a kLost call, and
+// waits beside a kDelivered one, as the session here may answer first.
 #include "edge/old_channels.h"
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "common/audit/call_record.h"
 #include "common/base/json_text.h"
 #include "common/base/log.h"
+#include "common/base/random_hex.h"
 
 namespace toolwire {
 
 using E = v1::CallError;
 
 namespace {
+
+// How long one fetched answer may be on its way before the next one is fetched.
+constexpr Duration kFetchMax = std::chrono::seconds(1);
+
+// The same for the same call whoever asks; no two calls have the same.
+std::string OwedKey(const std::string& user_id, const std::string& request_id) {
+  return "toolwire:owed:" + std::to_string(user_id.size()) + ":" + user_id + ":" + request_id;
+}
+
+std::string NotesChannel(const std::string& instance) { return std::string(kStrayNotesChannel) + ":" + instance; }
+
+v1::StrayAnswer NamesOf(const std::string& user_id, const std::string& request_id) {
+  v1::StrayAnswer names;
+  names.set_user_id(user_id);
+  names.set_request_id(request_id);
+  return names;
+}
 
 OldResponse FailureResponse(const std::string& user_id, std::string_view error) {
   OldResponse response;
@@ -48,8 +68,10 @@ struct OldChannels::Pending : TimerNode, CallRecord {
   MonoTime deadline;
   MonoTime wait_until{};  // Waiting for a session ends here; unset until it first waits.
   State state = State::kDelivered;
-  // The row of the answer that another edge published, until this edge has noticed that the agent has moved there.
-  std::optional<AuditRow> answered_elsewhere;
+  // The answer that came through another edge, and the edge that offers one, until this edge has noticed that the agent
+  // has moved there.
+  std::optional<v1::Answer> answered_elsewhere;
+  std::string offered_by;
 };
 
 class OldChannels::Work {
@@ -60,9 +82,15 @@ class OldChannels::Work {
   void Publish(std::string_view request_id, const OldResponse& response) {
     published_.emplace_back(ResponseChannel(request_id), EncodeOldResponse(response));
   }
-  void SendToEdges(const v1::StrayAnswer& stray) {
-    published_.emplace_back(kStrayAnswersChannel, stray.SerializeAsString());
+  void Note(std::string channel, v1::StrayNote::Kind kind, v1::StrayAnswer stray) {
+    v1::StrayNote note;
+    note.set_kind(kind);
+    note.set_from(channels_->instance_);
+    *note.mutable_stray() = std::move(stray);
+    published_.emplace_back(std::move(channel), note.SerializeAsString());
   }
+  void Owe(std::string key, Duration life) { owed_.emplace_back(std::move(key), life); }
+  void AskOwed(v1::StrayAnswer names, bool offered) { asked_.emplace_back(std::move(names), offered); }
   void Audit(AuditTicket ticket, AuditRow&& row) { rows_.emplace_back(ticket, std::move(row)); }
 
   // With no lock held.
@@ -72,7 +100,16 @@ class OldChannels::Work {
     if (channels_->audit_ != nullptr) {
       for (auto& [ticket, row] : rows_) channels_->audit_->Settle(ticket, std::move(row));
     }
-    for (auto& [channel, message] : published_) channels_->publish_(channel, std::move(message));
+    const Redis& redis = channels_->redis_;
+    for (auto& [channel, message] : published_) redis.publish(channel, std::move(message));
+    for (const auto& [key, life] : owed_) redis.set(key, life);
+    for (auto& [names, offered] : asked_) {
+      // Redis may keep this for longer than the channels live.
+      redis.take(OwedKey(names.user_id(), names.request_id()),
+                 [weak = channels_->weak_from_this(), names = names, offered = offered](bool owed) {
+                   if (const auto channels = weak.lock()) channels->OnOwed(names, owed, offered);
+                 });
+    }
   }
 
  private:
@@ -80,17 +117,22 @@ class OldChannels::Work {
   v1::ControlFrame frame_;
   std::vector<std::pair<std::string, std::string>> published_;
   std::vector<std::pair<AuditTicket, AuditRow>> rows_;
+  std::vector<std::pair<std::string, Duration>> owed_;
+  std::vector<std::pair<v1::StrayAnswer, bool>> asked_;
 };
 
-OldChannels::OldChannels(const Clock& clock, Publish publish, AuditLog* audit, Options options, PayloadOptions payload)
+OldChannels::OldChannels(const Clock& clock, Redis redis, AuditLog* audit, Options options, PayloadOptions payload)
     : clock_(clock),
-      publish_(std::move(publish)),
+      redis_(std::move(redis)),
       audit_(audit),
       options_(options),
       payload_(payload),
+      instance_(RandomHex(8)),
       wheel_(kTick, 1024, clock.Now()) {}
 
 OldChannels::~OldChannels() = default;
+
+std::string OldChannels::notes_channel() const { return NotesChannel(instance_); }
 
 // --- from backends ---------------------------------------------------------------------------------------------------
 
@@ -168,15 +210,14 @@ void OldChannels::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
 
 void OldChannels::RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* work) {
   const bool sent = refusal.delivery() != E::NOT_SENT;
-  if (!sent) call->answered_elsewhere.reset();  // The answer was to an earlier call of this id.
+  if (!sent) {  // The answer was to an earlier call of this id.
+    call->answered_elsewhere.reset();
+    call->offered_by.clear();
+  }
   switch (refusal.cause()) {
     case v1::Refusal::NOT_HERE:
     case v1::Refusal::SESSION_LOST:
-      if (call->answered_elsewhere) return SettleElsewhereLocked(call, work);
-      if (sent) {
-        call->state = State::kLost;
-        return wheel_.Arm(call, call->deadline);
-      }
+      if (sent) return LoseLocked(call, work);
       // The lease is here, so the session is about to open, or to be opened again by an agent that comes back.
       call->state = State::kWaiting;
       if (call->wait_until == MonoTime{}) {
@@ -188,48 +229,103 @@ void OldChannels::RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* 
   }
 }
 
-void OldChannels::StrayLocked(v1::StrayAnswer&& stray, Work* work) {
-  auto found = by_request_.find(RequestKey(stray.user_id(), stray.request_id()));
-  if (found != by_request_.end() && found->second->state != State::kWaiting) {
-    return AnswerLocked(found->second, std::move(*stray.mutable_answer()), work);
-  }
-  counters_.strays_published.Add();
-  work->Publish(stray.request_id(), ResponseOf(stray.user_id(), v1::Answer(stray.answer())));
-  if (audit_ != nullptr) {
-    std::string* result = stray.mutable_answer()->mutable_result_json();
-    *result = audit_->Storable(*result);
-  }
-  work->SendToEdges(stray);
+void OldChannels::LoseLocked(Pending* call, Work* work) {
+  if (SettleElsewhereLocked(call, work)) return;
+  call->state = State::kLost;
+  wheel_.Arm(call, call->deadline);
+  if (call->offered_by.empty()) return;
+  to_fetch_.push_back(call->call_id);
+  FetchLocked(work);
 }
 
-void OldChannels::OnStrayAnswer(const std::string& message) {
-  v1::StrayAnswer stray;
-  if (!stray.ParseFromString(message)) return;
+// --- answers through other edges -------------------------------------------------------------------------------------
+
+void OldChannels::StrayLocked(v1::StrayAnswer&& stray, Work* work) {
+  if (Pending* call = FindSentLocked(stray)) {
+    return AnswerLocked(call, std::move(*stray.mutable_answer()), work);
+  }
+  const bool small = stray.ByteSizeLong() <= kNoteBytesMax;
+  v1::StrayAnswer names = NamesOf(stray.user_id(), stray.request_id());
+  if (names.ByteSizeLong() > kNoteBytesMax) return counters_.late_full.Add();  // No call has such an id.
+  if (small) work->Note(kStrayNotesChannel, v1::StrayNote::ANSWER, stray);
+  // A small one only until it is known whether an edge that has stopped owed it.
+  if (late_.Keep(std::move(stray), clock_.Now())) {
+    if (!small) work->Note(kStrayNotesChannel, v1::StrayNote::OFFER, names);
+    work->AskOwed(std::move(names), !small);
+  } else {
+    counters_.late_full.Add();
+    if (!small) return;
+  }
+  counters_.strays_sent.Add();
+}
+
+void OldChannels::OnOwed(const v1::StrayAnswer& names, bool owed, bool offered) {
+  if (!owed && offered) return;  // Another edge may fetch it.
   Work work(this);
   {
     MutexLock lock(mu_);
-    const auto found = by_request_.find(RequestKey(stray.user_id(), stray.request_id()));
-    if (found == by_request_.end()) return;
-    Pending* const call = found->second;
-    if (call->state == State::kWaiting) return;  // Not sent yet, so the answer is to an earlier call of this id.
-    call->answered_elsewhere = RowOfAnswer(audit_, stray.answer());
-    // As long as the session seems to be here, an answer of its own comes first.
-    if (call->state == State::kLost) SettleElsewhereLocked(call, &work);
+    std::optional<v1::StrayAnswer> stray = late_.Take(names.user_id(), names.request_id());
+    if (!owed || !stray) return;
+    counters_.strays_published.Add();
+    work.Publish(names.request_id(), ResponseOf(names.user_id(), std::move(*stray->mutable_answer())));
   }
   work.Run();
 }
 
+void OldChannels::OnStrayNote(const std::string& message) {
+  v1::StrayNote note;
+  if (!note.ParseFromString(message) || note.from() == instance_) return;
+  v1::StrayAnswer& stray = *note.mutable_stray();
+  Work work(this);
+  {
+    MutexLock lock(mu_);
+    if (note.kind() == v1::StrayNote::FETCH) {
+      if (std::optional<v1::StrayAnswer> kept = late_.Take(stray.user_id(), stray.request_id())) {
+        work.Note(NotesChannel(note.from()), v1::StrayNote::ANSWER, *std::move(kept));
+      }
+    } else if (Pending* call = FindSentLocked(stray)) {
+      if (note.kind() == v1::StrayNote::ANSWER) {
+        call->answered_elsewhere = std::move(*stray.mutable_answer());
+        if (fetching_ == call->call_id) fetching_ = 0;
+      } else if (note.kind() == v1::StrayNote::OFFER && call->offered_by.empty()) {
+        call->offered_by = note.from();
+      } else {
+        return;
+      }
+      // As long as the session seems to be here, an answer of its own comes first.
+      if (call->state == State::kLost) LoseLocked(call, &work);
+      FetchLocked(&work);
+    }
+  }
+  work.Run();
+}
+
+void OldChannels::FetchLocked(Work* work) {
+  if (fetching_ != 0 && clock_.Now() < fetching_until_) return;
+  fetching_ = 0;
+  while (fetching_ == 0 && !to_fetch_.empty()) {
+    Pending* const call = FindLocked(to_fetch_.front());
+    to_fetch_.pop_front();
+    if (call == nullptr) continue;
+    work->Note(NotesChannel(std::exchange(call->offered_by, {})), v1::StrayNote::FETCH,
+               NamesOf(call->user_id, call->request_id));
+    fetching_ = call->call_id;
+    fetching_until_ = clock_.Now() + kFetchMax;
+  }
+}
+
 // --- settling --------------------------------------------------------------------------------------------------------
 
-// The caller has its answer already.
-void OldChannels::SettleElsewhereLocked(Pending* call, Work* work) {
-  counters_.answered.Add();
-  AuditRow row = *std::move(call->answered_elsewhere);
-  SettleLocked(call, std::move(row), work);
+bool OldChannels::SettleElsewhereLocked(Pending* call, Work* work) {
+  if (!call->answered_elsewhere) return false;
+  counters_.strays_matched.Add();
+  v1::Answer answer = *std::move(call->answered_elsewhere);
+  AnswerLocked(call, std::move(answer), work);
+  return true;
 }
 
 void OldChannels::FailLocked(Pending* call, Reason reason, bool publish, Work* work) {
-  if (call->answered_elsewhere) return SettleElsewhereLocked(call, work);
+  if (SettleElsewhereLocked(call, work)) return;
   counters_.failed.Add();
   if (publish) work->Publish(call->request_id, FailureResponse(call->user_id, RowOf(reason).sentence));
   SettleLocked(call, RowOfFailure(reason), work);
@@ -257,6 +353,8 @@ void OldChannels::Tick() {
       if (now >= call->wait_until) return FailLocked(call, E::AGENT_NOT_CONNECTED, true, &work);
       DeliverLocked(call, &work);
     });
+    late_.Expire(now);
+    FetchLocked(&work);
   }
   work.Run();
 }
@@ -270,6 +368,9 @@ void OldChannels::FailAll() {
     for (Pending* call : left) {
       // An agent that comes back elsewhere may still answer a call that was sent: the caller waits for that.
       const bool sent = call->state != State::kWaiting;
+      if (sent && !call->answered_elsewhere) {
+        work.Owe(OwedKey(call->user_id, call->request_id), call->deadline - clock_.Now());
+      }
       FailLocked(call, sent ? E::AGENT_LOST : E::EDGE_UNAVAILABLE, !sent, &work);
     }
   }
@@ -290,6 +391,11 @@ void OldChannels::AddSamples(std::vector<Sample>* out) const {
 OldChannels::Pending* OldChannels::FindLocked(uint64_t call_id) {
   auto found = calls_.find(call_id);
   return found == calls_.end() ? nullptr : found->second.get();
+}
+
+OldChannels::Pending* OldChannels::FindSentLocked(const v1::StrayAnswer& stray) {
+  const auto found = by_request_.find(RequestKey(stray.user_id(), stray.request_id()));
+  return found == by_request_.end() || found->second->state == State::kWaiting ? nullptr : found->second;
 }
 
 }  // namespace toolwire

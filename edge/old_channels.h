@@ -3,6 +3,7 @@
 #define TOOLWIRE_EDGE_OLD_CHANNELS_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -20,25 +21,31 @@
 #include "common/wire/old_protocol.h"
 #include "common/wire/outcome.h"
 #include "common/wire/payload_options.h"
+#include "edge/late_answers.h"
 #include "edge/session.h"
 
 namespace toolwire {
 
-// Carries serialized toolwire.v1.StrayAnswers, with results as long as an audit row keeps them.
-inline constexpr char kStrayAnswersChannel[] = "toolwire:strays";
+// Carries serialized toolwire.v1.StrayNotes to every edge. Each edge also listens to `toolwire:strays:{instance}`.
+inline constexpr char kStrayNotesChannel[] = "toolwire:strays";
 
 // Turns what is published on `agent:{userId}:commands` into deliveries to this edge's sessions and publishes each
 // call's one response on `response:{requestId}`, failures included, so that callers need not wait for their timeout.
 // Each call leaves one audit row.
 //
 // A call whose session is lost after its frame left stays open until its deadline, since the agent may answer through
-// its next session, at any edge. An answer that belongs to no call of this edge is published for the backend,
-// and sent to all edges on `kStrayAnswersChannel`: the one whose call it was writes the audit row. All edges listen
-// there from their start, since one that began to listen when it lost a session could come too late.
+// its next session, at any edge. Only an answer of the user whose call it is is published, by the edge that has the
+// call: the edge that gets an answer to no call of its own sends it to all edges on `kStrayNotesChannel`. All edges
+// listen there from their start, since one that began to listen when it lost a session could come too late. An answer
+// over `kNoteBytesMax` is only offered there, and kept until the edge whose call it is fetches it; that edge fetches
+// one at a time, as Redis cuts subscribers for which more than 32 MB wait.
+//
+// An edge that stops leaves a key `toolwire:owed:…` for each call that was sent and not answered. Whichever edge gets
+// the answer takes the key and publishes the answer.
 //
 // Thread-safe. `mu_` guards the state and is never held while the edge, Redis or the audit log is called. Bounded by
-// `calls_max`.
-class OldChannels final : public ToControl {
+// `calls_max` and by LateAnswers.
+class OldChannels final : public ToControl, public std::enable_shared_from_this<OldChannels> {
  public:
   struct Options {
     Duration call_timeout = std::chrono::seconds(60);  // As long as the backends wait.
@@ -46,20 +53,32 @@ class OldChannels final : public ToControl {
     Duration session_wait = std::chrono::seconds(2);
     int calls_max = 20000;  // More in flight are refused with EDGE_UNAVAILABLE, for the memory they take.
   };
-  // How responses travel. Must not block.
-  using Publish = std::function<void(const std::string& channel, std::string message)>;
+  // What it needs of Redis. Nothing blocks, and nothing calls back before it returns.
+  struct Redis {
+    std::function<void(const std::string& channel, std::string message)> publish;
+    // Sets a key that expires; deletes one, and reports whether it was there.
+    std::function<void(const std::string& key, Duration life)> set;
+    std::function<void(const std::string& key, std::function<void(bool there)> done)> take;
+  };
+  // As large as a message to every edge may be: what every edge must read for one agent's answer.
+  static constexpr size_t kNoteBytesMax = 64 << 10;
   struct Counters : CounterSet {
     Counter commands{this, "toolwire_edge_old_commands_total", "Messages on agent:{userId}:commands."};
     Counter bad_commands{this, "toolwire_edge_old_commands_bad_total", "Those that were not valid."};
     Counter answered{this, "toolwire_edge_old_calls_answered_total", "Calls of the old channels answered by agents."};
     Counter failed{this, "toolwire_edge_old_calls_failed_total", "Calls of the old channels without an answer."};
+    Counter strays_sent{this, "toolwire_edge_old_strays_sent_total",
+                        "Answers to no call of this edge, sent or offered to the other edges."};
+    Counter strays_matched{this, "toolwire_edge_old_strays_matched_total",
+                           "Calls of the old channels whose answer came through another edge."};
     Counter strays_published{this, "toolwire_edge_old_strays_published_total",
-                             "Answers published for calls of other edges or none."};
+                             "Answers published for calls of edges that have stopped."};
     LimitCounter calls_full{this, kEdgeLimitHits, "old_calls"};
+    LimitCounter late_full{this, kEdgeLimitHits, "old_late_answers"};
   };
 
   // References outlive this; `audit` may be null.
-  OldChannels(const Clock& clock, Publish publish, AuditLog* audit, Options options, PayloadOptions payload);
+  OldChannels(const Clock& clock, Redis redis, AuditLog* audit, Options options, PayloadOptions payload);
   ~OldChannels() override;
 
   // Where deliveries go. Set once, before the first command.
@@ -67,8 +86,9 @@ class OldChannels final : public ToControl {
 
   // A backend published `message` for the user, whose lease this edge holds.
   void OnCommand(const std::string& user_id, const std::string& message);
-  // An edge, perhaps this one, published `message` on `kStrayAnswersChannel`.
-  void OnStrayAnswer(const std::string& message);
+  // An edge, perhaps this one, published `message` on `kStrayNotesChannel` or on `notes_channel()`.
+  void OnStrayNote(const std::string& message);
+  std::string notes_channel() const;
   // ToControl: what the edge reports of deliveries and sessions, and its unmatched answers.
   void Send(v1::EdgeFrame&& frame) override;
   // Settles what is overdue. Call every `kTick`.
@@ -93,17 +113,24 @@ class OldChannels final : public ToControl {
   void AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void StrayLocked(v1::StrayAnswer&& stray, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // With the answer that another edge published.
-  void SettleElsewhereLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void LoseLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The answer that came through another edge, if one did.
+  bool SettleElsewhereLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FetchLocked(Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether an edge that has stopped owed the answer.
+  void OnOwed(const v1::StrayAnswer& names, bool owed, bool offered);
   void FailLocked(Pending* call, Reason reason, bool publish, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SettleLocked(Pending* call, AuditRow&& row, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Pending* FindLocked(uint64_t call_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The call that this answers, if it was sent: an answer to one that was not is to an earlier call of its id.
+  Pending* FindSentLocked(const v1::StrayAnswer& stray) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Clock& clock_;
-  const Publish publish_;
+  const Redis redis_;
   AuditLog* const audit_;
   const Options options_;
   const PayloadOptions payload_;
+  const std::string instance_;
   std::function<void(v1::ControlFrame&&)> to_edge_;
   Counters counters_;
 
@@ -112,6 +139,10 @@ class OldChannels final : public ToControl {
   absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> calls_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<RequestKey, Pending*> by_request_ ABSL_GUARDED_BY(mu_);  // Keys point into the pending calls.
   TimerWheel wheel_ ABSL_GUARDED_BY(mu_);
+  LateAnswers late_ ABSL_GUARDED_BY(mu_);
+  std::deque<uint64_t> to_fetch_ ABSL_GUARDED_BY(mu_);  // Lost calls whose answers are offered, each once.
+  uint64_t fetching_ ABSL_GUARDED_BY(mu_) = 0;          // The one whose answer is on its way; 0: none.
+  MonoTime fetching_until_ ABSL_GUARDED_BY(mu_){};
 };
 
 }  // namespace toolwire

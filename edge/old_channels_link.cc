@@ -1,5 +1,6 @@
 #include "edge/old_channels_link.h"
 
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -9,17 +10,21 @@ OldChannelsLink::OldChannelsLink(const EdgeOptions& options, const Clock& clock,
                                  Edge& edge)
     : channels_(std::make_shared<OldChannels>(
           clock,
-          [&redis](const std::string& channel, std::string message) { redis.Publish(channel, std::move(message), {}); },
+          OldChannels::Redis{
+              [&redis](const std::string& channel, std::string text) { redis.Publish(channel, std::move(text), {}); },
+              [&redis](const std::string& key, Duration life) { redis.Set(key, life); },
+              [&redis](const std::string& key, std::function<void(bool)> done) { redis.Take(key, std::move(done)); }},
           &audit, options.old_channels, options.payload())),
       edge_(edge),
       link_(edge.Attach(channels_)),
       ticker_(OldChannels::kTick, [this] { channels_->Tick(); }) {
   channels_->SetEdge([this](v1::ControlFrame&& frame) { edge_.Receive(link_, std::move(frame)); });
   // Redis may keep this for longer than the link lives.
-  const auto on_stray = [weak = std::weak_ptr<OldChannels>(channels_)](const std::string& message) {
-    if (const auto channels = weak.lock()) channels->OnStrayAnswer(message);
+  const auto on_note = [weak = std::weak_ptr<OldChannels>(channels_)](const std::string& message) {
+    if (const auto channels = weak.lock()) channels->OnStrayNote(message);
   };
-  redis.Subscribe(kStrayAnswersChannel, on_stray, [] {});
+  redis.Subscribe(kStrayNotesChannel, on_note, [] {});
+  redis.Subscribe(channels_->notes_channel(), on_note, [] {});
 }
 
 OldChannelsLink::~OldChannelsLink() { edge_.Detach(link_); }

@@ -570,6 +570,20 @@ void RedisRegistry::Subscribe(const std::string& channel, MessageHandler handler
       });
 }
 
+void RedisRegistry::Set(const std::string& key, Duration life) {
+  const auto life_ms = std::chrono::duration_cast<std::chrono::milliseconds>(life).count();
+  impl_->client.Post([impl = impl_.get(), key, life_text = std::to_string(std::max<int64_t>(life_ms, 1))] {
+    impl->client.Command({"SET", key, "1", "PX", life_text}, [](const absl::StatusOr<RedisReply>&) {});
+  });
+}
+
+void RedisRegistry::Take(const std::string& key, std::function<void(bool there)> done) {
+  impl_->client.Post([impl = impl_.get(), key, done = std::move(done)] {
+    impl->client.Command({"DEL", key},
+                         [done](absl::StatusOr<RedisReply> reply) { done(reply.ok() && reply->integer == 1); });
+  });
+}
+
 const RedisCounters& RedisRegistry::counters() const { return impl_->client.counters(); }
 
 void RedisRegistry::AddSamples(std::vector<Sample>* out) const {

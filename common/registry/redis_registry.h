@@ -31,6 +31,7 @@ std::optional<EdgeAddress> ReadAnnouncement(const std::string& edge_id, const st
 //   toolwire:epochs:{n}      hash of user to epoch, 1,024 of them: a field is a fifth of a key
 //   edge:{edge}              {"address", "instance"} in JSON; expires when the edge no longer writes it
 //   toolwire:edges           set of edge ids
+//   toolwire:owed:*          see old_channels.h
 //
 // and channels:
 //
@@ -38,7 +39,7 @@ std::optional<EdgeAddress> ReadAnnouncement(const std::string& edge_id, const st
 //   response:{request}       their answers
 //   edge:{edge}:leases       "claimed <epoch> <user>" and "replaced <epoch> <user>", to that edge
 //   toolwire:edges           the id of an edge that came or went
-//   toolwire:strays          see old_channels.h
+//   toolwire:strays          see old_channels.h; toolwire:strays:{instance} alike
 //
 // Every change of a lease is one script. With command channels, a claim also publishes "claimed" to the claiming
 // edge's own channel: on the edge's one subscription connection that marks, among the messages for the user, the first
@@ -87,6 +88,11 @@ class RedisRegistry final : public Registry {
   // Messages on this channel go to `handler`, from when `acknowledged` is called. One handler a channel; not for those
   // above that the registry reads itself. What is subscribed before `Join` is listened to before any lease is made.
   void Subscribe(const std::string& channel, MessageHandler handler, std::function<void()> acknowledged);
+
+  // --- keys of other modules, which expire ---
+  void Set(const std::string& key, Duration life);
+  // Deletes the key; `done` receives whether it was there, false while Redis is unavailable.
+  void Take(const std::string& key, std::function<void(bool there)> done);
 
   const RedisCounters& counters() const;
   void AddSamples(std::vector<Sample>* out) const;

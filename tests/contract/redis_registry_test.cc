@@ -576,6 +576,21 @@ TEST_F(CommandChannelTest, OtherChannelsCanBeUsed) {
   EXPECT_TRUE(heard.Take() == large);
 }
 
+TEST_F(CommandChannelTest, KeysOfOtherModulesAreTakenOnceAndExpire) {
+  const auto edge = MakeEdge("edge_1"), other = MakeEdge("edge_2");
+  edge->registry().Set("toolwire:owed:1", std::chrono::seconds(60));
+  edge->registry().Set("toolwire:owed:2", std::chrono::milliseconds(-5));
+  const auto take = [](RedisRegistry& registry, const char* key) {
+    Answer<bool> there;
+    registry.Take(key, there);
+    return there.Take();
+  };
+  Await([&] { return server_->Text({"EXISTS", "toolwire:owed:2"}) == "0"; });
+  EXPECT_GT(std::stoi(server_->Text({"TTL", "toolwire:owed:1"})), 50);
+  EXPECT_TRUE(take(other->registry(), "toolwire:owed:1"));
+  EXPECT_FALSE(take(edge->registry(), "toolwire:owed:1"));
+}
+
 TEST_F(RedisRegistryTest, MemoryOfAnAgent) {
   constexpr int kAgents = 10'000;
   for (const bool channels : {false, true}) {

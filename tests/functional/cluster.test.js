@@ -162,11 +162,94 @@ clusterClaim('an answer that comes through another edge before the first one kno
   old.destroy();
   const next = await cluster.agent('user_1', {edge: 1, ...silent});
   next.respond('early', {success: true, result: {n: 1}});
-  assert.deepEqual((await waiting).result, {n: 1});
+  await until('it is on its way', async () => (await cluster.edges[1].metric('toolwire_edge_old_strays_sent_total')) === 1);
   cluster.edges[0].process.resume();
+  assert.deepEqual((await waiting).result, {n: 1});
   const [row] = await cluster.rowsOnceThere(1);
   assert.equal(row.success, true, row.error);
   assert.deepEqual(row.result, {n: 1});
+});
+
+clusterClaim('an answer of another user\'s agent to a call of the old channels is not published, whatever edge it comes through', async (scope) => {
+  const cluster = await Cluster.start(scope);
+  const backend = await cluster.oldBackend();
+  const heard = [];
+  const witness = await cluster.redis.client();
+  witness.on('pmessage', (_, channel, text) => heard.push([channel, JSON.parse(text)]));
+  await witness.psubscribe('response:*');
+  const agent = await cluster.agent('user_b', {edge: 0, ...silent});
+  const waiting = backend.sendToolCall('user_b', {tool: 'slow', requestId: 'rid'});
+  await agent.called(1);
+  const forge = async (edge) => {
+    const attacker = await cluster.agent(`user_a_${edge}`, {edge, ...silent});
+    for (const result of ['forged', 'f'.repeat(1 << 20)]) {
+      for (const requestId of ['rid', 'nobody']) attacker.respond(requestId, {success: true, result});
+    }
+    await until('the edge has them', async () =>
+      (await cluster.edges[edge].metric('toolwire_edge_old_strays_sent_total')) === 4);
+  };
+  await forge(0);
+  await forge(1);
+  // And while the call waits for its agent to come back.
+  agent.destroy();
+  const next = await cluster.agent('user_b', {edge: 1, ...silent});
+  const third = await cluster.agent('user_c', {edge: 1, ...silent});
+  third.respond('rid', {success: true, result: 'forged'});
+  await third.roundTrip();
+  next.respond('rid', {success: true, result: 'good'});
+  assert.equal((await waiting).result, 'good');
+  // Late ones, when the call is over; the call after them shows that they have been handled.
+  third.respond('rid', {success: true, result: 'forged'});
+  await third.roundTrip();
+  const again = backend.sendToolCall('user_b', {tool: 'slow', requestId: 'again'});
+  await next.called(1);
+  next.respond('again', {success: true, result: 'good, too'});
+  assert.equal((await again).result, 'good, too');
+  assert.deepEqual(heard, [
+    ['response:rid', {userId: 'user_b', success: true, result: 'good'}],
+    ['response:again', {userId: 'user_b', success: true, result: 'good, too'}],
+  ]);
+});
+
+clusterClaim('late answers of 1 MiB and more that come through another edge reach the old backend', async (scope) => {
+  const cluster = await Cluster.start(scope);
+  const backend = await cluster.oldBackend();
+  const old = await cluster.agent('user_1', {edge: 0, ...silent});
+  const sizes = [1, 4, 12].map((mib) => mib << 20);
+  const waiting = sizes.map((size) => backend.sendToolCall('user_1', {tool: 'slow', requestId: `late_${size}`}));
+  await old.called(sizes.length);
+  old.destroy();
+  const next = await cluster.agent('user_1', {edge: 1, ...silent});
+  for (const size of sizes) next.respond(`late_${size}`, {success: true, result: 'x'.repeat(size)});
+  const responses = await Promise.all(waiting);
+  assert.deepEqual(responses.map(({result}) => result.length), sizes);
+  for (const size of sizes) assert.equal(backend.responses.get(`late_${size}`).length, 1);
+  const rows = await cluster.rowsOnceThere(sizes.length);
+  assert.ok(rows.every(({success}) => success));
+});
+
+clusterClaim('answers to calls of an edge that has stopped reach the old backend through the next one', async (scope) => {
+  const cluster = await Cluster.start(scope, {edges: 1, controls: 1, edgeFlags: {'drain-timeout': 0}});
+  const backend = await cluster.oldBackend();
+  const old = await cluster.agent('user_1', {...silent});
+  const calls = ['rid', 'large'].map((requestId) => backend.sendToolCall('user_1', {tool: 'slow', requestId}));
+  await old.called(2);
+  const [stopped] = cluster.edges;
+  await stopped.process.stop();
+  cluster.forget(stopped);
+  await cluster.addEdge();
+  const forger = await cluster.agent('user_2', {...silent});
+  forger.respond('rid', {success: true, result: 'forged'});
+  await forger.roundTrip();
+  const next = await cluster.agent('user_1', {...silent});
+  next.respond('rid', {success: true, result: 'good'});
+  next.respond('large', {success: true, result: 'x'.repeat(1 << 20)});
+  const [small, large] = await Promise.all(calls);
+  assert.deepEqual([small.result, large.result.length], ['good', 1 << 20]);
+  next.respond('rid', {success: true, result: 'again'});
+  await next.roundTrip();
+  assert.equal((await backend.sendToolCall('user_1', {tool: 'slow', requestId: 'none', timeout: 300}).catch((error) => error)).message, 'Tool call timed out');
+  assert.equal(backend.responses.get('rid').length, 1);
 });
 
 // --- edges and controls that come and go ---

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -24,10 +26,18 @@ class OldChannelsTest : public ::testing::Test {
     payload_.payload_bytes_max = 100;
     channels_ = std::make_shared<OldChannels>(
         clock_,
-        [this](const std::string& channel, std::string message) {
-          if (channel == kStrayAnswersChannel) return told_.push_back(std::move(message));
-          published_.emplace_back(channel, Json::parse(message));
-        },
+        OldChannels::Redis{[this](const std::string& channel, std::string message) {
+                             if (channel.rfind(kStrayNotesChannel, 0) != 0) {
+                               published_.emplace_back(channel, Json::parse(message));
+                             } else {
+                               EXPECT_TRUE(
+                                   notes_.emplace_back(channel, v1::StrayNote()).second.ParseFromString(message));
+                             }
+                           },
+                           [this](const std::string& key, Duration life) { owed_[key] = life; },
+                           [this](const std::string& key, std::function<void(bool there)> done) {
+                             asked_.emplace_back(key, std::move(done));
+                           }},
         &audit_, options_, payload_);
     channels_->SetEdge([this](v1::ControlFrame&& frame) {
       for (v1::Deliver& deliver : *frame.mutable_deliveries()) delivered_.push_back(std::move(deliver));
@@ -71,14 +81,33 @@ class OldChannelsTest : public ::testing::Test {
     stray.mutable_answer()->set_result_json(result_json);
     return stray;
   }
-  void Stray(const std::string& request_id, const std::string& result_json) {
+  void Stray(const std::string& request_id, const std::string& result_json, const std::string& user_id = "user") {
     v1::EdgeFrame frame;
-    *frame.add_strays() = StrayOf("user", request_id, result_json);
+    *frame.add_strays() = StrayOf(user_id, request_id, result_json);
     channels_->Send(std::move(frame));
   }
-  // Another edge got the answer, and published it.
-  void StrayElsewhere(const std::string& request_id, const std::string& result_json) {
-    channels_->OnStrayAnswer(StrayOf("user", request_id, result_json).SerializeAsString());
+  void Note(v1::StrayNote::Kind kind, v1::StrayAnswer stray, const std::string& from = "other") {
+    v1::StrayNote note;
+    note.set_kind(kind);
+    note.set_from(from);
+    *note.mutable_stray() = std::move(stray);
+    channels_->OnStrayNote(note.SerializeAsString());
+  }
+  // Another edge got the answer.
+  void StrayElsewhere(const std::string& request_id, const std::string& result_json,
+                      const std::string& user_id = "user") {
+    Note(v1::StrayNote::ANSWER, StrayOf(user_id, request_id, result_json));
+  }
+  static v1::StrayAnswer NamesOf(const std::string& request_id) {
+    v1::StrayAnswer names = StrayOf("user", request_id, "");
+    names.clear_answer();
+    return names;
+  }
+  // Redis says whether the key of the oldest question was there.
+  void SayOwed(bool there) {
+    ASSERT_FALSE(asked_.empty());
+    asked_.front().second(there);
+    asked_.pop_front();
   }
   std::string ResultInRow() { return store_.ListAudit({"user", 1})->front().result_json; }
   void Pass(Duration time) {
@@ -104,7 +133,9 @@ class OldChannelsTest : public ::testing::Test {
   PayloadOptions payload_;
   std::deque<v1::Deliver> delivered_;
   std::vector<std::pair<std::string, Json>> published_;
-  std::vector<std::string> told_;  // To all edges.
+  std::vector<std::pair<std::string, v1::StrayNote>> notes_;  // To other edges.
+  std::map<std::string, Duration> owed_;
+  std::deque<std::pair<std::string, std::function<void(bool there)>>> asked_;
   std::shared_ptr<OldChannels> channels_;
 };
 
@@ -236,13 +267,16 @@ TEST_F(OldChannelsTest, LostCallIsAnsweredThroughTheNextSessionOfThisEdge) {
 TEST_F(OldChannelsTest, LostCallIsAnsweredThroughAnotherEdge) {
   Command("req_1");
   Refuse(TakeDelivered().call_id(), v1::Refusal::SESSION_LOST, E::SENT);
-  channels_->OnStrayAnswer("nonsense");
-  channels_->OnStrayAnswer(StrayOf("somebody else", "req_1", "1").SerializeAsString());
+  channels_->OnStrayNote("nonsense");
+  StrayElsewhere("req_1", "1", "somebody else");
   StrayElsewhere("another", "1");
   EXPECT_EQ(channels_->in_flight(), 1u);
   StrayElsewhere("req_1", R"({"x":3})");
   EXPECT_EQ(channels_->in_flight(), 0u);
-  EXPECT_TRUE(published_.empty()) << "the caller has it already";
+  ASSERT_EQ(published_.size(), 1u);
+  EXPECT_EQ(published_[0].first, "response:req_1");
+  EXPECT_EQ(published_[0].second["result"], Json::parse(R"({"x":3})"));
+  EXPECT_EQ(channels_->counters().strays_matched.value(), 1u);
   EXPECT_EQ(Rows(), (RowSet{{"req_1", "ok"}}));
   EXPECT_EQ(ResultInRow(), R"({"x":3})");
 }
@@ -253,7 +287,8 @@ TEST_F(OldChannelsTest, AnswerThroughAnotherEdgeMayComeBeforeTheLossOfTheSession
   EXPECT_EQ(channels_->in_flight(), 1u) << "the session here may answer yet";
   Refuse(TakeDelivered().call_id(), v1::Refusal::SESSION_LOST, E::SENT);
   EXPECT_EQ(channels_->in_flight(), 0u);
-  EXPECT_TRUE(published_.empty()) << "the caller has it already";
+  ASSERT_EQ(published_.size(), 1u);
+  EXPECT_EQ(published_[0].second["result"], 3);
   EXPECT_EQ(Rows(), (RowSet{{"req_1", "ok"}}));
   EXPECT_EQ(ResultInRow(), "3");
 }
@@ -291,23 +326,128 @@ TEST_F(OldChannelsTest, LostCallFailsAtItsDeadline) {
   EXPECT_EQ(Rows(), (RowSet{{"req_1", "AGENT_LOST"}}));
 }
 
-TEST_F(OldChannelsTest, AnswersOfOtherCallsArePublishedForWhoeverWaits) {
-  Stray("of another edge", "1");
+TEST_F(OldChannelsTest, AnswerOfAnotherUserIsNotPublished) {
+  Command("req_1");
+  Stray("req_1", R"("forged")", "attacker");
+  StrayElsewhere("req_1", R"("forged")", "attacker");
+  SayOwed(false);
+  EXPECT_TRUE(published_.empty());
+  Answer(TakeDelivered().call_id(), R"("good")");
   ASSERT_EQ(published_.size(), 1u);
-  EXPECT_EQ(published_[0].first, "response:of another edge");
-  EXPECT_EQ(published_[0].second["userId"], "user");
-  EXPECT_TRUE(Rows().empty()) << "its edge writes the row";
-  ASSERT_EQ(told_.size(), 1u);
-  EXPECT_EQ(told_[0], StrayOf("user", "of another edge", "1").SerializeAsString());
-  channels_->OnStrayAnswer(told_[0]);  // As Redis brings it back to this edge, too.
+  EXPECT_EQ(published_[0].second["result"], "good");
+  Stray("req_1", R"("forged")", "attacker");
   EXPECT_EQ(published_.size(), 1u);
 }
 
-TEST_F(OldChannelsTest, EdgesAreToldOfResultsAsLongAsARowKeepsThem) {
-  const std::string large = '"' + std::string(AuditLog::Options().json_bytes_max, 'x') + '"';
+TEST_F(OldChannelsTest, AnswerOfAnotherUserDoesNotSettleALostCall) {
+  Command("req_1");
+  Refuse(TakeDelivered().call_id(), v1::Refusal::SESSION_LOST, E::SENT);
+  Stray("req_1", "1", "attacker");
+  StrayElsewhere("req_1", "1", "attacker");
+  v1::StrayAnswer offer = NamesOf("req_1");
+  offer.set_user_id("attacker");
+  notes_.clear();
+  Note(v1::StrayNote::OFFER, offer);
+  EXPECT_TRUE(notes_.empty());
+  EXPECT_TRUE(published_.empty());
+  EXPECT_EQ(channels_->in_flight(), 1u);
+}
+
+TEST_F(OldChannelsTest, AnswerToACallThatHasTimedOutIsNotPublished) {
+  Command("req_1");
+  Refuse(TakeDelivered().call_id(), v1::Refusal::TIMED_OUT, E::SENT);
+  ASSERT_EQ(published_.size(), 1u);
+  Stray("req_1", "1");
+  SayOwed(false);
+  StrayElsewhere("req_1", "1");
+  EXPECT_EQ(published_.size(), 1u) << "a call has one response";
+}
+
+TEST_F(OldChannelsTest, AnswerToNoCallOfThisEdgeIsSentToTheOthersAndNotPublished) {
+  Stray("of another edge", "1");
+  ASSERT_EQ(notes_.size(), 1u);
+  EXPECT_EQ(notes_[0].first, kStrayNotesChannel);
+  EXPECT_EQ(notes_[0].second.kind(), v1::StrayNote::ANSWER);
+  EXPECT_EQ(notes_[0].second.stray().SerializeAsString(), StrayOf("user", "of another edge", "1").SerializeAsString());
+  SayOwed(false);
+  Command("of another edge");
+  channels_->OnStrayNote(notes_[0].second.SerializeAsString());  // As Redis brings it back to this edge, too.
+  Refuse(TakeDelivered().call_id(), v1::Refusal::SESSION_LOST, E::SENT);
+  EXPECT_TRUE(published_.empty());
+  EXPECT_EQ(channels_->in_flight(), 1u);
+  EXPECT_EQ(channels_->counters().strays_sent.value(), 1u);
+}
+
+TEST_F(OldChannelsTest, LargeAnswerIsOfferedAndFetchedByTheEdgeWhoseCallItIs) {
+  const std::string large = '"' + std::string(OldChannels::kNoteBytesMax, 'x') + '"';
   Stray("of another edge", large);
-  EXPECT_EQ(published_[0].second["result"].get<std::string>().size(), large.size() - 2);
-  EXPECT_LT(told_[0].size(), large.size());
+  ASSERT_EQ(notes_.size(), 1u);
+  EXPECT_EQ(notes_[0].second.kind(), v1::StrayNote::OFFER);
+  EXPECT_LT(notes_[0].second.ByteSizeLong(), 100u);
+  SayOwed(false);
+  Note(v1::StrayNote::FETCH, NamesOf("of another edge"), "owner");
+  ASSERT_EQ(notes_.size(), 2u);
+  EXPECT_EQ(notes_[1].first, std::string(kStrayNotesChannel) + ":owner");
+  EXPECT_EQ(notes_[1].second.kind(), v1::StrayNote::ANSWER);
+  EXPECT_EQ(notes_[1].second.stray().answer().result_json(), large);
+  Note(v1::StrayNote::FETCH, NamesOf("of another edge"), "owner");
+  EXPECT_EQ(notes_.size(), 2u);
+  EXPECT_TRUE(published_.empty());
+}
+
+TEST_F(OldChannelsTest, OfferedAnswersAreFetchedOneAtATimeOnceTheSessionIsLost) {
+  Command("req_1");
+  Command("req_2");
+  Note(v1::StrayNote::OFFER, NamesOf("req_1"));
+  Note(v1::StrayNote::OFFER, NamesOf("req_2"));
+  EXPECT_TRUE(notes_.empty()) << "the session here may answer yet";
+  Refuse(TakeDelivered().call_id(), v1::Refusal::SESSION_LOST, E::SENT);
+  Refuse(TakeDelivered().call_id(), v1::Refusal::SESSION_LOST, E::SENT);
+  ASSERT_EQ(notes_.size(), 1u);
+  EXPECT_EQ(notes_[0].first, std::string(kStrayNotesChannel) + ":other");
+  EXPECT_EQ(notes_[0].second.kind(), v1::StrayNote::FETCH);
+  EXPECT_EQ(notes_[0].second.from(), channels_->notes_channel().substr(sizeof(kStrayNotesChannel)));
+  EXPECT_EQ(notes_[0].second.stray().request_id(), "req_1");
+  StrayElsewhere("req_1", "1");
+  ASSERT_EQ(published_.size(), 1u);
+  EXPECT_EQ(published_[0].second["result"], 1);
+  ASSERT_EQ(notes_.size(), 2u);
+  EXPECT_EQ(notes_[1].second.stray().request_id(), "req_2");
+  Command("req_3");
+  Refuse(TakeDelivered().call_id(), v1::Refusal::SESSION_LOST, E::SENT);
+  Note(v1::StrayNote::OFFER, NamesOf("req_3"));
+  EXPECT_EQ(notes_.size(), 2u);
+  Pass(std::chrono::seconds(1));
+  ASSERT_EQ(notes_.size(), 3u) << "one that never comes does not stop the others";
+  EXPECT_EQ(notes_[2].second.stray().request_id(), "req_3");
+}
+
+TEST_F(OldChannelsTest, LargeAnswersOfOneUserAreKeptUpToItsShare) {
+  const std::string large = '"' + std::string(LateAnswers::Options().user_bytes_max / 2, 'x') + '"';
+  Stray("req_1", large);
+  EXPECT_EQ(channels_->counters().late_full.value(), 0u);
+  Stray("req_2", large);
+  EXPECT_EQ(channels_->counters().late_full.value(), 1u);
+  EXPECT_EQ(notes_.size(), 1u) << "what is not kept is not offered";
+  Stray("req_2", large, "another");
+  EXPECT_EQ(notes_.size(), 2u);
+  Pass(LateAnswers::Options().life);
+  Note(v1::StrayNote::FETCH, NamesOf("req_1"));
+  EXPECT_EQ(notes_.size(), 2u);
+}
+
+TEST_F(OldChannelsTest, AnswerThatAStoppedEdgeOwesIsPublished) {
+  Stray("req_1", "1");
+  EXPECT_EQ(asked_.front().first, "toolwire:owed:4:user:req_1");
+  SayOwed(true);
+  ASSERT_EQ(published_.size(), 1u);
+  EXPECT_EQ(published_[0].first, "response:req_1");
+  EXPECT_EQ(published_[0].second["result"], 1);
+  EXPECT_EQ(channels_->counters().strays_published.value(), 1u);
+  const std::string large = '"' + std::string(OldChannels::kNoteBytesMax, 'x') + '"';
+  Stray("req_2", large);
+  SayOwed(true);
+  EXPECT_EQ(published_.size(), 2u);
 }
 
 TEST_F(OldChannelsTest, FailuresOfTheEdgeArePublished) {
@@ -343,6 +483,8 @@ TEST_F(OldChannelsTest, StoppingSettlesEveryCall) {
   ASSERT_EQ(published_.size(), 1u) << "calls that were sent may still be answered elsewhere";
   EXPECT_EQ(published_[0].first, "response:waiting");
   EXPECT_EQ(Rows(), (RowSet{{"lost", "AGENT_LOST"}, {"sent", "AGENT_LOST"}, {"waiting", "EDGE_UNAVAILABLE"}}));
+  EXPECT_EQ(owed_, (std::map<std::string, Duration>{{"toolwire:owed:4:user:lost", options_.call_timeout},
+                                                    {"toolwire:owed:4:user:sent", options_.call_timeout}}));
 }
 
 }  // namespace
