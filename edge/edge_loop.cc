@@ -130,7 +130,14 @@ void EdgeLoop::DrainInbox() {
     inbox_posted_ = false;
   }
   for (CallForSession& one : deliveries) table_.Deliver(one.session, one.link, std::move(one.deliver));
-  for (const std::function<void()>& task : tasks) task();
+  for (const std::function<void()>& task : tasks) {
+    try {
+      task();
+    } catch (const std::exception& error) {
+      // One socket's, most likely: verdicts, leases and descriptors of others wait behind it.
+      log::Error("edge loop caught an exception", {{"loop", index_}, {"error", error.what()}});
+    }
+  }
   Round();
 }
 
@@ -158,7 +165,7 @@ void EdgeLoop::ArmTick() {
   const Duration wait = table_.has_timers()    ? SessionTable::kTick
                         : logins_.has_timers() ? std::min(Logins::kTick, slow_tick_)
                                                : slow_tick_;
-  if (tick_armed_for_ <= wait) return;  // To set it again would put the tick off.
+  if (tick_armed_for_ <= wait) return;  // To set it again would delay the tick.
   tick_armed_for_ = wait;
   tick_.expires_after(wait);
   tick_.async_wait([this](const asio::error_code& ec) {
@@ -168,6 +175,7 @@ void EdgeLoop::ArmTick() {
 
 void EdgeLoop::OnTick() {
   tick_armed_for_ = Duration::max();
+  ArmTick();  // First: what follows may throw.
   table_.Advance();
   logins_.Advance();
   if (table_.has_heartbeats() && shared_.clock->Now() >= next_refresh_) RefreshHeard();
