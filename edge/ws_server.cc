@@ -12,6 +12,9 @@
 #include <unistd.h>
 
 #include <asio.hpp>
+#include <functional>
+#include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 #include <websocketpp/concurrency/none.hpp>
@@ -26,16 +29,20 @@
 namespace toolwire {
 namespace {
 
-// What an agent may have on its way into the kernel at once; the rest stays with the handler, where it can still be
-// withdrawn, and so counts as NOT_SENT.
+// What an agent may have on its way into the kernel at once, as the memory it takes; the rest stays with the handler,
+// where it can still be withdrawn, and so counts as NOT_SENT.
 constexpr size_t kUnwrittenMax = 256u << 10;
+// What the library keeps for a message beside its text: the object, its header, and how it is given back.
+constexpr size_t kMessageBytes = 384;
 
 // Our part of every websocketpp connection.
 struct Peer {
   uint64_t id = 0;
-  bool open = false;     // The handshake is done.
-  bool ended = false;    // By Close, or OnEnd was called.
-  size_t unwritten = 0;  // Bytes handed to the library and not yet to the kernel.
+  bool open = false;                         // The handshake is done.
+  bool ended = false;                        // By Close, or OnEnd was called.
+  size_t unwritten = 0;                      // Memory of what was handed to the library and not yet to the kernel.
+  bool pong_waits = false;                   // One was handed to the library. Pings that come meanwhile get one answer,
+  std::unique_ptr<std::string> newest_ping;  // the newest's.
 };
 
 struct WsConfig : websocketpp::config::core {
@@ -85,6 +92,11 @@ struct WsServer::Impl {
   bool OnReadingStopped(const ConnectionPtr& connection);
   void OnTerminated(const ConnectionPtr& connection);
   void End(const ConnectionPtr& connection, bool too_big);
+  void OnPing(const ConnectionPtr& connection, std::string payload);
+  // Hands one frame to the library. `written` runs when its bytes are in the kernel, or while the connection is
+  // destroyed.
+  bool Send(const ConnectionPtr& connection, websocketpp::frame::opcode::value opcode, std::string text,
+            std::function<void()> written);
   ConnectionPtr Find(uint64_t id) const;
 
   asio::io_context& io;
@@ -115,10 +127,10 @@ WsServer::Impl::Impl(asio::io_context& loop_io, const Options& server_options, H
     const ConnectionPtr connection = FromHandle(handle);
     if (connection && !connection->ended) handler.OnFrame(connection->id, message->get_raw_payload());
   });
-  // Pongs are queued without bound: none for a peer that does not read.
-  server.set_ping_handler([](auto handle, const std::string&) {
-    const ConnectionPtr connection = FromHandle(handle);
-    return connection && connection->get_buffered_amount() < kUnwrittenMax;
+  // The library would queue pongs without bound.
+  server.set_ping_handler([this](auto handle, const std::string& payload) {
+    if (const ConnectionPtr connection = FromHandle(handle)) OnPing(connection, payload);
+    return false;
   });
 }
 
@@ -161,6 +173,41 @@ void WsServer::Impl::OnTerminated(const ConnectionPtr& connection) {
 
 void WsServer::Impl::End(const ConnectionPtr& connection, bool too_big) {
   if (!std::exchange(connection->ended, true)) handler.OnEnd(connection->id, too_big);
+}
+
+void WsServer::Impl::OnPing(const ConnectionPtr& connection, std::string payload) {
+  if (connection->ended) return;
+  if (std::exchange(connection->pong_waits, true)) {
+    connection->newest_ping = std::make_unique<std::string>(std::move(payload));
+    return;
+  }
+  Peer* const peer = connection.get();
+  Send(connection, websocketpp::frame::opcode::pong, std::move(payload), [this, peer] {
+    peer->pong_waits = false;
+    if (peer->ended || peer->newest_ping == nullptr) return;
+    const std::unique_ptr<std::string> newest = std::move(peer->newest_ping);
+    if (const ConnectionPtr alive = Find(peer->id)) OnPing(alive, std::move(*newest));
+  });
+}
+
+bool WsServer::Impl::Send(const ConnectionPtr& connection, websocketpp::frame::opcode::value opcode, std::string text,
+                          std::function<void()> written) {
+  Peer* const peer = connection.get();  // Still there when the last message is given back: the connection's base.
+  const size_t size = text.size();
+  const size_t memory = text.capacity() + kMessageBytes;
+  const Server::message_ptr message(new Message(nullptr, opcode, 0),
+                                    [peer, memory, written = std::move(written)](Message* sent) {
+                                      delete sent;
+                                      peer->unwritten -= memory;
+                                      written();
+                                    });
+  const websocketpp::frame::basic_header basic(opcode, size, true, false);
+  const websocketpp::frame::extended_header extended(size);
+  message->set_header(websocketpp::frame::prepare_header(basic, extended));
+  message->get_raw_payload() = std::move(text);
+  message->set_prepared(true);
+  peer->unwritten += memory;
+  return !connection->send(message);
 }
 
 ConnectionPtr WsServer::Impl::Find(uint64_t id) const {
@@ -206,26 +253,16 @@ void WsServer::TrustPeer(uint64_t id) {
 
 void WsServer::WriteFrames(uint64_t id) {
   const ConnectionPtr connection = impl_->Find(id);
-  if (!connection || connection->ended) return;
+  // In the closing handshake nothing leaves any more: the frames stay with the handler, unsent, until OnEnd.
+  if (!connection || connection->ended || connection->get_state() != websocketpp::session::state::open) return;
   Peer* const peer = connection.get();
   Handler* const handler = &impl_->handler;
   std::string text;
   while (peer->unwritten < kUnwrittenMax && handler->NextFrame(id, &text)) {
-    const size_t bytes = text.size();
-    const auto written = [handler, peer, bytes](Message* message) {
-      delete message;
-      // Runs when the bytes are in the kernel, or while the connection is destroyed: its base is still there.
-      peer->unwritten -= bytes;
+    const bool sent = impl_->Send(connection, websocketpp::frame::opcode::text, std::move(text), [handler, peer] {
       if (!peer->ended) handler->OnWritable(peer->id);
-    };
-    const Server::message_ptr message(new Message(nullptr, websocketpp::frame::opcode::text, 0), written);
-    const websocketpp::frame::basic_header basic(websocketpp::frame::opcode::text, bytes, true, false);
-    const websocketpp::frame::extended_header extended(bytes);
-    message->set_header(websocketpp::frame::prepare_header(basic, extended));
-    message->get_raw_payload() = std::move(text);
-    message->set_prepared(true);
-    peer->unwritten += bytes;
-    if (connection->send(message)) return;  // Closing: OnEnd comes.
+    });
+    if (!sent) return;  // Closing: OnEnd comes.
   }
 }
 
