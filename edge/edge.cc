@@ -284,6 +284,8 @@ void Edge::AddSamples(std::vector<Sample>* out) const {
   AddGauge(out, "toolwire_edge_sockets", "Sockets of agents, logged in or not.", admission_.sockets());
   AddGauge(out, "toolwire_edge_calls_in_flight", "Calls delivered to sessions and not settled.",
            static_cast<double>(counters_.calls_in_flight.load()));
+  AddGauge(out, "toolwire_edge_queued_bytes", "Memory of the frames that wait for agents.",
+           static_cast<double>(counters_.queued_bytes.load()));
   {
     MutexLock lock(links_mu_);
     AddGauge(out, "toolwire_edge_links", "Controls linked to this edge.", static_cast<double>(links_.size()));

@@ -43,7 +43,11 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
   Number(app, "--edge-calls-max", &options->session.edge_calls_in_flight_max, 1, kMaxInt,
          "Calls in flight on this edge");
   Number(app, "--session-queue-bytes-max", &options->session.queued_bytes_max, 1024, size_t{1} << 30,
-         "Frames waiting for one agent, in bytes");
+         "Frames waiting for one agent, in bytes of memory");
+  Number(app, "--session-queue-replies-max", &options->session.queued_replies_max, 1, kMaxInt,
+         "Acks waiting for one agent before it is closed (1008)");
+  Number(app, "--edge-queue-bytes-max", &options->session.edge_queued_bytes_max, 1024, size_t{1} << 40,
+         "Frames waiting for all agents of the edge, in bytes of memory");
   Number(app, "--bad-frames-per-minute-max", &options->session.bad_frames_max, 1, kMaxInt,
          "Frames that do not parse before a session is closed (1008)");
   Milliseconds(app, "--lease-ttl", &options->lease_ttl, 1000, kMaxInt, "Life of a lease without heartbeats, in ms");

@@ -3,7 +3,6 @@
 // end of the session removes the call from the session, from the loop's map and from its timer, so each ends once.
 #include "edge/session.h"
 
-#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -51,7 +50,7 @@ v1::SessionEvent Session::Event(bool connected, bool replaced) const {
 }
 
 void Session::Welcome(std::string_view server_id, const Context& context) {
-  Queue(EncodeConnected(user_id_, context.wall_ms, server_id), nullptr);
+  Queue(OutFrame::Kind::kReply, EncodeConnected(user_id_, context.wall_ms, server_id), nullptr, context);
 }
 
 void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context) {
@@ -66,13 +65,19 @@ void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context
     return refuse(v1::Refusal::AGENT_BUSY);
   }
   // One frame may always wait, however large: otherwise a call near the size limit could never be sent.
-  const size_t bytes = deliver.params_json().size() + deliver.tool().size() + deliver.request_id().size();
+  const size_t bytes =
+      deliver.params_json().size() + deliver.tool().size() + deliver.request_id().size() + OutFrame::kCallOverheadBytes;
   if (!queue_.empty() && queued_bytes_ + bytes > context.limits->queued_bytes_max) {
     context.counters->busy_bytes.Add();
     return refuse(v1::Refusal::AGENT_BUSY);
   }
   if (context.counters->calls_in_flight.load(std::memory_order_relaxed) >= context.limits->edge_calls_in_flight_max) {
     context.counters->busy_edge.Add();
+    return refuse(v1::Refusal::EDGE_UNAVAILABLE);
+  }
+  const int64_t edge_bytes = context.counters->queued_bytes.load(std::memory_order_relaxed);
+  if (edge_bytes + static_cast<int64_t>(bytes) > static_cast<int64_t>(context.limits->edge_queued_bytes_max)) {
+    context.counters->busy_edge_bytes.Add();
     return refuse(v1::Refusal::EDGE_UNAVAILABLE);
   }
   auto call = std::make_unique<SessionCall>();
@@ -85,7 +90,7 @@ void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context
   context.calls->emplace(std::make_pair(link, raw->call_id), raw);
   context.counters->calls_in_flight.fetch_add(1, std::memory_order_relaxed);
   context.counters->delivered.Add();
-  Queue(EncodeToolCall(raw->request_id, deliver.tool(), deliver.params_json()), raw);
+  Queue(OutFrame::Kind::kCall, EncodeToolCall(raw->request_id, deliver.tool(), deliver.params_json()), raw, context);
   calls_.emplace(std::string_view(raw->request_id), std::move(call));
 }
 
@@ -151,73 +156,79 @@ void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {
   Remove(call, context);
 }
 
-void Session::Queue(std::string text, SessionCall* call) {
-  queued_bytes_ += text.size();
-  queue_.push_back(OutFrame{std::move(text), call});
+void Session::Queue(OutFrame::Kind kind, std::string text, SessionCall* call, const Context& context) {
+  const auto frame = queue_.insert(queue_.end(), OutFrame{std::move(text), kind, call});
+  if (call != nullptr) call->frame = frame;
+  if (kind == OutFrame::Kind::kReply) ++replies_waiting_;
+  queued_bytes_ += frame->bytes();
+  context.counters->queued_bytes.fetch_add(static_cast<int64_t>(frame->bytes()), std::memory_order_relaxed);
+}
+
+std::string Session::Dequeue(std::list<OutFrame>::iterator frame, EdgeCounters* counters) {
+  queued_bytes_ -= frame->bytes();
+  counters->queued_bytes.fetch_sub(static_cast<int64_t>(frame->bytes()), std::memory_order_relaxed);
+  if (frame->kind == OutFrame::Kind::kReply) --replies_waiting_;
+  std::string text = std::move(frame->text);
+  queue_.erase(frame);
+  return text;
 }
 
 // Replies that the agent can provoke without end must not pile up when it does not read.
 void Session::QueueReply(std::string text, const Context& context) {
-  if (queued_bytes_ + text.size() > context.limits->queued_bytes_max && !queue_.empty()) {
+  if (replies_waiting_ >= context.limits->queued_replies_max) {
     context.counters->slow_closed.Add();
     return CloseWith(close_reason::kNotReading);
   }
-  Queue(std::move(text), nullptr);
+  Queue(OutFrame::Kind::kReply, std::move(text), nullptr, context);
 }
 
-bool Session::NextFrame(std::string* text) {
+bool Session::NextFrame(std::string* text, EdgeCounters* counters) {
   if (queue_.empty()) return false;
-  OutFrame& frame = queue_.front();
-  queued_bytes_ -= frame.text.size();
-  if (frame.call != nullptr) frame.call->sent = true;
-  *text = std::move(frame.text);
-  queue_.pop_front();
+  if (SessionCall* const call = queue_.front().call) call->sent = true;
+  *text = Dequeue(queue_.begin(), counters);
   return true;
 }
 
 void Session::EndUnanswered(SessionCall* call, v1::Refusal::Cause cause, const Context& context) {
+  // No more of these wait than calls may be in flight: none is sent after the first of them until it is written.
   if (call->sent && !closing_ && (capabilities_ & kCapabilityCancel) != 0) {
-    std::string text = EncodeToolCancel(call->request_id);
-    // An agent that does not read gets none, like one without the capability: a late answer is harmless.
-    if (!queue_.empty() && queued_bytes_ + text.size() > context.limits->queued_bytes_max) {
-      context.counters->tool_cancels_dropped.Add();
-    } else {
-      context.counters->tool_cancels.Add();
-      Queue(std::move(text), nullptr);
-    }
+    context.counters->tool_cancels.Add();
+    Queue(OutFrame::Kind::kCancel, EncodeToolCancel(call->request_id), nullptr, context);
   }
   Drop(call, cause, context);
 }
 
 void Session::Drop(SessionCall* call, v1::Refusal::Cause cause, const Context& context) {
-  context.counters->refused.Add();
-  Refuse(call->link, call->call_id, cause, call->sent ? E::SENT : E::NOT_SENT, context.out);
+  Report(*call, cause, context);
   Remove(call, context);
 }
 
+void Session::Report(const SessionCall& call, v1::Refusal::Cause cause, const Context& context) {
+  context.counters->refused.Add();
+  Refuse(call.link, call.call_id, cause, call.sent ? E::SENT : E::NOT_SENT, context.out);
+}
+
 void Session::Remove(SessionCall* call, const Context& context) {
-  if (!call->sent) {
-    auto frame = std::find_if(queue_.begin(), queue_.end(), [call](const OutFrame& one) { return one.call == call; });
-    if (frame != queue_.end()) {
-      queued_bytes_ -= frame->text.size();
-      queue_.erase(frame);
-    }
-  }
-  context.calls->erase(std::make_pair(call->link, call->call_id));
-  context.counters->calls_in_flight.fetch_sub(1, std::memory_order_relaxed);
+  Detach(call, context);
   // Out of the map first: its key lives in the call.
   auto node = calls_.extract(call->request_id);
 }
 
+void Session::Detach(SessionCall* call, const Context& context) {
+  if (!call->sent) Dequeue(call->frame, context.counters);
+  context.calls->erase(std::make_pair(call->link, call->call_id));
+  context.counters->calls_in_flight.fetch_sub(1, std::memory_order_relaxed);
+}
+
 void Session::Lose(bool answers_lost, const Context& context) {
   closing_ = true;
-  while (!calls_.empty()) {
-    SessionCall* call = calls_.begin()->second.get();
+  for (const auto& [request_id, call] : calls_) {
     const bool final = answers_lost && call->sent;
-    Drop(call, final ? v1::Refusal::ANSWER_LOST : v1::Refusal::SESSION_LOST, context);
+    Report(*call, final ? v1::Refusal::ANSWER_LOST : v1::Refusal::SESSION_LOST, context);
+    Detach(call.get(), context);
   }
-  queue_.clear();
-  queued_bytes_ = 0;
+  calls_.clear();
+  while (!queue_.empty()) Dequeue(queue_.begin(), context.counters);
 }
 
 void Session::CloseWith(const CloseReason& reason) {

@@ -32,8 +32,14 @@ struct SessionLimits {
   int calls_in_flight_max = 4096;                         // For one agent; more are refused with AGENT_BUSY.
   // For the whole edge; more are refused with EDGE_UNAVAILABLE. About 100 MB of pending state at 1 kB each.
   int edge_calls_in_flight_max = 100000;
-  // Frames of one session waiting to be written: two of the largest.
+  // Frames of one session waiting to be written, as the memory they take: two of the largest.
   size_t queued_bytes_max = 32u << 20;
+  // Of those, replies that the agent causes itself (acks), past which it closes with 1008. Far beyond what waits for an
+  // agent that reads.
+  int queued_replies_max = 1000;
+  // Frames waiting in all sessions of the edge; past it calls are refused with EDGE_UNAVAILABLE. Replies are not, but
+  // count.
+  size_t edge_queued_bytes_max = 512u << 20;
   int bad_frames_max = 10;  // Within a minute: closes with 1008.
   PayloadOptions payload;   // A larger result closes the session with 1009.
 };
@@ -66,12 +72,13 @@ struct EdgeCounters : CounterSet {
   LimitCounter busy_calls{this, kEdgeLimitHits, "agent_calls"};
   LimitCounter busy_bytes{this, kEdgeLimitHits, "session_queue_bytes"};
   LimitCounter slow_closed{this, kEdgeLimitHits, "session_queue_replies"};
-  LimitCounter tool_cancels_dropped{this, kEdgeLimitHits, "session_queue_cancels"};
   LimitCounter busy_edge{this, kEdgeLimitHits, "edge_calls"};
+  LimitCounter busy_edge_bytes{this, kEdgeLimitHits, "edge_queue_bytes"};
   LimitCounter logins_late{this, kEdgeLimitHits, "login_time"};
   LimitCounter early_full{this, kEdgeLimitHits, "early_frames"};
 
   std::atomic<int64_t> calls_in_flight{0};
+  std::atomic<int64_t> queued_bytes{0};  // Frames waiting in sessions, as the memory they take.
 };
 
 // Frames for the controls, gathered while a loop works through its events; sent at the end of the round.
@@ -104,13 +111,29 @@ class LinkBatches {
 
 class Session;
 
+struct SessionCall;
+
+// A frame that waits in a session's queue.
+struct OutFrame {
+  enum class Kind : uint8_t { kCall, kReply, kCancel };
+  // What a tool_call takes beside its three texts, about: known before it is made.
+  static constexpr size_t kCallOverheadBytes = 192;
+  std::string text;
+  Kind kind = Kind::kReply;
+  SessionCall* call = nullptr;  // Of a kCall.
+
+  // The memory that it takes, with the list's node and what malloc adds to both.
+  size_t bytes() const { return text.capacity() + sizeof(OutFrame) + 4 * sizeof(void*); }
+};
+
 // One call at one session, from delivery to outcome.
 struct SessionCall : TimerNode {
   Session* session = nullptr;
   LinkId link = 0;
   uint64_t call_id = 0;
   std::string request_id;
-  bool sent = false;  // The frame was handed to the socket: the tool may run.
+  bool sent = false;                    // The frame was handed to the socket: the tool may run.
+  std::list<OutFrame>::iterator frame;  // Its place in the session's queue, while it is not sent.
 };
 
 // One live, authenticated socket. Owned by its loop's SessionTable; loop thread only. Bounded by SessionLimits: calls,
@@ -158,26 +181,27 @@ class Session {
   void Lose(bool answers_lost, const Context& context);
 
   // The next frame to write, oldest first; its call counts as sent from now on. False if there is none.
-  bool NextFrame(std::string* text);
+  bool NextFrame(std::string* text, EdgeCounters* counters);
   bool has_frames() const { return !queue_.empty(); }
 
   // Why this side must close the session; null while it need not.
   const CloseReason* close() const { return closing_ ? &close_ : nullptr; }
 
  private:
-  struct OutFrame {
-    std::string text;
-    SessionCall* call;  // Null for frames that are not calls.
-  };
-
   void ReceiveResponse(AgentFrame* frame, const Context& context);
-  void Queue(std::string text, SessionCall* call);
+  void Queue(OutFrame::Kind kind, std::string text, SessionCall* call, const Context& context);
+  // Takes a frame out of the queue and what it counts for.
+  std::string Dequeue(std::list<OutFrame>::iterator frame, EdgeCounters* counters);
   void QueueReply(std::string text, const Context& context);
   // Drops the call; an agent that has it, and can cancel, gets a `tool_cancel`.
   void EndUnanswered(SessionCall* call, v1::Refusal::Cause cause, const Context& context);
   // Ends the call without an answer; withdraws its frame if that has not been written.
   void Drop(SessionCall* call, v1::Refusal::Cause cause, const Context& context);
+  // Reports to its control that it ended so.
+  void Report(const SessionCall& call, v1::Refusal::Cause cause, const Context& context);
   void Remove(SessionCall* call, const Context& context);
+  // The part of Remove that concerns the queue and the loop.
+  void Detach(SessionCall* call, const Context& context);
   void CloseWith(const CloseReason& reason);
 
   const SessionId id_;
@@ -191,6 +215,7 @@ class Session {
   Capabilities capabilities_ = 0;  // What the agent's hello and this edge have in common.
   CloseReason close_;
   size_t queued_bytes_ = 0;
+  int replies_waiting_ = 0;
   std::list<OutFrame> queue_;
   absl::flat_hash_map<std::string_view, std::unique_ptr<SessionCall>> calls_;  // By request id, which the call owns.
 };

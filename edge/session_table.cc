@@ -71,14 +71,6 @@ void SessionTable::Open(SessionId id, const std::string& user_id, uint64_t epoch
   After(raw);
 }
 
-bool SessionTable::Receive(SessionId id, std::string_view text) {
-  auto found = sessions_.find(id);
-  if (found == sessions_.end()) return false;
-  found->second->session.Receive(text, ContextNow());
-  After(found->second.get());
-  return true;
-}
-
 void SessionTable::Close(SessionId id, bool answers_lost, bool replaced) {
   auto found = sessions_.find(id);
   if (found == sessions_.end()) return;
@@ -89,13 +81,12 @@ void SessionTable::Close(SessionId id, bool answers_lost, bool replaced) {
 }
 
 void SessionTable::Deliver(SessionId id, LinkId link, v1::Deliver&& deliver) {
-  auto found = sessions_.find(id);
-  if (found == sessions_.end()) {
-    counters_.refused.Add();
-    return Refuse(link, deliver.call_id(), v1::Refusal::NOT_HERE, E::NOT_SENT, &batches_);
-  }
-  found->second->session.Deliver(link, std::move(deliver), ContextNow());
-  After(found->second.get());
+  const bool here = At(id, [&](Session& session, const Session::Context& context) {
+    session.Deliver(link, std::move(deliver), context);
+  });
+  if (here) return;
+  counters_.refused.Add();
+  Refuse(link, deliver.call_id(), v1::Refusal::NOT_HERE, E::NOT_SENT, &batches_);
 }
 
 void SessionTable::Cancel(LinkId link, uint64_t call_id) {
@@ -139,7 +130,7 @@ void SessionTable::Advance() {
 
 bool SessionTable::NextFrame(SessionId id, std::string* text) {
   auto found = sessions_.find(id);
-  return found != sessions_.end() && found->second->session.NextFrame(text);
+  return found != sessions_.end() && found->second->session.NextFrame(text, &counters_);
 }
 
 bool SessionTable::HasFrames(SessionId id) const {

@@ -30,8 +30,19 @@ class SessionTable {
 
   // The socket of an authenticated agent: queues `connected`. `id` is unique in the edge.
   void Open(SessionId id, const std::string& user_id, uint64_t epoch);
-  // False, and nothing happens, if there is no such session.
-  bool Receive(SessionId id, std::string_view text);
+  // Runs `event(session, context)` and notes what it left to do. False, and nothing happens, if there is no such
+  // session.
+  template <typename Event>
+  bool At(SessionId id, Event event) {
+    auto found = sessions_.find(id);
+    if (found == sessions_.end()) return false;
+    event(found->second->session, ContextNow());
+    After(found->second.get());
+    return true;
+  }
+  bool Receive(SessionId id, std::string_view text) {
+    return At(id, [&](Session& session, const Session::Context& context) { session.Receive(text, context); });
+  }
   // The socket is gone, whichever side closed it. With `answers_lost` an answer broke a limit, or the edge is stopping;
   // `replaced`: a newer session of the user is here or elsewhere.
   void Close(SessionId id, bool answers_lost, bool replaced = false);

@@ -93,6 +93,16 @@ export class SeedAgent {
   destroy() {
     this.#socket.terminate();
   }
+  ping(payload) {
+    this.#socket.ping(payload);
+  }
+  onPong(heard) {
+    this.#socket.on('pong', (payload) => heard(payload.toString()));
+  }
+  // Bytes on the connection, whole frames. Resolves when the kernel has them.
+  writeRaw(bytes) {
+    return new Promise((resolve) => this.#socket._socket.write(bytes, resolve));
+  }
   // Stops and resumes reading, so that what is sent to it piles up.
   pause() {
     this.#socket.pause();

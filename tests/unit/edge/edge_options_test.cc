@@ -67,6 +67,8 @@ TEST_F(EdgeOptionsTest, FlagsSetWhatTheyName) {
                                 "--agent-calls-max=14",
                                 "--edge-calls-max=15",
                                 "--session-queue-bytes-max=1600",
+                                "--session-queue-replies-max=161",
+                                "--edge-queue-bytes-max=1620",
                                 "--bad-frames-per-minute-max=17",
                                 "--lease-ttl=1800",
                                 "--relay-port=271",
@@ -87,6 +89,8 @@ TEST_F(EdgeOptionsTest, FlagsSetWhatTheyName) {
   EXPECT_EQ(options_.session.calls_in_flight_max, 14);
   EXPECT_EQ(options_.session.edge_calls_in_flight_max, 15);
   EXPECT_EQ(options_.session.queued_bytes_max, 1600u);
+  EXPECT_EQ(options_.session.queued_replies_max, 161);
+  EXPECT_EQ(options_.session.edge_queued_bytes_max, 1620u);
   EXPECT_EQ(options_.session.bad_frames_max, 17);
   EXPECT_EQ(options_.lease_ttl, milliseconds(1800));
   EXPECT_EQ(options_.relay_port, 271);
@@ -114,6 +118,8 @@ TEST_F(EdgeOptionsTest, NumbersOutsideTheirBoundsAreRefused) {
   ExpectBounds(add_, {{"--port", 0, 65535},
                       {"--io-threads", 1, 64},
                       {"--session-queue-bytes-max", 1024, 1 << 30},
+                      {"--session-queue-replies-max", 1, kMaxInt},
+                      {"--edge-queue-bytes-max", 1024, int64_t{1} << 40},
                       {"--heartbeat-interval", 10, kMaxInt},
                       {"--login-timeout", 50, 600000},
                       {"--sessions-max", 0, kMaxInt},

@@ -62,6 +62,7 @@ class SessionTest : public ::testing::Test {
     EXPECT_EQ(table().size(), 0u);
     EXPECT_FALSE(table().has_timers());
     EXPECT_EQ(counters_.calls_in_flight.load(), 0);
+    EXPECT_EQ(counters_.queued_bytes.load(), 0);
     EXPECT_EQ(counters_.sessions_opened.value(), counters_.sessions_closed.value());
   }
 

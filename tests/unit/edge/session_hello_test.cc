@@ -134,25 +134,30 @@ TEST_F(SessionTest, CancelComesBeforeTheNextCallOfTheSameId) {
   EXPECT_EQ(OutcomeOf(2), "success 1");
 }
 
-TEST_F(SessionTest, CancelsForAnAgentThatDoesNotReadAreBoundedAndCloseNothing) {
-  const size_t cancel = EncodeToolCancel("req_1").size();
-  limits_.queued_bytes_max = 2 * cancel;
+TEST_F(SessionTest, NoMoreCancelsWaitThanCallsMayBeInFlight) {
+  limits_.calls_in_flight_max = 3;
+  limits_.queued_replies_max = 1;
   OpenAndRead();
   Receive(kHello);
   Frames();
-  for (uint64_t i = 1; i <= 5; ++i) DeliverAndRead(i, "req_" + std::to_string(i));
-  for (uint64_t i = 1; i <= 5; ++i) Cancel(i);
-  EXPECT_EQ(OutcomeOf(5), "CANCELLED SENT");
-  EXPECT_EQ(counters_.tool_cancels.value(), 2u);
-  EXPECT_EQ(counters_.tool_cancels_dropped.value(), 3u);
+  for (uint64_t i = 1; i <= 3; ++i) DeliverAndRead(i, "req_" + std::to_string(i));
+  for (uint64_t i = 1; i <= 3; ++i) Cancel(i);
+  // Behind the cancels: these are withdrawn and cause no more of them.
+  for (uint64_t i = 4; i <= 6; ++i) Deliver(i, "req_" + std::to_string(i));
+  for (uint64_t i = 4; i <= 6; ++i) Cancel(i);
+  EXPECT_EQ(OutcomeOf(3), "CANCELLED SENT");
+  EXPECT_EQ(OutcomeOf(6), "CANCELLED NOT_SENT");
+  EXPECT_EQ(counters_.tool_cancels.value(), 3u);
   EXPECT_EQ(CloseOf(), "none");
-  EXPECT_EQ(Frames().size(), 2u);
+  EXPECT_EQ(Frames().size(), 3u);
 }
 
 TEST_F(SessionTest, HellosOfAnAgentThatDoesNotReadAreBounded) {
-  limits_.queued_bytes_max = 1000;
+  limits_.queued_replies_max = 10;
   OpenAndRead();
-  for (int i = 0; i < 1000 && CloseOf() == "none"; ++i) Receive(kHello);
+  for (int i = 0; i < 10; ++i) Receive(kHello);
+  EXPECT_EQ(CloseOf(), "none");
+  Receive(kHello);
   EXPECT_EQ(CloseOf(), "1008 Not reading");
 }
 

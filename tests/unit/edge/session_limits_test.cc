@@ -55,10 +55,11 @@ TEST_F(SessionTest, CallsOfOtherLoopsCountForTheEdgesLimit) {
 }
 
 TEST_F(SessionTest, QueuedBytesOfASessionAreLimited) {
-  // What counts of a call is its params, tool and request id; a frame that waits counts whole.
+  // What counts of a call is its texts and about what a frame takes beside them; a frame that waits counts whole.
   const std::string params = R"({"path":"/tmp/x"})";
-  const size_t frame = EncodeToolCall("req_1", "read_file", params).size();
-  const size_t call = params.size() + std::string("read_file").size() + std::string("req_1").size();
+  const size_t frame = OutFrame{EncodeToolCall("req_1", "read_file", params)}.bytes();
+  const size_t call =
+      params.size() + std::string("read_file").size() + std::string("req_1").size() + OutFrame::kCallOverheadBytes;
   for (const bool fits : {true, false}) {
     SCOPED_TRACE(fits);
     const SessionId id = fits ? 11 : 12;
@@ -77,8 +78,36 @@ TEST_F(SessionTest, QueuedBytesOfASessionAreLimited) {
   }
 }
 
+TEST_F(SessionTest, BytesOfAFrameThatWaitsAreAtLeastThoseItTakes) {
+  OpenAndRead();
+  Deliver(1, "req_1", seconds(60), "{\"text\":\"" + std::string(1000, 'x') + "\"}");
+  for (int i = 0; i < 100; ++i) Receive(kHeartbeat);
+  // Of an ack: its text, a list's node and both their malloc sizes.
+  EXPECT_GE(counters_.queued_bytes.load(), 1000 + 100 * 112);
+  EXPECT_LE(counters_.queued_bytes.load(), 1400 + 100 * 224);
+  Frames();
+  EXPECT_EQ(counters_.queued_bytes.load(), 0);
+}
+
+TEST_F(SessionTest, BytesQueuedOnTheWholeEdgeAreLimited) {
+  limits_.edge_queued_bytes_max = 1300;
+  OpenAndRead(11, "user_11");
+  OpenAndRead(12, "user_12");
+  const std::string params = "{\"text\":\"" + std::string(300, 'x') + "\"}";
+  Deliver(1, "req_1", seconds(60), params, 11);
+  Deliver(2, "req_2", seconds(60), params, 12);
+  Deliver(3, "req_3", seconds(60), params, 12);
+  EXPECT_EQ(OutcomeOf(2), "open");
+  EXPECT_EQ(OutcomeOf(3), "EDGE_UNAVAILABLE NOT_SENT");
+  EXPECT_EQ(counters_.busy_edge_bytes.value(), 1u);
+  Receive(kHeartbeat, 11);
+  EXPECT_EQ(Frames(11).size(), 2u) << "acks go on";
+  Deliver(4, "req_4", seconds(60), params, 12);
+  EXPECT_EQ(OutcomeOf(4), "open") << "there is room again";
+}
+
 TEST_F(SessionTest, WithdrawnFrameMakesRoom) {
-  limits_.queued_bytes_max = 200;
+  limits_.queued_bytes_max = 400;
   const std::string params = "{\"text\":\"" + std::string(100, 'x') + "\"}";
   OpenAndRead();
   Deliver(1, "req_1", seconds(60), params);
@@ -247,37 +276,30 @@ TEST_F(SessionTest, TextThatIsNotUtf8ClosesTheSession) {
 }
 
 TEST_F(SessionTest, RepliesToAnAgentThatDoesNotReadAreBounded) {
-  limits_.queued_bytes_max = 1000;
+  ASSERT_EQ(limits_.queued_replies_max, 1000);
   OpenAndRead();
-  for (int i = 0; i < 1000 && CloseOf() == "none"; ++i) Receive(kHeartbeat);
+  for (int i = 0; i < 1000; ++i) Receive(kHeartbeat);
+  EXPECT_EQ(CloseOf(), "none");
+  EXPECT_EQ(counters_.slow_closed.value(), 0u);
+  Receive(kHeartbeat);
   EXPECT_EQ(CloseOf(), "1008 Not reading");
   EXPECT_EQ(counters_.slow_closed.value(), 1u);
-  size_t bytes = 0;
-  for (const std::string& frame : Frames()) bytes += frame.size();
-  EXPECT_LE(bytes, limits_.queued_bytes_max);
-  EXPECT_GT(bytes, limits_.queued_bytes_max - 100);
+  EXPECT_EQ(Frames().size(), 1000u);
 }
 
-TEST_F(SessionTest, RepliesFillTheQueueToTheLimitAndNotBeyond) {
-  const size_t ack = EncodeHeartbeatAck(clock_.WallMs()).size();
-  limits_.queued_bytes_max = 3 * ack;
+TEST_F(SessionTest, CallsThatWaitDoNotCountAsReplies) {
+  limits_.queued_replies_max = 1;
   OpenAndRead();
-  for (int i = 0; i < 3; ++i) Receive(kHeartbeat);
-  EXPECT_EQ(CloseOf(), "none");
-  Receive(kHeartbeat);
-  EXPECT_EQ(CloseOf(), "1008 Not reading");
-}
-
-TEST_F(SessionTest, OneReplyMayAlwaysWait) {
-  limits_.queued_bytes_max = 10;
-  OpenAndRead();
+  for (uint64_t i = 1; i <= 5; ++i) Deliver(i, "req_" + std::to_string(i));
   Receive(kHeartbeat);
   EXPECT_EQ(CloseOf(), "none");
-  EXPECT_EQ(Frames().size(), 1u);
+  Frames();
+  Receive(kHeartbeat);
+  EXPECT_EQ(CloseOf(), "none");
 }
 
 TEST_F(SessionTest, AgentThatReadsIsNotClosedForWhatWasEverQueued) {
-  limits_.queued_bytes_max = 100;
+  limits_.queued_replies_max = 1;
   OpenAndRead();
   for (int i = 0; i < 1000; ++i) {
     Receive(kHeartbeat);

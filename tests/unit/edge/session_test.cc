@@ -83,12 +83,12 @@ TEST_F(SessionTest, QueuedBytesAreWhatWaits) {
   EXPECT_GT(session.queued_bytes(), welcome);
   EXPECT_EQ(session.calls_in_flight(), 1u);
   std::string text;
-  ASSERT_TRUE(session.NextFrame(&text));
-  EXPECT_EQ(text.size(), welcome);
+  ASSERT_TRUE(session.NextFrame(&text, &counters_));
+  EXPECT_GE(welcome, text.size());
   session.Cancel(calls.at({kLink, 1}), context);
   EXPECT_EQ(session.queued_bytes(), 0u);
   EXPECT_EQ(session.calls_in_flight(), 0u);
-  EXPECT_FALSE(session.NextFrame(&text));
+  EXPECT_FALSE(session.NextFrame(&text, &counters_));
   EXPECT_EQ(session.close(), nullptr);
 }
 
