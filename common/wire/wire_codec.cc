@@ -15,6 +15,7 @@ namespace {
 
 using json::Kind;
 using json::Member;
+using namespace std::string_view_literals;
 
 constexpr int64_t kTwoTo53 = int64_t{1} << 53;  // integers up to here are exact in JavaScript, and in a double
 
@@ -119,8 +120,8 @@ std::string EncodeCapabilities(std::string_view frame_type, Capabilities capabil
 }
 
 enum AgentField : size_t { kType, kRequestId, kSuccess, kResult, kError, kExecutionTime, kTimestamp, kCapabilities };
-constexpr std::array<std::string_view, 8> kAgentFields = {"type",  "requestId",     "success",   "result",
-                                                          "error", "executionTime", "timestamp", "capabilities"};
+constexpr std::array kAgentFields = {"type"sv,  "requestId"sv,     "success"sv,   "result"sv,
+                                     "error"sv, "executionTime"sv, "timestamp"sv, "capabilities"sv};
 using AgentFields = Fields<kAgentFields>;
 
 // The readers of agents' frames fill `*frame` and return empty, or return what is wrong.
@@ -167,8 +168,8 @@ constexpr AgentFrameRow kAgentFrames[] = {
 };
 
 enum EdgeField : size_t { kEdgeType, kCallId, kTool, kParams, kUserId, kServerId, kClock, kAgreed };
-constexpr std::array<std::string_view, 8> kEdgeFields = {"type",   "requestId", "tool",      "params",
-                                                         "userId", "serverId",  "timestamp", "capabilities"};
+constexpr std::array kEdgeFields = {"type"sv,   "requestId"sv, "tool"sv,      "params"sv,
+                                    "userId"sv, "serverId"sv,  "timestamp"sv, "capabilities"sv};
 using EdgeFields = Fields<kEdgeFields>;
 
 bool ReadString(const EdgeFields& fields, size_t i, std::string* out) {

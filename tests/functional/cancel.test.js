@@ -1,7 +1,12 @@
 // The extension of the agents' protocol: `hello`, `hello_ack`, and `tool_cancel` for agents that can cancel.
 import assert from 'node:assert/strict';
+import {once} from 'node:events';
+import {readFile} from 'node:fs/promises';
+import path from 'node:path';
+import {WebSocketServer} from 'ws';
 import {code, resultOf} from './lib/caller.js';
 import {clusterClaim, sharedCluster} from './lib/cluster.js';
+import {REPOSITORY} from './lib/process.js';
 import {claim, claimInBoth} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
@@ -128,6 +133,24 @@ claim('hello is for one session: the next one starts without', async (scope) => 
   await agent.called();
   assert.equal((await call).reason, 'CALL_TIMEOUT');
   await sawOnlyTheBaseProtocol(agent);
+});
+
+claim('`toolwire agent` names every capability that the codec knows', async (scope) => {
+  const codec = await readFile(path.join(REPOSITORY, 'common/wire/wire_codec.h'), 'utf8');
+  const known = [...codec.matchAll(/\{kCapability\w+, "(\w+)"\}/g)].map(([, name]) => name);
+  assert.ok(known.includes('cancel'));
+  const frames = [];
+  const server = scope.backend(new WebSocketServer({host: '127.0.0.1', port: 0}));
+  server.stop = async () => server.close();
+  await once(server, 'listening');
+  server.on('connection', (socket) => {
+    socket.on('message', (text) => frames.push(JSON.parse(text)));
+    socket.send(JSON.stringify({type: 'connected', userId: 'user_1', serverId: 'edge-1', timestamp: 0}));
+  });
+  const url = `ws://127.0.0.1:${server.address().port}`;
+  scope.process('toolwire', ['agent', '--url', url, '--user', 'user_1'], {env: {TOOLWIRE_SECRET: 'secret'}});
+  const hello = await until('it sends hello', () => frames.find(({type}) => type === 'hello'));
+  assert.deepEqual(hello.capabilities, known);
 });
 
 claimInBoth('`toolwire agent` stops what it was doing, gives no answer, and goes on', async (scope, shape) => {

@@ -14,6 +14,10 @@ constexpr char kHello[] = R"({"type":"hello","capabilities":["cancel"]})";
 
 TEST_F(SessionTest, HelloIsAnsweredWithWhatBothSidesHave) {
   OpenAndRead();
+  Capabilities all = 0;
+  for (const CapabilityName& known : kKnownCapabilities) all |= known.bit;
+  Receive(EncodeHello(all));
+  EXPECT_EQ(Frames(), std::vector<std::string>{EncodeHelloAck(all)}) << "kEdgeCapabilities lacks one";
   Receive(Golden("hello"));
   EXPECT_EQ(Frames(), std::vector<std::string>{Golden("hello_ack")});
   Receive(R"({"type":"hello","capabilities":["progress","cancel","files"]})");
