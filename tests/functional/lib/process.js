@@ -1,6 +1,7 @@
 // One running binary: started from TOOLWIRE_BIN_DIR, its output kept, its end checked.
 import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
+import {existsSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import path from 'node:path';
 import {deferred, until, within} from './until.js';
@@ -25,6 +26,9 @@ export class Process {
 
   // `openFiles`: how many files the process may have open.
   constructor(name, args, {env = {}, cwd, stdin = 'ignore', exitCode = 0, openFiles} = {}) {
+    if (!existsSync(binary(name))) {
+      throw Object.assign(new Error(`no program ${binary(name)}: build all, or set TOOLWIRE_BIN_DIR`), {final: true});
+    }
     this.name = name;
     this.exitCode = exitCode;  // Of an orderly end.
     this.command = [name, ...args].join(' ');
