@@ -54,7 +54,7 @@ absl::StatusOr<std::unique_ptr<AdminClient>> OpenAdmin(const AdminFlags& flags);
 // in time, else 1.
 int FailAdmin(const std::string& command, const absl::Status& status);
 inline constexpr char kAdminExitStatus[] =
-    "Exit status: 0 done, 1 refused, 3 control or store out of reach, 4 no answer in time: it may have been done.";
+    "Exit status: 0 done, 1 refused, 3 control or store cannot be reached, 4 no answer in time: it may have been done.";
 
 }  // namespace toolwire
 

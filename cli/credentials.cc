@@ -69,7 +69,8 @@ int Create(const CredentialFlags& flags) {
   }
   out.flush();
   if (!out) {
-    return FailAdmin(kCredentialsCommand, absl::InternalError("the secrets could not be written; rotate them for new ones"));
+    return FailAdmin(kCredentialsCommand,
+                     absl::InternalError("the secrets could not be written; rotate them for new ones"));
   }
   if (!secrets.empty()) {
     std::cerr << "created " << secrets.size() << (secrets.size() == 1 ? " credential" : " credentials")

@@ -33,7 +33,7 @@ Status Invalid(const std::string& sentence) { return Status(StatusCode::INVALID_
 Status ToStatus(const absl::Status& status) {
   const std::string message(status.message());
   if (absl::IsUnavailable(status)) {
-    return Status(StatusCode::UNAVAILABLE, "the store is out of reach, try again: " + message);
+    return Status(StatusCode::UNAVAILABLE, "the store is unavailable, try again: " + message);
   }
   return Status(static_cast<StatusCode>(status.code()), message);
 }
@@ -191,7 +191,7 @@ void AdminService::Run(grpc::CallbackServerContext* context, grpc::ServerUnaryRe
   if (threads_ == nullptr) threads_ = std::make_unique<asio::thread_pool>(kThreads);
   asio::post(*threads_, [this, context, reactor, is_stopping, work = std::move(work)] {
     const Status status = stopping_                ? is_stopping
-                          : context->IsCancelled() ? Status(StatusCode::CANCELLED, "nobody waits for it any more")
+                          : context->IsCancelled() ? Status(StatusCode::CANCELLED, "the caller has cancelled")
                                                    : work();
     {
       MutexLock done(mu_);
@@ -319,7 +319,7 @@ grpc::ServerUnaryReactor* AdminService::DisconnectAgent(grpc::CallbackServerCont
   // A control that has just started, or is not linked to that edge, knows less than the registry.
   registry_.Lookup(request->user_id(), [reactor, end](auto lease) {
     if (!lease.ok()) {
-      return reactor->Finish(Status(StatusCode::UNAVAILABLE, absl::StrCat("the registry is out of reach, try again: ",
+      return reactor->Finish(Status(StatusCode::UNAVAILABLE, absl::StrCat("the registry is unavailable, try again: ",
                                                                           std::string(lease.status().message()))));
     }
     // The registry of a control without Redis knows no epochs: what such a control has not heard of is not connected.

@@ -37,7 +37,7 @@ absl::Status Control::Listen(const ListenOptions& listen) {
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
   builder.RegisterService(&service_);
   builder.RegisterService(&admin_);
-  // Params that are too large must reach the check that says so; a Struct takes several times the size of its JSON.
+  // Params that are too large must reach the check that reports it; a Struct takes several times the size of its JSON.
   builder.SetMaxReceiveMessageSize(static_cast<int>(4 * options_.payload.payload_bytes_max + (1u << 20)));
   builder.SetMaxSendMessageSize(-1);
   // A second control on the same port would otherwise start without an error and take half of the callers.

@@ -39,7 +39,7 @@ class Control {
   Dispatcher& dispatcher() { return dispatcher_; }
 
   // --- stopping, in this order ---
-  // New calls are refused; health says NOT_SERVING.
+  // New calls are refused; health reports NOT_SERVING.
   void StopAccepting();
   // Waits until no call is in flight or `limit` has passed; true if none is.
   bool WaitIdle(Duration limit) { return dispatcher_.WaitIdle(limit); }

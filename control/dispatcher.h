@@ -75,7 +75,7 @@ class Dispatcher {
                         "Deliveries repeated because the first certainly did not leave."};
     Counter strays_matched{this, "toolwire_control_stray_answers_matched_total",
                            "Answers that came through another session."};
-    Counter strays_dropped{this, "toolwire_control_stray_answers_dropped_total", "Answers nobody waits for."};
+    Counter strays_dropped{this, "toolwire_control_stray_answers_dropped_total", "Answers that match no call."};
     Counter late_answers{this, "toolwire_control_late_answers_total", "Answers to calls that were settled before."};
 
     Counters();

@@ -32,7 +32,7 @@ bool Parses(const UnknownField& field) {
   return true;
 }
 
-// Takes out the fields of a CallToolRequest that do not parse, and says which was the first.
+// Takes out the fields of a CallToolRequest that do not parse, and returns which was the first.
 std::string TakeOutBadFields(UnknownFieldSet* fields) {
   std::string bad;
   for (int i = fields->field_count() - 1; i >= 0; --i) {

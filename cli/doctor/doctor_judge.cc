@@ -225,8 +225,8 @@ Finding JudgeEdgeHealth(const std::string& address, int http_status, const std::
     std::vector<std::string> unavailable;
     if (text("registry") == "away") unavailable.emplace_back("Redis");
     if (text("store") == "away") unavailable.emplace_back("the store");
-    return Warn("edge", absl::StrCat(who, " is ", status, "; out of its reach: ", absl::StrJoin(unavailable, ", ")),
-                "agents that are connected stay; for new ones mend what is away, as that edge sees it");
+    return Warn("edge", absl::StrCat(who, " is ", status, "; unavailable to it: ", absl::StrJoin(unavailable, ", ")),
+                "agents that are connected stay; for new ones mend what is unavailable, as that edge sees it");
   }
   const auto connections = health.find("connections");
   const int64_t agents = connections != health.end() && connections->is_number() ? connections->get<int64_t>() : 0;

@@ -54,7 +54,7 @@ AuditLog::~AuditLog() {
   const uint64_t left = accepted_rows_ - settled_rows_ - unspooled_rows_;
   if (left > 0) log::Warn("audit rows left in the spool for the next process", {{"rows", left}});
   if (unspooled_rows_ > 0) {
-    log::Error("audit rows lost: the store was out of reach to the end", {{"rows", unspooled_rows_}});
+    log::Error("audit rows lost: the store was unavailable to the end", {{"rows", unspooled_rows_}});
   }
 }
 
@@ -306,7 +306,7 @@ bool AuditLog::IsUnavailable(const absl::Status& error) {
     default:
       return false;
   }
-  if (!unavailable_) log::Warn("audit store out of reach, rows wait", {{"error", std::string(error.message())}});
+  if (!unavailable_) log::Warn("audit store unavailable, rows wait", {{"error", std::string(error.message())}});
   unavailable_ = true;
   return true;
 }

@@ -50,7 +50,7 @@ class LeaseEvents {
   void Replaced(const std::string& user_id, uint64_t epoch);
   // The edge has released this lease.
   void Released(const std::string& user_id, uint64_t epoch);
-  // Messages and marks were missed. Those that come now are kept until `Confirmed` says that the lease was ours all
+  // Messages and marks were missed. Those that come now are kept until `Confirmed` reports that the lease was ours all
   // the time.
   void Interrupted();
   void Confirmed(const std::string& user_id, uint64_t epoch);

@@ -188,7 +188,7 @@ void RedisClient::OnDown(const absl::Status& why) {
       absl::IsUnavailable(why) ? why : absl::UnavailableError(absl::StrCat("redis at ", address_, ": ", why.message()));
   const bool was_connected = connected_.exchange(false, std::memory_order_relaxed);
   if (std::exchange(logged_lost_, true)) return;
-  log::Warn(was_connected ? "redis lost" : "redis out of reach",
+  log::Warn(was_connected ? "redis lost" : "redis unavailable",
             {{"address", address_}, {"why", std::string(why.message())}});
 }
 

@@ -12,7 +12,7 @@ void AddRegistryFlags(CLI::App* app, RedisRegistry::Options* options) {
        "redis://[user[:password]@]host[:port][/db]: any number of edges and controls meet there")
       .Env("REDIS_URL");
   Milliseconds(app, "--redis-timeout", &options->command_timeout, 10, 60000,
-               "Silence of Redis after which it counts as away, in ms");
+               "Silence of Redis after which it counts as unavailable, in ms");
 }
 
 }  // namespace toolwire

@@ -418,7 +418,7 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow() {
 
 absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial() {
   const auto failed = [&](const std::string& what) {
-    return absl::UnavailableError(absl::StrCat("the database ", address_, " is out of reach: ", what));
+    return absl::UnavailableError(absl::StrCat("the database ", address_, " is unavailable: ", what));
   };
   try {
     return std::make_unique<PgSession>(conninfo_, watchdog_, options_.statement_timeout, options_.slow_statement);
@@ -461,7 +461,7 @@ void PgConnections::NoteUpLocked() {
 }
 
 void PgConnections::NoteDownLocked(const absl::Status& why) {
-  if (down_.ok()) log::Warn("database out of reach", {{"error", std::string(why.message())}});
+  if (down_.ok()) log::Warn("database unavailable", {{"error", std::string(why.message())}});
   down_ = why;
   down_wait_ = std::clamp(2 * down_wait_, kDownWaitMin, kDownWaitMax);
   dial_again_at_ = std::chrono::steady_clock::now() + down_wait_;

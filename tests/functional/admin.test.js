@@ -299,7 +299,7 @@ clusterClaim('while the store is unavailable requests are UNAVAILABLE and change
   ]) {
     const answer = await caller.admin(method, request);
     assert.equal(answer.code, code.UNAVAILABLE, method);
-    assert.match(answer.message, /store is out of reach/);
+    assert.match(answer.message, /store is unavailable/);
     assert.ok(!answer.message.includes('hunter2'));
   }
   await agent.roundTrip();

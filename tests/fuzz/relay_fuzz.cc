@@ -14,11 +14,11 @@ namespace {
 constexpr size_t kFrameBytesMax = 1 << 16;
 
 template <typename Frame>
-std::string Told(std::string_view bytes, size_t step) {
+std::string Read(std::string_view bytes, size_t step) {
   using Reader = toolwire::RelayReader<Frame>;
   using Got = typename Reader::Got;
   Reader reader(kFrameBytesMax);
-  std::string told;
+  std::string read;
   while (!bytes.empty()) {
     const auto space = reader.Space();
     REQUIRE(space.size() > 0);
@@ -28,19 +28,19 @@ std::string Told(std::string_view bytes, size_t step) {
     bytes.remove_prefix(added);
     Frame frame;
     for (Got got; (got = reader.Next(&frame)) != Got::kNothing; frame.Clear()) {
-      told.push_back(static_cast<char>('a' + static_cast<int>(got)));
-      if (got == Got::kBroken) return told;
-      if (got == Got::kFrame) told += frame.SerializePartialAsString();
+      read.push_back(static_cast<char>('a' + static_cast<int>(got)));
+      if (got == Got::kBroken) return read;
+      if (got == Got::kFrame) read += frame.SerializePartialAsString();
     }
   }
-  return told;
+  return read;
 }
 
 template <typename Frame>
 void Check(std::string_view bytes) {
-  const std::string told = Told<Frame>(bytes, bytes.size());
-  REQUIRE(Told<Frame>(bytes, 1) == told);
-  REQUIRE(Told<Frame>(bytes, 7) == told);
+  const std::string read = Read<Frame>(bytes, bytes.size());
+  REQUIRE(Read<Frame>(bytes, 1) == read);
+  REQUIRE(Read<Frame>(bytes, 7) == read);
 }
 
 }  // namespace

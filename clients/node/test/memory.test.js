@@ -1,5 +1,5 @@
-// A client's memory does not grow with the calls it has made. TOOLWIRE_MEMORY_CALLS: how many, 1,000,000 unless told
-// otherwise.
+// A client's memory does not grow with the calls it has made. TOOLWIRE_MEMORY_CALLS: how many, by default
+// 1,000,000.
 import assert from 'node:assert/strict';
 import v8 from 'node:v8';
 import vm from 'node:vm';

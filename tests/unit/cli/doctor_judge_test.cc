@@ -154,7 +154,7 @@ TEST(DoctorJudgeTest, AnEdgeTellsItsHealth) {
   const Finding degraded =
       judge(200, R"({"status":"degraded","serverId":"edge-1","registry":"away","store":"connected"})");
   EXPECT_EQ(degraded.level, Level::kWarn);
-  EXPECT_TRUE(absl::StrContains(degraded.message, "out of its reach: Redis"));
+  EXPECT_TRUE(absl::StrContains(degraded.message, "unavailable to it: Redis"));
   EXPECT_EQ(judge(503, R"({"status":"draining","serverId":"edge-1"})").level, Level::kWarn);
   for (const char* strange : {"", "<html>", "[]", "null", R"({"status":7})"}) {
     EXPECT_EQ(judge(404, strange).level, Level::kFail) << strange;
