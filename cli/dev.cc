@@ -60,11 +60,18 @@ int RunDev(DevOptions options) {
   SystemClock clock;
   MemoryRegistry registry(clock, options.edge.lease_ttl);
   AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
-  Edge edge(options.edge, clock, registry, **store);
+  LinkId link = 0;  // Set before callers can come.
   Control control(options.control, clock, registry, **store, &audit);
   Dispatcher& dispatcher = control.dispatcher();
+  Edge edge(options.edge, clock, registry, **store);  // Ends before control: its loops call the dispatcher until then.
+  std::unique_ptr<MetricsEndpoint> metrics;
+  // Agents and callers may be there already when a start fails.
+  const auto failed = [&](const absl::Status& status) {
+    control.Stop();
+    edge.Stop();
+    return FailedStart(status);
+  };
 
-  LinkId link = 0;  // Set before callers can come.
   const auto to_edge = [&](v1::ControlFrame&& frame) { edge.Receive(link, std::move(frame)); };
   const uint64_t link_number = dispatcher.LinkUp(edge.server_id(), std::make_shared<LocalToEdge>(to_edge));
   const auto to_control = [&dispatcher, link_number](v1::EdgeFrame&& frame) {
@@ -73,17 +80,18 @@ int RunDev(DevOptions options) {
   link = edge.Attach(std::make_shared<LocalToControl>(to_control));
   edge.Join("", {});
 
-  if (const absl::Status status = edge.Listen(options.listen); !status.ok()) return FailedStart(status);
-  if (const absl::Status status = control.Listen(options.listen); !status.ok()) return FailedStart(status);
-  auto metrics = MetricsEndpoint::Start(options.listen, [&](std::vector<Sample>* out) {
+  if (const absl::Status status = edge.Listen(options.listen); !status.ok()) return failed(status);
+  if (const absl::Status status = control.Listen(options.listen); !status.ok()) return failed(status);
+  auto started = MetricsEndpoint::Start(options.listen, [&](std::vector<Sample>* out) {
     edge.AddSamples(out);
     control.AddSamples(out);
     AddAuditSamples(audit, out);
   });
-  if (!metrics.ok()) return FailedStart(metrics.status());
+  if (!started.ok()) return failed(started.status());
+  metrics = *std::move(started);
   log::Info("toolwire dev ready", {{"agents", edge.port()},
                                    {"callers", control.port()},
-                                   {"metrics", (*metrics)->port()},
+                                   {"metrics", metrics->port()},
                                    {"data", options.store.data_dir}});
 
   stop.Wait(kMetricsLineEvery, [&] { LogNumbers(edge, dispatcher); });

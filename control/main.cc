@@ -68,16 +68,31 @@ int Run(const Options& options, StopSignal& stop) {
                                       options.control.payload.payload_bytes_max,
                                       [&](const std::string& edge_id) { single.SetEdge(edge_id); });
   }
-  if (const absl::Status status = control.Listen(options.listen); !status.ok()) return Fail(status);
-  auto metrics = MetricsEndpoint::Start(options.listen, [&](std::vector<Sample>* out) {
+  std::unique_ptr<MetricsEndpoint> metrics;
+  const auto end = [&] {
+    control.Stop();
+    links.reset();
+    link.reset();
+    // Before the control: answers that are still owed come when it ends.
+    metrics.reset();
+    redis.reset();
+  };
+  // Callers may be there already when a start fails.
+  const auto failed = [&](const absl::Status& status) {
+    end();
+    return Fail(status);
+  };
+  if (const absl::Status status = control.Listen(options.listen); !status.ok()) return failed(status);
+  auto started = MetricsEndpoint::Start(options.listen, [&](std::vector<Sample>* out) {
     control.AddSamples(out);
     if (redis) redis->AddSamples(out);
     AddAuditSamples(audit, out);
   });
-  if (!metrics.ok()) return Fail(metrics.status());
+  if (!started.ok()) return failed(started.status());
+  metrics = *std::move(started);
   log::Info("control ready", {{"callers", control.port()},
                               {"edge", redis ? "all" : options.control.edge_address},
-                              {"metrics", (*metrics)->port()}});
+                              {"metrics", metrics->port()}});
 
   stop.Wait(kMetricsLineEvery, [&] {
     log::Info("metrics", {{"callsInFlight", control.dispatcher().in_flight()},
@@ -88,12 +103,7 @@ int Run(const Options& options, StopSignal& stop) {
   if (!control.WaitIdle(options.control.drain_timeout)) {
     log::Warn("drain time is over; calls in flight are given up");
   }
-  control.Stop();
-  links.reset();
-  link.reset();
-  // Before the control: answers that are still owed come when it ends.
-  metrics->reset();
-  redis.reset();
+  end();
   const bool written = audit.Flush(std::chrono::seconds(5));
   log::Info("control stopped", {{"auditWritten", written}});
   return 0;

@@ -67,18 +67,34 @@ int Run(Options options, StopSignal& stop) {
       RelayServer::Start(options.listen.host, options.edge.relay_port, edge, options.edge.payload().payload_bytes_max);
   if (!relay.ok()) return Fail(relay.status());
   edge.Join(RelayAddress(options.edge, options.listen, (*relay)->port()), on_command);
-  if (const absl::Status status = edge.Listen(options.listen); !status.ok()) return Fail(status);
-  auto metrics = MetricsEndpoint::Start(options.listen, [&](std::vector<Sample>* out) {
+  std::unique_ptr<MetricsEndpoint> metrics;
+  const auto end = [&] {
+    edge.Stop();
+    if (old) old->channels().FailAll();
+    relay->reset();
+    // Before the edge and after what publishes: answers that are still owed come when it ends.
+    metrics.reset();
+    old.reset();
+    redis.reset();
+  };
+  // Agents and commands may be there already when a start fails.
+  const auto failed = [&](const absl::Status& status) {
+    end();
+    return Fail(status);
+  };
+  if (const absl::Status status = edge.Listen(options.listen); !status.ok()) return failed(status);
+  auto started = MetricsEndpoint::Start(options.listen, [&](std::vector<Sample>* out) {
     edge.AddSamples(out);
     if (redis) redis->AddSamples(out);
     if (old) old->channels().AddSamples(out);
     AddAuditSamples(audit, out);
   });
-  if (!metrics.ok()) return Fail(metrics.status());
+  if (!started.ok()) return failed(started.status());
+  metrics = *std::move(started);
   log::Info("edge ready", {{"serverId", edge.server_id()},
                            {"agents", edge.port()},
                            {"relay", (*relay)->port()},
-                           {"metrics", (*metrics)->port()}});
+                           {"metrics", metrics->port()}});
 
   stop.Wait(kMetricsLineEvery, [&] {
     log::Info("metrics", {{"connections", edge.connections()}, {"rss", ResidentBytes()}});
@@ -87,13 +103,7 @@ int Run(Options options, StopSignal& stop) {
   if (!edge.WaitIdle(options.edge.drain_timeout)) {
     log::Warn("drain time is over; calls in flight are given up");
   }
-  edge.Stop();
-  if (old) old->channels().FailAll();
-  relay->reset();
-  // Before the edge and after what publishes: answers that are still owed come when it ends.
-  metrics->reset();
-  old.reset();
-  redis.reset();
+  end();
   const bool written = audit.Flush(std::chrono::seconds(5));
   log::Info("edge stopped", {{"auditWritten", written}});
   return 0;

@@ -21,7 +21,9 @@ PgIndexes::~PgIndexes() {
 }
 
 void PgIndexes::Note(const PgAuditTable& table) {
-  has_call_index_ = table.has_call_index;
+  // What was read before the index was built must not take it back.
+  MutexLock lock(mu_);
+  if (table.has_call_index || !is_building_) has_call_index_ = table.has_call_index;
   lacks_list_indexes_ = !table.has_list_indexes;
 }
 
@@ -62,8 +64,6 @@ void PgIndexes::Build() {
 }
 
 absl::Status PgIndexes::BuildWith(PgSession& session) {
-  const absl::StatusOr<PgAuditTable> table = PreparePgTables(session);
-  if (!table.ok()) return table.status();
   // The session is this function's only, also if it ends by an exception.
   const auto forget = [this](PgSession*) {
     MutexLock lock(mu_);
@@ -75,6 +75,8 @@ absl::Status PgIndexes::BuildWith(PgSession& session) {
     session_ = &session;
   }
   if (IsStopping()) return absl::CancelledError();
+  const absl::StatusOr<PgAuditTable> table = PreparePgTables(session);
+  if (!table.ok()) return table.status();
   const auto on_call_index = [this] {
     has_call_index_ = true;
     MutexLock lock(mu_);

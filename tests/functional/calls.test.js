@@ -354,7 +354,7 @@ claim('a caller that does not read its answers: no more of its calls are read pa
   const outcomes = [];
   await until('its calls wait', async () => {
     if (outcomes.length < 200) outcomes.push(deaf.call('user_1', `tool_${outcomes.length}`));
-    return (await hits()) === 1;
+    return (await hits()) >= 1;
   });
   const waiting = outcomes.length;
   assert.ok(waiting > 64, `${waiting} calls`);

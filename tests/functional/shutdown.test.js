@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import {code, resultOf} from './lib/caller.js';
+import {SeedAgent} from './lib/seed_agent.js';
 import {claim, claimInBoth, get} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
@@ -170,4 +171,27 @@ claim('a replaced connection does not mark the user disconnected', async (scope)
   await tw.agent('user_2');  // A later status write is through: so would be one of the replaced session.
   await until('the store knows of it', async () => (await statuses(tw)).user_2 === 'connected');
   assert.equal((await statuses(tw)).user_1, 'connected');
+});
+
+claim('a start that fails when agents are there already ends like any other: exit status 1', async (scope) => {
+  const tw = await scope.toolwire();
+  const secrets = await Promise.all(Array.from({length: 40}, (_, i) => tw.secret(`user_${i}`)));
+  await tw.stop();
+  const taken = net.createServer().listen(0, '127.0.0.1');
+  const reserved = net.createServer().listen(0, '127.0.0.1');
+  await until('they listen', () => taken.listening && reserved.listening);
+  const {port} = reserved.address();
+  await new Promise((resolve) => reserved.close(resolve));
+  for (let round = 0; round < 3; ++round) {
+    const failing = scope.process('toolwire', ['dev', `--port=${port}`, '--grpc-port=0',
+      `--metrics-port=${taken.address().port}`, `--data-dir=${tw.dataDir}`], {exitCode: 1});
+    const dialling = setInterval(() => {
+      for (const [i, secret] of secrets.entries()) {
+        scope.own(new SeedAgent(`ws://127.0.0.1:${port}${tw.loginQuery(`user_${i}`, secret)}`));
+      }
+    }, 20);
+    assert.deepEqual(await failing.exited(), {code: 1, signal: null});
+    clearInterval(dialling);
+  }
+  taken.close();
 });
