@@ -35,18 +35,21 @@ function assertOldError(error, message) {
   assert.equal(error.message, message);
 }
 
+// What the agent did not send is absent in a response on the channel, and null from `compat`.
+const filled = (response) => ({result: null, error: null, executionTime: null, ...response});
+
 claimOfModule('sendToolCall resolves with what came on the response channel, whether the tool succeeded or not', async (old, cluster) => {
   const agent = await cluster.agent('user_1');
   agent.answer = ({tool, params}) => ({success: true, result: {tool, params}, executionTime: 7});
-  assert.deepEqual(await old.sendToolCall('user_1', {tool: 'read_file', params: {path: '/home/ü'}}), {
+  assert.deepEqual(filled(await old.sendToolCall('user_1', {tool: 'read_file', params: {path: '/home/ü'}})), {
     userId: 'user_1', success: true, result: {tool: 'read_file', params: {path: '/home/ü'}}, error: null, executionTime: 7});
 
   agent.answer = () => ({success: false, error: 'no such file', executionTime: 1});
-  assert.deepEqual(await old.sendToolCall('user_1', {tool: 'read_file', params: {}, timeout: 30_000}), {
+  assert.deepEqual(filled(await old.sendToolCall('user_1', {tool: 'read_file', params: {}, timeout: 30_000})), {
     userId: 'user_1', success: false, result: null, error: 'no such file', executionTime: 1});
 
   agent.answer = () => ({success: true});
-  assert.deepEqual(await old.sendToolCall('user_1', {tool: 'ping'}), {
+  assert.deepEqual(filled(await old.sendToolCall('user_1', {tool: 'ping'})), {
     userId: 'user_1', success: true, result: null, error: null, executionTime: null});
   assert.deepEqual(agent.calls.at(-1).params, {});
   for (const result of [0, false, '', [], 'text', {a: [1, null]}]) {
