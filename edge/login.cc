@@ -52,7 +52,7 @@ void Logins::OnVerdict(SessionId id, Verdict verdict) {
   Login* const login = UnderWay(id);
   if (login == nullptr) return;
   const bool known = verdict == Verdict::kRight || verdict == Verdict::kWrong;
-  // Asked again: who guesses many secrets at once is told of no more than the limit.
+  // Asked again: who guesses many secrets at once learns of no more than the limit.
   if (known && !shared_.admission->MayLogIn(login->address, shared_.clock->Now())) {
     return Fail(id, close_reason::kTooManyFailedLogins);
   }

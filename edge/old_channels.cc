@@ -5,8 +5,9 @@
 //                    |  +-- every tick -- kWaiting: the session is not open yet (NOT_SENT), for 2 s at most
 //                    +------------------> kLost: sent, its session gone; an answer may come through any edge
 //
-// Whatever settles a call publishes its response. An answer that comes through another edge settles a kLost call, and
-// waits beside a kDelivered one, as the session here may answer first.
+// Whatever settles a call publishes its response, except that a second call of an id in flight gets none, and at a stop
+// a call that was sent gets none, since its answer is still owed. An answer that comes through another edge settles a
+// kLost call, and waits beside a kDelivered one, as the session here may answer first.
 #include "edge/old_channels.h"
 
 #include <algorithm>
