@@ -43,7 +43,17 @@ void DispatchStream::EndWith(grpc::Status status) {
 
 void DispatchStream::OnReadDone(bool ok) {
   if (!ok) return EndWhenIdle();
-  if (!StartCalls()) return EndWith(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a DispatchRequest"));
+  {
+    MutexLock lock(mu_);
+    starting_ = true;
+  }
+  const bool read = StartCalls();
+  {
+    MutexLock lock(mu_);
+    starting_ = false;
+    FinishIfIdleLocked();
+  }
+  if (!read) return EndWith(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a DispatchRequest"));
   ReadNext();
 }
 
@@ -87,7 +97,11 @@ bool DispatchStream::StartCalls() {
       calls.push_back(std::move(call));
     }
   }
-  if (!calls.empty()) dispatcher_.Begin(std::move(calls));
+  if (!calls.empty()) {
+    dispatcher_.Begin(std::move(calls));
+    // If OnCancel came meanwhile, on another thread, the dispatcher did not know them yet.
+    if (IsBroken()) CancelCalls();
+  }
   if (request.cancels_size() == 0) return true;
   std::vector<uint64_t> cancels;
   {
@@ -117,6 +131,8 @@ void DispatchStream::Reject(Call&& call, v1::CallFailure failure) {
 
 std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call, bool wants_value) {
   MutexLock lock(mu_);
+  if (broken_) return MakeFailure(E::CALLER_CANCELLED, E::NOT_SENT, call.request_id);
+  if (ending_) return MakeFailure(E::EDGE_UNAVAILABLE, E::NOT_SENT, call.request_id);
   if (in_flight_.size() >= static_cast<size_t>(calls_in_flight_max_)) {
     counters_.stream_calls_full.Add();
     return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, call.request_id);
@@ -137,7 +153,7 @@ void DispatchStream::Settle(v1::DispatchAnswer&& outcome) {
 }
 
 void DispatchStream::QueueLocked(v1::DispatchAnswer&& answer) {
-  if (broken_) return;
+  if (broken_ || finished_) return;
   const size_t bytes = answer.response().result_json().size() + answer.response().error().size() + 64;
   answer_bytes_ += bytes;
   answers_.emplace_back(std::move(answer), bytes);
@@ -197,20 +213,32 @@ bool DispatchStream::AfterWrite() {
 
 // The caller has cancelled or disconnected: so its calls are cancelled, and the stream ends when the last has settled.
 void DispatchStream::OnCancel() {
-  std::vector<uint64_t> call_ids;
   {
     MutexLock lock(mu_);
     ending_ = broken_ = true;
     answers_.clear();
     answer_bytes_ = 0;
-    for (const auto& [id, one] : in_flight_) call_ids.push_back(one.call_id);
     FinishIfIdleLocked();
+  }
+  CancelCalls();
+}
+
+void DispatchStream::CancelCalls() {
+  std::vector<uint64_t> call_ids;
+  {
+    MutexLock lock(mu_);
+    for (const auto& [id, one] : in_flight_) call_ids.push_back(one.call_id);
   }
   dispatcher_.Cancel(call_ids);
 }
 
+bool DispatchStream::IsBroken() {
+  MutexLock lock(mu_);
+  return broken_;
+}
+
 void DispatchStream::FinishIfIdleLocked() {
-  if (!ending_ || finished_ || writing_ || !in_flight_.empty() || !answers_.empty()) return;
+  if (!ending_ || finished_ || starting_ || writing_ || !in_flight_.empty() || !answers_.empty()) return;
   finished_ = true;
   Finish(status_);
 }

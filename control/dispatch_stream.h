@@ -52,6 +52,8 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   bool StartCalls();
   // Takes the call in, unless the stream has too many or one with its id.
   std::optional<v1::CallFailure> Admit(const Call& call, bool wants_value);
+  void CancelCalls();
+  bool IsBroken();
   // Counts, audits and answers a call that may not start.
   void Reject(Call&& call, v1::CallFailure failure);
   void QueueLocked(v1::DispatchAnswer&& answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -82,6 +84,7 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   absl::flat_hash_map<uint64_t, InFlight> in_flight_ ABSL_GUARDED_BY(mu_);  // By the caller's id.
   std::deque<std::pair<v1::DispatchAnswer, size_t>> answers_ ABSL_GUARDED_BY(mu_);
   size_t answer_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  bool starting_ ABSL_GUARDED_BY(mu_) = false;  // A message's calls are being started: the stream does not finish.
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool reading_paused_ ABSL_GUARDED_BY(mu_) = false;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;  // The caller sends no more, or control is stopping.
