@@ -19,7 +19,7 @@ const requests = (target, method, content, options) => {
   const session = {now: grpc.grpcConnection(target.callers)};
   return forever(async () => {
     if (session.now.destroyed || session.now.closed) session.now = grpc.grpcConnection(target.callers);
-    await grpc.unary(session.now, method, content, options);
+    await grpc.unary(session.now, method, content, options).closed;
   }, 5);
 };
 

@@ -48,12 +48,11 @@ export function grpcStream(session, method, headers = {}) {
   stream.on('error', () => {});
   return stream;
 }
-// One unary call, answered or not.
-export function unary(session, method, content, {headers, compressed, read = true} = {}) {
-  const stream = grpcStream(session, method, headers);
-  if (read) stream.resume();
+// One unary call; `closed` resolves when its stream has ended, answered or not.
+export function unary(session, method, content, {headers, compressed} = {}) {
+  const stream = grpcStream(session, method, headers).resume();
   stream.end(message(content, {compressed}));
-  return new Promise((resolve) => stream.on('close', resolve));
+  return {stream, closed: new Promise((resolve) => stream.on('close', resolve))};
 }
 
 // --- frames of HTTP/2 ---

@@ -137,11 +137,11 @@ const ms = (value) => (value == null ? '-' : value.toFixed(1));
 const mib = (pair) => pair.map((bytes) => Math.round(bytes / MIB)).join('/');
 const count = (failed) => Object.values(failed).reduce((sum, one) => sum + one, 0);
 const row = (...cells) =>
-  [22, 7, 13, 13, 6, 8, 7, 11, 11, 11, 6].map((width, i) => String(cells[i])[i === 0 ? 'padEnd' : 'padStart'](width)).join(' ');
+  [22, 7, 13, 13, 6, 9, 8, 7, 11, 11, 11, 6].map((width, i) => String(cells[i])[i === 0 ? 'padEnd' : 'padStart'](width)).join(' ');
 
 const results = [];
-console.log('Users: 200 calls/s, 1 login/s, 1 look at each metrics page/s. Memory: edge/control, MiB.');
-console.log(row('attack', 'calls', 'p50 ms', 'p99 ms', 'ratio', 'login p99', 'failed', 'RSS before', 'most', 'after', 'back s'));
+console.log('Users: 200 calls/s; each second 1 login, 1 new caller, 1 look at each metrics page. Memory: edge/control, MiB.');
+console.log(row('attack', 'calls', 'p50 ms', 'p99 ms', 'ratio', 'login p99', 'dial p99', 'failed', 'RSS before', 'most', 'after', 'back s'));
 for (const name of flags.attacks.split(' ').filter(Boolean)) {
   if (!attacks[name]) throw new Error(`no such attack: ${name}; there are: ${Object.keys(attacks).join(' ')}`);
   const one = await measure(name);
@@ -149,7 +149,7 @@ for (const name of flags.attacks.split(' ').filter(Boolean)) {
   const {calm, under} = one;
   console.log(row(
     name, under.calls.count, `${ms(calm.calls.p50)}>${ms(under.calls.p50)}`, `${ms(calm.calls.p99)}>${ms(under.calls.p99)}`,
-    (under.calls.p99 / calm.calls.p99).toFixed(1), ms(under.logins.p99), count(under.failed), mib(one.before), mib(one.most),
+    (under.calls.p99 / calm.calls.p99).toFixed(1), ms(under.logins.p99), ms(under.dials.p99), count(under.failed), mib(one.before), mib(one.most),
     mib(one.after), one.backSeconds?.toFixed(0) ?? `>${BACK_WAIT_S}`));
   for (const [why, times] of Object.entries(under.failed)) console.log(`    ${times} x ${why}`);
   if (one.lostAgents) console.log(`    ${one.lostAgents} good agents lost their connection`);

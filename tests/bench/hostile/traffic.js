@@ -1,5 +1,5 @@
 // The well-behaved users: 200 calls/s on a clock, half through the Node client and half as backends of the old channels,
-// one login a second, one look at each metrics page a second. A call's time counts from when it was due, so that a server
+// one login a second, one caller a second that connects anew, one look at each metrics page a second. A call's time counts from when it was due, so that a server
 // that stands still is charged for every call of that time.
 //
 //   node traffic.js CALLERS_PORT AGENTS_PORT METRICS_PORTS REDIS_URL AGENTS CREDENTIALS
@@ -11,6 +11,7 @@ import {createInterface} from 'node:readline';
 import Redis from 'ioredis';
 import WebSocket from 'ws';
 import {ToolwireClient} from '../../../clients/node/dist/index.mjs';
+import {callRequest, grpcConnection, unary} from './grpc_peer.js';
 
 const [callersPort, agentsPort, metricsPorts, redisUrl, agents, credentials] = process.argv.slice(2);
 const CALLS_PER_S = 200;
@@ -59,6 +60,19 @@ function login() {
     socket.on('close', (code) => reject(new Error(`login: closed with ${code}`)));
   });
 }
+// A backend that starts: a new connection, and one call on it.
+async function dial(user) {
+  const session = grpcConnection(callersPort);
+  try {
+    const {stream, closed} = unary(session, 'CallTool', callRequest({user, json: '{}'}));
+    let answered = false;
+    stream.on('data', () => (answered = true));
+    await closed;
+    if (!answered) throw new Error('no answer');
+  } finally {
+    session.destroy();
+  }
+}
 function scrape(port) {
   return new Promise((resolve, reject) => {
     http.get({port, path: '/metrics', agent: false}, (response) => {
@@ -68,7 +82,7 @@ function scrape(port) {
   });
 }
 
-const emptyPhase = () => ({calls: [], logins: [], scrapes: [], failed: {}, pending: 0});
+const emptyPhase = () => ({calls: [], logins: [], dials: [], scrapes: [], failed: {}, pending: 0});
 let phase = emptyPhase();
 
 // Counts what `work` takes from when it was due; what takes longer than the patience of a user has failed.
@@ -105,6 +119,7 @@ function tick() {
   }
   for (let due; (due = began + 1000 * seconds) <= now; ++seconds) {
     timed('logins', due, login);
+    timed('dials', due, () => dial(`user_${seconds % Number(agents)}`));
     for (const port of metricsPorts.split(',')) timed('scrapes', due, () => scrape(port));
   }
 }
@@ -117,9 +132,9 @@ createInterface({input: process.stdin}).on('line', async () => {
   const done = phase;
   phase = emptyPhase();
   while (done.pending > 0) await new Promise((resolve) => setTimeout(resolve, 5));
-  const {calls, logins, scrapes, failed} = done;
+  const {calls, logins, dials, scrapes, failed} = done;
   process.stdout.write(`${JSON.stringify({
-    event: 'phase', calls: summary(calls), logins: summary(logins), scrapes: summary(scrapes), failed,
+    event: 'phase', calls: summary(calls), logins: summary(logins), dials: summary(dials), scrapes: summary(scrapes), failed,
   })}\n`);
 }).on('close', () => process.exit(0));
 process.stdout.write('{"event":"traffic"}\n');
