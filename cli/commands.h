@@ -24,6 +24,8 @@ void AddWatchCommand(CLI::App* app, Command* chosen);
 // `credentials create|rotate|revoke|list`, `audit`: through a control, or in the store.
 void AddCredentialsCommand(CLI::App* app, Command* chosen);
 void AddAuditCommand(CLI::App* app, Command* chosen);
+// `migrate`: the tables, before servers need them.
+void AddMigrateCommand(CLI::App* app, Command* chosen);
 
 // `doctor`: whether everything that servers need is there.
 void AddDoctorCommand(CLI::App* app, Command* chosen);

@@ -27,6 +27,7 @@ int Main(int argc, char** argv) {
   AddWatchCommand(app, &chosen);
   AddCredentialsCommand(app, &chosen);
   AddAuditCommand(app, &chosen);
+  AddMigrateCommand(app, &chosen);
   AddDoctorCommand(app, &chosen);
   AddCompletionCommand(app, &chosen);
   // Last, or all commands would inherit it.

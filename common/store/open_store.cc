@@ -16,7 +16,9 @@ absl::StatusOr<std::unique_ptr<Store>> OpenStore(const StoreOptions& options) {
   std::error_code ec;
   if (std::filesystem::create_directories(options.data_dir, ec)) chmod(options.data_dir.c_str(), 0700);
   if (ec) return absl::InvalidArgumentError("--data-dir=" + options.data_dir + ": " + ec.message());
-  return OpenSqliteStore(options.data_dir + "/toolwire.db", options.audit_json_bytes_max);
+  return OpenSqliteStore(SqlitePath(options), options.audit_json_bytes_max);
 }
+
+std::string SqlitePath(const StoreOptions& options) { return options.data_dir + "/toolwire.db"; }
 
 }  // namespace toolwire

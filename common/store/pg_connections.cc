@@ -12,6 +12,7 @@
 #include <cctype>
 #include <utility>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -103,6 +104,8 @@ std::string Address(const Settings& settings) {
 }
 
 // --- errors ----------------------------------------------------------------------------------------------------------
+
+constexpr char kSqlState[] = "sqlstate";  // The name of a status' payload.
 
 std::string FirstLine(std::string_view text) {
   return std::string(text.substr(0, std::min(text.find('\n'), text.size())));
@@ -365,6 +368,7 @@ PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::fun
     outcome.try_again = EndsConnection(error.sqlstate) || !session.connection().is_open();
     session.used_up_ |= outcome.try_again;
     outcome.status = failed(outcome.try_again ? absl::StatusCode::kUnavailable : CodeOf(error.sqlstate), error.what);
+    outcome.status.SetPayload(kSqlState, absl::Cord(error.sqlstate));
   } catch (const std::exception&) {
     // Of the library itself; its message may hold a value that it could not convert.
     session.used_up_ = true;
@@ -465,6 +469,10 @@ void PgConnections::NoteDownLocked(const absl::Status& why) {
   down_ = why;
   down_wait_ = std::clamp(2 * down_wait_, kDownWaitMin, kDownWaitMax);
   dial_again_at_ = std::chrono::steady_clock::now() + down_wait_;
+}
+
+std::string SqlState(const absl::Status& status) {
+  return std::string(status.GetPayload(kSqlState).value_or(absl::Cord()));
 }
 
 }  // namespace toolwire

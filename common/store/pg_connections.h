@@ -154,6 +154,9 @@ class PgConnections {
   MonoTime dial_again_at_ ABSL_GUARDED_BY(mu_) = {};
 };
 
+// PostgreSQL's own code for what ended `Run`, such as 55P03; empty if the failure was not a statement's.
+std::string SqlState(const absl::Status& status);
+
 }  // namespace toolwire
 
 #endif  // TOOLWIRE_COMMON_STORE_PG_CONNECTIONS_H_

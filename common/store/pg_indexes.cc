@@ -77,12 +77,13 @@ absl::Status PgIndexes::BuildWith(PgSession& session) {
   if (IsStopping()) return absl::CancelledError();
   const absl::StatusOr<PgAuditTable> table = PreparePgTables(session);
   if (!table.ok()) return table.status();
-  const auto on_call_index = [this] {
+  // The first is that of call_id.
+  const auto on_index = [this](const char*) {
     has_call_index_ = true;
     MutexLock lock(mu_);
     changed_.NotifyAll();
   };
-  BuildPgIndexes(session, *table, on_call_index, [this] { return IsStopping(); });
+  BuildPgIndexes(session, *table, on_index, [this] { return IsStopping(); });
   return absl::OkStatus();
 }
 

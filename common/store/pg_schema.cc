@@ -1,6 +1,7 @@
 // Tables that are complete are only looked at. Missing ones are made, and call_id added, in one transaction under an
 // advisory lock, so that several processes can start at once. Indexes are built CONCURRENTLY, under another advisory
-// lock, one after the other; one that was left invalid is dropped and built again.
+// lock, one after the other; one that was left invalid is dropped and built again. What is to be done is a list of
+// steps, which servers carry out when they start and `toolwire migrate` before that, or only shows.
 
 #include "common/store/pg_schema.h"
 
@@ -9,6 +10,7 @@
 #include <set>
 #include <thread>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/log.h"
 
@@ -46,6 +48,8 @@ CREATE TABLE IF NOT EXISTS tool_execution_logs (
   created_at timestamptz NOT NULL DEFAULT now()
 ))sql";
 constexpr char kCallIdColumn[] = "ALTER TABLE tool_execution_logs ADD COLUMN IF NOT EXISTS call_id text";
+// A change of a table waits for all who use it, and all others wait behind it; so it fails soon and is tried again.
+constexpr char kLockTimeout[] = "SET LOCAL lock_timeout = '2s'";
 
 constexpr char kCallIndex[] = "toolwire_audit_call_id";
 // The index toolwire_audit_user that earlier versions made is left where it is.
@@ -96,18 +100,50 @@ bool HasCallId(const Tables& tables) {
   return logs != tables.end() && logs->second.count("call_id") > 0;
 }
 
+// What the tables lack.
+std::vector<MigrationStep> TableSteps(const Tables& tables) {
+  const auto table = [](const char* name, const char* sql) {
+    return MigrationStep{absl::StrCat("table ", name), std::string(absl::StripAsciiWhitespace(sql)),
+                         "nothing that is there"};
+  };
+  std::vector<MigrationStep> steps;
+  if (tables.count("agent_credentials") == 0) steps.push_back(table("agent_credentials", kCredentialsTable));
+  const bool is_new = tables.count("tool_execution_logs") == 0;
+  if (is_new) steps.push_back(table("tool_execution_logs", kAuditTable));
+  // Executed only if the column is missing: even to change nothing, it would wait for an index that is being built.
+  if (HasCallId(tables)) return steps;
+  steps.push_back({"column call_id of tool_execution_logs", kCallIdColumn,
+                   is_new ? "nothing that is there"
+                          : "tool_execution_logs against all others (ACCESS EXCLUSIVE) for an instant, as no row is "
+                            "rewritten; waits 2 s for that lock at most, then lets others go first and tries again"});
+  return steps;
+}
+
 void MakeTables(PgSession& session) {
   pqxx::work transaction(session.connection());
-  // A change of a table waits for all who use it, and all others wait behind it; so it fails soon and is tried again.
-  session.Exec(transaction, kDoing, "SET LOCAL lock_timeout = '2s'");
+  session.Exec(transaction, kDoing, kLockTimeout);
   session.Exec(transaction, kDoing, kLockTables);
-  const Tables tables = FindTables(session, transaction);
-  if (tables.count("agent_credentials") == 0) session.Exec(transaction, kDoing, kCredentialsTable);
-  if (tables.count("tool_execution_logs") == 0) session.Exec(transaction, kDoing, kAuditTable);
-  // Executed only if the column is missing: even to change nothing, it would wait for an index that is being built.
-  if (!HasCallId(tables)) session.Exec(transaction, kDoing, kCallIdColumn);
+  for (const MigrationStep& step : TableSteps(FindTables(session, transaction))) {
+    session.Exec(transaction, kDoing, step.statement);
+  }
   transaction.commit();
   log::Info("database tables made or extended");
+}
+
+struct Index {
+  const char* name;
+  std::string sql;
+};
+
+// In the order in which they are built.
+std::vector<Index> IndexesOf(const PgAuditTable& table) {
+  const auto create = [](const char* kind, const char* name, const std::string& columns) {
+    return Index{name, absl::StrCat("CREATE ", kind, " CONCURRENTLY IF NOT EXISTS ", name, " ON tool_execution_logs (",
+                                    columns)};
+  };
+  return {create("UNIQUE INDEX", kCallIndex, "call_id) WHERE call_id IS NOT NULL"),
+          create("INDEX", kUserTimeIndex, absl::StrCat("user_id, (", table.time(), "), id)")),
+          create("INDEX", kTimeIndex, absl::StrCat("(", table.time(), "), id)"))};
 }
 
 enum class IndexState { kMissing, kUnfinished, kValid };
@@ -119,18 +155,33 @@ IndexState FindIndex(PgSession& session, pqxx::transaction_base& transaction, co
   return found[0][1].as<bool>() ? IndexState::kValid : IndexState::kUnfinished;
 }
 
-void BuildIndex(PgSession& session, pqxx::transaction_base& transaction, const char* name, const std::string& sql) {
+std::string DropIndex(const std::string& quoted) { return absl::StrCat("DROP INDEX CONCURRENTLY IF EXISTS ", quoted); }
+
+void BuildIndex(PgSession& session, pqxx::transaction_base& transaction, const Index& index) {
   std::string quoted;
-  const IndexState state = FindIndex(session, transaction, name, &quoted);
+  const IndexState state = FindIndex(session, transaction, index.name, &quoted);
   if (state == IndexState::kValid) return;
-  if (state == IndexState::kUnfinished) {
-    session.Exec(transaction, kDoingIndexes, absl::StrCat("DROP INDEX CONCURRENTLY IF EXISTS ", quoted));
-  }
+  if (state == IndexState::kUnfinished) session.Exec(transaction, kDoingIndexes, DropIndex(quoted));
   const MonoTime start = std::chrono::steady_clock::now();
-  session.Exec(transaction, kDoingIndexes, sql);
+  session.Exec(transaction, kDoingIndexes, index.sql);
   const Duration took = std::chrono::steady_clock::now() - start;
   log::Info("database index built",
-            {{"index", name}, {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
+            {{"index", index.name}, {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
+}
+
+// What of the table decides how its indexes are made. A table that is to be made has the defaults.
+PgAuditTable ShapeOf(Tables& tables) {
+  PgAuditTable table;
+  if (tables.count("tool_execution_logs") == 0) return table;
+  Columns& columns = tables["tool_execution_logs"];
+  table.id_type = columns["id"].type;
+  table.time_type = columns["created_at"].type;
+  table.created_at_required = columns["created_at"].required;
+  table.params_required = columns["params"].required;
+  table.result_required = columns["result"].required;
+  table.error_required = columns["error"].required;
+  table.execution_time_required = columns["execution_time_ms"].required;
+  return table;
 }
 
 }  // namespace
@@ -157,15 +208,7 @@ absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session) {
       return absl::UnavailableError(absl::StrCat("the table ", table, " has no column ", column));
     }
   }
-  Columns& columns = tables["tool_execution_logs"];
-  PgAuditTable table;
-  table.id_type = columns["id"].type;
-  table.time_type = columns["created_at"].type;
-  table.created_at_required = columns["created_at"].required;
-  table.params_required = columns["params"].required;
-  table.result_required = columns["result"].required;
-  table.error_required = columns["error"].required;
-  table.execution_time_required = columns["execution_time_ms"].required;
+  PgAuditTable table = ShapeOf(tables);
   table.has_user_key = !session.Exec(transaction, kDoing, kFindForeignKey).empty();
   std::string quoted;
   table.has_call_index = FindIndex(session, transaction, kCallIndex, &quoted) == IndexState::kValid;
@@ -191,7 +234,24 @@ PgTablesFound FindPgTables(PgSession& session, pqxx::transaction_base& transacti
   return found;
 }
 
-void BuildPgIndexes(PgSession& session, const PgAuditTable& table, const std::function<void()>& on_call_index,
+std::vector<MigrationStep> FindPgSteps(PgSession& session, pqxx::transaction_base& transaction) {
+  Tables tables = FindTables(session, transaction);
+  std::vector<MigrationStep> steps = TableSteps(tables);
+  const bool is_new = tables.count("tool_execution_logs") == 0;
+  for (const Index& index : IndexesOf(ShapeOf(tables))) {
+    std::string quoted;
+    const IndexState state = FindIndex(session, transaction, index.name, &quoted);
+    if (state == IndexState::kValid) continue;
+    steps.push_back({absl::StrCat("index ", index.name),
+                     state == IndexState::kUnfinished ? absl::StrCat(DropIndex(quoted), ";\n", index.sql) : index.sql,
+                     is_new ? "nothing that is there"
+                            : "tool_execution_logs against changes of the table and VACUUM (SHARE UPDATE EXCLUSIVE), "
+                              "while its rows are read twice; reads and writes go on; waits for older transactions"});
+  }
+  return steps;
+}
+
+void BuildPgIndexes(PgSession& session, const PgAuditTable& table, const std::function<void(const char*)>& on_index,
                     const std::function<bool()>& stopping) {
   session.LiftTimeout();
   pqxx::nontransaction transaction(session.connection());
@@ -202,18 +262,11 @@ void BuildPgIndexes(PgSession& session, const PgAuditTable& table, const std::fu
     if (stopping()) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
-  BuildIndex(session, transaction, kCallIndex,
-             absl::StrCat("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS ", kCallIndex,
-                          " ON tool_execution_logs (call_id) WHERE call_id IS NOT NULL"));
-  on_call_index();
-  if (stopping()) return;
-  BuildIndex(session, transaction, kUserTimeIndex,
-             absl::StrCat("CREATE INDEX CONCURRENTLY IF NOT EXISTS ", kUserTimeIndex,
-                          " ON tool_execution_logs (user_id, (", table.time(), "), id)"));
-  if (stopping()) return;
-  BuildIndex(session, transaction, kTimeIndex,
-             absl::StrCat("CREATE INDEX CONCURRENTLY IF NOT EXISTS ", kTimeIndex, " ON tool_execution_logs ((",
-                          table.time(), "), id)"));
+  for (const Index& index : IndexesOf(table)) {
+    BuildIndex(session, transaction, index);
+    on_index(index.name);
+    if (stopping()) return;
+  }
 }
 
 }  // namespace toolwire

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/store/migration.h"
 #include "common/store/pg_connections.h"
 
 namespace toolwire {
@@ -34,12 +35,15 @@ struct PgAuditTable {
 // a column that we need.
 absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session);
 
-// Makes the indexes that are missing or were left unfinished, while others go on writing: the unique one on `call_id`
-// (then calls `on_call_index`), and those that list rows by time, of a user and of all. May take as long as reading the
-// table several times; the session is not used again. Until the first is there, rows cannot be appended. Returns early
-// if `stopping`.
-void BuildPgIndexes(PgSession& session, const PgAuditTable& table, const std::function<void()>& on_call_index,
+// Makes the indexes that are missing or were left unfinished, while others go on writing: the unique one on `call_id`,
+// then those that list rows by time, of a user and of all. Calls `on_index` with the name of each as soon as it is
+// there. May take as long as reading the table several times; the session is not used again. Until the first is there,
+// rows cannot be appended. Returns early if `stopping`.
+void BuildPgIndexes(PgSession& session, const PgAuditTable& table, const std::function<void(const char*)>& on_index,
                     const std::function<bool()>& stopping);
+
+// What these two would do, in their order.
+std::vector<MigrationStep> FindPgSteps(PgSession& session, pqxx::transaction_base& transaction);
 
 // What is there of the tables, only looked at.
 struct PgTablesFound {

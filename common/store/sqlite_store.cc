@@ -11,6 +11,7 @@
 
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -20,6 +21,7 @@
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
 #include "common/store/secret.h"
@@ -29,8 +31,11 @@ namespace {
 
 // Step n brings a file from user_version n to n + 1. Steps are only ever added, and only add to the tables, so that
 // an older program can go on using a file that a newer one has opened.
-constexpr const char* kMigrations[] = {
-    R"sql(
+constexpr struct {
+  const char* what;
+  const char* sql;
+} kMigrations[] = {
+    {"tables agent_credentials and tool_execution_logs", R"sql(
 CREATE TABLE IF NOT EXISTS agent_credentials (
   user_id TEXT NOT NULL PRIMARY KEY,
   shared_secret TEXT NOT NULL UNIQUE,  -- sha256:<64 hex digits>, or the plain secret in rows taken over
@@ -54,14 +59,14 @@ CREATE TABLE IF NOT EXISTS tool_execution_logs (
 );
 -- No index by user: rows of thousands of users would each touch a page of their own, at twice the cost of the row
 -- itself, on the path of every call; who reads one user's rows by hand can wait for a scan from the newest.
-)sql",
-    R"sql(
+)sql"},
+    {"column call_id of tool_execution_logs, with its index", R"sql(
 ALTER TABLE tool_execution_logs ADD COLUMN call_id TEXT;  -- NULL in rows of earlier versions
 CREATE UNIQUE INDEX tool_execution_logs_call_id ON tool_execution_logs (call_id) WHERE call_id IS NOT NULL;
-)sql",
-    R"sql(
+)sql"},
+    {"index tool_execution_logs_created_at", R"sql(
 CREATE INDEX tool_execution_logs_created_at ON tool_execution_logs (created_at);  -- and, in each index, the id
-)sql",
+)sql"},
 };
 constexpr int kSchemaVersion = static_cast<int>(sizeof(kMigrations) / sizeof(kMigrations[0]));
 
@@ -249,26 +254,29 @@ absl::Status Connect(const std::string& path, Db* db) {
   return Exec(*db, "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 67108864", doing);
 }
 
-absl::Status Migrate(const Db& db) {
-  constexpr char kDoing[] = "bringing the tables up to date";
-  const auto version = [&]() -> absl::StatusOr<int> {
-    absl::StatusOr<std::string> text = QueryText(db, "PRAGMA user_version", kDoing);
-    if (!text.ok()) return text.status();
-    return std::atoi(text->c_str());
-  };
-  absl::StatusOr<int> have = version();
+constexpr char kDoingSteps[] = "bringing the tables up to date";
+
+// How many steps the file has had.
+absl::StatusOr<int> VersionOf(const Db& db) {
+  absl::StatusOr<std::string> text = QueryText(db, "PRAGMA user_version", kDoingSteps);
+  if (!text.ok()) return text.status();
+  return std::atoi(text->c_str());
+}
+
+absl::Status TakeSteps(const Db& db) {
+  absl::StatusOr<int> have = VersionOf(db);
   if (!have.ok() || *have >= kSchemaVersion) return have.status();
   Transaction transaction(db);
-  if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(db.get(), rc, kDoing);
-  have = version();  // Again under the lock: another process may have been faster.
+  if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(db.get(), rc, kDoingSteps);
+  have = VersionOf(db);  // Again under the lock: another process may have been faster.
   if (!have.ok()) return have.status();
   for (int step = *have; step < kSchemaVersion; ++step) {
-    if (absl::Status status = Exec(db, kMigrations[step], kDoing); !status.ok()) return status;
+    if (absl::Status status = Exec(db, kMigrations[step].sql, kDoingSteps); !status.ok()) return status;
     const std::string sql = absl::StrCat("PRAGMA user_version = ", step + 1);
-    if (absl::Status status = Exec(db, sql.c_str(), kDoing); !status.ok()) return status;
+    if (absl::Status status = Exec(db, sql.c_str(), kDoingSteps); !status.ok()) return status;
   }
   const int rc = transaction.Commit();
-  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(db.get(), rc, kDoing);
+  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(db.get(), rc, kDoingSteps);
 }
 
 AgentStatus StatusOfWord(const std::string& word) {
@@ -347,7 +355,7 @@ absl::Status SqliteStore::Open(const std::string& path) {
   // Copying the log to the file less often saves CPU time; status updates of many users touch many pages.
   constexpr char kWriterSettings[] = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4096";  // 8 MB, 16 MB
   if (absl::Status status = Exec(writer_.db, kWriterSettings, "opening"); !status.ok()) return status;
-  if (absl::Status status = Migrate(writer_.db); !status.ok()) return status;
+  if (absl::Status status = TakeSteps(writer_.db); !status.ok()) return status;
   if (absl::Status status = Connect(path, &reader_.db); !status.ok()) return status;
   if (absl::Status status = Exec(reader_.db, "PRAGMA query_only = 1", "opening"); !status.ok()) return status;
 
@@ -516,6 +524,27 @@ absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const std::string& path, 
   auto store = std::make_unique<SqliteStore>(audit_json_bytes_max);
   if (absl::Status status = store->Open(path); !status.ok()) return status;
   return store;
+}
+
+absl::StatusOr<std::vector<MigrationStep>> FindSqliteSteps(const std::string& path) {
+  int have = 0;
+  if (access(path.c_str(), F_OK) == 0) {
+    sqlite3* made = nullptr;
+    const int rc = sqlite3_open_v2(path.c_str(), &made, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nullptr);
+    const Db db(made);
+    if (rc != SQLITE_OK) return ErrorOf(made, rc, absl::StrCat("opening the database \"", path, "\""));
+    sqlite3_busy_timeout(made, kBusyLimitMs);
+    const absl::StatusOr<int> version = VersionOf(db);
+    if (!version.ok()) return version.status();
+    have = *version;
+  }
+  std::vector<MigrationStep> steps;
+  for (int step = have; step < kSchemaVersion; ++step) {
+    steps.push_back(
+        {kMigrations[step].what, std::string(absl::StripAsciiWhitespace(kMigrations[step].sql)),
+         have == 0 ? "nothing that others use" : "the file against writing, while it reads the table once"});
+  }
+  return steps;
 }
 
 }  // namespace toolwire

@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "common/store/migration.h"
 #include "common/store/store.h"
 
 namespace toolwire {
@@ -17,6 +19,9 @@ namespace toolwire {
 // process, reads and writes use separate connections, so a credential check never waits for an audit batch.
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const std::string& path,
                                                        size_t audit_json_bytes_max = kAuditJsonBytesMax);
+
+// What opening the file would add to it; all if there is no file. Changes nothing.
+absl::StatusOr<std::vector<MigrationStep>> FindSqliteSteps(const std::string& path);
 
 }  // namespace toolwire
 

@@ -1,0 +1,121 @@
+// `toolwire migrate`: prepares and checks the tables, so that servers find them complete. The plan is what the store
+// lacks; it is printed, or carried out step by step. What is printed on standard output is the plan and its result, on
+// standard error what takes time.
+
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/strings/str_replace.h"
+#include "cli/admin_client.h"
+#include "cli/commands.h"
+#include "cli/control_channel.h"
+#include "common/base/flags.h"
+#include "common/base/log.h"
+#include "common/store/migration.h"
+
+namespace toolwire {
+using flags::Footer;
+using flags::Milliseconds;
+using flags::OnChosen;
+using flags::Subcommand;
+using flags::Switch;
+using flags::Text;
+namespace {
+
+constexpr char kMigrateCommand[] = "migrate";
+
+struct MigrateFlags {
+  std::string database_url, data_dir;
+  Duration patience = std::chrono::seconds(60);
+  bool dry_run = false, json = false;
+};
+
+// As for the commands that open a store: a flag counts more than any variable, and PostgreSQL more than SQLite.
+absl::StatusOr<StoreOptions> StoreOf(const MigrateFlags& flags) {
+  StoreOptions options;
+  const auto environment = [](const char* name) {
+    const char* const value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  options.database.url = flags.database_url;
+  options.data_dir = flags.data_dir;
+  if (options.database.url.empty() && options.data_dir.empty()) {
+    options.database.url = environment("DATABASE_URL");
+    options.data_dir = environment("TOOLWIRE_DATA_DIR");
+  }
+  if (options.database.url.empty() && options.data_dir.empty()) {
+    return absl::InvalidArgumentError(
+        "name the store: --database-url (DATABASE_URL) for PostgreSQL, --data-dir (TOOLWIRE_DATA_DIR) for SQLite");
+  }
+  return options;
+}
+
+void PrintStep(const MigrationStep& step, bool done, bool json) {
+  if (json) {
+    const nlohmann::ordered_json line = {
+        {"step", step.what}, {"done", done}, {"statement", step.statement}, {"locks", step.locks}};
+    std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
+  } else if (done) {
+    std::cout << "added " << step.what << std::endl;
+  } else {
+    std::cout << "would add " << step.what << "\n    " << absl::StrReplaceAll(step.statement, {{"\n", "\n    "}})
+              << ";\n    locks " << step.locks << std::endl;
+  }
+}
+
+// The last line: what is there now.
+void PrintEnd(const MigrationPlan& plan, bool dry_run, bool json) {
+  const size_t count = plan.steps.size();
+  if (json) {
+    const nlohmann::ordered_json line = {{"store", plan.store}, {"steps", count}, {"ready", !dry_run || count == 0}};
+    std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    return;
+  }
+  std::cout << plan.store << (count == 0 ? " is ready: nothing to do" : dry_run ? " was not changed" : " is ready");
+  if (dry_run && !plan.size.empty()) std::cout << "; " << plan.size;
+  std::cout << "\n";
+}
+
+int RunMigrate(const MigrateFlags& flags) {
+  log::Init(log::Format::kText, log::Level::kError);  // Steps and waiting are reported here.
+  const auto options = StoreOf(flags);
+  if (!options.ok()) return FailAdmin(kMigrateCommand, options.status());
+  MigrationEvents events;
+  events.on_done = [&](const MigrationStep& step) { PrintStep(step, true, flags.json); };
+  events.on_waiting = [](const std::string& what) { std::cerr << "toolwire migrate: " << what << std::endl; };
+  const auto plan = flags.dry_run ? PlanMigration(*options) : Migrate(*options, flags.patience, events);
+  if (!plan.ok()) return FailAdmin(kMigrateCommand, plan.status());
+  if (flags.dry_run) {
+    for (const MigrationStep& step : plan->steps) PrintStep(step, false, flags.json);
+  }
+  PrintEnd(*plan, flags.dry_run, flags.json);
+  return 0;
+}
+
+}  // namespace
+
+void AddMigrateCommand(CLI::App* app, Command* chosen) {
+  auto flags = std::make_shared<MigrateFlags>();
+  CLI::App* migrate = Subcommand(app, "migrate", "Prepare and check the tables, before or while servers run");
+  Text(migrate, "--database-url", &flags->database_url, "The PostgreSQL store (Env:DATABASE_URL)");
+  Text(migrate, "--data-dir", &flags->data_dir, "The directory of the SQLite store (Env:TOOLWIRE_DATA_DIR)");
+  Switch(migrate, "--dry-run", &flags->dry_run, "Change nothing; print each step with its SQL and its locks");
+  Milliseconds(migrate, "--timeout", &flags->patience, 0, 24 * 3600 * 1000,
+               "How long to wait for the database, and for locks that others hold; indexes may take longer");
+  Switch(migrate, "--json", &flags->json, "One JSON object a line, for programs");
+  Footer(
+      migrate,
+      "Servers add what is missing by themselves when they start; this does it before, with a role that may, and\n"
+      "shows how far it has come. Tables of the replaced server are extended by one column and three indexes, while\n"
+      "old and new servers go on using them. It may be run again, and more than once at a time.\n"
+      "With --json: {\"step\":\"index toolwire_audit_time\",\"done\":true,\"statement\":\"CREATE INDEX ...\","
+      "\"locks\":\"...\"}\nfor each step, then {\"store\":\"...\",\"steps\":1,\"ready\":true}.\n"
+      "Example: toolwire migrate --database-url postgresql://owner@db.example/toolwire --dry-run\n"
+      "Exit status: 0 ready (with --dry-run: looked at), 1 refused, 3 the store cannot be reached, or is locked.");
+  OnChosen(migrate, [flags, chosen] { *chosen = [flags] { return RunMigrate(*flags); }; });
+}
+
+}  // namespace toolwire
