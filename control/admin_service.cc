@@ -164,68 +164,98 @@ void AdminService::Stop() {
   if (threads != nullptr) threads->join();
 }
 
-grpc::ServerUnaryReactor* AdminService::Handle(grpc::CallbackServerContext* context, const Status& bad,
-                                               std::function<Status()> work) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  if (bad.ok()) {
-    Run(context, reactor, std::move(work));
-  } else {
-    reactor->Finish(bad);
-  }
-  return reactor;
+void AdminService::Handle(Asked asked, const Status& bad, std::function<Status()> work) {
+  if (!bad.ok()) return asked.answer->Finish(bad);
+  Run(asked, std::move(work));
 }
 
-void AdminService::Run(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor,
-                       std::function<Status()> work) {
+void AdminService::Run(Asked asked, std::function<Status()> work) {
   const Status is_stopping(StatusCode::UNAVAILABLE, "control is stopping, ask another one; nothing was changed");
   MutexLock lock(mu_);
   if (stopping_ || requests_ >= kRequestsMax) {
     const bool stopping = stopping_;
     lock.Unlock();
     if (!stopping) counters_.requests_full.Add();
-    return reactor->Finish(
+    return asked.answer->Finish(
         stopping ? is_stopping
                  : Status(StatusCode::RESOURCE_EXHAUSTED, "too many of these requests wait for the store, try again"));
   }
   ++requests_;
   if (threads_ == nullptr) threads_ = std::make_unique<asio::thread_pool>(kThreads);
-  asio::post(*threads_, [this, context, reactor, is_stopping, work = std::move(work)] {
-    const Status status = stopping_                ? is_stopping
-                          : context->IsCancelled() ? Status(StatusCode::CANCELLED, "the caller has cancelled")
-                                                   : work();
+  asio::post(*threads_, [this, asked, is_stopping, work = std::move(work)] {
+    const Status status = stopping_                      ? is_stopping
+                          : asked.context->IsCancelled() ? Status(StatusCode::CANCELLED, "the caller has cancelled")
+                                                         : work();
     {
       MutexLock done(mu_);
       --requests_;
     }
-    reactor->Finish(status);
+    asked.answer->Finish(status);
   });
 }
 
-grpc::ServerUnaryReactor* AdminService::HandleKnowingEpoch(grpc::CallbackServerContext* context,
-                                                           const std::string& user_id,
-                                                           std::function<Status(uint64_t epoch)> work) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  if (const Status bad = CheckUser(user_id); !bad.ok()) {
-    reactor->Finish(bad);
-    return reactor;
-  }
-  registry_.Lookup(user_id, [this, context, reactor, work = std::move(work)](auto lease) {
+void AdminService::HandleKnowingEpoch(Asked asked, const std::string& user_id,
+                                      std::function<Status(uint64_t epoch)> work) {
+  if (const Status bad = CheckUser(user_id); !bad.ok()) return asked.answer->Finish(bad);
+  registry_.Lookup(user_id, [this, asked, work = std::move(work)](auto lease) {
     // Without the registry the epoch stays unknown, which is no reason to leave a secret good.
     const uint64_t epoch = lease.ok() && *lease ? (*lease)->epoch : 0;
-    Run(context, reactor, [work, epoch] { return work(epoch); });
+    Run(asked, [work, epoch] { return work(epoch); });
   });
-  return reactor;
 }
 
+// --- the methods -----------------------------------------------------------------------------------------------------
+
 grpc::ServerUnaryReactor* AdminService::CreateCredential(grpc::CallbackServerContext* context,
-                                                         const v1::CreateCredentialRequest* request,
-                                                         v1::CredentialSecret* response) {
+                                                         const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  return RawUnary<v1::CreateCredentialRequest, v1::CredentialSecret>::Start(*request, response,
+                                                                            [&](auto* answer, auto* in, auto* out) {
+                                                                              Create({context, answer}, in, out);
+                                                                            });
+}
+grpc::ServerUnaryReactor* AdminService::RotateCredential(grpc::CallbackServerContext* context,
+                                                         const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  return RawUnary<v1::RotateCredentialRequest, v1::CredentialSecret>::Start(*request, response,
+                                                                            [&](auto* answer, auto* in, auto* out) {
+                                                                              Rotate({context, answer}, in, out);
+                                                                            });
+}
+grpc::ServerUnaryReactor* AdminService::RevokeCredential(grpc::CallbackServerContext* context,
+                                                         const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  return RawUnary<v1::RevokeCredentialRequest, v1::RevokeCredentialResponse>::Start(
+      *request, response, [&](auto* answer, auto* in, auto* out) {
+        Revoke({context, answer}, in, out);
+      });
+}
+grpc::ServerUnaryReactor* AdminService::ListCredentials(grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  return RawUnary<v1::ListCredentialsRequest, v1::ListCredentialsResponse>::Start(
+      *request, response, [&](auto* answer, auto* in, auto* out) {
+        List({context, answer}, in, out);
+      });
+}
+grpc::ServerUnaryReactor* AdminService::DisconnectAgent(grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  return RawUnary<v1::DisconnectAgentRequest, v1::DisconnectAgentResponse>::Start(
+      *request, response, [&](auto* answer, auto* in, auto* out) {
+        Disconnect({context, answer}, in, out);
+      });
+}
+grpc::ServerUnaryReactor* AdminService::ListExecutions(grpc::CallbackServerContext* context,
+                                                       const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  return RawUnary<v1::ListExecutionsRequest, v1::ListExecutionsResponse>::Start(*request, response,
+                                                                                [&](auto* answer, auto* in, auto* out) {
+                                                                                  ListRows({context, answer}, in, out);
+                                                                                });
+}
+
+void AdminService::Create(Asked asked, const v1::CreateCredentialRequest* request, v1::CredentialSecret* response) {
   const std::string platform = request->platform().empty() ? "linux" : request->platform();
   Status bad = CheckNewUser(request->user_id());
   if (bad.ok() && platform != "win32" && platform != "linux" && platform != "darwin") {
     bad = Invalid("platform must be win32, linux or darwin");
   }
-  return Handle(context, bad, [this, user_id = request->user_id(), platform, response] {
+  Handle(asked, bad, [this, user_id = request->user_id(), platform, response] {
     const std::string secret = MakeSecret();
     const absl::Status status = store_.CreateCredentials({{user_id, platform, HashSecret(secret), clock_.WallMs()}});
     if (absl::IsAlreadyExists(status)) {
@@ -240,10 +270,8 @@ grpc::ServerUnaryReactor* AdminService::CreateCredential(grpc::CallbackServerCon
   });
 }
 
-grpc::ServerUnaryReactor* AdminService::RotateCredential(grpc::CallbackServerContext* context,
-                                                         const v1::RotateCredentialRequest* request,
-                                                         v1::CredentialSecret* response) {
-  return HandleKnowingEpoch(context, request->user_id(), [this, request, response](uint64_t epoch) {
+void AdminService::Rotate(Asked asked, const v1::RotateCredentialRequest* request, v1::CredentialSecret* response) {
+  HandleKnowingEpoch(asked, request->user_id(), [this, request, response](uint64_t epoch) {
     const std::string& user_id = request->user_id();
     const std::string secret = MakeSecret();
     const absl::Status status = store_.ReplaceSecret(user_id, HashSecret(secret));
@@ -260,10 +288,9 @@ grpc::ServerUnaryReactor* AdminService::RotateCredential(grpc::CallbackServerCon
   });
 }
 
-grpc::ServerUnaryReactor* AdminService::RevokeCredential(grpc::CallbackServerContext* context,
-                                                         const v1::RevokeCredentialRequest* request,
-                                                         v1::RevokeCredentialResponse* response) {
-  return HandleKnowingEpoch(context, request->user_id(), [this, request, response](uint64_t epoch) {
+void AdminService::Revoke(Asked asked, const v1::RevokeCredentialRequest* request,
+                          v1::RevokeCredentialResponse* response) {
+  HandleKnowingEpoch(asked, request->user_id(), [this, request, response](uint64_t epoch) {
     const std::string& user_id = request->user_id();
     const absl::Status status = store_.Revoke(user_id);
     if (absl::IsNotFound(status)) return Status(StatusCode::NOT_FOUND, "the user has no credential");
@@ -274,16 +301,14 @@ grpc::ServerUnaryReactor* AdminService::RevokeCredential(grpc::CallbackServerCon
   });
 }
 
-grpc::ServerUnaryReactor* AdminService::ListCredentials(grpc::CallbackServerContext* context,
-                                                        const v1::ListCredentialsRequest* request,
-                                                        v1::ListCredentialsResponse* response) {
+void AdminService::List(Asked asked, const v1::ListCredentialsRequest* request, v1::ListCredentialsResponse* response) {
   int size = 0;
   Status bad = CheckPageSize(request->page_size(), kCredentialsDefault, &size);
   // The token is the last user id of the page before, so that credentials may come between pages.
   if (bad.ok() && request->page_token().find('\0') != std::string::npos) {
     bad = Invalid("page_token is not one that ListCredentials gave");
   }
-  return Handle(context, bad, [this, request, response, size] {
+  Handle(asked, bad, [this, request, response, size] {
     const auto listed = store_.ListCredentials(request->page_token(), size + 1);
     if (!listed.ok()) return ToStatus(listed.status());
     for (const Credential& one : *listed) {
@@ -297,14 +322,9 @@ grpc::ServerUnaryReactor* AdminService::ListCredentials(grpc::CallbackServerCont
   });
 }
 
-grpc::ServerUnaryReactor* AdminService::DisconnectAgent(grpc::CallbackServerContext* context,
-                                                        const v1::DisconnectAgentRequest* request,
-                                                        v1::DisconnectAgentResponse* response) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  if (const Status bad = CheckUser(request->user_id()); !bad.ok()) {
-    reactor->Finish(bad);
-    return reactor;
-  }
+void AdminService::Disconnect(Asked asked, const v1::DisconnectAgentRequest* request,
+                              v1::DisconnectAgentResponse* response) {
+  if (const Status bad = CheckUser(request->user_id()); !bad.ok()) return asked.answer->Finish(bad);
   const auto end = [this, request, response](const Lease& session) {
     if (!dispatcher_.EndSession(request->user_id(), session)) return false;
     log::Info("agent disconnected by an operator", {{"user", request->user_id()}, {"edge", session.edge_id}});
@@ -312,34 +332,31 @@ grpc::ServerUnaryReactor* AdminService::DisconnectAgent(grpc::CallbackServerCont
     return true;
   };
   const std::optional<Presence> known = directory_.Find(request->user_id());
-  if (known && end({known->edge_id, known->epoch})) {
-    reactor->Finish(Status::OK);
-    return reactor;
-  }
+  if (known && end({known->edge_id, known->epoch})) return asked.answer->Finish(Status::OK);
   // A control that has just started, or is not linked to that edge, knows less than the registry.
-  registry_.Lookup(request->user_id(), [reactor, end](auto lease) {
+  registry_.Lookup(request->user_id(), [asked, end](auto lease) {
     if (!lease.ok()) {
-      return reactor->Finish(Status(StatusCode::UNAVAILABLE, absl::StrCat("the registry is unavailable, try again: ",
-                                                                          std::string(lease.status().message()))));
+      return asked.answer->Finish(
+          Status(StatusCode::UNAVAILABLE,
+                 absl::StrCat("the registry is unavailable, try again: ", std::string(lease.status().message()))));
     }
     // The registry of a control without Redis knows no epochs: what such a control has not heard of is not connected.
     if (!*lease || (*lease)->epoch == 0) {
-      return reactor->Finish(Status(StatusCode::NOT_FOUND, "no agent of this user is connected"));
+      return asked.answer->Finish(Status(StatusCode::NOT_FOUND, "no agent of this user is connected"));
     }
-    if (end(**lease)) return reactor->Finish(Status::OK);
-    reactor->Finish(Status(StatusCode::UNAVAILABLE, absl::StrCat("the agent is at ", (*lease)->edge_id,
-                                                                 ", which this control has no link to: try again, or "
-                                                                 "ask another control")));
+    if (end(**lease)) return asked.answer->Finish(Status::OK);
+    asked.answer->Finish(
+        Status(StatusCode::UNAVAILABLE, absl::StrCat("the agent is at ", (*lease)->edge_id,
+                                                     ", which this control has no link to: try again, or "
+                                                     "ask another control")));
   });
-  return reactor;
 }
 
-grpc::ServerUnaryReactor* AdminService::ListExecutions(grpc::CallbackServerContext* context,
-                                                       const v1::ListExecutionsRequest* request,
-                                                       v1::ListExecutionsResponse* response) {
+void AdminService::ListRows(Asked asked, const v1::ListExecutionsRequest* request,
+                            v1::ListExecutionsResponse* response) {
   AuditQuery query;
   const Status bad = CheckQuery(*request, &query);
-  return Handle(context, bad, [this, query, response] { return ReadPage(store_, query, response); });
+  Handle(asked, bad, [this, query, response] { return ReadPage(store_, query, response); });
 }
 
 }  // namespace toolwire

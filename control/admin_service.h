@@ -15,6 +15,7 @@
 #include "common/store/store.h"
 #include "control/agent_directory.h"
 #include "control/dispatcher.h"
+#include "control/raw_unary.h"
 #include "toolwire/v1/admin.grpc.pb.h"
 
 namespace asio {
@@ -23,9 +24,15 @@ class thread_pool;
 
 namespace toolwire {
 
+// All methods take their requests as bytes, see raw_unary.h.
+using AdminServiceBase = v1::AgentAdmin::WithRawCallbackMethod_CreateCredential<
+    v1::AgentAdmin::WithRawCallbackMethod_RotateCredential<v1::AgentAdmin::WithRawCallbackMethod_RevokeCredential<
+        v1::AgentAdmin::WithRawCallbackMethod_ListCredentials<v1::AgentAdmin::WithRawCallbackMethod_DisconnectAgent<
+            v1::AgentAdmin::WithRawCallbackMethod_ListExecutions<v1::AgentAdmin::Service>>>>>>;
+
 // Requests are checked on gRPC's threads; what asks the store, which may block, runs on a small pool of its own, made
 // by the first request: most controls never see one. All references outlive the service.
-class AdminService final : public v1::AgentAdmin::CallbackService {
+class AdminService final : public AdminServiceBase {
  public:
   // Two, so that one request that hangs in the store does not block the others.
   static constexpr size_t kThreads = 2;
@@ -43,36 +50,40 @@ class AdminService final : public v1::AgentAdmin::CallbackService {
   void Stop();
   const Counters& counters() const { return counters_; }
 
-  grpc::ServerUnaryReactor* CreateCredential(grpc::CallbackServerContext* context,
-                                             const v1::CreateCredentialRequest* request,
-                                             v1::CredentialSecret* response) override;
-  grpc::ServerUnaryReactor* RotateCredential(grpc::CallbackServerContext* context,
-                                             const v1::RotateCredentialRequest* request,
-                                             v1::CredentialSecret* response) override;
-  grpc::ServerUnaryReactor* RevokeCredential(grpc::CallbackServerContext* context,
-                                             const v1::RevokeCredentialRequest* request,
-                                             v1::RevokeCredentialResponse* response) override;
-  grpc::ServerUnaryReactor* ListCredentials(grpc::CallbackServerContext* context,
-                                            const v1::ListCredentialsRequest* request,
-                                            v1::ListCredentialsResponse* response) override;
-  grpc::ServerUnaryReactor* DisconnectAgent(grpc::CallbackServerContext* context,
-                                            const v1::DisconnectAgentRequest* request,
-                                            v1::DisconnectAgentResponse* response) override;
-  grpc::ServerUnaryReactor* ListExecutions(grpc::CallbackServerContext* context,
-                                           const v1::ListExecutionsRequest* request,
-                                           v1::ListExecutionsResponse* response) override;
+  grpc::ServerUnaryReactor* CreateCredential(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                             grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* RotateCredential(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                             grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* RevokeCredential(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                             grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ListCredentials(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                            grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* DisconnectAgent(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                            grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ListExecutions(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                           grpc::ByteBuffer* response) override;
 
  private:
+  // One request, until it is answered.
+  struct Asked {
+    grpc::CallbackServerContext* context;
+    UnaryAnswer* answer;
+  };
+  void Create(Asked asked, const v1::CreateCredentialRequest* request, v1::CredentialSecret* response);
+  void Rotate(Asked asked, const v1::RotateCredentialRequest* request, v1::CredentialSecret* response);
+  void Revoke(Asked asked, const v1::RevokeCredentialRequest* request, v1::RevokeCredentialResponse* response);
+  void List(Asked asked, const v1::ListCredentialsRequest* request, v1::ListCredentialsResponse* response);
+  void Disconnect(Asked asked, const v1::DisconnectAgentRequest* request, v1::DisconnectAgentResponse* response);
+  void ListRows(Asked asked, const v1::ListExecutionsRequest* request, v1::ListExecutionsResponse* response);
+
   // Runs `work` on the pool and ends the request with what it returns; or ends it at once if there are too many.
   // A request whose caller has cancelled is not begun: nobody would receive a new secret.
-  void Run(grpc::CallbackServerContext* context, grpc::ServerUnaryReactor* reactor, std::function<grpc::Status()> work);
-  // Ends the request with `bad`, unless it is OK, or runs `work`. Returns the request's reactor.
-  grpc::ServerUnaryReactor* Handle(grpc::CallbackServerContext* context, const grpc::Status& bad,
-                                   std::function<grpc::Status()> work);
+  void Run(Asked asked, std::function<grpc::Status()> work);
+  // Ends the request with `bad`, unless it is OK, or runs `work`.
+  void Handle(Asked asked, const grpc::Status& bad, std::function<grpc::Status()> work);
   // The same for what revokes a secret: checks the user's id, and gives `work` the epoch of the session that the
   // registry knew before.
-  grpc::ServerUnaryReactor* HandleKnowingEpoch(grpc::CallbackServerContext* context, const std::string& user_id,
-                                               std::function<grpc::Status(uint64_t epoch)> work);
+  void HandleKnowingEpoch(Asked asked, const std::string& user_id, std::function<grpc::Status(uint64_t epoch)> work);
 
   const Clock& clock_;
   Store& store_;

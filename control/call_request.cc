@@ -3,7 +3,7 @@
 // wrong ends the check.
 #include "control/call_request.h"
 
-#include <google/protobuf/util/json_util.h>
+#include <google/protobuf/unknown_field_set.h>
 
 #include <algorithm>
 #include <utility>
@@ -12,7 +12,7 @@
 #include "common/base/json_text.h"
 #include "common/base/random_hex.h"
 #include "common/wire/names.h"
-#include "control/struct_numbers.h"
+#include "control/hand_form.h"
 
 namespace toolwire {
 
@@ -21,6 +21,11 @@ using E = v1::CallError;
 namespace {
 
 constexpr Duration kAnswerMargin = std::chrono::milliseconds(20);
+// What gRPC clients receive by default, less what is around one response. A result that does not fit beside its text is
+// left out.
+constexpr size_t kResponseBytesMax = (4u << 20) - 1024;
+// Around the result: DispatchReply, DispatchAnswer and CallToolResponse.
+constexpr int kResultLevel = 3;
 
 v1::CallFailure Invalid(const Call& call, std::string_view field, const std::string& message) {
   return MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, call.request_id, message, field);
@@ -29,7 +34,11 @@ v1::CallFailure Invalid(const Call& call, std::string_view field, const std::str
 }  // namespace
 
 CallRequests::CallRequests(const Clock& clock, const ControlOptions& options)
-    : clock_(clock), options_(options), id_prefix_("req_" + RandomHex(6) + "_") {}
+    : clock_(clock),
+      options_(options),
+      bounds_{static_cast<size_t>(options.message_calls_max), static_cast<size_t>(options.stream_calls_in_flight_max),
+              static_cast<size_t>(options.watch_users_max), options.hand_form_bytes_max},
+      id_prefix_("req_" + RandomHex(6) + "_") {}
 
 std::string CallRequests::MakeRequestId() {
   return absl::StrCat(id_prefix_, absl::Hex(ids_made_.fetch_add(1, std::memory_order_relaxed) + 1));
@@ -57,10 +66,14 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   if (request.has_params()) {
     if (!request.params_json().empty()) return Invalid(*call, "params", "set either params or params_json, not both");
     params_field = "params";
-    if (!HasOnlyFiniteNumbers(request.params()))
-      return Invalid(*call, "params", "params hold a number that JSON does not have");
-    const auto status = google::protobuf::util::MessageToJsonString(request.params(), &call->params_json);
-    if (!status.ok()) return Invalid(*call, "params", "params cannot be written as JSON");
+    if (!AppendJson(request.params(), &call->params_json)) {
+      call->params_json.clear();
+      return Invalid(*call, "params", "params hold a number that JSON does not have, or a value of no kind");
+    }
+    if (call->params_json.size() > options_.hand_form_bytes_max) {
+      call->params_json.clear();
+      return ParamsTooLarge(*call);
+    }
   } else {
     call->params_json = std::move(*request.mutable_params_json());
   }
@@ -92,7 +105,7 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
               std::chrono::nanoseconds(asked.nanos());
   }
   const MonoTime now = clock_.Now();
-  if (timeout > longest) counters_.timeouts_cut.Add();
+  if (timeout > longest && (!caller_deadline || *caller_deadline - now > longest)) counters_.timeouts_cut.Add();
   call->deadline = now + std::min(timeout, longest);
   if (caller_deadline) {
     // A little before the caller's own gRPC ends the call, which would not report whether the tool may have run.
@@ -102,19 +115,37 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   return std::nullopt;
 }
 
-v1::CallFailure CallRequests::RefuseUnreadable(v1::CallToolRequest&& request, std::string_view bad_field, Call* call) {
-  Read(std::move(request), std::nullopt, call);  // Fills in what the audit row can hold.
-  const std::string field(bad_field);
+v1::CallFailure CallRequests::ParamsTooLarge(const Call& call) {
+  counters_.hand_form_large.Add();
+  return Invalid(call, "params",
+                 absl::StrCat("params are more than ", options_.hand_form_bytes_max, " bytes: send params_json"));
+}
+
+v1::CallFailure CallRequests::RefuseUnreadable(SalvagedCall&& salvaged, Call* call) {
+  salvaged.request.clear_timeout();                       // It is not cut.
+  Read(std::move(salvaged.request), std::nullopt, call);  // Fills in what the audit row can hold.
+  if (salvaged.params_too_large) return ParamsTooLarge(*call);
+  const std::string& field = salvaged.bad_field;
+  if (field.empty()) return Invalid(*call, "", "too many repeated or unknown fields");
   const bool message = field == "params" || field == "timeout";
   return Invalid(*call, field, field + (message ? " cannot be read" : " is not UTF-8"));
 }
 
+// The value is made as bytes, and is a field of the response that this process does not know: objects of it would take
+// ten times its text, and be serialized once more.
 void CallRequests::AddResultValue(v1::CallToolResponse* response) {
-  if (response->result_json().empty()) return;
-  google::protobuf::Value value;
-  if (google::protobuf::util::JsonStringToMessage(response->result_json(), &value).ok()) {
-    *response->mutable_result() = std::move(value);
+  const std::string& json = response->result_json();
+  if (json.empty()) return;
+  const size_t rest = std::min(response->ByteSizeLong(), kResponseBytesMax);
+  std::string value;
+  if (json.size() > options_.hand_form_bytes_max) {
+    counters_.hand_form_large.Add();
+  } else if (AppendValue(json, kResultLevel, kResponseBytesMax - rest, &value)) {
+    *response->GetReflection()->MutableUnknownFields(response)->AddLengthDelimited(
+        v1::CallToolResponse::kResultFieldNumber) = std::move(value);
+    return;
   }
+  response->set_result_omitted(true);
 }
 
 }  // namespace toolwire

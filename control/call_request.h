@@ -3,14 +3,18 @@
 #define TOOLWIRE_CONTROL_CALL_REQUEST_H_
 
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "common/base/clock.h"
 #include "common/base/counter.h"
 #include "control/control_options.h"
 #include "control/dispatcher.h"
+#include "control/request_shape.h"
+#include "control/salvage.h"
 #include "toolwire/v1/tool.pb.h"
 
 namespace toolwire {
@@ -21,6 +25,7 @@ class CallRequests {
   struct Counters : CounterSet {
     LimitCounter params_too_large{this, kControlLimitHits, "payload_bytes"};
     LimitCounter params_too_deep{this, kControlLimitHits, "json_depth"};
+    LimitCounter hand_form_large{this, kControlLimitHits, "hand_form_bytes"};
     LimitCounter timeouts_cut{this, kControlLimitHits, "call_timeout"};
   };
 
@@ -31,22 +36,42 @@ class CallRequests {
   std::optional<v1::CallFailure> Read(v1::CallToolRequest&& request, std::optional<MonoTime> caller_deadline,
                                       Call* call);
 
-  // The failure of a request with a name that is not UTF-8, or with params or a timeout that protobuf cannot read.
-  v1::CallFailure RefuseUnreadable(v1::CallToolRequest&& request, std::string_view bad_field, Call* call);
+  // The failure of a request with a name that is not UTF-8, or with params or a timeout that protobuf cannot read, or
+  // with params that are too large for their form.
+  v1::CallFailure RefuseUnreadable(SalvagedCall&& salvaged, Call* call);
 
-  // Adds `result` to the response of a request that used `params`; leaves it unset where protobuf cannot hold it.
-  static void AddResultValue(v1::CallToolResponse* response);
+  // Adds `result` to the response of a request that used `params`, as bytes; or says that it is left out.
+  void AddResultValue(v1::CallToolResponse* response);
 
+  const RequestBounds& bounds() const { return bounds_; }
   const Counters& counters() const { return counters_; }
 
  private:
   std::string MakeRequestId();
+  v1::CallFailure ParamsTooLarge(const Call& call);
 
   const Clock& clock_;
   const ControlOptions options_;
+  const RequestBounds bounds_;
   const std::string id_prefix_;
   std::atomic<uint64_t> ids_made_{0};
   Counters counters_;
+};
+
+// Between the dispatcher and the sink of a call that used `params`: adds the result in that form, with no lock held.
+class HandFormSink final : public CallSink {
+ public:
+  HandFormSink(CallRequests& requests, std::shared_ptr<CallSink> sink) : requests_(requests), sink_(std::move(sink)) {}
+
+  void Settle(v1::DispatchAnswer&& outcome) override {
+    if (outcome.has_response()) requests_.AddResultValue(outcome.mutable_response());
+    sink_->Settle(std::move(outcome));
+  }
+  void Flush() override { sink_->Flush(); }
+
+ private:
+  CallRequests& requests_;
+  const std::shared_ptr<CallSink> sink_;
 };
 
 }  // namespace toolwire

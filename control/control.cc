@@ -37,8 +37,8 @@ absl::Status Control::Listen(const ListenOptions& listen) {
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
   builder.RegisterService(&service_);
   builder.RegisterService(&admin_);
-  // Params that are too large must reach the check that reports it; a Struct takes several times the size of its JSON.
-  builder.SetMaxReceiveMessageSize(static_cast<int>(4 * options_.payload.payload_bytes_max + (1u << 20)));
+  // The largest params and what is around them; params that are a little too large reach the check that reports it.
+  builder.SetMaxReceiveMessageSize(static_cast<int>(options_.payload.payload_bytes_max + (2u << 20)));
   builder.SetMaxSendMessageSize(-1);
   // A second control on the same port would otherwise start without an error and take half of the callers.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

@@ -18,6 +18,11 @@ void AddControlFlags(CLI::App* app, ControlOptions* options) {
   Milliseconds(app, "--call-timeout-max", &options->call_timeout_max, 1, kMaxInt, "Longest deadline, in ms");
   Number(app, "--stream-calls-max", &options->stream_calls_in_flight_max, 1, kMaxInt,
          "Calls in flight on one Dispatch stream");
+  Number(app, "--message-calls-max", &options->message_calls_max, 1, kMaxInt,
+         "Calls in one message of a Dispatch stream");
+  Number(app, "--hand-form-bytes-max", &options->hand_form_bytes_max, 1024, 256u << 20,
+         "Largest params, and result, of the form for use by hand, in bytes");
+  Number(app, "--watch-users-max", &options->watch_users_max, 1, kMaxInt, "Users that one WatchAgents request names");
   Number(app, "--streams-max", &options->streams_max, 1, kMaxInt, "Dispatch and watch streams open at once");
   Number(app, "--grpc-threads", &options->grpc_threads, 0, 16,
          "Threads that serve callers: one takes the least time for a call, more let large calls hold up fewer others; "

@@ -23,8 +23,12 @@ struct ControlOptions {
   // Longer waits are cut to this: a forgotten call must not live for ever.
   Duration call_timeout_max = std::chrono::minutes(10);
   int stream_calls_in_flight_max = 20000;  // On one Dispatch stream; more are refused with CALLER_BUSY.
-  int streams_max = 1024;                  // Dispatch and watch streams open at once.
-  int grpc_threads = 1;                    // Of those that serve callers, see control/grpc_threads.h; 0: all.
+  int message_calls_max = 10000;           // In one DispatchRequest: they take some 4 MB, and a thread for some 30 ms.
+  int watch_users_max = 10000;             // That one watcher names: some 2 MB.
+  // `params` and `result`, the form for use by hand: five times as large as JSON, and some ms of a thread.
+  size_t hand_form_bytes_max = 256u << 10;
+  int streams_max = 1024;  // Dispatch and watch streams open at once.
+  int grpc_threads = 1;    // Of those that serve callers, see control/grpc_threads.h; 0: all.
   Duration drain_timeout = kDrainTimeout;
   PayloadOptions payload;
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "control/raw_message.h"
 #include "control/salvage.h"
 
@@ -42,13 +43,16 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
     call.sink = self_;
     std::optional<v1::CallFailure> failure;
     v1::CallToolRequest request;
-    if (FromBuffer(&bytes, &request)) {
-      wants_value_ = request.has_params();
+    const Shape shape = ShapeOf(ShapeOfCall, requests.bounds(), &bytes);
+    if (shape == Shape::kFine && FromBuffer(&bytes, &request)) {
+      if (request.has_params()) call.sink = std::make_shared<HandFormSink>(requests, self_);
       failure = requests.Read(std::move(request), deadline, &call);
+    } else if (shape == Shape::kManyFields) {
+      failure = requests.RefuseUnreadable(SalvagedCall(), &call);
     } else {
       SalvagedCall salvaged;
-      if (!SalvageCall(BytesOf(bytes), &salvaged)) salvaged.bad_field = "params";
-      failure = requests.RefuseUnreadable(std::move(salvaged.request), salvaged.bad_field, &call);
+      if (!SalvageCall(BytesOf(bytes), requests.bounds().hand_form_bytes_max, &salvaged)) salvaged.bad_field = "params";
+      failure = requests.RefuseUnreadable(std::move(salvaged), &call);
     }
     if (failure) {
       dispatcher_.RecordRejected(std::move(call), *failure);
@@ -60,7 +64,6 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
 
   void Settle(v1::DispatchAnswer&& outcome) override {
     if (outcome.has_failure()) return Finish(ToStatus(outcome.failure()));
-    if (wants_value_) CallRequests::AddResultValue(outcome.mutable_response());
     *response_ = ToBuffer(outcome.response());
     Finish(grpc::Status::OK);
   }
@@ -77,7 +80,6 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
   grpc::ByteBuffer* const response_;
   MonoTime deadline_{};  // Constant after Begin.
   uint64_t call_id_ = 0;
-  bool wants_value_ = false;
   std::shared_ptr<UnaryCall> self_;
 };
 
@@ -85,7 +87,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
 template <typename Reactor>
 class Refused final : public Reactor {
  public:
-  explicit Refused(const v1::CallFailure& failure) { this->Finish(ToStatus(failure)); }
+  explicit Refused(const grpc::Status& status) { this->Finish(status); }
   void OnDone() override { delete this; }
 };
 
@@ -118,47 +120,52 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Di
     if (const auto alive = weak.lock()) alive->EndWhenIdle();
   });
   if (number == 0) {
-    return new Refused<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>(TooManyStreams());
+    return new Refused<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>(ToStatus(TooManyStreams()));
   }
   stream->Begin([this, number] { StreamDone(number); });
   return stream.get();
 }
 
-grpc::ServerUnaryReactor* DispatchService::GetAgent(grpc::CallbackServerContext* context,
-                                                    const v1::GetAgentRequest* request, v1::Agent* response) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+grpc::ServerUnaryReactor* DispatchService::GetAgent(grpc::CallbackServerContext*, const grpc::ByteBuffer* request,
+                                                    grpc::ByteBuffer* response) {
+  return RawUnary<v1::GetAgentRequest, v1::Agent>::Start(
+      *request, response, [this](auto* answer, auto* in, auto* out) { Get(answer, in, out); });
+}
+
+grpc::ServerUnaryReactor* DispatchService::ListAgents(grpc::CallbackServerContext*, const grpc::ByteBuffer* request,
+                                                      grpc::ByteBuffer* response) {
+  return RawUnary<v1::ListAgentsRequest, v1::ListAgentsResponse>::Start(
+      *request, response, [this](auto* answer, auto* in, auto* out) { List(answer, in, out); });
+}
+
+void DispatchService::Get(UnaryAnswer* answer, const v1::GetAgentRequest* request, v1::Agent* response) {
   if (request->user_id().empty()) {
-    reactor->Finish(ToStatus(MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, "", "user_id must not be empty", "user_id")));
-    return reactor;
+    return answer->Finish(
+        ToStatus(MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, "", "user_id must not be empty", "user_id")));
   }
   const std::optional<Presence> known = directory_.Find(request->user_id());
   if (known) {
     *response = ToAgent(request->user_id(), known);
-    reactor->Finish(grpc::Status::OK);
-    return reactor;
+    return answer->Finish(grpc::Status::OK);
   }
   // A control that has just started, or is not linked to that edge, knows less than the registry.
-  registry_.Lookup(request->user_id(), [reactor, response, user_id = request->user_id()](auto lease) {
+  registry_.Lookup(request->user_id(), [answer, response, user_id = request->user_id()](auto lease) {
     if (!lease.ok()) {
       const std::string why(lease.status().message());
-      return reactor->Finish(ToStatus(MakeFailure(E::EDGE_UNAVAILABLE, E::NOT_SENT, "", "registry: " + why)));
+      return answer->Finish(ToStatus(MakeFailure(E::EDGE_UNAVAILABLE, E::NOT_SENT, "", "registry: " + why)));
     }
     std::optional<Presence> presence;
     if (*lease && (*lease)->epoch != 0) presence = Presence{(*lease)->edge_id, (*lease)->epoch, 0};
     *response = ToAgent(user_id, presence);
-    reactor->Finish(grpc::Status::OK);
+    answer->Finish(grpc::Status::OK);
   });
-  return reactor;
 }
 
-grpc::ServerUnaryReactor* DispatchService::ListAgents(grpc::CallbackServerContext* context,
-                                                      const v1::ListAgentsRequest* request,
-                                                      v1::ListAgentsResponse* response) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+void DispatchService::List(UnaryAnswer* answer, const v1::ListAgentsRequest* request,
+                           v1::ListAgentsResponse* response) {
   if (request->page_size() < 0) {
-    reactor->Finish(
+    return answer->Finish(
         ToStatus(MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, "", "page_size must not be negative", "page_size")));
-    return reactor;
   }
   const size_t size = request->page_size() == 0 ? 100 : std::min(request->page_size(), 1000);
   // The token is the last user id of the page before, so that agents may come and go between pages.
@@ -170,18 +177,28 @@ grpc::ServerUnaryReactor* DispatchService::ListAgents(grpc::CallbackServerContex
   for (v1::Agent& agent : agents) *response->add_agents() = std::move(agent);
   const size_t total = request->server_id().empty() ? directory_.size() : directory_.size_of(request->server_id());
   response->set_total_connected(static_cast<int64_t>(total));
-  reactor->Finish(grpc::Status::OK);
-  return reactor;
+  answer->Finish(grpc::Status::OK);
 }
 
-grpc::ServerWriteReactor<v1::WatchAgentsResponse>* DispatchService::WatchAgents(grpc::CallbackServerContext*,
-                                                                                const v1::WatchAgentsRequest* request) {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* DispatchService::WatchAgents(grpc::CallbackServerContext*,
+                                                                         const grpc::ByteBuffer* bytes) {
+  using Ended = Refused<grpc::ServerWriteReactor<grpc::ByteBuffer>>;
+  grpc::ByteBuffer message(*bytes);
+  v1::WatchAgentsRequest request;
+  if (ShapeOf(ShapeOfWatch, requests_.bounds(), &message) != Shape::kFine) {
+    counters_.watch_users_full.Add();
+    return new Ended(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
+                                  absl::StrCat("more than ", options_.watch_users_max, " user_ids")));
+  }
+  if (!FromBuffer(&message, &request)) {
+    return new Ended(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a WatchAgentsRequest"));
+  }
   auto stream = std::make_shared<WatchStream>(directory_, counters_);
   const uint64_t number = AdmitStream([weak = std::weak_ptr<WatchStream>(stream)] {
     if (const auto alive = weak.lock()) alive->End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "control is stopping"));
   });
-  if (number == 0) return new Refused<grpc::ServerWriteReactor<v1::WatchAgentsResponse>>(TooManyStreams());
-  stream->Begin({request->user_ids().begin(), request->user_ids().end()}, [this, number] { StreamDone(number); });
+  if (number == 0) return new Ended(ToStatus(TooManyStreams()));
+  stream->Begin({request.user_ids().begin(), request.user_ids().end()}, [this, number] { StreamDone(number); });
   return stream.get();
 }
 

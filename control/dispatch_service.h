@@ -14,16 +14,17 @@
 #include "control/control_options.h"
 #include "control/dispatch_stream.h"
 #include "control/dispatcher.h"
+#include "control/raw_unary.h"
 #include "control/watch_stream.h"
 #include "toolwire/v1/dispatch.grpc.pb.h"
 
 namespace toolwire {
 
-// CallTool and Dispatch take their requests as bytes, see raw_message.h.
+// All methods take their requests as bytes, see raw_message.h and raw_unary.h.
 using DispatchServiceBase =
     v1::ToolDispatch::WithRawCallbackMethod_CallTool<v1::ToolDispatch::WithRawCallbackMethod_Dispatch<
-        v1::ToolDispatch::WithCallbackMethod_GetAgent<v1::ToolDispatch::WithCallbackMethod_ListAgents<
-            v1::ToolDispatch::WithCallbackMethod_WatchAgents<v1::ToolDispatch::Service>>>>>;
+        v1::ToolDispatch::WithRawCallbackMethod_GetAgent<v1::ToolDispatch::WithRawCallbackMethod_ListAgents<
+            v1::ToolDispatch::WithRawCallbackMethod_WatchAgents<v1::ToolDispatch::Service>>>>>;
 
 // Runs on gRPC's threads; nothing blocks. All references outlive the gRPC server.
 class DispatchService final : public DispatchServiceBase {
@@ -34,12 +35,12 @@ class DispatchService final : public DispatchServiceBase {
   grpc::ServerUnaryReactor* CallTool(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override;
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Dispatch(grpc::CallbackServerContext* context) override;
-  grpc::ServerUnaryReactor* GetAgent(grpc::CallbackServerContext* context, const v1::GetAgentRequest* request,
-                                     v1::Agent* response) override;
-  grpc::ServerUnaryReactor* ListAgents(grpc::CallbackServerContext* context, const v1::ListAgentsRequest* request,
-                                       v1::ListAgentsResponse* response) override;
-  grpc::ServerWriteReactor<v1::WatchAgentsResponse>* WatchAgents(grpc::CallbackServerContext* context,
-                                                                 const v1::WatchAgentsRequest* request) override;
+  grpc::ServerUnaryReactor* GetAgent(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                     grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* ListAgents(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                       grpc::ByteBuffer* response) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchAgents(grpc::CallbackServerContext* context,
+                                                          const grpc::ByteBuffer* request) override;
 
   // Ends every stream as soon as its calls have settled; new ones end at once.
   void EndStreams();
@@ -47,6 +48,8 @@ class DispatchService final : public DispatchServiceBase {
   void AddSamples(std::vector<Sample>* out) const;
 
  private:
+  void Get(UnaryAnswer* answer, const v1::GetAgentRequest* request, v1::Agent* response);
+  void List(UnaryAnswer* answer, const v1::ListAgentsRequest* request, v1::ListAgentsResponse* response);
   // A number for the stream, or 0 if there are too many.
   uint64_t AdmitStream(std::function<void()> end);
   void StreamDone(uint64_t number);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "control/raw_message.h"
 #include "control/salvage.h"
 
@@ -47,13 +48,13 @@ void DispatchStream::OnReadDone(bool ok) {
     MutexLock lock(mu_);
     starting_ = true;
   }
-  const bool read = StartCalls();
+  grpc::Status status = StartCalls();
   {
     MutexLock lock(mu_);
     starting_ = false;
     FinishIfIdleLocked();
   }
-  if (!read) return EndWith(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a DispatchRequest"));
+  if (!status.ok()) return EndWith(std::move(status));
   ReadNext();
 }
 
@@ -71,14 +72,30 @@ void DispatchStream::ReadNext() {
   StartRead(&incoming_);
 }
 
-bool DispatchStream::StartCalls() {
+grpc::Status DispatchStream::CheckShape(Shape shape) {
+  if (shape == Shape::kFine || shape == Shape::kLargeParams) return grpc::Status::OK;
+  counters_.message_full.Add();
+  const RequestBounds& bounds = requests_.bounds();
+  return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
+                      shape == Shape::kManyCalls ? absl::StrCat("more than ", bounds.calls_max, " calls in one message")
+                      : shape == Shape::kManyCancels
+                          ? absl::StrCat("more than ", bounds.cancels_max, " cancels in one message")
+                          : "too many repeated or unknown fields in one message");
+}
+
+grpc::Status DispatchStream::StartCalls() {
   v1::DispatchRequest request;
   std::vector<SalvagedCall> unreadable;
-  if (!FromBuffer(&incoming_, &request) && !SalvageDispatch(BytesOf(incoming_), &request, &unreadable)) return false;
+  const Shape shape = ShapeOf(ShapeOfDispatch, requests_.bounds(), &incoming_);
+  if (grpc::Status status = CheckShape(shape); !status.ok()) return status;
+  if ((shape == Shape::kLargeParams || !FromBuffer(&incoming_, &request)) &&
+      !SalvageDispatch(BytesOf(incoming_), requests_.bounds().hand_form_bytes_max, &request, &unreadable)) {
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a DispatchRequest");
+  }
   for (SalvagedCall& one : unreadable) {
     Call call;
     call.caller_id = one.id;
-    v1::CallFailure failure = requests_.RefuseUnreadable(std::move(one.request), one.bad_field, &call);
+    v1::CallFailure failure = requests_.RefuseUnreadable(std::move(one), &call);
     Reject(std::move(call), std::move(failure));
   }
   std::vector<Call> calls;
@@ -88,9 +105,9 @@ bool DispatchStream::StartCalls() {
     call.call_id = dispatcher_.NextCallId();
     call.caller_id = one.id();
     call.sink = self_;
-    const bool wants_value = one.call().has_params();
+    if (one.call().has_params()) call.sink = std::make_shared<HandFormSink>(requests_, self_);
     auto failure = requests_.Read(std::move(*one.mutable_call()), std::nullopt, &call);
-    if (!failure) failure = Admit(call, wants_value);
+    if (!failure) failure = Admit(call);
     if (failure) {
       Reject(std::move(call), std::move(*failure));
     } else {
@@ -102,17 +119,17 @@ bool DispatchStream::StartCalls() {
     // If OnCancel came meanwhile, on another thread, the dispatcher did not know them yet.
     if (IsBroken()) CancelCalls();
   }
-  if (request.cancels_size() == 0) return true;
+  if (request.cancels_size() == 0) return grpc::Status::OK;
   std::vector<uint64_t> cancels;
   {
     MutexLock lock(mu_);
     for (const uint64_t id : request.cancels()) {
       auto found = in_flight_.find(id);
-      if (found != in_flight_.end()) cancels.push_back(found->second.call_id);
+      if (found != in_flight_.end()) cancels.push_back(found->second);
     }
   }
   dispatcher_.Cancel(cancels);
-  return true;
+  return grpc::Status::OK;
 }
 
 void DispatchStream::Reject(Call&& call, v1::CallFailure failure) {
@@ -129,7 +146,7 @@ void DispatchStream::Reject(Call&& call, v1::CallFailure failure) {
   if (write) Write();
 }
 
-std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call, bool wants_value) {
+std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call) {
   MutexLock lock(mu_);
   if (broken_) return MakeFailure(E::CALLER_CANCELLED, E::NOT_SENT, call.request_id);
   if (ending_) return MakeFailure(E::EDGE_UNAVAILABLE, E::NOT_SENT, call.request_id);
@@ -137,7 +154,7 @@ std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call, bool want
     counters_.stream_calls_full.Add();
     return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, call.request_id);
   }
-  if (!in_flight_.try_emplace(call.caller_id, InFlight{call.call_id, wants_value}).second) {
+  if (!in_flight_.try_emplace(call.caller_id, call.call_id).second) {
     return MakeFailure(E::DUPLICATE_REQUEST, E::NOT_SENT, call.request_id,
                        "a call with this id is in flight on this stream", "id");
   }
@@ -146,9 +163,7 @@ std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call, bool want
 
 void DispatchStream::Settle(v1::DispatchAnswer&& outcome) {
   MutexLock lock(mu_);
-  auto found = in_flight_.find(outcome.id());
-  if (found->second.wants_value && outcome.has_response()) CallRequests::AddResultValue(outcome.mutable_response());
-  in_flight_.erase(found);
+  in_flight_.erase(outcome.id());
   QueueLocked(std::move(outcome));
 }
 
@@ -227,7 +242,7 @@ void DispatchStream::CancelCalls() {
   std::vector<uint64_t> call_ids;
   {
     MutexLock lock(mu_);
-    for (const auto& [id, one] : in_flight_) call_ids.push_back(one.call_id);
+    for (const auto& [id, call_id] : in_flight_) call_ids.push_back(call_id);
   }
   dispatcher_.Cancel(call_ids);
 }

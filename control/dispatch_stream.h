@@ -16,6 +16,7 @@
 #include "common/base/mutex.h"
 #include "control/call_request.h"
 #include "control/dispatcher.h"
+#include "control/request_shape.h"
 #include "control/stream_counters.h"
 #include "toolwire/v1/dispatch.pb.h"
 
@@ -43,15 +44,11 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   void Flush() override;
 
  private:
-  struct InFlight {
-    uint64_t call_id = 0;
-    bool wants_value = false;  // The request used `params`.
-  };
-
-  // False if the message is no DispatchRequest at all.
-  bool StartCalls();
+  // Not OK: what the stream must end with, as the message is none that can be read.
+  grpc::Status StartCalls();
+  grpc::Status CheckShape(Shape shape);
   // Takes the call in, unless the stream has too many or one with its id.
-  std::optional<v1::CallFailure> Admit(const Call& call, bool wants_value);
+  std::optional<v1::CallFailure> Admit(const Call& call);
   void CancelCalls();
   bool IsBroken();
   // Counts, audits and answers a call that may not start.
@@ -81,7 +78,7 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::atomic<int> write_ends_{0};
 
   Mutex mu_;
-  absl::flat_hash_map<uint64_t, InFlight> in_flight_ ABSL_GUARDED_BY(mu_);  // By the caller's id.
+  absl::flat_hash_map<uint64_t, uint64_t> in_flight_ ABSL_GUARDED_BY(mu_);  // Call ids, by the caller's.
   std::deque<std::pair<v1::DispatchAnswer, size_t>> answers_ ABSL_GUARDED_BY(mu_);
   size_t answer_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   bool starting_ ABSL_GUARDED_BY(mu_) = false;  // A message's calls are being started: the stream does not finish.

@@ -18,6 +18,13 @@ grpc::ByteBuffer ToBuffer(const google::protobuf::Message& message) {
   return buffer;
 }
 
+Shape ShapeOf(Shape (*look)(google::protobuf::io::ZeroCopyInputStream*, const RequestBounds&),
+              const RequestBounds& bounds, grpc::ByteBuffer* buffer) {
+  if (buffer->Length() <= bounds.plain_bytes_max()) return Shape::kFine;
+  grpc::ProtoBufferReader reader(buffer);
+  return look(&reader, bounds);
+}
+
 std::string BytesOf(const grpc::ByteBuffer& buffer) {
   std::vector<grpc::Slice> slices;
   std::string bytes;

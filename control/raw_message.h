@@ -8,11 +8,17 @@
 
 #include <string>
 
+#include "control/request_shape.h"
+
 namespace toolwire {
 
 // Parses or serializes as gRPC itself would.
 bool FromBuffer(grpc::ByteBuffer* buffer, google::protobuf::Message* message);
 grpc::ByteBuffer ToBuffer(const google::protobuf::Message& message);
+
+// What `look`, one of request_shape.h, finds in the buffer.
+Shape ShapeOf(Shape (*look)(google::protobuf::io::ZeroCopyInputStream*, const RequestBounds&),
+              const RequestBounds& bounds, grpc::ByteBuffer* buffer);
 
 // The bytes of a buffer that did not parse.
 std::string BytesOf(const grpc::ByteBuffer& buffer);

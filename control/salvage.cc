@@ -48,7 +48,20 @@ bool ParseFrom(const UnknownFieldSet& fields, google::protobuf::Message* message
   return fields.SerializeToString(&bytes) && message->ParseFromString(bytes);
 }
 
-void SalvageFields(UnknownFieldSet* fields, SalvagedCall* call) {
+void SalvageFields(size_t params_bytes_max, UnknownFieldSet* fields, SalvagedCall* call) {
+  size_t params_bytes = 0;
+  for (int i = 0; i < fields->field_count(); ++i) {
+    const UnknownField& field = fields->field(i);
+    if (field.number() != v1::CallToolRequest::kParamsFieldNumber) continue;
+    if (field.type() == UnknownField::TYPE_LENGTH_DELIMITED) params_bytes += field.length_delimited().size();
+  }
+  if (params_bytes > params_bytes_max) {
+    fields->DeleteByNumber(v1::CallToolRequest::kParamsFieldNumber);
+    SalvageFields(params_bytes_max, fields, call);
+    if (call->bad_field.empty()) call->bad_field = "params";
+    call->params_too_large = call->bad_field == "params";
+    return;
+  }
   call->bad_field = TakeOutBadFields(fields);
   if (ParseFrom(*fields, &call->request)) return;
   // Only a Struct can be too deep together with what is around it.
@@ -59,15 +72,16 @@ void SalvageFields(UnknownFieldSet* fields, SalvagedCall* call) {
 
 }  // namespace
 
-bool SalvageCall(const std::string& bytes, SalvagedCall* call) {
+bool SalvageCall(const std::string& bytes, size_t params_bytes_max, SalvagedCall* call) {
   UnknownFieldSet fields;
   if (!fields.ParseFromString(bytes)) return false;
-  SalvageFields(&fields, call);
+  SalvageFields(params_bytes_max, &fields, call);
   // An UnknownFieldSet takes a few bytes for fields that a message does not take.
   return !call->bad_field.empty() || v1::CallToolRequest().ParseFromString(bytes);
 }
 
-bool SalvageDispatch(const std::string& bytes, v1::DispatchRequest* request, std::vector<SalvagedCall>* bad) {
+bool SalvageDispatch(const std::string& bytes, size_t params_bytes_max, v1::DispatchRequest* request,
+                     std::vector<SalvagedCall>* bad) {
   UnknownFieldSet fields;
   if (!fields.ParseFromString(bytes)) return false;
   request->Clear();
@@ -80,7 +94,7 @@ bool SalvageDispatch(const std::string& bytes, v1::DispatchRequest* request, std
       continue;
     }
     v1::DispatchCall one;
-    if (one.ParseFromString(field.length_delimited())) {
+    if (field.length_delimited().size() <= params_bytes_max && one.ParseFromString(field.length_delimited())) {
       *request->add_calls() = std::move(one);
       continue;
     }
@@ -99,7 +113,7 @@ bool SalvageDispatch(const std::string& bytes, v1::DispatchRequest* request, std
         request_fields.MergeFrom(more);
       }
     }
-    SalvageFields(&request_fields, &call);
+    SalvageFields(params_bytes_max, &request_fields, &call);
     if (!call.bad_field.empty()) {
       bad->push_back(std::move(call));
       continue;

@@ -10,6 +10,8 @@ namespace toolwire {
 struct StreamCounters : CounterSet {
   LimitCounter streams_full{this, kControlLimitHits, "streams"};
   LimitCounter stream_calls_full{this, kControlLimitHits, "stream_calls"};
+  LimitCounter message_full{this, kControlLimitHits, "message_calls"};
+  LimitCounter watch_users_full{this, kControlLimitHits, "watch_users"};
   LimitCounter answers_unread{this, kControlLimitHits, "stream_unread_bytes"};
   LimitCounter events_unread{this, kControlLimitHits, "watch_events"};
 };

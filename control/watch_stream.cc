@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "control/raw_message.h"
+
 namespace toolwire {
 
 void WatchStream::Begin(absl::flat_hash_set<std::string> users, std::function<void()> on_done) {
@@ -27,14 +29,15 @@ void WatchStream::Add(const AgentDirectory::WatchEvent& event) {
 
 void WatchStream::WriteNextLocked() {
   if (writing_ || ended_ || waiting_.events_size() == 0) return;
-  outgoing_.Clear();
+  v1::WatchAgentsResponse message;
   const int count = std::min(waiting_.events_size(), kEventsPerMessage);
   if (count == waiting_.events_size()) {
-    outgoing_.Swap(&waiting_);
+    message.Swap(&waiting_);
   } else {
-    for (int i = 0; i < count; ++i) *outgoing_.add_events() = std::move(*waiting_.mutable_events(i));
+    for (int i = 0; i < count; ++i) *message.add_events() = std::move(*waiting_.mutable_events(i));
     waiting_.mutable_events()->DeleteSubrange(0, count);
   }
+  outgoing_ = ToBuffer(message);
   writing_ = true;
   StartWrite(&outgoing_);
 }

@@ -18,7 +18,7 @@ namespace toolwire {
 
 // Keeps itself alive until gRPC is done with it. Events gather while a message is being written; a watcher that lets
 // more than kEventsMax gather is ended with RESOURCE_EXHAUSTED and starts again from a snapshot.
-class WatchStream final : public grpc::ServerWriteReactor<v1::WatchAgentsResponse>,
+class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                           public std::enable_shared_from_this<WatchStream> {
  public:
   static constexpr int kEventsMax = 200000;       // About 20 MB.
@@ -45,7 +45,7 @@ class WatchStream final : public grpc::ServerWriteReactor<v1::WatchAgentsRespons
 
   Mutex mu_;
   v1::WatchAgentsResponse waiting_ ABSL_GUARDED_BY(mu_);
-  v1::WatchAgentsResponse outgoing_ ABSL_GUARDED_BY(mu_);
+  grpc::ByteBuffer outgoing_ ABSL_GUARDED_BY(mu_);
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;

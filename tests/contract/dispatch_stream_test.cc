@@ -147,5 +147,62 @@ TEST_F(DispatchStreamTest, CallsThatAreReadWhileControlEndsTheStreamAreAnsweredB
   EXPECT_TRUE(caller_->finished());
 }
 
+TEST_F(DispatchStreamTest, MessageWithTooManyCallsEndsTheStreamOnceItsCallsInFlightAreAnswered) {
+  ASSERT_TRUE(caller_->Send(Calls(1, 1)));
+  v1::DispatchRequest most;
+  for (int i = 0; i < options_.message_calls_max; ++i) most.add_calls();
+  ASSERT_TRUE(caller_->Send(most));
+  EXPECT_TRUE(caller_->reads()) << "at the limit each is answered";
+  EXPECT_EQ(counters_.message_full.value(), 0u);
+  most.add_calls();
+  ASSERT_TRUE(caller_->Send(most));
+  EXPECT_FALSE(caller_->reads());
+  EXPECT_EQ(counters_.message_full.value(), 1u);
+  caller_->ReadAll();
+  EXPECT_FALSE(caller_->finished());
+  Answer(0, "1");
+  caller_->ReadAll();
+  EXPECT_EQ(caller_->answers().size(), 1u + options_.message_calls_max);
+  ASSERT_TRUE(caller_->finished());
+  EXPECT_EQ(caller_->finished()->error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(caller_->finished()->error_message(), "more than 10000 calls in one message");
+}
+
+TEST_F(DispatchStreamTest, MessageWithTooManyCancelsEndsTheStream) {
+  v1::DispatchRequest request;
+  for (int i = 0; i < options_.stream_calls_in_flight_max; ++i) request.add_cancels(1);
+  ASSERT_TRUE(caller_->Send(request));
+  EXPECT_FALSE(caller_->finished());
+  request.add_cancels(1);
+  ASSERT_TRUE(caller_->Send(request));
+  ASSERT_TRUE(caller_->finished());
+  EXPECT_EQ(caller_->finished()->error_message(), "more than 20000 cancels in one message");
+}
+
+TEST_F(DispatchStreamTest, ParamsOverTheBoundOfTheHandFormRefuseTheirCallAlone) {
+  v1::DispatchRequest request = Calls(1, 2);
+  auto& fields = *request.mutable_calls(0)->mutable_call()->mutable_params()->mutable_fields();
+  for (int i = 0; i < 40'000; ++i) fields["a"].mutable_list_value()->add_values()->set_number_value(0);
+  ASSERT_TRUE(caller_->Send(request));
+  EXPECT_EQ(requests_.counters().hand_form_large.value(), 1u);
+  Answer(0, "1");
+  caller_->ReadAll();
+  ASSERT_EQ(caller_->answers().size(), 2u);
+  EXPECT_EQ(caller_->answers()[0].failure().detail().field(), "params");
+  EXPECT_EQ(caller_->answers()[1].response().result_json(), "1");
+}
+
+TEST_F(DispatchStreamTest, ResultComesInTheFormOfTheParams) {
+  v1::DispatchRequest request = Calls(1, 2);
+  request.mutable_calls(0)->mutable_call()->mutable_params();
+  ASSERT_TRUE(caller_->Send(request));
+  Answer(0, "[1]");
+  Answer(1, "[1]");
+  caller_->ReadAll();
+  ASSERT_EQ(caller_->answers().size(), 2u);
+  EXPECT_EQ(caller_->answers()[0].response().result().list_value().values_size(), 1);
+  EXPECT_FALSE(caller_->answers()[1].response().has_result());
+}
+
 }  // namespace
 }  // namespace toolwire

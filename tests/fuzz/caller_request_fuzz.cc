@@ -65,14 +65,14 @@ void CheckSalvaged(SalvagedCall salvaged) {
   REQUIRE(!salvaged.bad_field.empty());
   REQUIRE(json::IsUtf8(request.user_id()) && json::IsUtf8(request.tool()) && json::IsUtf8(request.request_id()));
   Call call;
-  CheckFailure(Requests().RefuseUnreadable(std::move(salvaged.request), salvaged.bad_field, &call), call);
+  CheckFailure(Requests().RefuseUnreadable(std::move(salvaged), &call), call);
 }
 
 void CheckUnary(const std::string& bytes) {
   v1::CallToolRequest request;
   const bool parses = request.ParseFromString(bytes);
   SalvagedCall salvaged;
-  const bool known = toolwire::SalvageCall(bytes, &salvaged);
+  const bool known = toolwire::SalvageCall(bytes, bytes.size(), &salvaged);
   if (parses) {
     REQUIRE(known && salvaged.bad_field.empty() && BytesOf(salvaged.request) == BytesOf(request));
     CheckRequest(std::move(request));
@@ -86,7 +86,7 @@ void CheckStream(const std::string& bytes) {
   const bool parses = request.ParseFromString(bytes);
   v1::DispatchRequest salvaged;
   std::vector<SalvagedCall> bad;
-  const bool known = toolwire::SalvageDispatch(bytes, &salvaged, &bad);
+  const bool known = toolwire::SalvageDispatch(bytes, bytes.size(), &salvaged, &bad);
   if (parses) {
     REQUIRE(known && bad.empty() && BytesOf(salvaged) == BytesOf(request));
     for (v1::DispatchCall& one : *request.mutable_calls()) CheckRequest(std::move(*one.mutable_call()));

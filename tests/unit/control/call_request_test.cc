@@ -66,6 +66,18 @@ class CallRequestTest : public ::testing::Test {
     request.mutable_timeout()->set_nanos(nanos);
     return request;
   }
+  // What a caller reads of a response with this result, as the answer of a stream.
+  v1::CallToolResponse WithResult(const std::string& result_json) {
+    v1::DispatchReply reply;
+    v1::CallToolResponse* const response = reply.add_answers()->mutable_response();
+    response->set_result_json(result_json);
+    requests().AddResultValue(response);
+    v1::DispatchReply read;
+    EXPECT_TRUE(read.ParseFromString(reply.SerializeAsString()));
+    EXPECT_EQ(read.answers(0).response().result_json(), result_json) << "the text stays as it is";
+    return read.answers(0).response();
+  }
+  static std::string Quoted(size_t bytes) { return "\"" + std::string(bytes - 2, 'x') + "\""; }
   CallRequests& requests() {
     if (!requests_) requests_.emplace(clock_, options_);
     return *requests_;
@@ -295,6 +307,14 @@ TEST_F(CallRequestTest, LongerTimesAreCutToTheMaximum) {
   EXPECT_EQ(TimeOf(WithTimeout(std::numeric_limits<int64_t>::max(), 999'999'999)), milliseconds(1500));
 }
 
+TEST_F(CallRequestTest, TimeThatCutsNothingIsNotCounted) {
+  options_.call_timeout_max = options_.call_timeout_default = seconds(2);
+  EXPECT_EQ(TimeOf(WithTimeout(5), clock_.Now() + seconds(1)), seconds(1) - milliseconds(20));
+  SalvagedCall salvaged{0, WithTimeout(5), "params"};
+  requests().RefuseUnreadable(std::move(salvaged), &call_);
+  EXPECT_EQ(requests().counters().timeouts_cut.value(), 0u);
+}
+
 TEST_F(CallRequestTest, TimesThatAreNotPositiveAreRefused) {
   EXPECT_EQ(Read(WithTimeout(0)), "timeout");
   EXPECT_EQ(Read(WithTimeout(-1)), "timeout");
@@ -322,7 +342,7 @@ TEST_F(CallRequestTest, UnreadableRequestNamesItsFieldAndKeepsWhatCanBeAudited) 
   v1::CallToolRequest request = Request(R"({"a":1})");
   request.clear_tool();  // What was not UTF-8 is left out.
   request.set_request_id("req_1");
-  const v1::CallFailure failure = requests().RefuseUnreadable(std::move(request), "tool", &call_);
+  const v1::CallFailure failure = requests().RefuseUnreadable({0, std::move(request), "tool"}, &call_);
   EXPECT_EQ(failure.code(), 3);
   EXPECT_EQ(failure.detail().reason(), E::INVALID_REQUEST);
   EXPECT_EQ(failure.detail().delivery(), E::NOT_SENT);
@@ -334,21 +354,13 @@ TEST_F(CallRequestTest, UnreadableRequestNamesItsFieldAndKeepsWhatCanBeAudited) 
 }
 
 TEST_F(CallRequestTest, UnreadableRequestWithoutAnythingStillGetsAnId) {
-  const v1::CallFailure failure = requests().RefuseUnreadable(v1::CallToolRequest(), "params", &call_);
+  const v1::CallFailure failure = requests().RefuseUnreadable({0, {}, "params"}, &call_);
   EXPECT_EQ(failure.detail().field(), "params");
   EXPECT_FALSE(call_.request_id.empty());
   EXPECT_EQ(failure.detail().request_id(), call_.request_id);
 }
 
 // --- results ---------------------------------------------------------------------------------------------------------
-
-v1::CallToolResponse WithResult(const std::string& result_json) {
-  v1::CallToolResponse response;
-  response.set_result_json(result_json);
-  CallRequests::AddResultValue(&response);
-  EXPECT_EQ(response.result_json(), result_json) << "the text stays as it is";
-  return response;
-}
 
 TEST_F(CallRequestTest, ResultIsTranscodedWhereProtobufCanHoldIt) {
   EXPECT_EQ(WithResult("\"ü\"").result().string_value(), "ü");
@@ -360,10 +372,54 @@ TEST_F(CallRequestTest, ResultIsTranscodedWhereProtobufCanHoldIt) {
   EXPECT_EQ(WithResult(R"({"a":{"b":2}})").result().struct_value().fields().at("a").struct_value().fields().size(), 1u);
 }
 
-TEST_F(CallRequestTest, ResultThatProtobufCannotHoldIsLeftOut) {
-  EXPECT_FALSE(WithResult("").has_result());
-  EXPECT_FALSE(WithResult("1e400").has_result());
-  EXPECT_FALSE(WithResult(Nested(500)).has_result());
+TEST_F(CallRequestTest, ResultThatProtobufCannotHoldIsLeftOutAndTheResponseSaysSo) {
+  EXPECT_FALSE(WithResult("").result_omitted()) << "there is none";
+  for (const std::string& json : {std::string("1e400"), std::string("\"\\ud800\""), Nested(49), Nested(500)}) {
+    const v1::CallToolResponse response = WithResult(json);
+    EXPECT_FALSE(response.has_result());
+    EXPECT_TRUE(response.result_omitted());
+  }
+  EXPECT_EQ(requests().counters().hand_form_large.value(), 0u);
+}
+
+TEST_F(CallRequestTest, ResultOverTheBoundOfTheHandFormIsLeftOut) {
+  options_.hand_form_bytes_max = 2000;
+  EXPECT_TRUE(WithResult(Quoted(2000)).has_result());
+  EXPECT_EQ(requests().counters().hand_form_large.value(), 0u);
+  const v1::CallToolResponse response = WithResult(Quoted(2001));
+  EXPECT_FALSE(response.has_result());
+  EXPECT_TRUE(response.result_omitted());
+  EXPECT_EQ(requests().counters().hand_form_large.value(), 1u);
+}
+
+TEST_F(CallRequestTest, ResultThatWouldMakeTheResponseLargerThanCallersReceiveIsLeftOut) {
+  options_.hand_form_bytes_max = 4 << 20;
+  std::string json = "[0";
+  while (json.size() < 600'000) json += ",0";
+  const v1::CallToolResponse fits = WithResult(json + "]");
+  EXPECT_TRUE(fits.has_result());
+  EXPECT_LT(fits.ByteSizeLong(), 4u << 20);
+  while (json.size() < 700'000) json += ",0";
+  EXPECT_TRUE(WithResult(json + "]").result_omitted());
+}
+
+TEST_F(CallRequestTest, ParamsOverTheBoundOfTheHandFormAreRefused) {
+  options_.hand_form_bytes_max = 2000;
+  v1::CallToolRequest request = Request("");
+  std::string* const text = (*request.mutable_params()->mutable_fields())["a"].mutable_string_value();
+  *text = std::string(2000 - 8, 'x');
+  EXPECT_EQ(Read(request), "taken");
+  EXPECT_EQ(call_.params_json.size(), 2000u);
+  *text = std::string(2000 - 7, 'x');
+  EXPECT_EQ(Read(request), "params");
+  EXPECT_EQ(requests().counters().hand_form_large.value(), 1u);
+  SalvagedCall salvaged;
+  salvaged.request = Request("");
+  salvaged.bad_field = "params";
+  salvaged.params_too_large = true;
+  const v1::CallFailure failure = requests().RefuseUnreadable(std::move(salvaged), &call_);
+  EXPECT_NE(failure.message().find("more than 2000 bytes"), std::string::npos) << failure.message();
+  EXPECT_EQ(requests().counters().hand_form_large.value(), 2u);
 }
 
 }  // namespace

@@ -31,13 +31,17 @@ TEST_F(ControlOptionsTest, DefaultsAreTheDocumentedOnes) {
 
 TEST_F(ControlOptionsTest, FlagsSetWhatTheyName) {
   ASSERT_TRUE(ParseFlags(add_, {"--grpc-port=19", "--call-timeout-default=20", "--call-timeout-max=21",
-                                "--stream-calls-max=22", "--streams-max=23", "--grpc-threads=3"}));
+                                "--stream-calls-max=22", "--streams-max=23", "--grpc-threads=3",
+                                "--message-calls-max=24", "--hand-form-bytes-max=2500", "--watch-users-max=26"}));
   EXPECT_EQ(options_.grpc_port, 19);
   EXPECT_EQ(options_.call_timeout_default, milliseconds(20));
   EXPECT_EQ(options_.call_timeout_max, milliseconds(21));
   EXPECT_EQ(options_.stream_calls_in_flight_max, 22);
   EXPECT_EQ(options_.streams_max, 23);
   EXPECT_EQ(options_.grpc_threads, 3);
+  EXPECT_EQ(options_.message_calls_max, 24);
+  EXPECT_EQ(options_.hand_form_bytes_max, 2500u);
+  EXPECT_EQ(options_.watch_users_max, 26);
 }
 
 TEST_F(ControlOptionsTest, PortIsReadFromTheEnvironment) {
@@ -51,6 +55,9 @@ TEST_F(ControlOptionsTest, NumbersOutsideTheirBoundsAreRefused) {
                       {"--call-timeout-max", 1, kMaxInt},
                       {"--stream-calls-max", 1, kMaxInt},
                       {"--streams-max", 1, kMaxInt},
+                      {"--message-calls-max", 1, kMaxInt},
+                      {"--hand-form-bytes-max", 1024, 256 << 20},
+                      {"--watch-users-max", 1, kMaxInt},
                       {"--grpc-threads", 0, 16}});
 }
 

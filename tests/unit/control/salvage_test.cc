@@ -18,6 +18,7 @@ std::string Tool(const std::string& name) { return Field(v1::CallToolRequest::kT
 std::string Params(const std::string& bytes) { return Field(v1::CallToolRequest::kParamsFieldNumber, bytes); }
 std::string Timeout(const std::string& bytes) { return Field(v1::CallToolRequest::kTimeoutFieldNumber, bytes); }
 
+constexpr size_t kParamsMax = 20;
 const std::string kNotUtf8 = "\xff";
 const std::string kNoMessage = "\x0a\x7f";  // Says that 127 bytes follow.
 
@@ -27,7 +28,7 @@ struct Stream {
 };
 Stream Salvage(const std::string& bytes) {
   Stream stream;
-  EXPECT_TRUE(SalvageDispatch(bytes, &stream.request, &stream.bad));
+  EXPECT_TRUE(SalvageDispatch(bytes, kParamsMax, &stream.request, &stream.bad));
   return stream;
 }
 
@@ -44,7 +45,7 @@ TEST(SalvageTest, NamesTheFieldThatIsWhyAndKeepsTheOthers) {
   for (const auto& [bytes, field] : cases) {
     SCOPED_TRACE(field);
     SalvagedCall call;
-    ASSERT_TRUE(SalvageCall(bytes, &call));
+    ASSERT_TRUE(SalvageCall(bytes, kParamsMax, &call));
     EXPECT_EQ(call.bad_field, field);
     EXPECT_EQ(call.request.user_id(), field == "user_id" ? "" : "user_1");
     EXPECT_EQ(call.request.tool(), field == "tool" ? "" : "echo");
@@ -53,11 +54,11 @@ TEST(SalvageTest, NamesTheFieldThatIsWhyAndKeepsTheOthers) {
 
 TEST(SalvageTest, BytesThatAreNoMessageAreNotSalvaged) {
   SalvagedCall call;
-  EXPECT_FALSE(SalvageCall(kNoMessage, &call));
+  EXPECT_FALSE(SalvageCall(kNoMessage, kParamsMax, &call));
   v1::DispatchRequest request;
   std::vector<SalvagedCall> bad;
-  EXPECT_FALSE(SalvageDispatch(kNoMessage, &request, &bad));
-  EXPECT_FALSE(SalvageDispatch(Field(1, CallId(1) + Field(2, kNoMessage)), &request, &bad));
+  EXPECT_FALSE(SalvageDispatch(kNoMessage, kParamsMax, &request, &bad));
+  EXPECT_FALSE(SalvageDispatch(Field(1, CallId(1) + Field(2, kNoMessage)), kParamsMax, &request, &bad));
 }
 
 TEST(SalvageTest, OtherCallsAndCancelsOfAStreamAreKept) {
@@ -76,6 +77,24 @@ TEST(SalvageTest, OtherCallsAndCancelsOfAStreamAreKept) {
 }
 
 // protobuf merges what is given twice; the second is no reason to forget what was wrong with the first.
+TEST(SalvageTest, ParamsOverTheirBoundAreNotReadAndTheOtherCallsAre) {
+  const std::string entry = Field(1, Field(1, "key") + Field(2, Field(3, "value")));  // 16 bytes of a Struct.
+  const auto call = [](int id, const std::string& fields) {
+    return Field(1, CallId(id) + Field(2, UserId("user_1") + Tool("echo") + fields));
+  };
+  const Stream stream = Salvage(call(1, Params(entry)) + call(2, Params(entry) + Params(entry)) +
+                                call(3, Params(kNoMessage + std::string(20, 'x'))));
+  ASSERT_EQ(stream.request.calls_size(), 1);
+  EXPECT_EQ(stream.request.calls(0).call().params().fields().at("key").string_value(), "value");
+  ASSERT_EQ(stream.bad.size(), 2u);
+  for (const SalvagedCall& one : stream.bad) {
+    EXPECT_EQ(one.bad_field, "params");
+    EXPECT_TRUE(one.params_too_large) << one.id;
+    EXPECT_EQ(one.request.tool(), "echo");
+    EXPECT_FALSE(one.request.has_params());
+  }
+}
+
 TEST(SalvageTest, CallGivenTwiceIsBadIfEitherIs) {
   const Stream stream =
       Salvage(Field(1, CallId(1) + Field(2, UserId(kNotUtf8)) + Field(2, UserId("user_1") + Tool("echo"))));
