@@ -191,6 +191,7 @@ export namespace toolwire {
             error?: (string|null);
             result?: (google.protobuf.IValue|null);
             executionTimeMs?: (number|Long|null);
+            resultOmitted?: (boolean|null);
         }
 
         class CallToolResponse implements ICallToolResponse {
@@ -201,6 +202,7 @@ export namespace toolwire {
             public error: string;
             public result?: (google.protobuf.IValue|null);
             public executionTimeMs?: (number|Long|null);
+            public resultOmitted: boolean;
             public static encode(message: toolwire.v1.ICallToolResponse, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.CallToolResponse;
         }

@@ -1665,6 +1665,7 @@ $root.toolwire = (function() {
              * @property {string|null} [error] CallToolResponse error
              * @property {google.protobuf.IValue|null} [result] CallToolResponse result
              * @property {number|Long|null} [executionTimeMs] CallToolResponse executionTimeMs
+             * @property {boolean|null} [resultOmitted] CallToolResponse resultOmitted
              */
 
             /**
@@ -1730,6 +1731,14 @@ $root.toolwire = (function() {
              */
             CallToolResponse.prototype.executionTimeMs = null;
 
+            /**
+             * CallToolResponse resultOmitted.
+             * @member {boolean} resultOmitted
+             * @memberof toolwire.v1.CallToolResponse
+             * @instance
+             */
+            CallToolResponse.prototype.resultOmitted = false;
+
             // OneOf field names bound to virtual getters and setters
             var $oneOfFields;
 
@@ -1767,6 +1776,8 @@ $root.toolwire = (function() {
                     $root.google.protobuf.Value.encode(message.result, writer.uint32(/* id 5, wireType 2 =*/42).fork(), q + 1).ldelim();
                 if (message.executionTimeMs != null && Object.hasOwnProperty.call(message, "executionTimeMs"))
                     writer.uint32(/* id 6, wireType 0 =*/48).int64(message.executionTimeMs);
+                if (message.resultOmitted != null && Object.hasOwnProperty.call(message, "resultOmitted"))
+                    writer.uint32(/* id 7, wireType 0 =*/56).bool(message.resultOmitted);
                 return writer;
             };
 
@@ -1826,6 +1837,10 @@ $root.toolwire = (function() {
                         }
                     case 6: {
                             message.executionTimeMs = reader.int64();
+                            break;
+                        }
+                    case 7: {
+                            message.resultOmitted = reader.bool();
                             break;
                         }
                     default:
