@@ -118,6 +118,7 @@ int main(int argc, char** argv) {
   options.listen.metrics_port = 9091;
   toolwire::flags::CommandLine line(
       "Toolwire control: serves ToolDispatch and delivers calls through the edge that holds the agent.");
+  toolwire::flags::VersionFlag(line.app(), TOOLWIRE_VERSION);
   toolwire::AddListenFlags(line.app(), &options.listen);
   toolwire::AddControlFlags(line.app(), &options.control);
   toolwire::flags::Text(line.app(), "--edge", &options.control.edge_address,

@@ -116,6 +116,7 @@ int main(int argc, char** argv) {
   toolwire::StopSignal stop;
   toolwire::Options options;
   toolwire::flags::CommandLine line("Toolwire edge: terminates agents' WebSockets and hands calls to them.");
+  toolwire::flags::VersionFlag(line.app(), TOOLWIRE_VERSION);
   toolwire::AddListenFlags(line.app(), &options.listen);
   toolwire::AddEdgeFlags(line.app(), &options.edge);
   toolwire::AddClusterEdgeFlags(line.app(), &options.edge);
