@@ -1,8 +1,11 @@
 // One entry for each connected user, ordered for paging, with a hash index for calls. An event counts only if it
 // concerns the session that the entry knows, by edge and epoch; a newer epoch replaces the entry. A new link marks the
-// edge's entries as stale; events of its snapshot clear the mark, and at the snapshot's end the stale ones go.
+// edge's entries as stale; events of its snapshot clear the mark, and at the snapshot's end the stale ones go. A
+// watcher's snapshot is a walk over user ids, in steps; changes behind the place that it has reached are reported at
+// once, and those before it when it comes there.
 #include "control/agent_directory.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace toolwire {
@@ -19,6 +22,21 @@ v1::Agent ToAgent(const std::string& user_id, const std::optional<Presence>& pre
   agent.mutable_connected_at()->set_nanos(static_cast<int32_t>(presence->connected_at_ms % 1000 * 1000000));
   return agent;
 }
+
+using W = v1::WatchAgentsResponse;
+
+namespace {
+
+void AppendEvent(W::Kind kind, const std::string& user_id, const Presence* presence, std::string* events) {
+  W message;
+  W::Event* const event = message.add_events();
+  event->set_kind(kind);
+  if (presence != nullptr) *event->mutable_agent() = ToAgent(user_id, *presence);
+  if (kind == W::DISCONNECTED) event->mutable_agent()->set_connected(false);
+  message.AppendToString(events);
+}
+
+}  // namespace
 
 void AgentDirectory::Apply(const std::string& edge_id,
                            const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events, MonoTime now) {
@@ -140,37 +158,78 @@ size_t AgentDirectory::size_of(const std::string& edge_id) const {
   return found == sizes_.end() ? 0 : found->second;
 }
 
-uint64_t AgentDirectory::Watch(absl::flat_hash_set<std::string> users, Watcher watcher) {
+uint64_t AgentDirectory::Watch(std::set<std::string> users, Watcher watcher) {
   MutexLock lock(mu_);
-  WatchEvent event;
-  event.set_kind(v1::WatchAgentsResponse::CONNECTED);
-  for (const auto& [user_id, entry] : agents_) {
-    if (!users.empty() && !users.contains(user_id)) continue;
-    *event.mutable_agent() = ToAgent(user_id, entry.presence);
-    watcher(event);
-  }
-  event.Clear();
-  event.set_kind(v1::WatchAgentsResponse::SNAPSHOT_COMPLETE);
-  watcher(event);
-  watches_.emplace(++last_watch_id_, Watch_{std::move(users), std::move(watcher)});
+  Watch_& watch = watches_[++last_watch_id_];
+  watch.users = std::move(users);
+  watch.watcher = std::move(watcher);
+  for (const std::string& user_id : watch.users) watches_of_user_[user_id].push_back(&watch);
+  if (watch.users.empty()) watches_of_all_.push_back(&watch);
   return last_watch_id_;
+}
+
+bool AgentDirectory::Continue(uint64_t watch_id) {
+  MutexLock lock(mu_);
+  auto found = watches_.find(watch_id);
+  if (found == watches_.end() || found->second.complete) return true;
+  Watch_& watch = found->second;
+  std::string events;
+  size_t count = 0;
+  if (watch.users.empty()) {
+    auto it = agents_.upper_bound(watch.reported_to);
+    for (; it != agents_.end() && count < kSnapshotStep; ++it, ++count) {
+      AppendEvent(W::CONNECTED, it->first, &it->second.presence, &events);
+      watch.reported_to = it->first;
+    }
+    watch.complete = it == agents_.end();
+  } else {
+    auto it = watch.users.upper_bound(watch.reported_to);
+    for (; it != watch.users.end() && count < kSnapshotStep; ++it) {
+      watch.reported_to = *it;
+      auto agent = index_.find(*it);
+      if (agent == index_.end()) continue;
+      AppendEvent(W::CONNECTED, *it, &agent->second->second.presence, &events);
+      ++count;
+    }
+    watch.complete = it == watch.users.end();
+  }
+  if (watch.complete) AppendEvent(W::SNAPSHOT_COMPLETE, "", nullptr, &events);
+  watch.watcher(std::make_shared<const std::string>(std::move(events)));
+  return watch.complete;
 }
 
 void AgentDirectory::Unwatch(uint64_t watch_id) {
   MutexLock lock(mu_);
-  watches_.erase(watch_id);
+  auto found = watches_.find(watch_id);
+  if (found == watches_.end()) return;
+  Watch_* const watch = &found->second;
+  const auto erase = [watch](std::vector<Watch_*>* from) { from->erase(std::find(from->begin(), from->end(), watch)); };
+  if (watch->users.empty()) erase(&watches_of_all_);
+  for (const std::string& user_id : watch->users) {
+    auto of_user = watches_of_user_.find(user_id);
+    erase(&of_user->second);
+    if (of_user->second.empty()) watches_of_user_.erase(of_user);
+  }
+  watches_.erase(found);
 }
 
 void AgentDirectory::NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std::string& user_id,
                                   const Presence& presence) {
-  if (watches_.empty()) return;
-  WatchEvent event;
-  event.set_kind(kind);
-  *event.mutable_agent() = ToAgent(user_id, presence);
-  if (kind == v1::WatchAgentsResponse::DISCONNECTED) event.mutable_agent()->set_connected(false);
-  for (auto& [id, watch] : watches_) {
-    if (watch.users.empty() || watch.users.contains(user_id)) watch.watcher(event);
-  }
+  WatchBytes bytes;
+  const auto notify = [&](const std::vector<Watch_*>& watches) {
+    for (const Watch_* watch : watches) {
+      if (!watch->complete && user_id > watch->reported_to) continue;
+      if (bytes == nullptr) {
+        std::string event;
+        AppendEvent(kind, user_id, &presence, &event);
+        bytes = std::make_shared<const std::string>(std::move(event));
+      }
+      watch->watcher(bytes);
+    }
+  };
+  notify(watches_of_all_);
+  auto found = watches_of_user_.find(user_id);
+  if (found != watches_of_user_.end()) notify(found->second);
 }
 
 }  // namespace toolwire

@@ -6,13 +6,14 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "toolwire/v1/dispatch.pb.h"
@@ -33,8 +34,13 @@ struct Presence {
 // Thread-safe. Watchers are called with the directory's lock held, in the order of the changes: they only queue.
 class AgentDirectory {
  public:
-  using WatchEvent = v1::WatchAgentsResponse::Event;
-  using Watcher = std::function<void(const WatchEvent& event)>;
+  // The bytes of a WatchAgentsResponse with some events, shared by all watchers that get them. Such bytes one after the
+  // other are one message.
+  using WatchBytes = std::shared_ptr<const std::string>;
+  using Watcher = std::function<void(const WatchBytes& events)>;
+
+  // Agents of one step of a watcher's snapshot: some 90 KB, and a lock for a third of a millisecond.
+  static constexpr size_t kSnapshotStep = 1000;
 
   // How long an agent that is moving may be on its way before it counts as gone.
   static constexpr Duration kMoveMax = std::chrono::seconds(5);
@@ -59,9 +65,12 @@ class AgentDirectory {
   size_t size() const;
   size_t size_of(const std::string& edge_id) const;
 
-  // Reports what is connected, then SNAPSHOT_COMPLETE, then every change, until `Unwatch` returns. Empty `users`
-  // means everyone.
-  uint64_t Watch(absl::flat_hash_set<std::string> users, Watcher watcher);
+  // `Continue` reports what is connected, in the order of user ids, and at its end SNAPSHOT_COMPLETE. Changes of users
+  // that were reported follow at once, until `Unwatch` returns. Empty `users` means everyone.
+  uint64_t Watch(std::set<std::string> users, Watcher watcher);
+  // The next step of the watcher's snapshot, for which it has room now. So an unread snapshot takes no memory. True:
+  // it is complete.
+  bool Continue(uint64_t watch_id);
   void Unwatch(uint64_t watch_id);
 
  private:
@@ -71,8 +80,10 @@ class AgentDirectory {
     bool moving = false;  // Left its edge for another, which has not reported it yet.
   };
   struct Watch_ {
-    absl::flat_hash_set<std::string> users;
+    std::set<std::string> users;
     Watcher watcher;
+    std::string reported_to;  // The last user id of the snapshot so far.
+    bool complete = false;
   };
   using Agents = std::map<std::string, Entry>;  // Ordered, for paging.
 
@@ -88,6 +99,8 @@ class AgentDirectory {
   absl::flat_hash_map<std::string, size_t> sizes_ ABSL_GUARDED_BY(mu_);            // Agents of each edge.
   absl::flat_hash_map<std::string, uint64_t> edges_ ABSL_GUARDED_BY(mu_);          // The newest link of each.
   std::map<uint64_t, Watch_> watches_ ABSL_GUARDED_BY(mu_);
+  std::vector<Watch_*> watches_of_all_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<std::string, std::vector<Watch_*>> watches_of_user_ ABSL_GUARDED_BY(mu_);
   struct Move {
     MonoTime since;
     std::string user_id;

@@ -19,7 +19,10 @@ Control::Control(const ControlOptions& options, const Clock& clock, Registry& re
       dispatcher_(clock, registry, directory_, audit, Dispatcher::Options()),
       service_(clock, dispatcher_, directory_, registry, options),
       admin_(clock, store, registry, directory_, dispatcher_),
-      ticker_(Dispatcher::kTick, [this] { dispatcher_.Tick(); }) {}
+      ticker_(Dispatcher::kTick, [this] {
+        dispatcher_.Tick();
+        service_.Tick();
+      }) {}
 
 Control::~Control() { Stop(); }
 

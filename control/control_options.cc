@@ -23,6 +23,15 @@ void AddControlFlags(CLI::App* app, ControlOptions* options) {
   Number(app, "--hand-form-bytes-max", &options->hand_form_bytes_max, 1024, 256u << 20,
          "Largest params, and result, of the form for use by hand, in bytes");
   Number(app, "--watch-users-max", &options->watch_users_max, 1, kMaxInt, "Users that one WatchAgents request names");
+  Number(
+      app, "--stream-unread-bytes-max", &options->stream_unread_bytes_max, 1024, 16ull << 30,
+      "Answers that the caller of one Dispatch stream has not read, in bytes: no more calls are read; at four times as "
+      "much the stream ends");
+  Number(app, "--watch-unread-bytes-max", &options->watch_unread_bytes_max, 1024, 16ull << 30,
+         "Events that one watcher has not read, in bytes");
+  Number(app, "--caller-bytes-max", &options->caller_bytes_max, 1024, 1ull << 40,
+         "Memory held for all callers, in bytes: what they have not read, params in flight, names they watch; past it "
+         "those who hold most are cut");
   Number(app, "--streams-max", &options->streams_max, 1, kMaxInt, "Dispatch and watch streams open at once");
   Number(app, "--grpc-threads", &options->grpc_threads, 0, 16,
          "Threads that serve callers: one takes the least time for a call, more let large calls hold up fewer others; "

@@ -27,8 +27,13 @@ struct ControlOptions {
   int watch_users_max = 10000;             // That one watcher names: some 2 MB.
   // `params` and `result`, the form for use by hand: five times as large as JSON, and some ms of a thread.
   size_t hand_form_bytes_max = 256u << 10;
-  int streams_max = 1024;  // Dispatch and watch streams open at once.
-  int grpc_threads = 1;    // Of those that serve callers, see control/grpc_threads.h; 0: all.
+  // Of answers that one stream's caller has not read: then no more calls are read from it. At four times as much the
+  // stream ends, since what edges have answered cannot be refused.
+  size_t stream_unread_bytes_max = 64u << 20;
+  size_t watch_unread_bytes_max = 32u << 20;  // Of events: some 180,000.
+  size_t caller_bytes_max = 1u << 30;         // That control holds for all callers.
+  int streams_max = 1024;                     // Dispatch and watch streams open at once.
+  int grpc_threads = 1;                       // Of those that serve callers, see control/grpc_threads.h; 0: all.
   Duration drain_timeout = kDrainTimeout;
   PayloadOptions payload;
 };

@@ -27,13 +27,17 @@ std::optional<MonoTime> DeadlineOf(const grpc::CallbackServerContext& context, c
   return clock.Now() + std::chrono::duration_cast<Duration>(left);
 }
 
+constexpr size_t kLargeBytes = 64u << 10;
+
 // One CallTool. Keeps itself alive until gRPC is done with it.
 class UnaryCall final : public grpc::ServerUnaryReactor,
                         public CallSink,
+                        public CallerBytes::Holder,
                         public std::enable_shared_from_this<UnaryCall> {
  public:
-  UnaryCall(const Clock& clock, Dispatcher& dispatcher, grpc::ByteBuffer* response)
-      : clock_(clock), dispatcher_(dispatcher), response_(response) {}
+  UnaryCall(const Clock& clock, Dispatcher& dispatcher, grpc::ByteBuffer* response, CallerBytes& all,
+            grpc::CallbackServerContext* context)
+      : Holder(all), clock_(clock), dispatcher_(dispatcher), response_(response), context_(context) {}
 
   void Begin(CallRequests& requests, grpc::ByteBuffer bytes, std::optional<MonoTime> deadline) {
     self_ = shared_from_this();
@@ -59,12 +63,14 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
       return Finish(ToStatus(*failure));
     }
     deadline_ = call.deadline;
+    HoldLarge(call.params_json.size());
     dispatcher_.Begin(std::move(calls));
   }
 
   void Settle(v1::DispatchAnswer&& outcome) override {
     if (outcome.has_failure()) return Finish(ToStatus(outcome.failure()));
     *response_ = ToBuffer(outcome.response());
+    HoldLarge(response_->Length());
     Finish(grpc::Status::OK);
   }
   void Flush() override {}
@@ -72,15 +78,35 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
     // gRPC also cancels when the deadline has passed; then the dispatcher settles the call as CALL_TIMEOUT.
     if (clock_.Now() < deadline_) dispatcher_.Cancel({call_id_});
   }
-  void OnDone() override { self_.reset(); }
+  void OnDone() override {
+    {
+      MutexLock lock(mu_);
+      context_ = nullptr;
+    }
+    if (joined_) Leave();
+    self_.reset();
+  }
+  void Drop() override {
+    MutexLock lock(mu_);
+    if (context_ != nullptr) context_->TryCancel();
+  }
 
  private:
+  // Smaller ones are bounded by the connection's streams; most calls take no lock here.
+  void HoldLarge(size_t bytes) {
+    Hold(bytes);
+    if (bytes >= kLargeBytes && !std::exchange(joined_, true)) Join(weak_from_this());
+  }
+
   const Clock& clock_;
   Dispatcher& dispatcher_;
   grpc::ByteBuffer* const response_;
   MonoTime deadline_{};  // Constant after Begin.
   uint64_t call_id_ = 0;
+  bool joined_ = false;  // As one that holds much.
   std::shared_ptr<UnaryCall> self_;
+  Mutex mu_;
+  grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(mu_);  // Null once gRPC is done.
 };
 
 // A stream that may not begin.
@@ -104,18 +130,19 @@ DispatchService::DispatchService(const Clock& clock, Dispatcher& dispatcher, Age
       directory_(directory),
       registry_(registry),
       options_(options),
-      requests_(clock, options) {}
+      requests_(clock, options),
+      caller_bytes_(options.caller_bytes_max) {}
 
 grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  auto call = std::make_shared<UnaryCall>(clock_, dispatcher_, response);
+  auto call = std::make_shared<UnaryCall>(clock_, dispatcher_, response, caller_bytes_, context);
   call->Begin(requests_, *request, DeadlineOf(*context, clock_));
   return call.get();
 }
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Dispatch(grpc::CallbackServerContext*) {
-  auto stream =
-      std::make_shared<DispatchStream>(dispatcher_, requests_, options_.stream_calls_in_flight_max, counters_);
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Dispatch(
+    grpc::CallbackServerContext* context) {
+  auto stream = std::make_shared<DispatchStream>(dispatcher_, requests_, options_, counters_, caller_bytes_, context);
   const uint64_t number = AdmitStream([weak = std::weak_ptr<DispatchStream>(stream)] {
     if (const auto alive = weak.lock()) alive->EndWhenIdle();
   });
@@ -180,7 +207,7 @@ void DispatchService::List(UnaryAnswer* answer, const v1::ListAgentsRequest* req
   answer->Finish(grpc::Status::OK);
 }
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* DispatchService::WatchAgents(grpc::CallbackServerContext*,
+grpc::ServerWriteReactor<grpc::ByteBuffer>* DispatchService::WatchAgents(grpc::CallbackServerContext* context,
                                                                          const grpc::ByteBuffer* bytes) {
   using Ended = Refused<grpc::ServerWriteReactor<grpc::ByteBuffer>>;
   grpc::ByteBuffer message(*bytes);
@@ -193,7 +220,8 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* DispatchService::WatchAgents(grpc::C
   if (!FromBuffer(&message, &request)) {
     return new Ended(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a WatchAgentsRequest"));
   }
-  auto stream = std::make_shared<WatchStream>(directory_, counters_);
+  auto stream =
+      std::make_shared<WatchStream>(directory_, counters_, caller_bytes_, options_.watch_unread_bytes_max, context);
   const uint64_t number = AdmitStream([weak = std::weak_ptr<WatchStream>(stream)] {
     if (const auto alive = weak.lock()) alive->End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "control is stopping"));
   });
@@ -230,7 +258,11 @@ void DispatchService::EndStreams() {
 
 void DispatchService::AddSamples(std::vector<Sample>* out) const {
   AddGauge(out, "toolwire_control_streams", "Dispatch and watch streams open.", static_cast<double>(streams()));
+  AddGauge(out, "toolwire_control_caller_bytes",
+           "Bytes held for callers: what they have not read, params in flight, names they watch.",
+           static_cast<double>(caller_bytes_.total()));
   counters_.AddSamples(out);
+  caller_bytes_.counters().AddSamples(out);
   requests_.counters().AddSamples(out);
 }
 

@@ -11,6 +11,7 @@
 #include "common/base/mutex.h"
 #include "control/agent_directory.h"
 #include "control/call_request.h"
+#include "control/caller_bytes.h"
 #include "control/control_options.h"
 #include "control/dispatch_stream.h"
 #include "control/dispatcher.h"
@@ -45,6 +46,8 @@ class DispatchService final : public DispatchServiceBase {
   // Ends every stream as soon as its calls have settled; new ones end at once.
   void EndStreams();
   size_t streams() const;
+  // Call every few ms.
+  void Tick() { caller_bytes_.Tick(); }
   void AddSamples(std::vector<Sample>* out) const;
 
  private:
@@ -61,6 +64,7 @@ class DispatchService final : public DispatchServiceBase {
   const ControlOptions options_;
   CallRequests requests_;
   StreamCounters counters_;
+  CallerBytes caller_bytes_;
 
   mutable Mutex mu_;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;

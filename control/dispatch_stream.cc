@@ -1,7 +1,10 @@
-// One message is read at a time and one written at a time. What settles meanwhile waits in `answers_` and goes out in
-// the next reply, up to 256 KiB; past 64 MiB of waiting answers reading pauses. The stream ends once the caller sends
-// no more, no call is in flight and every answer is written. A cancel drops the answers and cancels the calls.
+// One message is read at a time and one written at a time. What settles meanwhile waits, serialized, in `replies_`, and
+// goes out in the next reply, up to 256 KiB; past `unread_bytes_max_` of it reading pauses, and past four times as much
+// the stream is broken. The stream ends once the caller sends no more, no call is in flight and every answer is
+// written. A cancel drops the answers and cancels the calls.
 #include "control/dispatch_stream.h"
+
+#include <google/protobuf/io/coded_stream.h>
 
 #include <utility>
 #include <vector>
@@ -18,14 +21,28 @@ namespace {
 
 // A reply holds so much, or one larger answer: callers' receive limits are often a few MiB.
 constexpr size_t kReplyBytesMax = 256u << 10;
-// Answers waiting to be written before no more calls are read.
-constexpr size_t kUnreadBytesMax = 64u << 20;
+// Of a reply that waits, beside its bytes.
+constexpr size_t kWaitingBytes = sizeof(std::string) + 16;
+// Past so many times the bytes at which reading pauses the stream ends.
+constexpr size_t kEndFactor = 4;
+
+std::string FieldOf(const v1::DispatchAnswer& answer) {
+  using google::protobuf::io::CodedOutputStream;
+  constexpr uint8_t kTag = v1::DispatchReply::kAnswersFieldNumber << 3 | 2;
+  const size_t size = answer.ByteSizeLong();
+  std::string field(1 + CodedOutputStream::VarintSize64(size) + size, '\0');
+  auto* at = reinterpret_cast<uint8_t*>(field.data());
+  *at++ = kTag;
+  answer.SerializeWithCachedSizesToArray(CodedOutputStream::WriteVarint64ToArray(size, at));
+  return field;
+}
 
 }  // namespace
 
 void DispatchStream::Begin(std::function<void()> on_done) {
   on_done_ = std::move(on_done);
   self_ = shared_from_this();
+  Join(weak_from_this());
   StartRead(&incoming_);
 }
 
@@ -61,8 +78,8 @@ void DispatchStream::OnReadDone(bool ok) {
 void DispatchStream::ReadNext() {
   {
     MutexLock lock(mu_);
-    if (finished_) return;
-    reading_paused_ = answer_bytes_ > kUnreadBytesMax;
+    if (finished_ || broken_) return;
+    reading_paused_ = unread_bytes_ > unread_bytes_max_;
     if (reading_paused_) {
       counters_.answers_unread.Add();
       return;
@@ -125,7 +142,7 @@ grpc::Status DispatchStream::StartCalls() {
     MutexLock lock(mu_);
     for (const uint64_t id : request.cancels()) {
       auto found = in_flight_.find(id);
-      if (found != in_flight_.end()) cancels.push_back(found->second);
+      if (found != in_flight_.end()) cancels.push_back(found->second.call_id);
     }
   }
   dispatcher_.Cancel(cancels);
@@ -137,10 +154,11 @@ void DispatchStream::Reject(Call&& call, v1::CallFailure failure) {
   rejected.set_id(call.caller_id);
   dispatcher_.RecordRejected(std::move(call), failure);
   *rejected.mutable_failure() = std::move(failure);
+  std::string field = FieldOf(rejected);
   bool write = false;
   {
     MutexLock lock(mu_);
-    QueueLocked(std::move(rejected));
+    QueueLocked(std::move(field));
     write = TakeNextLocked();
   }
   if (write) Write();
@@ -150,51 +168,60 @@ std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call) {
   MutexLock lock(mu_);
   if (broken_) return MakeFailure(E::CALLER_CANCELLED, E::NOT_SENT, call.request_id);
   if (ending_) return MakeFailure(E::EDGE_UNAVAILABLE, E::NOT_SENT, call.request_id);
-  if (in_flight_.size() >= static_cast<size_t>(calls_in_flight_max_)) {
+  if (in_flight_.size() >= calls_in_flight_max_) {
     counters_.stream_calls_full.Add();
     return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, call.request_id);
   }
-  if (!in_flight_.try_emplace(call.caller_id, call.call_id).second) {
+  if (!in_flight_.try_emplace(call.caller_id, InFlight{call.call_id, call.params_json.size()}).second) {
     return MakeFailure(E::DUPLICATE_REQUEST, E::NOT_SENT, call.request_id,
                        "a call with this id is in flight on this stream", "id");
   }
+  Hold(call.params_json.size());
   return std::nullopt;
 }
 
 void DispatchStream::Settle(v1::DispatchAnswer&& outcome) {
+  const uint64_t id = outcome.id();
+  std::string field = FieldOf(outcome);
+  outcome.Clear();  // A large result is not held twice.
   MutexLock lock(mu_);
-  in_flight_.erase(outcome.id());
-  QueueLocked(std::move(outcome));
+  auto found = in_flight_.find(id);
+  Release(found->second.bytes);
+  in_flight_.erase(found);
+  QueueLocked(std::move(field));
 }
 
-void DispatchStream::QueueLocked(v1::DispatchAnswer&& answer) {
+void DispatchStream::QueueLocked(std::string answer) {
   if (broken_ || finished_) return;
-  const size_t bytes = answer.response().result_json().size() + answer.response().error().size() + 64;
-  answer_bytes_ += bytes;
-  answers_.emplace_back(std::move(answer), bytes);
+  size_t before = 0;
+  if (!replies_.empty() && replies_.back().size() + answer.size() <= kReplyBytesMax) {
+    before = replies_.back().capacity();
+    replies_.back() += answer;
+  } else {
+    replies_.push_back(std::move(answer));
+  }
+  const size_t more = replies_.back().capacity() - before + (before == 0 ? kWaitingBytes : 0);
+  unread_bytes_ += more;
+  Hold(more);
 }
 
 void DispatchStream::Flush() {
-  bool write = false;
+  bool write = false, too_much = false;
   {
     MutexLock lock(mu_);
     write = TakeNextLocked();
+    too_much = unread_bytes_ > kEndFactor * unread_bytes_max_ && !broken_;
     FinishIfIdleLocked();
   }
   if (write) Write();
+  if (too_much) Drop();
 }
 
 bool DispatchStream::TakeNextLocked() {
-  if (writing_ || finished_ || broken_ || answers_.empty()) return false;
-  v1::DispatchReply reply;
-  size_t total = 0;
-  while (!answers_.empty() && (total == 0 || total + answers_.front().second <= kReplyBytesMax)) {
-    total += answers_.front().second;
-    *reply.add_answers() = std::move(answers_.front().first);
-    answers_.pop_front();
-  }
-  answer_bytes_ -= total;
-  outgoing_ = ToBuffer(reply);
+  if (writing_ || finished_ || broken_ || replies_.empty()) return false;
+  outgoing_bytes_ = replies_.front().capacity() + kWaitingBytes;
+  outgoing_ = ToBuffer(std::move(replies_.front()));
+  replies_.pop_front();
   writing_ = true;
   return true;
 }
@@ -218,8 +245,11 @@ bool DispatchStream::AfterWrite() {
   {
     MutexLock lock(mu_);
     writing_ = false;
+    unread_bytes_ -= outgoing_bytes_;
+    Release(outgoing_bytes_);
+    outgoing_.Clear();
     write = write_ok_ && TakeNextLocked();
-    resume = reading_paused_ && answer_bytes_ <= kUnreadBytesMax;
+    resume = reading_paused_ && unread_bytes_ <= unread_bytes_max_;
     FinishIfIdleLocked();
   }
   if (resume) ReadNext();
@@ -230,10 +260,32 @@ bool DispatchStream::AfterWrite() {
 void DispatchStream::OnCancel() {
   {
     MutexLock lock(mu_);
-    ending_ = broken_ = true;
-    answers_.clear();
-    answer_bytes_ = 0;
-    FinishIfIdleLocked();
+    BreakLocked();
+  }
+  CancelCalls();
+}
+
+void DispatchStream::BreakLocked() {
+  ending_ = broken_ = true;
+  const size_t waiting = unread_bytes_ - (writing_ ? outgoing_bytes_ : 0);
+  unread_bytes_ -= waiting;
+  Release(waiting);
+  std::deque<std::string>().swap(replies_);
+  FinishIfIdleLocked();
+}
+
+// The first time as if the caller had cancelled, but it reads why if it reads the message that is being written; the
+// second time that message is given up, too.
+void DispatchStream::Drop() {
+  {
+    MutexLock lock(mu_);
+    if (finished_ || broken_) {
+      if (context_ != nullptr) context_->TryCancel();
+    } else {
+      counters_.stream_ended.Add();
+      status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the caller does not read its answers");
+      BreakLocked();
+    }
   }
   CancelCalls();
 }
@@ -242,7 +294,7 @@ void DispatchStream::CancelCalls() {
   std::vector<uint64_t> call_ids;
   {
     MutexLock lock(mu_);
-    for (const auto& [id, call_id] : in_flight_) call_ids.push_back(call_id);
+    for (const auto& [id, one] : in_flight_) call_ids.push_back(one.call_id);
   }
   dispatcher_.Cancel(call_ids);
 }
@@ -253,12 +305,17 @@ bool DispatchStream::IsBroken() {
 }
 
 void DispatchStream::FinishIfIdleLocked() {
-  if (!ending_ || finished_ || starting_ || writing_ || !in_flight_.empty() || !answers_.empty()) return;
+  if (!ending_ || finished_ || starting_ || writing_ || !in_flight_.empty() || !replies_.empty()) return;
   finished_ = true;
   Finish(status_);
 }
 
 void DispatchStream::OnDone() {
+  {
+    MutexLock lock(mu_);
+    context_ = nullptr;
+  }
+  Leave();
   on_done_();
   self_.reset();  // May delete this.
 }

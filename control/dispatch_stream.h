@@ -9,12 +9,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <utility>
+#include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/mutex.h"
 #include "control/call_request.h"
+#include "control/caller_bytes.h"
 #include "control/dispatcher.h"
 #include "control/request_shape.h"
 #include "control/stream_counters.h"
@@ -26,10 +27,19 @@ namespace toolwire {
 // they share. Bounded: calls in flight by an option, and reading pauses while answers pile up unread.
 class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                              public CallSink,
+                             public CallerBytes::Holder,
                              public std::enable_shared_from_this<DispatchStream> {
  public:
-  DispatchStream(Dispatcher& dispatcher, CallRequests& requests, int calls_in_flight_max, StreamCounters& counters)
-      : dispatcher_(dispatcher), requests_(requests), calls_in_flight_max_(calls_in_flight_max), counters_(counters) {}
+  // `context` is gRPC's of this stream; null in tests.
+  DispatchStream(Dispatcher& dispatcher, CallRequests& requests, const ControlOptions& options,
+                 StreamCounters& counters, CallerBytes& all, grpc::CallbackServerContext* context)
+      : Holder(all),
+        dispatcher_(dispatcher),
+        requests_(requests),
+        calls_in_flight_max_(static_cast<size_t>(options.stream_calls_in_flight_max)),
+        unread_bytes_max_(options.stream_unread_bytes_max),
+        counters_(counters),
+        context_(context) {}
 
   void Begin(std::function<void()> on_done);
   // No new calls; the stream ends when its calls have settled.
@@ -42,18 +52,26 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
 
   void Settle(v1::DispatchAnswer&& outcome) override;
   void Flush() override;
+  void Drop() override;
 
  private:
+  struct InFlight {
+    uint64_t call_id = 0;
+    size_t bytes = 0;  // Its params.
+  };
+
   // Not OK: what the stream must end with, as the message is none that can be read.
   grpc::Status StartCalls();
   grpc::Status CheckShape(Shape shape);
   // Takes the call in, unless the stream has too many or one with its id.
   std::optional<v1::CallFailure> Admit(const Call& call);
   void CancelCalls();
+  void BreakLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsBroken();
   // Counts, audits and answers a call that may not start.
   void Reject(Call&& call, v1::CallFailure failure);
-  void QueueLocked(v1::DispatchAnswer&& answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // `answer` is a field of a DispatchReply, as bytes.
+  void QueueLocked(std::string answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EndWith(grpc::Status status);
   void ReadNext();
   // Whether there is something to write now: then the caller calls Write, with the lock released.
@@ -68,7 +86,8 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
 
   Dispatcher& dispatcher_;
   CallRequests& requests_;
-  const int calls_in_flight_max_;
+  const size_t calls_in_flight_max_;
+  const size_t unread_bytes_max_;
   StreamCounters& counters_;
   std::function<void()> on_done_;
   std::shared_ptr<DispatchStream> self_;
@@ -78,9 +97,12 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::atomic<int> write_ends_{0};
 
   Mutex mu_;
-  absl::flat_hash_map<uint64_t, uint64_t> in_flight_ ABSL_GUARDED_BY(mu_);  // Call ids, by the caller's.
-  std::deque<std::pair<v1::DispatchAnswer, size_t>> answers_ ABSL_GUARDED_BY(mu_);
-  size_t answer_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(mu_);               // Null once gRPC is done.
+  absl::flat_hash_map<uint64_t, InFlight> in_flight_ ABSL_GUARDED_BY(mu_);  // By the caller's id.
+  // Replies that wait to be written, and the memory that they and the one which is being written take.
+  std::deque<std::string> replies_ ABSL_GUARDED_BY(mu_);
+  size_t unread_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  size_t outgoing_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   bool starting_ ABSL_GUARDED_BY(mu_) = false;  // A message's calls are being started: the stream does not finish.
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool reading_paused_ ABSL_GUARDED_BY(mu_) = false;

@@ -2,6 +2,7 @@
 
 #include <grpcpp/impl/codegen/proto_utils.h>
 
+#include <utility>
 #include <vector>
 
 namespace toolwire {
@@ -16,6 +17,18 @@ grpc::ByteBuffer ToBuffer(const google::protobuf::Message& message) {
   bool own_buffer = false;
   grpc::GenericSerialize<grpc::ProtoBufferWriter, google::protobuf::Message>(message, &buffer, &own_buffer);
   return buffer;
+}
+
+grpc::ByteBuffer ToBuffer(std::string bytes) {
+  constexpr size_t kCopiedBytesMax = 4096;
+  if (bytes.size() <= kCopiedBytesMax) {
+    const grpc::Slice copy(bytes);
+    return grpc::ByteBuffer(&copy, 1);
+  }
+  auto* const kept = new std::string(std::move(bytes));
+  const grpc::Slice slice(
+      kept->data(), kept->size(), [](void* string) { delete static_cast<std::string*>(string); }, kept);
+  return grpc::ByteBuffer(&slice, 1);
 }
 
 Shape ShapeOf(Shape (*look)(google::protobuf::io::ZeroCopyInputStream*, const RequestBounds&),

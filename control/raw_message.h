@@ -15,6 +15,8 @@ namespace toolwire {
 // Parses or serializes as gRPC itself would.
 bool FromBuffer(grpc::ByteBuffer* buffer, google::protobuf::Message* message);
 grpc::ByteBuffer ToBuffer(const google::protobuf::Message& message);
+// The bytes of a message that is serialized already; large ones are not copied.
+grpc::ByteBuffer ToBuffer(std::string bytes);
 
 // What `look`, one of request_shape.h, finds in the buffer.
 Shape ShapeOf(Shape (*look)(google::protobuf::io::ZeroCopyInputStream*, const RequestBounds&),

@@ -13,7 +13,8 @@ struct StreamCounters : CounterSet {
   LimitCounter message_full{this, kControlLimitHits, "message_calls"};
   LimitCounter watch_users_full{this, kControlLimitHits, "watch_users"};
   LimitCounter answers_unread{this, kControlLimitHits, "stream_unread_bytes"};
-  LimitCounter events_unread{this, kControlLimitHits, "watch_events"};
+  LimitCounter stream_ended{this, kControlLimitHits, "stream_unread_bytes_end"};
+  LimitCounter events_unread{this, kControlLimitHits, "watch_unread_bytes"};
 };
 
 }  // namespace toolwire

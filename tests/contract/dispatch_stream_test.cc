@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -57,6 +58,11 @@ class DispatchStreamTest : public ::testing::Test {
     EXPECT_TRUE(caller_->parsed());
   }
 
+  static ControlOptions Options() {
+    ControlOptions options;
+    options.stream_unread_bytes_max = 1 << 20;
+    return options;
+  }
   static void AddCall(uint64_t id, v1::DispatchRequest* request) {
     v1::DispatchCall* const call = request->add_calls();
     call->set_id(id);
@@ -94,11 +100,12 @@ class DispatchStreamTest : public ::testing::Test {
   Dispatcher dispatcher_{clock_, registry_, directory_, nullptr, Dispatcher::Options()};
   std::shared_ptr<ScriptedEdge> edge_ = std::make_shared<ScriptedEdge>();
   uint64_t link_ = 0;
-  ControlOptions options_;
+  ControlOptions options_ = Options();
   CallRequests requests_{clock_, options_};
   StreamCounters counters_;
+  CallerBytes all_{200'000};
   std::shared_ptr<DispatchStream> stream_ =
-      std::make_shared<DispatchStream>(dispatcher_, requests_, options_.stream_calls_in_flight_max, counters_);
+      std::make_shared<DispatchStream>(dispatcher_, requests_, options_, counters_, all_, nullptr);
   std::unique_ptr<CallerStream> caller_;
   bool done_ = false;
 };
@@ -202,6 +209,66 @@ TEST_F(DispatchStreamTest, ResultComesInTheFormOfTheParams) {
   ASSERT_EQ(caller_->answers().size(), 2u);
   EXPECT_EQ(caller_->answers()[0].response().result().list_value().values_size(), 1);
   EXPECT_FALSE(caller_->answers()[1].response().has_result());
+}
+
+TEST_F(DispatchStreamTest, CallerThatDoesNotReadItsRefusalsIsNotReadFromPastTheLimitOfTheirBytes) {
+  v1::DispatchRequest request;
+  for (int i = 0; i < 100; ++i) request.add_calls();  // Of no user.
+  int sent = 0;
+  while (caller_->Send(request)) ++sent;
+  EXPECT_EQ(counters_.answers_unread.value(), 1u);
+  EXPECT_GT(all_.total(), 1u << 20);
+  EXPECT_LT(all_.total(), 1536u << 10) << "in memory, not as objects";
+  EXPECT_GT(100 * sent, 4000) << "a refusal takes its bytes on the wire";
+  caller_->ReadAll();
+  EXPECT_TRUE(caller_->reads());
+  EXPECT_EQ(caller_->answers().size(), 100u * sent);
+  EXPECT_EQ(all_.total(), 0u);
+  EXPECT_EQ(counters_.stream_ended.value(), 0u);
+}
+
+TEST_F(DispatchStreamTest, AnswersOfFourTimesTheLimitEndTheStreamAndCancelItsCalls) {
+  ASSERT_TRUE(caller_->Send(Calls(1, 20)));
+  const std::string large = "\"" + std::string(500'000, 'x') + "\"";
+  size_t most = 0;
+  for (int i = 0; i < 8; ++i) {
+    Answer(i, large);
+    most = std::max(most, all_.total());
+  }
+  EXPECT_EQ(counters_.stream_ended.value(), 0u);
+  EXPECT_LT(most, 4u << 20);
+  Answer(8, large);
+  EXPECT_EQ(counters_.stream_ended.value(), 1u);
+  EXPECT_LT(all_.total(), 600'000u) << "the one that is being written";
+  EXPECT_EQ(edge_->cancels().size(), 11u);
+  Answer(9, large);
+  EXPECT_LT(all_.total(), 600'000u);
+  RefuseCancelled();
+  EXPECT_FALSE(caller_->finished());
+  caller_->WriteDone();
+  ASSERT_TRUE(caller_->finished());
+  EXPECT_EQ(caller_->finished()->error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(all_.total(), 0u);
+}
+
+TEST_F(DispatchStreamTest, ParamsOfCallsInFlightCountForAllCallers) {
+  v1::DispatchRequest request = Calls(1, 2);
+  request.mutable_calls(0)->mutable_call()->set_params_json("{\"a\":\"" + std::string(150'000, 'x') + "\"}");
+  ASSERT_TRUE(caller_->Send(request));
+  EXPECT_GT(all_.total(), 150'000u);
+  all_.Tick();
+  EXPECT_EQ(all_.counters().full.value(), 0u);
+  Answer(0, "1");
+  EXPECT_LT(all_.total(), 1000u);
+  request.mutable_calls(0)->set_id(3);
+  request.mutable_calls(1)->CopyFrom(request.calls(0));
+  request.mutable_calls(1)->set_id(4);
+  ASSERT_TRUE(caller_->Send(request));
+  all_.Tick();
+  EXPECT_GE(all_.counters().full.value(), 1u);
+  EXPECT_EQ(edge_->cancels().size(), 3u) << "who holds most loses it";
+  RefuseCancelled();
+  EXPECT_LT(all_.total(), 1000u);
 }
 
 }  // namespace

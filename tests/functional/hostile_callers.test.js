@@ -1,9 +1,10 @@
 // What one hostile caller costs the others: nothing that lasts, and bounded memory.
 import assert from 'node:assert/strict';
+import http2 from 'node:http2';
 import {setTimeout as pause} from 'node:timers/promises';
 import {code, fromValue, toStruct} from './lib/caller.js';
 import {claim, metric} from './lib/toolwire.js';
-import {within} from './lib/until.js';
+import {until, within} from './lib/until.js';
 
 const silent = {answer: () => undefined};
 const memory = async (tw) => metric(tw.ports.metrics[0], 'process_resident_memory_bytes');
@@ -102,4 +103,66 @@ claim('messages of repeated and unknown fields are refused before they take memo
   assert.ok(grown < 150 << 20, `${grown} bytes`);
   assert.equal(await tw.metric('toolwire_control_limit_hits_total', {limit: 'message_calls'}), 4);
   assert.equal(await tw.metric('toolwire_control_limit_hits_total', {limit: 'watch_users'}), 1);
+});
+
+const HITS = 'toolwire_control_limit_hits_total';
+const held = (tw) => tw.metric('toolwire_control_caller_bytes');
+const MiB = 1 << 20;
+const large = {answer: () => ({success: true, result: 'x'.repeat(4 * MiB)})};
+
+claim('a caller that does not read large answers: its stream ends, the memory comes back, others go on', async (scope) => {
+  const tw = await scope.toolwire({flags: {'stream-unread-bytes-max': 4 * MiB}});
+  await tw.agent('user_1', large);
+  await tw.agent('user_2');
+  const other = tw.caller().dispatch();
+  const deaf = tw.caller().dispatch();
+  deaf.pause();
+  deaf.send({calls: Array.from({length: 50}, (_, id) => ({id, userId: 'user_1', tool: 'large'}))});
+  await until('its stream ends', async () => (await tw.metric(HITS, {limit: 'stream_unread_bytes_end'})) === 1);
+  assert.equal((await other.call('user_2', 'echo')).code, 0);
+  assert.ok((await held(tw)) < 10 * MiB);
+  deaf.resume();
+  assert.equal((await deaf.ended()).code, code.RESOURCE_EXHAUSTED);
+  await tw.idle();
+  await until('nothing is held', async () => (await held(tw)) === 0);
+});
+
+claim('answers to CallTool that are not read: those who hold most are cut past the total', async (scope) => {
+  const tw = await scope.toolwire({flags: {'caller-bytes-max': 16 * MiB}});
+  await tw.agent('user_1', large);
+  await tw.agent('user_2');
+  const session = http2.connect(`http://127.0.0.1:${tw.ports.callers}`);
+  scope.own(session);
+  const request = Buffer.concat([Buffer.from([10, 6]), Buffer.from('user_1'), Buffer.from([18, 1]), Buffer.from('t')]);
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(request.length, 1);
+  let ended = 0;
+  for (let i = 0; i < 20; ++i) {
+    const stream = session.request({
+      ':method': 'POST', ':path': '/toolwire.v1.ToolDispatch/CallTool', 'content-type': 'application/grpc', te: 'trailers',
+    });
+    stream.on('error', () => {}).on('close', () => ++ended);
+    stream.end(Buffer.concat([head, request]));
+  }
+  await until('the rest is cut', async () => (await tw.metric(HITS, {limit: 'caller_bytes'})) >= 16);
+  await until('the total is kept', async () => (await held(tw)) <= 16 * MiB);
+  await tw.idle();
+  assert.equal((await tw.caller().call('user_2', 'echo')).code, 0);
+  assert.ok((await held(tw)) > 0, 'the others still wait to be read');
+  session.destroy();
+  await until('nothing is held', async () => (await held(tw)) === 0);
+});
+
+claim('watchers that do not read: each keeps its bytes, and all of them go with it', async (scope) => {
+  const tw = await scope.toolwire({flags: {'watch-unread-bytes-max': 300_000}});
+  const watchers = Array.from({length: 20}, () => tw.caller().watch());
+  await Promise.all(watchers.map((one) => one.snapshot()));
+  const client = tw.caller().client;
+  const deaf = Array.from({length: 20}, () => client.WatchAgents({userIds: ['user_1']}).on('error', () => {}).pause());
+  await until('they watch', async () => (await tw.metric('toolwire_control_streams')) === 40);
+  for (let i = 0; i < 30; ++i) (await tw.agent('user_1')).destroy();
+  await watchers[0].saw('CONNECTED', 'user_1');
+  for (const one of [...deaf.map((stream) => () => stream.cancel()), ...watchers.map((watch) => () => watch.stop())]) one();
+  await until('nothing is held', async () => (await held(tw)) === 0);
+  assert.equal(await tw.metric('toolwire_control_streams'), 0);
 });

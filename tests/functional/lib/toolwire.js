@@ -16,7 +16,7 @@ export const TOPOLOGIES = ['dev', 'split'];
 // Flags that only one of the two processes knows; all others go to both.
 const CONTROL_ONLY = [
   'call-timeout-default', 'call-timeout-max', 'stream-calls-max', 'streams-max', 'grpc-threads', 'message-calls-max',
-  'hand-form-bytes-max', 'watch-users-max', 'stream-unread-bytes-max', 'watch-unread-bytes-max', 'unread-bytes-max',
+  'hand-form-bytes-max', 'watch-users-max', 'stream-unread-bytes-max', 'watch-unread-bytes-max', 'caller-bytes-max',
 ];
 const BOTH = [
   'drain-timeout', 'payload-bytes-max', 'json-depth-max', 'data-dir', 'log-format', 'log-level', 'audit-json-bytes-max',

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -47,11 +48,28 @@ std::vector<std::string> Ids(const std::vector<v1::Agent>& agents) {
 
 using Strings = std::vector<std::string>;
 
+// A watcher that looks at each event.
+template <typename See>
+AgentDirectory::Watcher Each(See&& see) {
+  return [see](const AgentDirectory::WatchBytes& bytes) {
+    W message;
+    ASSERT_TRUE(message.ParseFromString(*bytes));
+    for (const W::Event& event : message.events()) see(event);
+  };
+}
+// Watches, and reads the whole snapshot.
+uint64_t Watch(AgentDirectory* directory, std::set<std::string> users, AgentDirectory::Watcher watcher) {
+  const uint64_t watch = directory->Watch(std::move(users), std::move(watcher));
+  while (!directory->Continue(watch)) {
+  }
+  return watch;
+}
+
 // What a watcher received: "CONNECTED user_1 edge_a 1".
 class Watched {
  public:
   AgentDirectory::Watcher Watcher() {
-    return [this](const AgentDirectory::WatchEvent& event) {
+    return Each([this](const W::Event& event) {
       std::string line = W::Kind_Name(event.kind());
       if (event.has_agent()) {
         line += " " + event.agent().user_id() + " " + event.agent().server_id() + " " +
@@ -59,7 +77,7 @@ class Watched {
         EXPECT_EQ(event.agent().connected(), event.kind() != W::DISCONNECTED);
       }
       events_.push_back(line);
-    };
+    });
   }
   Strings Take() { return std::exchange(events_, {}); }
 
@@ -170,7 +188,7 @@ TEST(AgentDirectoryTest, AgentThatMovesIsNeverReportedDisconnected) {
   };
   const MonoTime start{};
   std::vector<v1::WatchAgentsResponse::Kind> seen;
-  directory.Watch({}, [&](const AgentDirectory::WatchEvent& one) { seen.push_back(one.kind()); });
+  Watch(&directory, {}, Each([&](const W::Event& one) { seen.push_back(one.kind()); }));
   directory.Apply("edge_1", event(1, true, false), start);
   // The old edge speaks first.
   directory.Apply("edge_1", event(1, false, true), start);
@@ -334,7 +352,7 @@ TEST(AgentDirectoryTest, WatchBeginsWithWhatIsKnownAndFollows) {
   directory.Apply("edge_a", Connected("user_2", 2));
   directory.Apply("edge_a", Connected("user_1", 1));
   Watched watched;
-  const uint64_t watch = directory.Watch({}, watched.Watcher());
+  const uint64_t watch = Watch(&directory, {}, watched.Watcher());
   EXPECT_EQ(watched.Take(), (Strings{"CONNECTED user_1 edge_a 1", "CONNECTED user_2 edge_a 2", "SNAPSHOT_COMPLETE"}));
   directory.Apply("edge_b", Connected("user_3", 3));
   directory.Apply("edge_b", Connected("user_1", 4));
@@ -350,7 +368,7 @@ TEST(AgentDirectoryTest, WatchBeginsWithWhatIsKnownAndFollows) {
 TEST(AgentDirectoryTest, EventsThatChangeNothingAreNotReported) {
   AgentDirectory directory;
   Watched watched;
-  directory.Watch({}, watched.Watcher());
+  Watch(&directory, {}, watched.Watcher());
   EXPECT_EQ(watched.Take(), Strings{"SNAPSHOT_COMPLETE"});
   directory.Apply("edge_a", Connected("user_1", 2));
   EXPECT_EQ(watched.Take().size(), 1u);
@@ -369,7 +387,7 @@ TEST(AgentDirectoryTest, EveryWayToBeForgottenIsReportedOnce) {
   AgentDirectory directory;
   for (int i = 1; i <= 4; ++i) directory.Apply("edge_a", Connected("user_" + std::to_string(i), i));
   Watched watched;
-  directory.Watch({}, watched.Watcher());
+  Watch(&directory, {}, watched.Watcher());
   watched.Take();
   directory.Apply("edge_a", Disconnected("user_1", 1));
   directory.Forget("user_2", "edge_a", 2);
@@ -386,8 +404,8 @@ TEST(AgentDirectoryTest, WatchOfSomeUsersHearsOfThemOnly) {
   directory.Apply("edge_a", Connected("user_1", 1));
   directory.Apply("edge_a", Connected("user_2", 2));
   Watched some, all;
-  directory.Watch({"user_2", "user_3"}, some.Watcher());
-  directory.Watch({}, all.Watcher());
+  Watch(&directory, {"user_2", "user_3"}, some.Watcher());
+  Watch(&directory, {}, all.Watcher());
   EXPECT_EQ(some.Take(), (Strings{"CONNECTED user_2 edge_a 2", "SNAPSHOT_COMPLETE"}));
   all.Take();
   directory.Apply("edge_a", Connected("user_3", 3));
@@ -401,10 +419,45 @@ TEST(AgentDirectoryTest, WatchOfSomeUsersHearsOfThemOnly) {
 TEST(AgentDirectoryTest, UnwatchOfAnUnknownWatchChangesNothing) {
   AgentDirectory directory;
   Watched watched;
-  const uint64_t watch = directory.Watch({}, watched.Watcher());
+  const uint64_t watch = Watch(&directory, {}, watched.Watcher());
   directory.Unwatch(watch + 1);
   directory.Apply("edge_a", Connected("user_1", 1));
   EXPECT_EQ(watched.Take().size(), 2u);
+}
+
+std::string UserAt(size_t i) { return "user_" + std::to_string(1'000'000 + i); }
+
+TEST(AgentDirectoryTest, SnapshotComesInStepsAndChangesBehindItFollowAtOnce) {
+  AgentDirectory directory;
+  const size_t step = AgentDirectory::kSnapshotStep;
+  for (size_t i = 0; i < step + 2; ++i) directory.Apply("edge_a", Connected(UserAt(2 * i), 1));
+  Watched watched;
+  const uint64_t watch = directory.Watch({}, watched.Watcher());
+  directory.Apply("edge_a", Disconnected(UserAt(0), 1));
+  EXPECT_EQ(watched.Take(), Strings{}) << "nothing is reported of whom the snapshot has not come to";
+  EXPECT_FALSE(directory.Continue(watch));
+  EXPECT_EQ(watched.Take().size(), step);
+  directory.Apply("edge_a", Connected(UserAt(1), 1));
+  directory.Apply("edge_b", Connected(UserAt(2), 2));
+  directory.Apply("edge_a", Connected(UserAt(2 * step + 1), 1));
+  directory.Apply("edge_b", Connected(UserAt(2 * step + 2), 2));
+  EXPECT_EQ(watched.Take(), (Strings{"CONNECTED " + UserAt(1) + " edge_a 1", "MOVED " + UserAt(2) + " edge_b 2"}));
+  EXPECT_TRUE(directory.Continue(watch));
+  EXPECT_EQ(watched.Take(), (Strings{"CONNECTED " + UserAt(2 * step + 1) + " edge_a 1",
+                                     "CONNECTED " + UserAt(2 * step + 2) + " edge_b 2", "SNAPSHOT_COMPLETE"}));
+  EXPECT_TRUE(directory.Continue(watch));
+  EXPECT_EQ(watched.Take(), Strings{});
+}
+
+TEST(AgentDirectoryTest, WatchersShareTheBytesOfAnEvent) {
+  AgentDirectory directory;
+  std::vector<AgentDirectory::WatchBytes> seen;
+  for (int i = 0; i < 3; ++i) Watch(&directory, {}, [&](const auto& bytes) { seen.push_back(bytes); });
+  Watch(&directory, {"user_1"}, [&](const auto& bytes) { seen.push_back(bytes); });
+  seen.clear();
+  directory.Apply("edge_a", Connected("user_1", 1));
+  ASSERT_EQ(seen.size(), 4u);
+  for (const auto& bytes : seen) EXPECT_EQ(bytes, seen[0]);
 }
 
 // A watcher that applies what it receives to an empty map always has what the directory has: nothing is left out, comes
@@ -414,7 +467,7 @@ TEST(AgentDirectoryTest, WatchersKnowWhatTheDirectoryKnows) {
   AgentDirectory directory;
   std::map<std::string, std::string> received;  // Guarded by the directory's lock.
   bool consistent = true;
-  const auto watcher = [&](const AgentDirectory::WatchEvent& event) {
+  const auto watcher = [&](const W::Event& event) {
     const std::string& user_id = event.agent().user_id();
     const std::string where = event.agent().server_id() + " " + std::to_string(event.agent().epoch());
     switch (event.kind()) {
@@ -432,7 +485,7 @@ TEST(AgentDirectoryTest, WatchersKnowWhatTheDirectoryKnows) {
         break;
     }
   };
-  const uint64_t watch = directory.Watch({}, watcher);
+  const uint64_t watch = Watch(&directory, {}, Each(watcher));
   std::atomic<uint64_t> epoch{0};
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {
@@ -460,7 +513,7 @@ TEST(AgentDirectoryTest, WatchersKnowWhatTheDirectoryKnows) {
             directory.Apply(edge, Disconnected(user, recent));
             break;
           case 6:
-            directory.Unwatch(directory.Watch({}, [](const auto&) {}));
+            directory.Unwatch(Watch(&directory, {}, [](const auto&) {}));
             break;
           default:
             directory.Apply(edge, Connected(user, random() % 4 == 0 ? recent : ++epoch));

@@ -30,9 +30,11 @@ TEST_F(ControlOptionsTest, DefaultsAreTheDocumentedOnes) {
 }
 
 TEST_F(ControlOptionsTest, FlagsSetWhatTheyName) {
-  ASSERT_TRUE(ParseFlags(add_, {"--grpc-port=19", "--call-timeout-default=20", "--call-timeout-max=21",
-                                "--stream-calls-max=22", "--streams-max=23", "--grpc-threads=3",
-                                "--message-calls-max=24", "--hand-form-bytes-max=2500", "--watch-users-max=26"}));
+  ASSERT_TRUE(
+      ParseFlags(add_, {"--grpc-port=19", "--call-timeout-default=20", "--call-timeout-max=21", "--stream-calls-max=22",
+                        "--streams-max=23", "--grpc-threads=3", "--message-calls-max=24", "--hand-form-bytes-max=2500",
+                        "--watch-users-max=26", "--stream-unread-bytes-max=2700", "--watch-unread-bytes-max=2800",
+                        "--caller-bytes-max=2900"}));
   EXPECT_EQ(options_.grpc_port, 19);
   EXPECT_EQ(options_.call_timeout_default, milliseconds(20));
   EXPECT_EQ(options_.call_timeout_max, milliseconds(21));
@@ -42,6 +44,9 @@ TEST_F(ControlOptionsTest, FlagsSetWhatTheyName) {
   EXPECT_EQ(options_.message_calls_max, 24);
   EXPECT_EQ(options_.hand_form_bytes_max, 2500u);
   EXPECT_EQ(options_.watch_users_max, 26);
+  EXPECT_EQ(options_.stream_unread_bytes_max, 2700u);
+  EXPECT_EQ(options_.watch_unread_bytes_max, 2800u);
+  EXPECT_EQ(options_.caller_bytes_max, 2900u);
 }
 
 TEST_F(ControlOptionsTest, PortIsReadFromTheEnvironment) {
@@ -58,6 +63,9 @@ TEST_F(ControlOptionsTest, NumbersOutsideTheirBoundsAreRefused) {
                       {"--message-calls-max", 1, kMaxInt},
                       {"--hand-form-bytes-max", 1024, 256 << 20},
                       {"--watch-users-max", 1, kMaxInt},
+                      {"--stream-unread-bytes-max", 1024, int64_t{16} << 30},
+                      {"--watch-unread-bytes-max", 1024, int64_t{16} << 30},
+                      {"--caller-bytes-max", 1024, int64_t{1} << 40},
                       {"--grpc-threads", 0, 16}});
 }
 

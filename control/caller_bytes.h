@@ -1,0 +1,75 @@
+// The memory that control holds for its callers: what they have not read, params of calls in flight, names they watch.
+#ifndef TOOLWIRE_CONTROL_CALLER_BYTES_H_
+#define TOOLWIRE_CONTROL_CALLER_BYTES_H_
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/base/counter.h"
+#include "common/base/mutex.h"
+
+namespace toolwire {
+
+// Counts the bytes of all streams and calls together. While they are too many, those that hold most lose what they
+// hold: who causes a queue pays for it. Thread-safe.
+class CallerBytes {
+ public:
+  struct Counters : CounterSet {
+    LimitCounter full{this, kControlLimitHits, "caller_bytes"};
+  };
+
+  // One stream or call. Its bytes are counted from its first `Hold` on; only one that has joined can lose them.
+  class Holder {
+   public:
+    explicit Holder(CallerBytes& all) : all_(all) {}
+    virtual ~Holder() { Release(held()); }
+    // It holds more than any other: gives up what it can and ends. Called again if that did not help: then it is cut.
+    // With no lock held.
+    virtual void Drop() = 0;
+
+   protected:
+    void Join(std::weak_ptr<Holder> self) { all_.Join(this, std::move(self)); }
+    // The last thing before the holder may be gone.
+    void Leave() { all_.Leave(this); }
+    void Hold(size_t bytes) {
+      held_.fetch_add(bytes, std::memory_order_relaxed);
+      all_.total_.fetch_add(bytes, std::memory_order_relaxed);
+    }
+    void Release(size_t bytes) {
+      held_.fetch_sub(bytes, std::memory_order_relaxed);
+      all_.total_.fetch_sub(bytes, std::memory_order_relaxed);
+    }
+    size_t held() const { return held_.load(std::memory_order_relaxed); }
+
+   private:
+    friend class CallerBytes;
+    CallerBytes& all_;
+    std::atomic<size_t> held_{0};
+    int drops_ = 0;  // Guarded by the lock of `all_`.
+  };
+
+  explicit CallerBytes(size_t bytes_max) : bytes_max_(bytes_max) {}
+
+  // Has holders drop what they hold while the total is too large. Call every few ms.
+  void Tick();
+  size_t total() const { return total_.load(std::memory_order_relaxed); }
+  const Counters& counters() const { return counters_; }
+
+ private:
+  void Join(Holder* holder, std::weak_ptr<Holder> self);
+  void Leave(Holder* holder);
+  // The one that holds most of those that were not cut yet.
+  std::shared_ptr<Holder> TakeLargest();
+
+  const size_t bytes_max_;
+  std::atomic<size_t> total_{0};
+  Counters counters_;
+  Mutex mu_;
+  absl::flat_hash_map<Holder*, std::weak_ptr<Holder>> holders_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_CALLER_BYTES_H_
