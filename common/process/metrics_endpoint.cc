@@ -1,29 +1,31 @@
-// prometheus-cpp's exposer over civetweb, with one thread that serves. The samples are collected anew for each request,
-// on that thread, and grouped into families by name. Below: what the process measures of itself.
+// A small HTTP server on one thread: a connection reads a request with websocketpp's parser, writes the response, and
+// reads the next one or says goodbye. A timer bounds each request from its start until its response is read. What a
+// peer does costs its own connection: nothing here waits for one, and past kConnectionsMax the one that has had no
+// response for longest is closed. The samples are collected anew for each request and grouped into families by name.
+// Below: what the process measures of itself.
 #include "common/process/metrics_endpoint.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <malloc.h>
-#include <netinet/in.h>
-#include <prometheus/client_metric.h>
-#include <prometheus/collectable.h>
-#include <prometheus/exposer.h>
 #include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <atomic>
-#include <chrono>
+#include <array>
+#include <asio.hpp>
 #include <cstdio>
 #include <exception>
+#include <list>
 #include <map>
 #include <string>
 #include <thread>
+#include <utility>
+#include <websocketpp/http/request.hpp>
 
-#include "common/base/host_port.h"
-#include "common/base/log.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/process/tcp_listener.h"
 
 // jemalloc's, where it is linked: sanitizer builds have none.
 extern "C" int mallctl(const char* name, void* old_value, size_t* old_size, void* new_value, size_t new_size)
@@ -32,32 +34,152 @@ extern "C" int mallctl(const char* name, void* old_value, size_t* old_size, void
 namespace toolwire {
 namespace {
 
-class Collector final : public prometheus::Collectable {
- public:
-  explicit Collector(SampleSource source) : source_(std::move(source)) {}
+constexpr size_t kConnectionsMax = 64;
+constexpr size_t kRequestBytesMax = 8u << 10;
 
-  std::vector<prometheus::MetricFamily> Collect() const override {
-    std::vector<Sample> samples;
-    source_(&samples);
-    AddProcessSamples(&samples);
-    std::map<std::string, prometheus::MetricFamily> families;
-    for (const Sample& sample : samples) {
-      prometheus::MetricFamily& family = families[sample.name];
-      family.name = sample.name;
-      family.help = sample.help;
-      family.type = sample.counter ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge;
-      prometheus::ClientMetric metric;
-      for (const auto& [name, value] : sample.labels) metric.label.push_back({name, value});
-      (sample.counter ? metric.counter.value : metric.gauge.value) = sample.value;
-      family.metric.push_back(std::move(metric));
-    }
-    std::vector<prometheus::MetricFamily> out;
-    for (auto& [name, family] : families) out.push_back(std::move(family));
-    return out;
+constexpr char kMetricsLimitHits[] = "toolwire_metrics_limit_hits_total";
+struct Counters : CounterSet {
+  Counter accept_errors{this, "toolwire_metrics_accept_errors_total", "Accepts that failed at the Prometheus port."};
+  LimitCounter connections{this, kMetricsLimitHits, "scrape_connections"};
+  LimitCounter request_bytes{this, kMetricsLimitHits, "scrape_bytes"};
+  LimitCounter request_time{this, kMetricsLimitHits, "scrape_time"};
+};
+
+std::string AsText(const std::vector<Sample>& samples) {
+  std::map<std::string, prometheus::MetricFamily> by_name;
+  for (const Sample& sample : samples) {
+    prometheus::MetricFamily& family = by_name[sample.name];
+    family.name = sample.name;
+    family.help = sample.help;
+    family.type = sample.counter ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge;
+    prometheus::ClientMetric metric;
+    for (const auto& [name, value] : sample.labels) metric.label.push_back({name, value});
+    (sample.counter ? metric.counter.value : metric.gauge.value) = sample.value;
+    family.metric.push_back(std::move(metric));
+  }
+  std::vector<prometheus::MetricFamily> families;
+  for (auto& [name, family] : by_name) families.push_back(std::move(family));
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+using Request = websocketpp::http::parser::request;
+using Body = std::function<std::string()>;
+
+// Whether the peer may send another request.
+bool KeepsAlive(const Request& request) {
+  return request.get_version() == "HTTP/1.1" && request.get_header("Transfer-Encoding").empty() &&
+         !absl::EqualsIgnoreCase(request.get_header("Connection"), "close");
+}
+
+std::string Response(const char* status, const std::string& body, bool keep, bool with_body = true) {
+  return absl::StrCat("HTTP/1.1 ", status,
+                      "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: ", body.size(),
+                      keep ? "" : "\r\nConnection: close", "\r\nAllow: GET, HEAD\r\n\r\n", with_body ? body : "");
+}
+
+std::string ResponseTo(const Request& request, const Body& body) {
+  const std::string& uri = request.get_uri();
+  const bool keep = KeepsAlive(request);
+  const bool is_head = request.get_method() == "HEAD";
+  if (uri.substr(0, uri.find('?')) != "/metrics") return Response("404 Not Found", "Not found\n", keep, !is_head);
+  if (request.get_method() != "GET" && !is_head) return Response("405 Method Not Allowed", "Only GET\n", keep);
+  return Response("200 OK", body(), keep, !is_head);
+}
+
+class Connection;
+using Connections = std::list<std::shared_ptr<Connection>>;
+
+// Loop thread only, as all of this file but MetricsEndpoint itself.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(asio::ip::tcp::socket socket, Duration time, const Body& body, Counters& counters, Connections& all)
+      : socket_(std::move(socket)),
+        timer_(socket_.get_executor()),
+        time_(time),
+        body_(body),
+        counters_(counters),
+        all_(all) {}
+
+  void Start() {
+    place_ = all_.insert(all_.end(), shared_from_this());
+    BeginRequest();
+  }
+  void Close() {
+    if (!socket_.is_open()) return;
+    asio::error_code ignored;
+    socket_.close(ignored);
+    timer_.cancel();
+    all_.erase(place_);  // Whoever calls this holds another reference.
   }
 
  private:
-  const SampleSource source_;
+  void BeginRequest() {
+    request_ = Request();
+    request_bytes_ = 0;
+    timer_.expires_after(time_);
+    timer_.async_wait([self = shared_from_this()](const asio::error_code& ec) {
+      if (ec || !self->socket_.is_open() || self->timer_.expiry() > std::chrono::steady_clock::now()) return;
+      if (!self->is_idle_) self->counters_.request_time.Add();
+      self->Close();
+    });
+    Parse();
+  }
+  void Read() {
+    socket_.async_read_some(asio::buffer(buffer_),
+                            [self = shared_from_this()](const asio::error_code& ec, size_t size) {
+                              if (ec) return self->Close();
+                              if (self->is_last_)
+                                return self->Read();  // Thrown away: an unread byte would cost the peer the response.
+                              self->is_idle_ = false;
+                              self->unparsed_.append(self->buffer_.data(), size);
+                              self->Parse();
+                            });
+  }
+  void Parse() {
+    const size_t size = std::min(unparsed_.size(), kRequestBytesMax - request_bytes_);
+    try {
+      const size_t parsed = size == 0 ? 0 : request_.consume(unparsed_.data(), size);
+      unparsed_.erase(0, parsed);
+      request_bytes_ += parsed;
+    } catch (const std::exception&) {
+      return Write(Response("400 Bad Request", "Bad request\n", false), /*is_last=*/true);
+    }
+    if (request_.ready()) return Write(ResponseTo(request_, body_), !KeepsAlive(request_));
+    if (request_bytes_ < kRequestBytesMax) return Read();
+    counters_.request_bytes.Add();
+    Write(Response("431 Request Header Fields Too Large", "Too large\n", false), /*is_last=*/true);
+  }
+  void Write(std::string response, bool is_last) {
+    response_ = std::move(response);
+    is_last_ = is_last;
+    asio::async_write(socket_, asio::buffer(response_),
+                      [self = shared_from_this()](const asio::error_code& ec, size_t) {
+                        if (ec) return self->Close();
+                        self->all_.splice(self->all_.end(), self->all_, self->place_);
+                        if (!self->is_last_) {
+                          self->is_idle_ = self->unparsed_.empty();
+                          return self->BeginRequest();
+                        }
+                        asio::error_code ignored;
+                        self->socket_.shutdown(asio::socket_base::shutdown_send, ignored);
+                        self->Read();
+                      });
+  }
+
+  asio::ip::tcp::socket socket_;
+  asio::steady_timer timer_;
+  const Duration time_;
+  const Body& body_;
+  Counters& counters_;
+  Connections& all_;  // By when they had their last response, or were accepted.
+  Connections::iterator place_;
+  Request request_;
+  size_t request_bytes_ = 0;  // Of it, as far as it was parsed.
+  std::string unparsed_;
+  std::string response_;
+  bool is_last_ = false;  // Nothing is parsed after this response.
+  bool is_idle_ = false;  // It had a response, and nothing came since.
+  std::array<char, 2048> buffer_;
 };
 
 uint64_t OpenFiles() {
@@ -69,70 +191,59 @@ uint64_t OpenFiles() {
   return count > 3 ? count - 3 : 0;  // Without `.`, `..` and the directory itself.
 }
 
-bool IsIpv6(const std::string& host) { return host.find(':') != std::string::npos; }
-
-// Debian's civetweb has no IPv6: the IPv4 address that corresponds to `host`, if there is one.
-std::string Ipv4Of(const std::string& host) {
-  if (host == "localhost" || host == "::1") return "127.0.0.1";
-  return host == "::" ? "0.0.0.0" : host;
-}
-
 }  // namespace
 
 struct MetricsEndpoint::Impl {
-  std::shared_ptr<Collector> collector;
-  std::unique_ptr<prometheus::Exposer> exposer;
-  in_addr_t address = 0;  // Where it listens.
+  explicit Impl(SampleSource samples) : source(std::move(samples)) {}
+
+  void Accepted(int fd, const asio::ip::tcp::endpoint& peer, Duration request_time) {
+    if (connections.size() >= kConnectionsMax) {
+      counters.connections.Add();
+      const std::shared_ptr<Connection> oldest = connections.front();
+      oldest->Close();
+    }
+    asio::ip::tcp::socket socket(io, peer.protocol(), fd);
+    std::make_shared<Connection>(std::move(socket), request_time, body, counters, connections)->Start();
+  }
+
+  const SampleSource source;
+  Counters counters;
+  const Body body = [this] {
+    std::vector<Sample> samples;
+    source(&samples);
+    AddProcessSamples(&samples);
+    counters.AddSamples(&samples);
+    return AsText(samples);
+  };
+  asio::io_context io{1};
+  Connections connections;
+  std::shared_ptr<TcpListener> listener;
+  std::thread thread;
 };
 
 absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(const ListenOptions& listen,
-                                                                        SampleSource source) {
-  auto impl = std::make_unique<Impl>();
-  impl->collector = std::make_shared<Collector>(std::move(source));
-  const std::string host = Ipv4Of(listen.host);
-  const std::string address = JoinHostPort(host, listen.metrics_port);
-  if (IsIpv6(host)) {
-    return absl::InvalidArgumentError("metrics: cannot listen on " + address +
-                                      ": it takes no IPv6 address but ::1 and ::, which it serves over IPv4");
-  }
-  impl->address = inet_addr(host.c_str());
-  try {
-    impl->exposer = std::make_unique<prometheus::Exposer>(address, 1);
-    impl->exposer->RegisterCollectable(impl->collector);
-  } catch (const std::exception& error) {
-    return absl::UnavailableError("metrics: cannot listen on " + address + ": " + error.what());
-  }
-  if (IsIpv6(listen.host)) log::Warn("metrics are served over IPv4 only", {{"address", host}});
+                                                                        SampleSource source, Duration request_time) {
+  auto impl = std::make_unique<Impl>(std::move(source));
+  const auto on_socket = [raw = impl.get(), request_time](int fd, const asio::ip::tcp::endpoint& peer) {
+    raw->Accepted(fd, peer, request_time);
+  };
+  auto listener = TcpListener::Listen(
+      impl->io, {"metrics", listen.host, listen.metrics_port, {}, &impl->counters.accept_errors}, on_socket);
+  if (!listener.ok()) return listener.status();
+  impl->listener = *std::move(listener);
+  impl->listener->Start();
+  impl->thread = std::thread([raw = impl.get()] { raw->io.run(); });
   return std::unique_ptr<MetricsEndpoint>(new MetricsEndpoint(std::move(impl)));
 }
 
 MetricsEndpoint::MetricsEndpoint(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-// civetweb looks at its stop flag when its poll returns: every 2 s, or when a client connects. So this connects.
+
 MetricsEndpoint::~MetricsEndpoint() {
-  const int port = this->port();
-  std::atomic<bool> stopped{false};
-  std::thread visitor([&] {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = impl_->address;
-    while (!stopped) {
-      const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-      if (fd < 0) return;
-      static_cast<void>(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address));
-      close(fd);
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-  });
-  impl_->exposer.reset();
-  stopped = true;
-  visitor.join();
+  impl_->io.stop();
+  impl_->thread.join();
 }
 
-int MetricsEndpoint::port() const {
-  const std::vector<int> ports = impl_->exposer->GetListeningPorts();
-  return ports.empty() ? 0 : ports.front();
-}
+int MetricsEndpoint::port() const { return impl_->listener->port(); }
 
 uint64_t ResidentBytes() {
   std::FILE* file = std::fopen("/proc/self/statm", "r");

@@ -7,16 +7,23 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/base/clock.h"
 #include "common/base/counter.h"
 #include "common/base/process_options.h"
 
 namespace toolwire {
 
-// The Prometheus endpoint: `GET /metrics` on its own port, with threads of its own.
+// A scrape, from its request's first wait to the response's last byte, and the idle time before it.
+inline constexpr Duration kScrapeTime = std::chrono::seconds(10);
+
+// The Prometheus endpoint: `GET /metrics` on its own port and thread. Requests and peers are bounded, and a connection
+// that is slow or silent costs no other.
 class MetricsEndpoint {
  public:
-  // Port 0 takes a free one. ::1 and :: are served over IPv4. INVALID_ARGUMENT or UNAVAILABLE if it cannot listen.
-  static absl::StatusOr<std::unique_ptr<MetricsEndpoint>> Start(const ListenOptions& listen, SampleSource source);
+  // Port 0 takes a free one. INVALID_ARGUMENT or UNAVAILABLE if it cannot listen.
+  static absl::StatusOr<std::unique_ptr<MetricsEndpoint>> Start(const ListenOptions& listen, SampleSource source,
+                                                                Duration request_time = kScrapeTime);
+  // Scrapes under way are cut.
   ~MetricsEndpoint();
   int port() const;
 

@@ -1,4 +1,4 @@
-// The edge's two ports when accept fails, and when they close under connects. This program's accept4 is what they call,
+// The ports of an edge when accept fails, and when they close under connects. This program's accept4 is what they call,
 // and it fails or waits as a test wants.
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -17,11 +17,13 @@
 #include <thread>
 #include <vector>
 
+#include "common/process/metrics_endpoint.h"
 #include "common/registry/memory_registry.h"
 #include "edge/edge.h"
 #include "edge/relay_server.h"
 #include "tests/fakes/memory_store.h"
 #include "tests/support/await.h"
+#include "tests/support/peer.h"
 
 namespace {
 
@@ -50,31 +52,6 @@ extern "C" int accept(int fd, sockaddr* address, socklen_t* size) { return accep
 namespace toolwire {
 namespace {
 
-// A connection that is made, whether it is accepted or not.
-class Peer {
- public:
-  explicit Peer(int port) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-  }
-  ~Peer() { close(fd_); }
-  Peer(const Peer&) = delete;
-  Peer& operator=(const Peer&) = delete;
-
-  void Send(const std::string& text) const { send(fd_, text.data(), text.size(), MSG_NOSIGNAL); }
-  // Whether the other end has closed it.
-  bool IsClosed() const {
-    char byte = 0;
-    return recv(fd_, &byte, 1, MSG_DONTWAIT) == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
-  }
-
- private:
-  const int fd_;
-};
-
 class AcceptingTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
@@ -88,19 +65,26 @@ class AcceptingTest : public testing::TestWithParam<const char*> {
     relay_ = *std::move(relay);
     edge_->Join("", {});
     ASSERT_TRUE(edge_->Listen(ListenOptions()).ok());
-    port_ = agents_ ? edge_->port() : relay_->port();
+    auto metrics = MetricsEndpoint::Start(MetricsPort(), [](std::vector<Sample>*) {});
+    ASSERT_TRUE(metrics.ok()) << metrics.status();
+    metrics_ = *std::move(metrics);
+    port_ = PortIs("Agents") ? edge_->port() : PortIs("Relay") ? relay_->port() : metrics_->port();
   }
   void TearDown() override {
     accept_error = 0;
     accepts_held = false;
+    metrics_.reset();
     relay_.reset();
     edge_.reset();
   }
+  bool PortIs(const std::string& name) const { return name == GetParam(); }
   void StopListening() {
-    if (agents_) return edge_->StopAccepting();
-    relay_.reset();
+    if (PortIs("Agents")) return edge_->StopAccepting();
+    if (PortIs("Relay")) return relay_.reset();
+    metrics_.reset();
   }
   double Errors() {
+    if (PortIs("Metrics")) return Scraped(port_, "toolwire_metrics_accept_errors_total");
     std::vector<Sample> samples;
     edge_->AddSamples(&samples);
     double errors = 0;
@@ -110,12 +94,12 @@ class AcceptingTest : public testing::TestWithParam<const char*> {
     return errors;
   }
 
-  const bool agents_ = GetParam() == std::string("Agents");
   SystemClock clock_;
   MemoryStore store_;
   MemoryRegistry registry_{clock_, std::chrono::minutes(2)};
   std::unique_ptr<Edge> edge_;
   std::unique_ptr<RelayServer> relay_;
+  std::unique_ptr<MetricsEndpoint> metrics_;
   int port_ = 0;
 };
 
@@ -132,8 +116,8 @@ TEST_P(AcceptingTest, AfterAnErrorThatRepeatsThePortWaitsBeforeItsNextTry) {
     const auto pauses =
         static_cast<uint64_t>((std::chrono::steady_clock::now() - begun) / std::chrono::milliseconds(50));
     EXPECT_LE(tries, 2 * (pauses + 2)) << strerror(error);
-    EXPECT_GT(static_cast<uint64_t>(Errors()), errors_before);
     accept_error = 0;
+    EXPECT_GT(static_cast<uint64_t>(Errors()), errors_before);
     const Peer good(port_);
     good.Send("no HTTP, and no preface\r\n\r\n");
     EXPECT_TRUE(Await([&] { return good.IsClosed(); })) << "it serves again";
@@ -154,7 +138,7 @@ TEST_P(AcceptingTest, APortThatClosesWhileAConnectionIsTakenEnds) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ports, AcceptingTest, testing::Values("Agents", "Relay"),
+INSTANTIATE_TEST_SUITE_P(Ports, AcceptingTest, testing::Values("Agents", "Relay", "Metrics"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace

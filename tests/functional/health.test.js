@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import {health} from './lib/caller.js';
-import {claim, claimInBoth, get} from './lib/toolwire.js';
+import {claim, claimInBoth, get, metric} from './lib/toolwire.js';
 import {until, within} from './lib/until.js';
 
 claim('/health is the JSON of the replaced server', async (scope) => {
@@ -76,6 +76,17 @@ claimInBoth('the Prometheus endpoint has the gauges and counters of its process'
     assert.match(headers['content-type'], /^text\/plain/);
     assert.match(body, /^# HELP process_resident_memory_bytes /m);
     assert.match(body, /^# TYPE process_cpu_seconds_total counter$/m);
+  }
+});
+
+claimInBoth('half requests at the Prometheus port keep nobody else from scraping', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  for (const port of tw.ports.metrics) {
+    const halves = Array.from({length: 100}, () => scope.own(net.connect(port, '127.0.0.1')));
+    for (const socket of halves) socket.on('error', () => {}).write('GET /metrics HTTP/1.1\r\nHost: x\r\n');
+    assert.equal((await get(port, '/metrics')).status, 200);
+    await until('the oldest have gone', async () => (await metric(port, 'toolwire_metrics_limit_hits_total', {limit: 'scrape_connections'})) >= 36);
+    assert.equal((await get(port, '/metrics')).status, 200);
   }
 });
 

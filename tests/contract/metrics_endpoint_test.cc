@@ -1,0 +1,126 @@
+// The Prometheus port against peers that send half a request, too much, or nothing, and that do not read.
+#include "common/process/metrics_endpoint.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/await.h"
+#include "tests/support/peer.h"
+
+namespace toolwire {
+namespace {
+
+std::unique_ptr<MetricsEndpoint> Started(Duration request_time = kScrapeTime) {
+  const auto source = [](std::vector<Sample>* out) {
+    AddGauge(out, "one", "One.", 1);
+    out->back().labels.emplace_back("label", "x");
+  };
+  auto endpoint = MetricsEndpoint::Start(MetricsPort(), source, request_time);
+  EXPECT_TRUE(endpoint.ok()) << endpoint.status();
+  return *std::move(endpoint);
+}
+
+double Hits(int port, const std::string& limit) {
+  return Scraped(port, "toolwire_metrics_limit_hits_total{limit=\"" + limit + "\"}");
+}
+
+bool Begins(const std::string& text, const std::string& with) { return text.rfind(with, 0) == 0; }
+
+TEST(MetricsEndpointTest, HalfRequestsKeepNobodyElseFromScraping) {
+  const auto endpoint = Started();
+  std::vector<std::unique_ptr<Peer>> halves;
+  for (int i = 0; i < 200; ++i) {
+    halves.push_back(std::make_unique<Peer>(endpoint->port()));
+    halves.back()->Send("GET /metrics HTTP/1.1\r\nHost: x\r\n");
+  }
+  const std::string answer = Ask(endpoint->port(), kScrape);
+  EXPECT_TRUE(Begins(answer, "HTTP/1.1 200 OK\r\n")) << answer;
+  EXPECT_NE(answer.find("\none{label=\"x\"} 1\n"), std::string::npos) << answer;
+}
+
+TEST(MetricsEndpointTest, SixtyFourConnectionsAreHeldAndThenTheOldestGoes) {
+  const auto endpoint = Started();
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (int i = 0; i < 64; ++i) peers.push_back(std::make_unique<Peer>(endpoint->port()));
+  // One that gets a response is not the oldest any more.
+  peers[0]->Send("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+  char byte = 0;
+  ASSERT_EQ(peers[0]->ReadSome(&byte, 1), 1);
+  EXPECT_EQ(Hits(endpoint->port(), "scrape_connections"), 1);
+  EXPECT_TRUE(Await([&] { return peers[1]->IsClosed(); }));
+  peers[0]->Send(kScrape);
+  EXPECT_NE(peers[0]->Read().find("200 OK"), std::string::npos);
+}
+
+TEST(MetricsEndpointTest, ARequestThatIsNotThereInTimeIsGivenUp) {
+  const auto endpoint = Started(std::chrono::milliseconds(50));
+  const Peer half(endpoint->port()), silent(endpoint->port());
+  half.Send("GET /metr");
+  EXPECT_EQ(half.Read(), "");
+  EXPECT_EQ(silent.Read(), "");
+  EXPECT_EQ(Hits(endpoint->port(), "scrape_time"), 2);
+}
+
+TEST(MetricsEndpointTest, AConnectionThatWaitsForItsNextRequestEndsUncounted) {
+  const auto endpoint = Started(std::chrono::milliseconds(50));
+  const std::string answer = Ask(endpoint->port(), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_TRUE(Begins(answer, "HTTP/1.1 200 OK\r\n")) << answer;
+  EXPECT_EQ(Hits(endpoint->port(), "scrape_time"), 0);
+}
+
+TEST(MetricsEndpointTest, APeerThatDoesNotReadItsResponseCostsItsOwnConnection) {
+  std::atomic<size_t> bytes{32u << 20};  // More than sockets buffer.
+  std::atomic<int> scrapes{0};
+  const auto source = [&](std::vector<Sample>* out) {
+    AddGauge(out, "one", "One.", 1);
+    out->back().labels.emplace_back("label", std::string(bytes, 'x'));
+    ++scrapes;
+  };
+  const auto endpoint = *MetricsEndpoint::Start(MetricsPort(), source, std::chrono::milliseconds(500));
+  const Peer unread(endpoint->port());
+  unread.Send(kScrape);
+  ASSERT_TRUE(Await([&] { return scrapes == 1; }));
+  bytes = 1;
+  EXPECT_TRUE(Begins(Ask(endpoint->port(), kScrape), "HTTP/1.1 200 "));
+  EXPECT_TRUE(Await([&] { return Hits(endpoint->port(), "scrape_time") == 1; }));
+}
+
+TEST(MetricsEndpointTest, ARequestOfEightKibibytesIsReadAndAByteMoreIsNot) {
+  const auto endpoint = Started();
+  const std::string begin = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: ", end = "\r\n\r\n";
+  const std::string fits(8192 - begin.size() - end.size(), 'x');
+  EXPECT_TRUE(Begins(Ask(endpoint->port(), begin + fits + end), "HTTP/1.1 200 "));
+  EXPECT_TRUE(Begins(Ask(endpoint->port(), begin + fits + "x" + end), "HTTP/1.1 431 "));
+  EXPECT_TRUE(Begins(Ask(endpoint->port(), begin + std::string(1u << 20, 'x')), "HTTP/1.1 431 "));
+  EXPECT_TRUE(Begins(Ask(endpoint->port(), "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" +
+                                               std::string(100000, 'x')),
+                     "HTTP/1.1 431 "));
+  EXPECT_EQ(Hits(endpoint->port(), "scrape_bytes"), 3);
+}
+
+TEST(MetricsEndpointTest, AnswersWhatIsAskedAndInOrder) {
+  const auto endpoint = Started();
+  const auto ask = [&](const std::string& line) {
+    return Ask(endpoint->port(), line + "\r\nHost: x\r\nConnection: Close\r\n\r\n");
+  };
+  EXPECT_TRUE(Begins(ask("GET /metrics?name[]=one HTTP/1.1"), "HTTP/1.1 200 "));
+  EXPECT_TRUE(Begins(ask("GET /metrics HTTP/1.0"), "HTTP/1.1 200 "));
+  EXPECT_TRUE(Begins(ask("GET / HTTP/1.1"), "HTTP/1.1 404 "));
+  EXPECT_TRUE(Begins(ask("POST /metrics HTTP/1.1"), "HTTP/1.1 405 "));
+  EXPECT_TRUE(Begins(ask("no HTTP"), "HTTP/1.1 400 "));
+  EXPECT_TRUE(Begins(ask("GET /metrics HTTP/1.1\r\nContent-Length: 99999999999"), "HTTP/1.1 400 "));
+  const std::string head = ask("HEAD /metrics HTTP/1.1");
+  EXPECT_EQ(head.find("\r\n\r\n"), head.size() - 4) << head;
+  // Two requests at once on one connection.
+  const std::string two = Ask(endpoint->port(), std::string("GET /a HTTP/1.1\r\nHost: x\r\n\r\n") + kScrape);
+  EXPECT_TRUE(Begins(two, "HTTP/1.1 404 ")) << two;
+  EXPECT_NE(two.find("HTTP/1.1 200 "), std::string::npos) << two;
+}
+
+}  // namespace
+}  // namespace toolwire
