@@ -1,5 +1,6 @@
 // `toolwire dev`: an edge and a control in one process, linked without a socket; the same classes as in production
 // over the in-memory registry and the SQLite store.
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <utility>
@@ -40,6 +41,16 @@ int FailedStart(const absl::Status& status) {
   return 1;
 }
 
+// Agents' sockets must not take the files that callers need, nor those of the process itself.
+absl::Status ShareOpenFiles(DevOptions* options) {
+  const uint64_t files = RaiseOpenFilesLimit();
+  if (absl::Status status = Validate(&options->control, files / 2); !status.ok()) return status;
+  const uint64_t left = files - static_cast<uint64_t>(options->control.callers.connections_max);
+  int& spare = options->edge.admission.spare_sockets_max;
+  spare = static_cast<int>(std::min<uint64_t>(left / 8, static_cast<uint64_t>(spare)));
+  return Validate(&options->edge, left);
+}
+
 void LogNumbers(const Edge& edge, const Dispatcher& dispatcher) {
   log::Info("metrics", {{"connections", edge.connections()},
                         {"callsInFlight", dispatcher.in_flight()},
@@ -53,8 +64,7 @@ int RunDev(DevOptions options) {
   InitLog(options.log);
   options.control.payload = options.edge.payload();
   if (const absl::Status status = Validate(options.listen); !status.ok()) return FailedStart(status);
-  if (const absl::Status status = Validate(&options.edge); !status.ok()) return FailedStart(status);
-  if (const absl::Status status = Validate(options.control); !status.ok()) return FailedStart(status);
+  if (const absl::Status status = ShareOpenFiles(&options); !status.ok()) return FailedStart(status);
   auto store = OpenStore(options.store);
   if (!store.ok()) return FailedStart(store.status());
   SystemClock clock;

@@ -9,10 +9,39 @@
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
-#include "common/base/host_port.h"
 #include "grpc/health/v1/health.pb.h"
 
 namespace toolwire {
+
+namespace {
+
+int Ms(Duration time) { return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()); }
+
+// What gRPC 1.51 has against callers that send too much or vanish.
+void SetLimits(const ControlOptions& options, grpc::ServerBuilder* builder) {
+  // The largest params and what is around them; params that are a little too large reach the check that reports it.
+  builder->SetMaxReceiveMessageSize(static_cast<int>(options.payload.payload_bytes_max + (2u << 20)));
+  builder->SetMaxSendMessageSize(-1);
+  // A compressed message is inflated before its size is checked: 2 MB took 2.7 GiB. So calls that announce one fail
+  // with UNIMPLEMENTED, and nothing is inflated before they do.
+  builder->AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+  for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
+    builder->SetCompressionAlgorithmSupportStatus(algorithm, false);
+  }
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.connection_streams_max);
+  grpc::ResourceQuota memory("callers");
+  memory.Resize(options.grpc_memory_bytes_max);
+  builder->SetResourceQuota(memory);
+  // For the HTTP/2 preface, once the first bytes are there.
+  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Ms(options.callers.connect_timeout));
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Ms(options.keepalive_interval));
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Ms(options.keepalive_timeout));
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Clients that ping more often than every 5 s get GOAWAY after two pings too many.
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
+}
+
+}  // namespace
 
 Control::Control(const ControlOptions& options, const Clock& clock, Registry& registry, Store& store, AuditLog* audit)
     : options_(options),
@@ -35,23 +64,25 @@ absl::Status Control::Listen(const ListenOptions& listen) {
   // Keeps the descriptor in the program; reflection finds it by itself.
   grpc::health::v1::HealthCheckRequest::descriptor();
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  const std::string address = JoinHostPort(listen.host, options_.grpc_port);
+  auto port = CallersPort::Listen(listen.host, options_.grpc_port, options_.callers, [this](int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    connections_->HandleNewConnection(&connection);
+  });
+  if (!port.ok()) return port.status();
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+  connections_ = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, grpc::InsecureServerCredentials());
   builder.RegisterService(&service_);
   builder.RegisterService(&admin_);
-  // The largest params and what is around them; params that are a little too large reach the check that reports it.
-  builder.SetMaxReceiveMessageSize(static_cast<int>(options_.payload.payload_bytes_max + (2u << 20)));
-  builder.SetMaxSendMessageSize(-1);
-  // A second control on the same port would otherwise start without an error and take half of the callers.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  SetLimits(options_, &builder);
   server_ = builder.BuildAndStart();
-  if (!server_ || port_ == 0) return absl::UnavailableError("callers: cannot listen on " + address);
+  if (!server_) return absl::UnavailableError("callers: gRPC does not start");
   threads_.emplace(options_.grpc_threads);
   server_->GetHealthCheckService()->SetServingStatus("toolwire.v1.ToolDispatch", true);
   server_->GetHealthCheckService()->SetServingStatus("toolwire.v1.AgentAdmin", true);
+  port_ = *std::move(port);
+  port_->Start();
   return absl::OkStatus();
 }
 
@@ -66,6 +97,7 @@ void Control::Stop() {
   dispatcher_.FailAll();
   service_.EndStreams();
   admin_.Stop();
+  port_->Stop();
   // Streams whose callers do not read the last answers are cut.
   server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
   server_->Wait();
@@ -83,6 +115,7 @@ void Control::AddSamples(std::vector<Sample>* out) const {
   dispatcher_.counters().AddSamples(out);
   service_.AddSamples(out);
   admin_.counters().AddSamples(out);
+  if (port_) port_->AddSamples(out);
 }
 
 }  // namespace toolwire

@@ -18,6 +18,7 @@
 #include "common/store/store.h"
 #include "control/admin_service.h"
 #include "control/agent_directory.h"
+#include "control/callers_port.h"
 #include "control/control_options.h"
 #include "control/dispatch_service.h"
 #include "control/dispatcher.h"
@@ -25,7 +26,7 @@
 
 namespace toolwire {
 
-// One control in this process. Its threads: gRPC's, and one that ticks.
+// One control in this process. Its threads: gRPC's, one that accepts, and one that ticks.
 class Control {
  public:
   // Prepares everything but the callers' port, so that links can be made first. All references outlive the control;
@@ -47,7 +48,7 @@ class Control {
   // more, but by the audit log.
   void Stop();
 
-  int port() const { return port_; }
+  int port() const { return port_ ? port_->port() : 0; }
   void AddSamples(std::vector<Sample>* out) const;
 
  private:
@@ -58,7 +59,8 @@ class Control {
   AdminService admin_;
   std::unique_ptr<grpc::Server> server_;
   std::optional<GrpcThreads> threads_;
-  int port_ = 0;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;
+  std::unique_ptr<CallersPort> port_;
   Ticker ticker_;
 };
 

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/process_options.h"
 #include "common/wire/payload_options.h"
+#include "control/callers_port.h"
 
 namespace CLI {
 class App;
@@ -34,13 +35,20 @@ struct ControlOptions {
   size_t caller_bytes_max = 1u << 30;         // That control holds for all callers.
   int streams_max = 1024;                     // Dispatch and watch streams open at once.
   int grpc_threads = 1;                       // Of those that serve callers, see control/grpc_threads.h; 0: all.
+  CallersPort::Options callers;               // `connections_max` 0: see Validate.
+  int connection_streams_max = 10000;         // Calls and streams of one connection at once; more wait at the caller.
+  size_t grpc_memory_bytes_max = size_t{1} << 30;  // Of messages that gRPC has not received completely, mostly.
+  // A caller that vanished without a word keeps its streams and their places for these two.
+  Duration keepalive_interval = std::chrono::seconds(30);  // Of silence, then it is pinged.
+  Duration keepalive_timeout = std::chrono::seconds(20);   // For its answer.
   Duration drain_timeout = kDrainTimeout;
   PayloadOptions payload;
 };
 
 void AddControlFlags(CLI::App* app, ControlOptions* options);
-// INVALID_ARGUMENT for what no single flag can check.
-absl::Status Validate(const ControlOptions& options);
+// INVALID_ARGUMENT for what no single flag can check. `files`: how many this control may have open; the default of
+// --connections-max follows from it.
+absl::Status Validate(ControlOptions* options, uint64_t files = RaiseOpenFilesLimit());
 
 }  // namespace toolwire
 

@@ -1,6 +1,7 @@
 // toolwire-control: the wiring of one control process.
 #include <iostream>
 #include <memory>
+#include <utility>
 
 #include "common/audit/audit_samples.h"
 #include "common/base/flags.h"
@@ -35,18 +36,18 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
-absl::Status Validate(const Options& options) {
-  if (absl::Status status = Validate(options.listen); !status.ok()) return status;
-  if (absl::Status status = Validate(options.control); !status.ok()) return status;
-  if (options.control.edge_address.empty() == options.registry.url.empty()) {
+absl::Status Validate(Options* options) {
+  if (absl::Status status = Validate(options->listen); !status.ok()) return status;
+  if (absl::Status status = Validate(&options->control); !status.ok()) return status;
+  if (options->control.edge_address.empty() == options->registry.url.empty()) {
     return absl::InvalidArgumentError(
         "give either --redis-url (REDIS_URL), to find all edges, or --edge, for one edge without Redis");
   }
   return absl::OkStatus();
 }
 
-int Run(const Options& options, StopSignal& stop) {
-  if (const absl::Status status = Validate(options); !status.ok()) return Fail(status);
+int Run(Options options, StopSignal& stop) {
+  if (const absl::Status status = Validate(&options); !status.ok()) return Fail(status);
   auto store = OpenStore(options.store);
   if (!store.ok()) return Fail(store.status());
   SystemClock clock;
@@ -132,5 +133,5 @@ int main(int argc, char** argv) {
   toolwire::AddLogFlags(line.app(), &options.log);
   if (const auto ending = line.Parse(argc, argv)) return ending->Print();
   toolwire::InitLog(options.log);
-  return toolwire::Run(options, stop);
+  return toolwire::Run(std::move(options), stop);
 }

@@ -67,11 +67,9 @@ void AddClusterEdgeFlags(CLI::App* app, EdgeOptions* options) {
          "Calls in flight through the old channels");
 }
 
-absl::Status Validate(EdgeOptions* options) {
+absl::Status Validate(EdgeOptions* options, uint64_t files) {
   int& sessions_max = options->admission.sessions_max;
-  const uint64_t files = RaiseOpenFilesLimit();
-  const uint64_t headroom = 256;
-  const uint64_t possible = files > 2 * headroom ? files - headroom : files / 2;
+  const uint64_t possible = FilesForSockets(files);
   if (sessions_max == 0) {
     sessions_max = static_cast<int>(possible < static_cast<uint64_t>(kMaxInt) ? possible : kMaxInt);
   } else if (static_cast<uint64_t>(sessions_max) > possible) {

@@ -44,8 +44,8 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options);
 // What an edge needs that is not in one process with its control.
 void AddClusterEdgeFlags(CLI::App* app, EdgeOptions* options);
 // INVALID_ARGUMENT, with a message that has the remedy, for what no single flag can check. Fills in the defaults that
-// depend on the machine.
-absl::Status Validate(EdgeOptions* options);
+// depend on the machine. `files`: how many this edge may have open.
+absl::Status Validate(EdgeOptions* options, uint64_t files = RaiseOpenFilesLimit());
 // What controls dial: the edge's --relay-address, or what follows from where its relay listens.
 std::string RelayAddress(const EdgeOptions& options, const ListenOptions& listen, int relay_port);
 

@@ -69,4 +69,9 @@ uint64_t RaiseOpenFilesLimit() {
   return limit.rlim_cur;
 }
 
+uint64_t FilesForSockets(uint64_t files) {
+  constexpr uint64_t kForTheProcess = 256;
+  return files > 2 * kForTheProcess ? files - kForTheProcess : files / 2;
+}
+
 }  // namespace toolwire

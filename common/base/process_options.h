@@ -38,6 +38,8 @@ void AddDrainFlag(CLI::App* app, Duration* drain_timeout);
 
 // Raises the soft limit of open files to the hard one and returns it.
 uint64_t RaiseOpenFilesLimit();
+// How many of so many open files may be peers' sockets: all but 256 for the process itself, or half of a small limit.
+uint64_t FilesForSockets(uint64_t files);
 
 }  // namespace toolwire
 

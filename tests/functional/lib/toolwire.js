@@ -17,6 +17,8 @@ export const TOPOLOGIES = ['dev', 'split'];
 const CONTROL_ONLY = [
   'call-timeout-default', 'call-timeout-max', 'stream-calls-max', 'streams-max', 'grpc-threads', 'message-calls-max',
   'hand-form-bytes-max', 'watch-users-max', 'stream-unread-bytes-max', 'watch-unread-bytes-max', 'caller-bytes-max',
+  'connections-max', 'address-connections-max', 'silent-connections-max', 'connect-timeout', 'connection-streams',
+  'grpc-memory-bytes', 'keepalive-interval', 'keepalive-timeout', 'stream-idle-timeout',
 ];
 const BOTH = [
   'drain-timeout', 'payload-bytes-max', 'json-depth-max', 'data-dir', 'log-format', 'log-level', 'audit-json-bytes-max',
@@ -28,8 +30,9 @@ const only = (flags, wanted) => Object.fromEntries(Object.entries(flags).filter(
 
 export class Toolwire {
   // `flags` maps names without dashes to values. With `dataDir` an earlier store is used again. The topology `control`
-  // is a control alone, for the edge whose relay is at `edge`. `edgeOptions` are those of the edge's Process.
-  static async start(scope, {topology = 'dev', flags = {}, env, dataDir, edge: relay, edgeOptions} = {}) {
+  // is a control alone, for the edge whose relay is at `edge`. `edgeOptions` and `controlOptions` are those of their
+  // Process.
+  static async start(scope, {topology = 'dev', flags = {}, env, dataDir, edge: relay, edgeOptions, controlOptions} = {}) {
     const tw = new Toolwire();
     tw.scope = scope;
     tw.dataDir = dataDir ?? (await scope.directory());
@@ -44,7 +47,7 @@ export class Toolwire {
     const startControl = async () => {
       const wanted = (name) => CONTROL_ONLY.includes(name) || BOTH.includes(name) || name === 'metrics-port';
       tw.control = scope.process(
-        'toolwire-control', argumentsOf({edge: relay, 'grpc-port': 0, ...only(all, wanted)}), {env});
+        'toolwire-control', argumentsOf({edge: relay, 'grpc-port': 0, ...only(all, wanted)}), {env, ...controlOptions});
       return tw.control.ready();
     };
     if (topology === 'control') {

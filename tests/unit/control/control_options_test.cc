@@ -66,22 +66,42 @@ TEST_F(ControlOptionsTest, NumbersOutsideTheirBoundsAreRefused) {
                       {"--stream-unread-bytes-max", 1024, int64_t{16} << 30},
                       {"--watch-unread-bytes-max", 1024, int64_t{16} << 30},
                       {"--caller-bytes-max", 1024, int64_t{1} << 40},
+                      {"--connections-max", 0, kMaxInt},
+                      {"--address-connections-max", 1, kMaxInt},
+                      {"--silent-connections-max", 1, kMaxInt},
+                      {"--connect-timeout", 50, 600000},
+                      {"--connection-streams", 1, kMaxInt},
+                      {"--grpc-memory-bytes", 16 << 20, int64_t{1} << 40},
+                      {"--keepalive-interval", 1000, kMaxInt},
+                      {"--keepalive-timeout", 1000, kMaxInt},
                       {"--grpc-threads", 0, 16}});
+}
+
+TEST_F(ControlOptionsTest, ConnectionsFollowFromOpenFilesAndMayNotExceedThem) {
+  ASSERT_TRUE(Validate(&options_, 256).ok());
+  EXPECT_EQ(options_.callers.connections_max, 128);
+  options_.callers.connections_max = 0;
+  ASSERT_TRUE(Validate(&options_, 1024).ok());
+  EXPECT_EQ(options_.callers.connections_max, 768);
+  options_.callers.connections_max = 0;
+  ASSERT_TRUE(Validate(&options_, 1000000).ok());
+  EXPECT_EQ(options_.callers.connections_max, 4096);
+  EXPECT_EQ(Validate(&options_, 1024).code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(ControlOptionsTest, DefaultTimeOfACallMayNotExceedTheLongest) {
   options_.call_timeout_default = milliseconds(1000);
   options_.call_timeout_max = milliseconds(1000);
-  EXPECT_TRUE(Validate(options_).ok());
+  EXPECT_TRUE(Validate(&options_).ok());
   options_.call_timeout_max = milliseconds(999);
-  EXPECT_EQ(Validate(options_).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Validate(&options_).code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(ControlOptionsTest, EdgeAddressWithoutAPortIsRefusedAtTheStart) {
   options_.edge_address = "edge:50052";
-  EXPECT_TRUE(Validate(options_).ok());
+  EXPECT_TRUE(Validate(&options_).ok());
   options_.edge_address = "edge";
-  const absl::Status status = Validate(options_);
+  const absl::Status status = Validate(&options_);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(status.message(), "--edge=edge: a port from 1 to 65535 is missing");
 }

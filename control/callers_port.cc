@@ -1,0 +1,254 @@
+// Each connection is silent until its first bytes are there, then gRPC's. gRPC reports no end of a connection, so the
+// port remembers the inode of each descriptor's socket: when the descriptor has another one or none, the connection has
+// ended. All are looked at once a second, and when a limit is reached, but then no more often than every 50 ms. The
+// descriptor is never duplicated: its registration in gRPC's epoll set would outlive gRPC's use of it.
+#include "control/callers_port.h"
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <asio.hpp>
+#include <atomic>
+#include <cerrno>
+#include <map>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "common/process/tcp_listener.h"
+
+namespace toolwire {
+namespace {
+
+using asio::ip::tcp;
+
+constexpr Duration kSweepEvery = std::chrono::seconds(1);
+constexpr Duration kSweepAtLimitEvery = std::chrono::milliseconds(50);
+// A peer that takes no data for so long is gone; without it the kernel tries for 15 minutes.
+constexpr int kUserTimeoutMs = 30000;
+
+void SetSocketOptions(int fd) {
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMs, sizeof kUserTimeoutMs);
+}
+
+std::optional<ino_t> InodeOf(int fd) {
+  struct stat status {};
+  if (fstat(fd, &status) != 0 || !S_ISSOCK(status.st_mode)) return std::nullopt;
+  return status.st_ino;
+}
+
+// Whoever has one IPv6 address has its /64.
+std::string WhoIs(const tcp::endpoint& peer) {
+  const asio::ip::address address = peer.address();
+  if (address.is_v4()) return address.to_string();
+  asio::ip::address_v6 v6 = address.to_v6();
+  if (v6.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_string();
+  auto bytes = v6.to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), 0);
+  return asio::ip::make_address_v6(bytes).to_string();
+}
+
+}  // namespace
+
+struct CallersPort::Impl {
+  struct Silent {
+    tcp::socket socket;
+    std::string who;
+    MonoTime until;
+  };
+  struct Handed {
+    ino_t inode;
+    std::string who;
+  };
+  using SilentMap = std::map<uint64_t, Silent>;  // By numbers that grow: the oldest first.
+
+  Impl(const Options& options, OnConnection on_connection)
+      : options(options), on_connection(std::move(on_connection)), timer(io) {}
+
+  void Accepted(int fd, const tcp::endpoint& peer);
+  bool MakeRoom(const std::string& who);
+  void AwaitFirstBytes(uint64_t number, Silent& one);
+  void Readable(SilentMap::iterator it);
+  void Drop(SilentMap::iterator it);
+  void Forget(const std::string& who);
+  void Sweep();
+  void Tick();
+  size_t size() const { return silent.size() + handed.size(); }
+  bool IsFull() const { return size() >= static_cast<size_t>(options.connections_max); }
+  bool IsFull(const std::string& who) const {
+    const auto found = of_address.find(who);
+    return found != of_address.end() && found->second >= options.address_connections_max;
+  }
+
+  const Options options;
+  const OnConnection on_connection;
+  Counters counters;
+  std::atomic<size_t> open{0};
+  asio::io_context io{1};
+  std::shared_ptr<TcpListener> listener;
+  asio::steady_timer timer;
+  std::thread thread;
+
+  // Only the thread's.
+  SilentMap silent;
+  uint64_t last_number = 0;
+  absl::flat_hash_map<int, Handed> handed;  // By descriptor.
+  absl::flat_hash_map<std::string, int> of_address;
+  MonoTime swept_at{};
+  bool ended = false;
+};
+
+void CallersPort::Impl::Accepted(int fd, const tcp::endpoint& peer) {
+  counters.accepted.Add();
+  // gRPC has closed this descriptor meanwhile.
+  if (const auto old = handed.find(fd); old != handed.end()) {
+    Forget(old->second.who);
+    handed.erase(old);
+  }
+  std::string who = WhoIs(peer);
+  if (!MakeRoom(who)) {
+    close(fd);
+    return;
+  }
+  tcp::socket socket(io);
+  asio::error_code ec;
+  socket.assign(peer.protocol(), fd, ec);
+  if (ec) {  // Out of memory; the descriptor is still ours.
+    close(fd);
+    return;
+  }
+  SetSocketOptions(fd);
+  ++of_address[who];
+  const MonoTime until = std::chrono::steady_clock::now() + options.connect_timeout;
+  const uint64_t number = ++last_number;
+  Silent one{std::move(socket), std::move(who), until};
+  AwaitFirstBytes(number, silent.emplace(number, std::move(one)).first->second);
+  open = size();
+}
+
+// Silent connections make room for new ones, the oldest first: whoever speaks stays.
+bool CallersPort::Impl::MakeRoom(const std::string& who) {
+  if ((IsFull() || IsFull(who)) && std::chrono::steady_clock::now() >= swept_at + kSweepAtLimitEvery) Sweep();
+  if (IsFull(who)) {
+    counters.address_full.Add();
+    auto oldest = silent.begin();
+    while (oldest != silent.end() && oldest->second.who != who) ++oldest;
+    if (oldest == silent.end()) return false;
+    Drop(oldest);
+  }
+  if (IsFull()) {
+    counters.connections_full.Add();
+    if (silent.empty()) return false;
+    Drop(silent.begin());
+  }
+  if (silent.size() >= static_cast<size_t>(options.silent_connections_max)) {
+    counters.silent_full.Add();
+    Drop(silent.begin());
+  }
+  return true;
+}
+
+void CallersPort::Impl::AwaitFirstBytes(uint64_t number, Silent& one) {
+  one.socket.async_wait(tcp::socket::wait_read, [this, number](const asio::error_code& ec) {
+    const auto it = silent.find(number);
+    if (it == silent.end()) return;
+    if (ec) return Drop(it);
+    Readable(it);
+  });
+}
+
+void CallersPort::Impl::Readable(SilentMap::iterator it) {
+  auto& [number, one] = *it;
+  char first;
+  const ssize_t got = recv(one.socket.native_handle(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return AwaitFirstBytes(number, one);
+  const std::optional<ino_t> inode = InodeOf(one.socket.native_handle());
+  if (got <= 0 || !inode) return Drop(it);
+  asio::error_code ec;
+  const int fd = one.socket.release(ec);
+  if (ec) return Drop(it);
+  handed[fd] = {*inode, std::move(one.who)};
+  silent.erase(it);
+  on_connection(fd);
+}
+
+void CallersPort::Impl::Drop(SilentMap::iterator it) {
+  Forget(it->second.who);
+  silent.erase(it);  // Closes it.
+  open = size();
+}
+
+void CallersPort::Impl::Forget(const std::string& who) {
+  const auto found = of_address.find(who);
+  if (--found->second == 0) of_address.erase(found);
+}
+
+void CallersPort::Impl::Sweep() {
+  swept_at = std::chrono::steady_clock::now();
+  absl::erase_if(handed, [this](const auto& one) {
+    if (InodeOf(one.first) == one.second.inode) return false;
+    Forget(one.second.who);
+    return true;
+  });
+  open = size();
+}
+
+void CallersPort::Impl::Tick() {
+  timer.expires_after(kSweepEvery);
+  timer.async_wait([this](const asio::error_code&) {
+    if (ended) return;
+    Sweep();
+    while (!silent.empty() && silent.begin()->second.until <= swept_at) {
+      counters.silent_too_long.Add();
+      Drop(silent.begin());
+    }
+    Tick();
+  });
+}
+
+CallersPort::CallersPort(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+absl::StatusOr<std::unique_ptr<CallersPort>> CallersPort::Listen(const std::string& host, int port,
+                                                                 const Options& options, OnConnection on_connection) {
+  auto impl = std::make_unique<Impl>(options, std::move(on_connection));
+  auto listener =
+      TcpListener::Listen(impl->io, {"callers", host, port, nullptr, &impl->counters.accept_errors},
+                          [raw = impl.get()](int fd, const tcp::endpoint& peer) { raw->Accepted(fd, peer); });
+  if (!listener.ok()) return listener.status();
+  impl->listener = *std::move(listener);
+  return std::unique_ptr<CallersPort>(new CallersPort(std::move(impl)));
+}
+
+CallersPort::~CallersPort() { Stop(); }
+
+void CallersPort::Stop() {
+  if (!impl_->thread.joinable()) return;
+  asio::post(impl_->io, [raw = impl_.get()] {
+    raw->ended = true;
+    raw->listener->Close();
+    raw->timer.cancel();
+    raw->silent.clear();
+  });
+  impl_->thread.join();
+}
+
+void CallersPort::Start() {
+  impl_->listener->Start();
+  impl_->Tick();
+  impl_->thread = std::thread([raw = impl_.get()] { raw->io.run(); });
+}
+
+int CallersPort::port() const { return impl_->listener->port(); }
+
+void CallersPort::AddSamples(std::vector<Sample>* out) const {
+  AddGauge(out, "toolwire_control_connections", "Callers' connections open.", static_cast<double>(impl_->open.load()));
+  impl_->counters.AddSamples(out);
+}
+
+}  // namespace toolwire

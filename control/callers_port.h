@@ -1,0 +1,60 @@
+// The callers' port: accepts, counts and bounds TCP connections, and hands those that speak to gRPC.
+#ifndef TOOLWIRE_CONTROL_CALLERS_PORT_H_
+#define TOOLWIRE_CONTROL_CALLERS_PORT_H_
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/base/counter.h"
+
+namespace toolwire {
+
+// gRPC 1.51 never accepts again once open files have run out, and bounds no connections. So control accepts by itself,
+// on a thread of its own. A connection is gRPC's once its first bytes are there; until then it costs a descriptor.
+class CallersPort {
+ public:
+  struct Options {
+    int connections_max = 0;             // gRPC's and silent ones; more are closed at once. Default: see Validate.
+    int address_connections_max = 1024;  // Of one IPv4 address or IPv6 /64, which may be that of a proxy.
+    int silent_connections_max = 256;    // That have sent nothing yet; past it the oldest is closed.
+    Duration connect_timeout = std::chrono::seconds(5);  // For the first bytes.
+  };
+  struct Counters : CounterSet {
+    Counter accepted{this, "toolwire_control_connections_accepted_total", "Connections accepted on the callers' port."};
+    Counter accept_errors{this, "toolwire_control_accept_errors_total",
+                          "Accepts that failed for want of files or memory, each followed by a pause."};
+    LimitCounter connections_full{this, kControlLimitHits, "connections"};
+    LimitCounter address_full{this, kControlLimitHits, "address_connections"};
+    LimitCounter silent_full{this, kControlLimitHits, "silent_connections"};
+    LimitCounter silent_too_long{this, kControlLimitHits, "connect_time"};
+  };
+  // Takes over the descriptor. On the port's thread.
+  using OnConnection = std::function<void(int fd)>;
+
+  // Listens; connects wait in the kernel until Start. INVALID_ARGUMENT or UNAVAILABLE: cannot listen.
+  static absl::StatusOr<std::unique_ptr<CallersPort>> Listen(const std::string& host, int port, const Options& options,
+                                                             OnConnection on_connection);
+  // Stops like Stop().
+  ~CallersPort();
+
+  void Start();
+  // Closes the port and all silent connections; when it returns no more connections are handed over.
+  void Stop();
+  int port() const;
+  // Any thread.
+  void AddSamples(std::vector<Sample>* out) const;
+
+ private:
+  struct Impl;
+  explicit CallersPort(std::unique_ptr<Impl> impl);
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_CALLERS_PORT_H_

@@ -1,0 +1,191 @@
+// The callers' port against those who take its connections, its files and its memory.
+import assert from 'node:assert/strict';
+import {execFileSync} from 'node:child_process';
+import {readdirSync} from 'node:fs';
+import net from 'node:net';
+import zlib from 'node:zlib';
+import grpc from '@grpc/grpc-js';
+import {claim, claimInBoth, metric} from './lib/toolwire.js';
+import {FLAG, FRAME, RawCaller, frame, message, requestHeaders} from './lib/raw_http2.js';
+import {until} from './lib/until.js';
+
+const HITS = 'toolwire_control_limit_hits_total';
+
+// Connections that are made and send nothing, once all are there or refused.
+async function silent(scope, port, count) {
+  const sockets = Array.from({length: count}, () => {
+    const socket = scope.own(net.connect(port, '127.0.0.1'));
+    return socket.on('error', () => {}).resume();
+  });
+  await Promise.all(sockets.map((socket) => new Promise((done) => socket.once('connect', done).once('close', done))));
+  return sockets;
+}
+// Connections that speak HTTP/2, and so are gRPC's.
+async function speaking(scope, port, count, localAddress) {
+  const callers = Array.from({length: count}, () => scope.own(new RawCaller(port, localAddress)));
+  for (const caller of callers) await caller.greet();
+  await until('each is served or refused', () => callers.every((one) => one.isClosed || one.saw(FRAME.settings)));
+  return callers;
+}
+const destroy = (all) => all.forEach((one) => one.destroy());
+const served = async (tw) => assert.equal((await tw.caller().call('user_1', 'echo')).code, 0);
+
+claimInBoth('callers who take all connections that open files allow leave, and it serves again', async (scope, options) => {
+  const tw = await scope.toolwire({
+    ...options, edgeOptions: {openFiles: options.topology === 'dev' ? 256 : undefined}, controlOptions: {openFiles: 256},
+  });
+  await tw.agent('user_1');
+  const callers = await speaking(scope, tw.ports.callers, 300);
+  assert.ok((await tw.metric(HITS, {limit: 'connections'})) > 0);
+  destroy(callers);
+  await until('it serves again', async () => (await tw.caller().call('user_1', 'echo', {}, {grpcDeadlineMs: 2000})).code === 0);
+});
+
+claim('a control that ran out of open files says so, and serves again when they are free', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split'});
+  await tw.agent('user_1');
+  const open = readdirSync(`/proc/${tw.control.pid}/fd`).length;
+  execFileSync('prlimit', [`--pid=${tw.control.pid}`, `--nofile=${open + 10}`]);
+  const sockets = await silent(scope, tw.ports.callers, 100);
+  await tw.control.saw('out of file descriptors');
+  destroy(sockets);
+  await until('it serves again', async () => (await tw.caller().call('user_1', 'echo', {}, {grpcDeadlineMs: 2000})).code === 0);
+  assert.ok((await tw.metric('toolwire_control_accept_errors_total')) > 0);
+});
+
+claim('past its limit of connections a control closes new ones, and serves those that it has', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', flags: {'connections-max': 20}});
+  await tw.agent('user_1');
+  const calls = tw.caller().dispatch();
+  assert.equal((await calls.call('user_1', 'echo')).code, 0);
+  const callers = await speaking(scope, tw.ports.callers, 19);
+  assert.equal(await tw.metric(HITS, {limit: 'connections'}), 0);
+  assert.ok(callers.every((one) => !one.isClosed));
+  const [refused] = await speaking(scope, tw.ports.callers, 1);
+  await refused.closed();
+  assert.equal(await tw.metric(HITS, {limit: 'connections'}), 1);
+  assert.equal((await calls.call('user_1', 'echo')).code, 0);
+  callers[0].destroy();
+  await until('there is room again', async () => {
+    const [caller] = await speaking(scope, tw.ports.callers, 1);
+    return !caller.isClosed;
+  });
+});
+
+claim('past its limit of connections of one address others come in', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', flags: {'address-connections-max': 10}});
+  await tw.agent('user_1');
+  const elsewhere = tw.caller().dispatch();
+  assert.equal((await elsewhere.call('user_1', 'echo')).code, 0);
+  const callers = await speaking(scope, tw.ports.callers, 10, '127.0.0.2');
+  assert.equal(await tw.metric(HITS, {limit: 'address_connections'}), 0);
+  const [refused] = await speaking(scope, tw.ports.callers, 1, '127.0.0.2');
+  await refused.closed();
+  assert.equal(await tw.metric(HITS, {limit: 'address_connections'}), 1);
+  await served(tw);
+  destroy(callers);
+  await until('the address has room again', async () => {
+    const [caller] = await speaking(scope, tw.ports.callers, 1, '127.0.0.2');
+    return !caller.isClosed;
+  });
+});
+
+claim('connections that send nothing make room for those that come, and end after --connect-timeout', async (scope) => {
+  const flags = {'connections-max': 100, 'silent-connections-max': 50, 'connect-timeout': 1000};
+  const tw = await scope.toolwire({topology: 'split', flags});
+  await tw.agent('user_1');
+  const sockets = await silent(scope, tw.ports.callers, 50);
+  await until('all are accepted', async () => (await tw.metric('toolwire_control_connections')) >= 50);
+  const more = await silent(scope, tw.ports.callers, 200);
+  await served(tw);
+  await until('the oldest are closed', () => sockets.every((one) => one.closed));
+  assert.ok((await tw.metric(HITS, {limit: 'silent_connections'})) >= 150);
+  await until('the others are closed in time', () => more.every((one) => one.closed));
+  assert.ok((await tw.metric(HITS, {limit: 'connect_time'})) > 0);
+});
+
+claim('a connection that ends its HTTP/2 preface halfway is closed after --connect-timeout', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', flags: {'connect-timeout': 1000}});
+  const caller = scope.own(new RawCaller(tw.ports.callers));
+  await caller.write(Buffer.from('PRI * HTTP/2.0\r\n'));
+  await caller.closed();
+});
+
+claim('a compressed message is refused, and not inflated', async (scope) => {
+  const bomb = message(zlib.gzipSync(Buffer.alloc(256 << 20)), {compressed: true});
+  for (const headers of [{'grpc-encoding': 'gzip'}, {}]) {
+    const tw = await scope.toolwire({topology: 'split'});
+    await tw.agent('user_1');
+    await served(tw);
+    const memory = () => metric(tw.ports.metrics[1], 'process_resident_memory_bytes');
+    const before = await memory();
+    const caller = scope.own(new RawCaller(tw.ports.callers));
+    await caller.greet();
+    await caller.write(frame(FRAME.headers, FLAG.endHeaders, 1, requestHeaders('CallTool', headers)));
+    await caller.send(1, bomb);
+    await until('the call is refused', () => caller.saw(FRAME.headers, 1));
+    const grown = (await memory()) - before;
+    assert.ok(grown < 64 << 20, `${grown} bytes`);
+    await served(tw);
+    await tw.stop();
+  }
+});
+
+claim('a client that compresses is told UNIMPLEMENTED', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split'});
+  const caller = tw.caller();
+  const options = {'grpc.default_compression_algorithm': 2, 'grpc.use_local_subchannel_pool': 1};
+  const client = scope.own(new caller.client.constructor(`127.0.0.1:${tw.ports.callers}`, grpc.credentials.createInsecure(), options));
+  const error = await new Promise((done) =>
+    client.CallTool({userId: 'user_1', tool: 'echo', paramsJson: Buffer.from(`{"a":"${'x'.repeat(5000)}"}`)}, done));
+  assert.equal(error.code, grpc.status.UNIMPLEMENTED);
+});
+
+claim('callers that vanish without a word lose their streams, so that others get the places', async (scope) => {
+  const flags = {'streams-max': 10, 'keepalive-interval': 1000, 'keepalive-timeout': 1000};
+  const tw = await scope.toolwire({topology: 'split', flags});
+  await tw.agent('user_1');
+  const reading = tw.caller().dispatch();  // Answers pings, and so stays.
+  assert.equal((await reading.call('user_1', 'echo')).code, 0);
+  const vanished = await speaking(scope, tw.ports.callers, 9);
+  for (const one of vanished) await one.write(frame(FRAME.headers, FLAG.endHeaders, 1, requestHeaders('Dispatch')));
+  await until('all streams are taken', async () => (await tw.metric('toolwire_control_streams')) === 10);
+  await until('they are given back', async () => (await tw.metric('toolwire_control_streams')) === 1);
+  for (const one of vanished) await one.closed();
+  assert.equal((await reading.call('user_1', 'echo')).code, 0);
+});
+
+claim('a connection has no more streams than --connection-streams, and its calls wait for each other', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', flags: {'connection-streams': 5}});
+  await tw.agent('user_1');
+  const caller = tw.caller();
+  const outcomes = await Promise.all(Array.from({length: 50}, () => caller.call('user_1', 'echo')));
+  assert.ok(outcomes.every(({code}) => code === 0));
+  const raw = scope.own(new RawCaller(tw.ports.callers));
+  await raw.greet();
+  await until('the SETTINGS are there', () => raw.saw(FRAME.settings));
+  await raw.write(frame(FRAME.settings, FLAG.ack, 0));
+  const dispatch = (stream) => raw.write(frame(FRAME.headers, FLAG.endHeaders, stream, requestHeaders('Dispatch')));
+  for (let i = 0; i < 5; i++) await dispatch(1 + 2 * i);
+  await until('five are open', async () => (await tw.metric('toolwire_control_streams')) === 5);
+  await dispatch(11);
+  await raw.closed();
+});
+
+claim('messages that are never completed take no more than --grpc-memory-bytes, and calls are served after', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', flags: {'grpc-memory-bytes': 64 << 20}});
+  await tw.agent('user_1');
+  await served(tw);
+  const memory = () => metric(tw.ports.metrics[1], 'process_resident_memory_bytes');
+  const before = await memory();
+  const callers = await speaking(scope, tw.ports.callers, 40);
+  const most = message(Buffer.alloc(16 << 20)).subarray(0, -1);
+  for (const one of callers) {
+    await one.write(frame(FRAME.headers, FLAG.endHeaders, 1, requestHeaders('CallTool')));
+    await one.send(1, most, {end: false});
+  }
+  const grown = (await memory()) - before;
+  assert.ok(grown < 256 << 20, `${grown} bytes`);
+  destroy(callers);
+  await until('calls are served', async () => (await tw.caller().call('user_1', 'echo', {}, {grpcDeadlineMs: 2000})).code === 0);
+});
