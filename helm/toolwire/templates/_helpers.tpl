@@ -1,0 +1,229 @@
+{{/* A number that came as a float, such as 1e+06, as people write it; a bool as text; null as nothing. */}}
+{{- define "toolwire.scalar" -}}
+{{- if kindIs "float64" . -}}
+{{- if eq (floor .) . -}}{{- printf "%.0f" . -}}{{- else -}}{{- . -}}{{- end -}}
+{{- else if not (kindIs "invalid" .) -}}
+{{- toString . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A map whose values are all text: labels, annotations, a ConfigMap's data. */}}
+{{- define "toolwire.texts" -}}
+{{- $texts := dict -}}
+{{- range $key, $value := . -}}
+{{- $_ := set $texts $key (include "toolwire.scalar" $value) -}}
+{{- end -}}
+{{- toYaml $texts -}}
+{{- end -}}
+
+{{/* List of: maps of which a later one counts more. For labels and annotations. */}}
+{{- define "toolwire.join" -}}
+{{- $joined := dict -}}
+{{- range . -}}{{- range $key, $value := . -}}{{- $_ := set $joined $key (include "toolwire.scalar" $value) -}}{{- end -}}{{- end -}}
+{{- if $joined -}}{{- toYaml $joined -}}{{- end -}}
+{{- end -}}
+
+{{/* List of: a value that may hold templates, root. */}}
+{{- define "toolwire.tpl" -}}
+{{- $text := index . 0 -}}
+{{- if not (kindIs "string" $text) -}}{{- $text = toYaml $text -}}{{- end -}}
+{{- if contains "{{" $text -}}{{- tpl $text (index . 1) -}}{{- else -}}{{- $text -}}{{- end -}}
+{{- end -}}
+
+{{/* A label of Kubernetes: 63 letters, digits, `-`, `_` and `.`. */}}
+{{- define "toolwire.label" -}}
+{{- regexReplaceAll "[^A-Za-z0-9_.-]" . "-" | trunc 63 | trimAll "-_." -}}
+{{- end -}}
+
+{{- define "toolwire.name" -}}
+{{- include "toolwire.label" (include "toolwire.scalar" (.Values.nameOverride | default .Chart.Name)) -}}
+{{- end -}}
+
+{{/* What every object's name begins with. A Service's name has no dots and begins with a letter. */}}
+{{- define "toolwire.fullname" -}}
+{{- $name := include "toolwire.scalar" .Values.fullnameOverride -}}
+{{- if not $name -}}
+{{- $chart := include "toolwire.name" . -}}
+{{- $name = contains $chart .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $chart) -}}
+{{- end -}}
+{{- $name = regexReplaceAll "[^a-z0-9-]" (lower $name) "-" | trimAll "-" -}}
+{{- regexMatch "^[a-z]" $name | ternary $name (printf "tw-%s" $name) -}}
+{{- end -}}
+
+{{/*
+List of: root, ending. The name of one object, of at most 52 letters: a StatefulSet's pods bear it in a label with
+eleven more. A longer one is cut, and a hash keeps two that differ at their ends apart.
+*/}}
+{{- define "toolwire.object" -}}
+{{- $full := include "toolwire.fullname" (index . 0) -}}
+{{- $end := eq (index . 1) "" | ternary "" (printf "-%s" (index . 1)) -}}
+{{- $room := int (sub 52 (len $end)) -}}
+{{- if gt (len $full) $room -}}
+{{- $full = printf "%s-%s" (trunc (int (sub $room 7)) $full | trimSuffix "-") (sha256sum $full | trunc 6) -}}
+{{- end -}}
+{{- printf "%s%s" $full $end -}}
+{{- end -}}
+
+{{/* List of: root, component. These never change: a Deployment's selector cannot. */}}
+{{- define "toolwire.selector" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ include "toolwire.name" $root | quote }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
+app.kubernetes.io/component: {{ index . 1 | quote }}
+{{- end -}}
+
+{{/* List of: root, component, more labels. */}}
+{{- define "toolwire.labels" -}}
+{{- $root := index . 0 -}}
+{{- $chart := dict
+  "app.kubernetes.io/version" (include "toolwire.label" $root.Chart.AppVersion)
+  "app.kubernetes.io/managed-by" $root.Release.Service
+  "app.kubernetes.io/part-of" "toolwire"
+  "helm.sh/chart" (include "toolwire.label" (printf "%s-%s" $root.Chart.Name $root.Chart.Version)) -}}
+{{- include "toolwire.join" (list $root.Values.commonLabels (index . 2) $chart (include "toolwire.selector" . | fromYaml)) -}}
+{{- end -}}
+
+{{/* List of: root, component, more labels. A pod has no label that changes with the chart's version alone. */}}
+{{- define "toolwire.podLabels" -}}
+{{- include "toolwire.join" (list (index . 0).Values.commonLabels (index . 2) (include "toolwire.selector" . | fromYaml)) -}}
+{{- end -}}
+
+{{/* List of: root, component, ending of the name, labels, annotations. */}}
+{{- define "toolwire.metadata" -}}
+{{- $root := index . 0 -}}
+name: {{ include "toolwire.object" (list $root (index . 2)) }}
+namespace: {{ $root.Release.Namespace }}
+labels:
+  {{- include "toolwire.labels" (list $root (index . 1) (index . 3)) | nindent 2 }}
+{{- with include "toolwire.join" (list $root.Values.commonAnnotations (index . 4)) }}
+annotations:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* List of: root, key. One of the parent chart's globals, which are not filled: other charts read them, too. */}}
+{{- define "toolwire.global" -}}
+{{- $global := (index . 0).Values.global -}}
+{{- if kindIs "map" $global -}}{{- toJson (get $global (index . 1)) -}}{{- else -}}""{{- end -}}
+{{- end -}}
+
+{{/* List of: root, the image's values, default tag. */}}
+{{- define "toolwire.image" -}}
+{{- $root := index . 0 -}}
+{{- $image := index . 1 -}}
+{{- $registry := include "toolwire.global" (list $root "imageRegistry") | mustFromJson | default $image.registry -}}
+{{- $name := empty $registry | ternary $image.repository (printf "%s/%s" (trimSuffix "/" (toString $registry)) $image.repository) -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $name $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (include "toolwire.scalar" ($image.tag | default (index . 2))) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "toolwire.pullSecrets" -}}
+{{- $names := list -}}
+{{- $global := include "toolwire.global" (list . "imagePullSecrets") | mustFromJson | default list -}}
+{{- range concat $global .Values.image.pullSecrets -}}
+{{- $names = append $names (kindIs "map" . | ternary (get (kindIs "map" . | ternary . dict) "name") .) -}}
+{{- end -}}
+{{- with compact $names | uniq -}}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . | quote }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "toolwire.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "toolwire.object" (list . "")) -}}
+{{- else -}}
+{{- .Values.serviceAccount.name | default "default" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "toolwire.openshift" -}}
+{{- $is := toString .Values.openshift -}}
+{{- if or (eq $is "true") (and (eq $is "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}true{{- end -}}
+{{- end -}}
+
+{{/*
+List of: lists of environment entries. One list without two of a name: the last one counts, where it stands, since it
+may name variables that stand before it.
+*/}}
+{{- define "toolwire.env" -}}
+{{- $entries := list -}}
+{{- range . -}}{{- $entries = concat $entries (. | default list) -}}{{- end -}}
+{{- $seen := dict -}}
+{{- $kept := list -}}
+{{- range reverse $entries -}}
+{{- if not (hasKey $seen .name) -}}
+{{- $_ := set $seen .name true -}}
+{{- $entry := deepCopy . -}}
+{{- if not (get $entry "valueFrom") -}}
+{{- $_ := unset $entry "valueFrom" -}}
+{{- $_ := set $entry "value" (include "toolwire.scalar" (get $entry "value")) -}}
+{{- end -}}
+{{- $kept = prepend $kept $entry -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $kept -}}
+{{- end -}}
+
+{{/* List of: root, `redis` or `database`. The URL that the values hold; empty if a Secret that is there has it. */}}
+{{- define "toolwire.url" -}}
+{{- $root := index . 0 -}}
+{{- $of := get $root.Values (index . 1) -}}
+{{- if not $of.existingSecret -}}
+{{- if $of.url -}}
+{{- include "toolwire.tpl" (list $of.url $root) -}}
+{{- else if and (eq (index . 1) "redis") $root.Values.dev.redis.enabled -}}
+redis://{{ include "toolwire.object" (list $root "redis") }}:6379
+{{- else if and (eq (index . 1) "database") $root.Values.dev.postgresql.enabled -}}
+postgresql://toolwire:{{ include "toolwire.scalar" $root.Values.dev.postgresql.password | urlquery }}@{{ include "toolwire.object" (list $root "postgresql") }}:5432/toolwire
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* List of: root, `redis` or `database`, the Secret that the chart makes. The variable's entry, if there is a URL. */}}
+{{- define "toolwire.urlEnv" -}}
+{{- $root := index . 0 -}}
+{{- $of := get $root.Values (index . 1) -}}
+{{- $secret := index . 2 -}}
+{{- $key := printf "%s-url" (index . 1) -}}
+{{- if $of.existingSecret -}}
+{{- $secret = include "toolwire.tpl" (list $of.existingSecret $root) -}}
+{{- $key = $of.existingSecretKey -}}
+{{- else if not (include "toolwire.url" .) -}}
+{{- $secret = "" -}}
+{{- end -}}
+{{- if $secret -}}
+- name: {{ printf "%s_URL" (upper (index . 1)) }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ $secret }}
+      key: {{ $key }}
+{{- end -}}
+{{- end -}}
+
+{{/* List of: root, `redis` or `database`. The ports that its URL names, or the usual one. */}}
+{{- define "toolwire.urlPorts" -}}
+{{- $root := index . 0 -}}
+{{- $ports := get $root.Values.networkPolicy.egress (printf "%sPorts" (index . 1)) -}}
+{{- if not $ports -}}
+{{- $hosts := include "toolwire.url" . | regexFind "//[^/?#]*" | trimPrefix "//" | regexFind "[^@]*$" -}}
+{{- range splitList "," $hosts -}}
+{{- with regexFind ":[0-9]+$" . -}}{{- $ports = append $ports (trimPrefix ":" .) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $ports | default (list (eq (index . 1) "redis" | ternary 6379 5432)) | uniq }}
+- {protocol: TCP, port: {{ int64 . }}}
+{{- end -}}
+{{- end -}}
+
+{{/* List of: what all have, and what this one has over it. */}}
+{{- define "toolwire.securityContext" -}}
+{{- $all := deepCopy (index . 0) -}}
+{{- range $key, $value := index . 1 -}}{{- $_ := set $all $key $value -}}{{- end -}}
+{{- if $all -}}{{- toYaml $all -}}{{- end -}}
+{{- end -}}

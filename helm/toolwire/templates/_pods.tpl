@@ -1,0 +1,213 @@
+{{/* What differs between edge and control. */}}
+
+{{/* List of: root, component. Variables that are the same for each of its pods. */}}
+{{- define "toolwire.config" -}}
+{{- $root := index . 0 -}}
+{{- $of := get $root.Values (index . 1) -}}
+LISTEN: {{ $root.Values.listen | quote }}
+LOG_LEVEL: {{ $root.Values.log.level | quote }}
+LOG_FORMAT: {{ $root.Values.log.format | quote }}
+TOOLWIRE_DATA_DIR: /data
+DATABASE_CONNECTIONS_MAX: {{ int64 $root.Values.database.connectionsMax | quote }}
+METRICS_PORT: {{ int64 $of.ports.metrics | quote }}
+DRAIN_TIMEOUT: {{ mul (int64 $of.drainSeconds) 1000 | quote }}
+{{- if eq (index . 1) "edge" }}
+PORT: {{ int64 $of.ports.agents | quote }}
+RELAY_PORT: {{ int64 $of.ports.links | quote }}
+HEARTBEAT_INTERVAL: {{ mul (int64 $of.heartbeat.intervalSeconds) 1000 | quote }}
+HEARTBEAT_TIMEOUT: {{ mul (int64 $of.heartbeat.timeoutSeconds) 1000 | quote }}
+IO_THREADS: {{ int64 $of.ioThreads | quote }}
+OLD_CHANNELS: {{ $root.Values.oldChannels | quote }}
+{{- else }}
+GRPC_PORT: {{ int64 $of.ports.callers | quote }}
+{{- end }}
+{{- end -}}
+
+{{/* List of: root, component. Flags without a variable. */}}
+{{- define "toolwire.args" -}}
+{{- $of := get (index . 0).Values (index . 1) -}}
+{{- $flags := dict "insecure" true -}}
+{{- if eq (index . 1) "control" -}}
+{{- $_ := set $flags "call-timeout-default" (mul (int64 $of.callTimeout.defaultSeconds) 1000) -}}
+{{- $_ := set $flags "call-timeout-max" (mul (int64 $of.callTimeout.maxSeconds) 1000) -}}
+{{- $_ := set $flags "grpc-threads" (int64 $of.grpcThreads) -}}
+{{- end -}}
+{{- range $name, $value := $of.flags -}}{{- $_ := set $flags (trimPrefix "--" $name) $value -}}{{- end -}}
+{{- $args := list -}}
+{{- range $name, $value := $flags -}}
+{{- $text := include "toolwire.scalar" $value -}}
+{{- if eq $text "true" -}}
+{{- $args = append $args (printf "--%s" $name) -}}
+{{- else if not (has $text (list "" "false")) -}}
+{{- $args = append $args (printf "--%s=%s" $name $text) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $args -}}
+{{- end -}}
+
+{{- define "toolwire.ports" -}}
+{{- range $name, $port := . }}
+- {name: {{ $name }}, containerPort: {{ int64 $port }}, protocol: TCP}
+{{- end }}
+{{- end -}}
+
+{{/* List of: component, its values, the probe's values. A port of gRPC's probe has no name. */}}
+{{- define "toolwire.probe" -}}
+{{- $probe := deepCopy (index . 2) -}}
+{{- if not (or (hasKey $probe "httpGet") (hasKey $probe "tcpSocket") (hasKey $probe "grpc") (hasKey $probe "exec")) -}}
+{{- if eq (index . 0) "edge" -}}
+{{- $_ := set $probe "httpGet" (dict "path" "/health" "port" "agents") -}}
+{{- else -}}
+{{- $_ := set $probe "grpc" (dict "port" (int64 (index . 1).ports.callers)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $probe -}}
+{{- end -}}
+
+{{/* List of: root, a component's values. */}}
+{{- define "toolwire.gracePeriod" -}}
+{{- $of := index . 1 -}}
+{{- int64 ($of.terminationGracePeriodSeconds | default (add (int64 $of.preStopSeconds) (int64 $of.drainSeconds) 15)) -}}
+{{- end -}}
+
+{{/* Where a pod goes, by values that have some of these. */}}
+{{- define "toolwire.placing" -}}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" "priorityClassName" "runtimeClassName" "schedulerName" "hostAliases" "dnsPolicy" "dnsConfig" }}
+{{- with get $ $key }}
+{{ $key }}: {{- if kindIs "string" . }} {{ . }}{{ else }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* List of: root, component. */}}
+{{- define "toolwire.spread" -}}
+{{- $root := index . 0 -}}
+{{- $of := get $root.Values (index . 1) -}}
+{{- if $of.topologySpreadConstraints -}}
+topologySpreadConstraints:
+  {{- include "toolwire.tpl" (list $of.topologySpreadConstraints $root) | nindent 2 }}
+{{- else if $of.topologySpread.topologyKeys -}}
+topologySpreadConstraints:
+{{- range $of.topologySpread.topologyKeys }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: {{ $of.topologySpread.whenUnsatisfiable }}
+    labelSelector:
+      matchLabels:
+        {{- include "toolwire.selector" $ | nindent 8 }}
+    {{- if not $of.persistence.enabled }}
+    matchLabelKeys: [pod-template-hash]
+    {{- end }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* List of: root, component. */}}
+{{- define "toolwire.pod" -}}
+{{- $root := index . 0 -}}
+{{- $part := index . 1 -}}
+{{- $of := get $root.Values $part -}}
+{{- $urls := include "toolwire.object" (list $root "urls") -}}
+{{- $config := list (include "toolwire.config" .) (include "toolwire.url" (list $root "redis")) (include "toolwire.url" (list $root "database")) -}}
+metadata:
+  labels:
+    {{- include "toolwire.podLabels" (list $root $part $of.podLabels) | nindent 4 }}
+  annotations:
+    {{- include "toolwire.join" (list $of.podAnnotations (dict "checksum/config" (toJson $config | sha256sum))) | nindent 4 }}
+spec:
+  serviceAccountName: {{ include "toolwire.serviceAccount" $root }}
+  automountServiceAccountToken: {{ $root.Values.serviceAccount.automountToken }}
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ include "toolwire.gracePeriod" (list $root $of) }}
+  {{- with include "toolwire.pullSecrets" $root }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- $security := deepCopy $root.Values.podSecurityContext }}
+  {{- if and $of.persistence.enabled (not (include "toolwire.openshift" $root)) (not (hasKey $security "fsGroup")) }}
+  {{- $_ := set $security "fsGroup" 65532 }}
+  {{- end }}
+  {{- with include "toolwire.securityContext" (list $security $of.podSecurityContext) }}
+  securityContext:
+    {{- . | nindent 4 }}
+  {{- end }}
+  {{- with include "toolwire.placing" $of }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- with include "toolwire.spread" . }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- with $of.extraInitContainers }}
+  initContainers:
+    {{- include "toolwire.tpl" (list . $root) | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: {{ $part }}
+      image: {{ include "toolwire.image" (list $root $root.Values.image $root.Chart.AppVersion) }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      command: [/usr/bin/toolwire-{{ $part }}]
+      args:
+        {{- include "toolwire.args" . | nindent 8 }}
+      envFrom:
+        - configMapRef:
+            name: {{ include "toolwire.object" (list $root $part) }}
+        {{- with concat $root.Values.extraEnvFrom $of.extraEnvFrom }}
+        {{- include "toolwire.tpl" (list . $root) | nindent 8 }}
+        {{- end }}
+      env:
+        {{- $own := list }}
+        {{- if eq $part "edge" }}
+        {{- $own = append $own (dict "name" "SERVER_ID" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name"))) }}
+        {{- $own = append $own (dict "name" "POD_IP" "valueFrom" (dict "fieldRef" (dict "fieldPath" "status.podIP"))) }}
+        {{- /* In brackets, which an IPv6 address needs and an IPv4 address may have. */}}
+        {{- $own = append $own (dict "name" "RELAY_ADDRESS" "value" (printf "[$(POD_IP)]:%d" (int64 $of.ports.links))) }}
+        {{- end }}
+        {{- range list "redis" "database" }}
+        {{- $own = concat $own (include "toolwire.urlEnv" (list $root . $urls) | fromYamlArray) }}
+        {{- end }}
+        {{- $extra := include "toolwire.tpl" (list (concat $root.Values.extraEnv $of.extraEnv) $root) | fromYamlArray }}
+        {{- include "toolwire.env" (list $own $extra) | nindent 8 }}
+      ports:
+        {{- include "toolwire.ports" $of.ports | nindent 8 }}
+      {{- range $kind := list "startupProbe" "livenessProbe" "readinessProbe" }}
+      {{- with get $of $kind }}
+      {{ $kind }}:
+        {{- include "toolwire.probe" (list $part $of .) | nindent 8 }}
+      {{- end }}
+      {{- end }}
+      {{- if gt (int64 $of.preStopSeconds) 0 }}
+      lifecycle:
+        preStop:
+          sleep:
+            seconds: {{ int64 $of.preStopSeconds }}
+      {{- end }}
+      {{- with $of.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with include "toolwire.securityContext" (list $root.Values.securityContext $of.securityContext) }}
+      securityContext:
+        {{- . | nindent 8 }}
+      {{- end }}
+      volumeMounts:
+        - name: data
+          mountPath: /data
+        {{- with $of.extraVolumeMounts }}
+        {{- include "toolwire.tpl" (list . $root) | nindent 8 }}
+        {{- end }}
+    {{- with $of.extraContainers }}
+    {{- include "toolwire.tpl" (list . $root) | nindent 4 }}
+    {{- end }}
+  {{- if or (not $of.persistence.enabled) $of.extraVolumes }}
+  volumes:
+    {{- if not $of.persistence.enabled }}
+    - name: data
+      emptyDir: {{- if $of.spool.sizeLimit }}
+        sizeLimit: {{ include "toolwire.scalar" $of.spool.sizeLimit }}
+        {{- else }} {}
+        {{- end }}
+    {{- end }}
+    {{- with $of.extraVolumes }}
+    {{- include "toolwire.tpl" (list . $root) | nindent 4 }}
+    {{- end }}
+  {{- end }}
+{{- end -}}
