@@ -40,7 +40,9 @@ Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, S
     if (revoked) return CloseRevoked(ref);
     loops_[ref.loop]->CloseSession(ref.id, close_reason::kReplaced);
   };
-  shared_.http = [this](const std::string& path) { return Http(path); };
+  shared_.http = [this](const std::string& path, const std::string& address, auto later) {
+    return Http(path, address, std::move(later));
+  };
   for (int i = 0; i < options.io_threads; ++i) {
     loops_.push_back(std::make_unique<EdgeLoop>(static_cast<uint32_t>(i), shared_));
   }
@@ -209,6 +211,7 @@ void Edge::Stop() {
     if (std::exchange(stopped_, true)) return;
   }
   refresh_wake_.NotifyAll();
+  metrics_page_.Stop();
   if (refresher_.joinable()) refresher_.join();
   for (const auto& loop : loops_) loop->CloseAll(close_reason::kShuttingDown);
   // Agents that do not acknowledge the close are cut off by the close timer; the stop waits for them no longer than
@@ -242,10 +245,15 @@ int64_t Edge::connections() const {
          static_cast<int64_t>(counters_.sessions_closed.value());
 }
 
-WsServer::HttpReply Edge::Http(const std::string& path) {
-  if (path == "/health") return {draining_ ? 503 : 200, HealthJson()};
-  if (path == "/metrics") return {200, MetricsJson()};
-  return {404, R"({"error":"Not found"})"};
+std::optional<WsServer::HttpReply> Edge::Http(const std::string& path, const std::string& address,
+                                              std::function<void(WsServer::HttpReply)> later) {
+  if (path == "/health") return WsServer::HttpReply{draining_ ? 503 : 200, HealthJson()};
+  if (path != "/metrics") return WsServer::HttpReply{404, R"({"error":"Not found"})"};
+  // By the address of the socket: what a request says of who sent it is not to be trusted.
+  metrics_page_.Get(options_.may_list_users.Contains(address), [later = std::move(later)](MetricsPage::Text text) {
+    later(text ? WsServer::HttpReply{200, *text} : WsServer::HttpReply{503, R"({"error":"Stopping"})"});
+  });
+  return std::nullopt;
 }
 
 std::string Edge::HealthJson() const {
@@ -266,15 +274,20 @@ std::string Edge::HealthJson() const {
   return health.dump();
 }
 
-std::string Edge::MetricsJson() const {
+std::string Edge::MetricsJson(bool with_users) const {
   const HeapBytes heap = MeasureHeap();
-  const nlohmann::ordered_json metrics = {
+  nlohmann::ordered_json metrics = {
       {"serverId", shared_.server_id},
       {"connections", connections()},
-      {"connectedUsers", directory_.Users()},
+      {"connectedUsers", nullptr},  // Keeps the order.
       {"uptime", std::chrono::duration_cast<std::chrono::seconds>(clock_.Now() - started_).count()},
       // The names of the replaced server: Node's process.memoryUsage(), in bytes.
       {"memory", {{"rss", ResidentBytes()}, {"heapTotal", heap.total}, {"heapUsed", heap.used}}}};
+  if (with_users) {
+    metrics["connectedUsers"] = directory_.Users();
+  } else {
+    metrics.erase("connectedUsers");
+  }
   return metrics.dump();
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,13 +23,15 @@
 #include "edge/authenticator.h"
 #include "edge/edge_loop.h"
 #include "edge/edge_options.h"
+#include "edge/metrics_page.h"
 #include "edge/revocations.h"
 #include "edge/user_directory.h"
 
 namespace toolwire {
 
 // One edge in this process. Thread-safe; nothing blocks but Listen, WaitIdle and Stop. Its threads: one for each loop,
-// one that accepts, one for the store, one for lease refreshes.
+// one that accepts, one for the store, one for lease refreshes, one for
+// the page of /metrics.
 class Edge {
  public:
   // All references outlive the edge. `options` must have been validated.
@@ -71,9 +74,10 @@ class Edge {
  private:
   void Disconnect(const v1::Disconnect& disconnect);
   void CloseRevoked(const SessionRef& ref);
-  WsServer::HttpReply Http(const std::string& path);
+  std::optional<WsServer::HttpReply> Http(const std::string& path, const std::string& address,
+                                          std::function<void(WsServer::HttpReply)> later);
   std::string HealthJson() const;
-  std::string MetricsJson() const;
+  std::string MetricsJson(bool with_users) const;
   void SendToControls(LinkBatches* batches);
   void RefreshLeases();
 
@@ -93,6 +97,7 @@ class Edge {
   absl::flat_hash_map<LinkId, std::shared_ptr<ToControl>> links_ ABSL_GUARDED_BY(links_mu_);
   LinkId last_link_ ABSL_GUARDED_BY(links_mu_) = 0;
 
+  MetricsPage metrics_page_{clock_, [this](bool with_users) { return MetricsJson(with_users); }};
   std::vector<std::unique_ptr<EdgeLoop>> loops_;
   std::unique_ptr<Acceptor> acceptor_;
   std::atomic<uint32_t> next_loop_{0};       // For agents' sockets,

@@ -192,6 +192,12 @@ void EdgeLoop::RefreshHeard() {
 
 // --- sockets, logins, sessions ---------------------------------------------------------------------------------------
 
+std::optional<WsServer::HttpReply> EdgeLoop::OnHttp(SessionId id, const std::string& path) {
+  return shared_.http(path, logins_.AddressOf(id), [this, id](WsServer::HttpReply reply) {
+    Post([this, id, reply = std::move(reply)] { server_.Reply(id, reply); });
+  });
+}
+
 void EdgeLoop::OnOpen(SessionId id, const std::string& target, const std::string& authorization) {
   logins_.Begin(id, target, authorization);
   ArmTick();

@@ -7,6 +7,7 @@
 #include <asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,8 +27,10 @@ struct EdgeShared : LoginShared {
   size_t frame_bytes_max = 0;
   // Sends what a loop gathered to the controls.
   std::function<void(LinkBatches* batches)> send_to_controls;
-  // Plain HTTP on the agents' port.
-  std::function<WsServer::HttpReply(const std::string& path)> http;
+  // Plain HTTP on the agents' port. Without a reply `later` is called with it, on any thread.
+  std::function<std::optional<WsServer::HttpReply>(const std::string& path, const std::string& address,
+                                                   std::function<void(WsServer::HttpReply)> later)>
+      http;
 };
 
 // A call on its way to a session of this loop.
@@ -78,7 +81,7 @@ class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
   void OnTick();
   void RefreshHeard();
 
-  WsServer::HttpReply OnHttp(const std::string& path) override { return shared_.http(path); }
+  std::optional<WsServer::HttpReply> OnHttp(SessionId id, const std::string& path) override;
   void OnOpen(SessionId id, const std::string& target, const std::string& authorization) override;
   void OnFrame(SessionId id, std::string& text) override;
   bool NextFrame(SessionId id, std::string* text) override;

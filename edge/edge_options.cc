@@ -50,6 +50,10 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
          "Frames waiting for all agents of the edge, in bytes of memory");
   Number(app, "--bad-frames-per-minute-max", &options->session.bad_frames_max, 1, kMaxInt,
          "Frames that do not parse before a session is closed (1008)");
+  Text(
+      app, "--user-list-networks", &options->user_list_networks,
+      "Who gets the users of /metrics on the agents' port: loopback, and networks such as 10.0.0.0/8,fd00::/8; or all, "
+      "or none");
   Milliseconds(app, "--lease-ttl", &options->lease_ttl, 1000, kMaxInt, "Life of a lease without heartbeats, in ms");
 }
 
@@ -82,6 +86,11 @@ absl::Status Validate(EdgeOptions* options, uint64_t files) {
         "--heartbeat-timeout=", ms(options->session.heartbeat_timeout), " must be longer than ",
         "--heartbeat-interval=", ms(options->heartbeat_interval), ": one late heartbeat would end sessions"));
   }
+  auto networks = Networks::Parse(options->user_list_networks);
+  if (!networks.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("--user-list-networks: ", networks.status().message()));
+  }
+  options->may_list_users = *std::move(networks);
   if (!options->relay_address.empty()) {
     // At the start, since an edge whose address no control can read would take agents that no call reaches.
     if (absl::Status status = CheckDialAddress("--relay-address", options->relay_address); !status.ok()) return status;

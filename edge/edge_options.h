@@ -12,6 +12,7 @@
 #include "common/registry/registry.h"
 #include "common/wire/payload_options.h"
 #include "edge/admission.h"
+#include "edge/networks.h"
 #include "edge/old_channels.h"
 #include "edge/session.h"
 
@@ -32,6 +33,8 @@ struct EdgeOptions {
   Duration lease_ttl = kLeaseTtl;
   Duration drain_timeout = kDrainTimeout;  // How long a stop waits for calls in flight.
   bool serve_old_channels = true;          // The raw Redis channels of the replaced server. Needs Redis.
+  std::string user_list_networks;          // Who gets the users of /metrics beside loopback. Parsed by Validate:
+  Networks may_list_users;
   SessionLimits session;
   Admission::Options admission;
   OldChannels::Options old_channels;

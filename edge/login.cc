@@ -22,6 +22,11 @@ void Logins::Accepted(SessionId id, std::string address) {
   logins_.emplace(id, std::move(login));
 }
 
+std::string Logins::AddressOf(SessionId id) const {
+  auto found = logins_.find(id);
+  return found == logins_.end() ? std::string() : found->second->address;
+}
+
 void Logins::Begin(SessionId id, const std::string& target, const std::string& authorization) {
   auto found = logins_.find(id);
   if (found == logins_.end()) return;

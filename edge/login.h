@@ -73,6 +73,8 @@ class Logins {
 
   // A socket was accepted, and counted by the admission.
   void Accepted(SessionId id, std::string address);
+  // Where its peer is; empty after it became a session.
+  std::string AddressOf(SessionId id) const;
   // It became a WebSocket with this request.
   void Begin(SessionId id, const std::string& target, const std::string& authorization);
   // A frame came before the login was decided. Takes it, unless there is no login under way.

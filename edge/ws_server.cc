@@ -88,6 +88,7 @@ struct WsServer::Impl {
   Impl(asio::io_context& loop_io, const Options& server_options, Handler& owner);
 
   void OnHttp(const ConnectionPtr& connection);
+  void SetReply(const ConnectionPtr& connection, const HttpReply& reply);
   void OnOpen(const ConnectionPtr& connection);
   bool OnReadingStopped(const ConnectionPtr& connection);
   void OnTerminated(const ConnectionPtr& connection);
@@ -104,6 +105,8 @@ struct WsServer::Impl {
   Handler& handler;
   Server server;
   absl::flat_hash_map<uint64_t, std::weak_ptr<Server::connection_type>> sockets;  // From Adopt to OnClosed.
+  // Their requests wait for Reply; no pending operation has them meanwhile.
+  absl::flat_hash_map<uint64_t, ConnectionPtr> unanswered;
 };
 
 WsServer::Impl::Impl(asio::io_context& loop_io, const Options& server_options, Handler& owner)
@@ -137,7 +140,16 @@ WsServer::Impl::Impl(asio::io_context& loop_io, const Options& server_options, H
 void WsServer::Impl::OnHttp(const ConnectionPtr& connection) {
   std::string path = connection->get_resource();
   path = path.substr(0, path.find('?'));
-  const HttpReply reply = handler.OnHttp(path);
+  const std::optional<HttpReply> reply = handler.OnHttp(connection->id, path);
+  if (!reply) {
+    connection->defer_http_response();
+    unanswered.emplace(connection->id, connection);
+    return;
+  }
+  SetReply(connection, *reply);
+}
+
+void WsServer::Impl::SetReply(const ConnectionPtr& connection, const HttpReply& reply) {
   connection->set_status(static_cast<websocketpp::http::status_code::value>(reply.status));
   connection->append_header("Content-Type", "application/json");
   connection->append_header("Connection", "close");
@@ -168,6 +180,7 @@ bool WsServer::Impl::OnReadingStopped(const ConnectionPtr& connection) {
 // The one handler that runs for every end: close, failed handshake, answered HTTP request.
 void WsServer::Impl::OnTerminated(const ConnectionPtr& connection) {
   End(connection, false);
+  unanswered.erase(connection->id);
   if (sockets.erase(connection->id) > 0) handler.OnClosed(connection->id);
 }
 
@@ -249,6 +262,16 @@ void WsServer::Adopt(uint64_t id, int fd) {
 // decided. Until then the rest waits in the kernel.
 void WsServer::TrustPeer(uint64_t id) {
   if (const ConnectionPtr connection = impl_->Find(id)) connection->ReadOn();
+}
+
+void WsServer::Reply(uint64_t id, const HttpReply& reply) {
+  auto found = impl_->unanswered.extract(id);
+  if (!found || found.mapped()->ended) return;
+  const ConnectionPtr& connection = found.mapped();
+  impl_->SetReply(connection, reply);
+  std::error_code ec;
+  connection->send_http_response(ec);
+  if (ec) connection->terminate(ec);
 }
 
 void WsServer::WriteFrames(uint64_t id) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,8 @@ class WsServer {
   // What happens to sockets. Each may call the server again.
   class Handler {
    public:
-    // A request that is no upgrade to a WebSocket.
-    virtual HttpReply OnHttp(const std::string& path) = 0;
+    // A request that is no upgrade to a WebSocket. Nothing: Reply will be called.
+    virtual std::optional<HttpReply> OnHttp(uint64_t id, const std::string& path) = 0;
     // The WebSocket is open; `target` and `authorization` are those of its request.
     virtual void OnOpen(uint64_t id, const std::string& target, const std::string& authorization) = 0;
     // A frame came; its text is not checked for UTF-8. The handler may take it.
@@ -64,6 +65,8 @@ class WsServer {
   void Adopt(uint64_t id, int fd);
   // Its frames may be as large as `frame_bytes_max` from now on.
   void TrustPeer(uint64_t id);
+  // Answers a request of OnHttp that has no reply yet, if its socket is still there.
+  void Reply(uint64_t id, const HttpReply& reply);
   // Sends the handler's next frames, as far as the kernel keeps up.
   void WriteFrames(uint64_t id);
   // Nothing is sent or received any more but the closing handshake. Without a WebSocket yet, the socket is just closed.

@@ -70,6 +70,7 @@ TEST_F(EdgeOptionsTest, FlagsSetWhatTheyName) {
                                 "--session-queue-replies-max=161",
                                 "--edge-queue-bytes-max=1620",
                                 "--bad-frames-per-minute-max=17",
+                                "--user-list-networks=10.0.0.0/8",
                                 "--lease-ttl=1800",
                                 "--relay-port=271",
                                 "--relay-address=edge:272",
