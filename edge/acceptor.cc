@@ -40,7 +40,6 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const std::string& ho
       {"agents", host, port, [&] { return admission.AcceptDelay(clock.Now()); }, &admission.counters().accept_errors},
       [&, on_socket = std::move(on_socket)](int fd, const asio::ip::tcp::endpoint& peer) {
         SetSocketOptions(fd);
-        admission.Accepted(clock.Now());
         on_socket(fd, peer.address().to_string());
       });
   if (!listener.ok()) return listener.status();

@@ -22,7 +22,7 @@ Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, S
       started_(clock.Now()),
       instance_id_(RandomHex(8)),
       revocations_(clock, options.login_timeout),
-      admission_(options.admission),
+      admission_(options.admission, [this](uint64_t id) { loops_[EdgeLoop::LoopOf(id)]->CloseSilent(id); }),
       authenticator_(store) {
   shared_.server_id = options.server_id;
   shared_.limits = options.session;
@@ -63,7 +63,8 @@ void Edge::Join(const std::string& relay_address, OnCommand on_command) {
 absl::Status Edge::Listen(const ListenOptions& listen) {
   auto acceptor = Acceptor::Listen(listen.host, options_.port, clock_, admission_, [this](int fd, std::string address) {
     const uint32_t turn = next_loop_.fetch_add(1, std::memory_order_relaxed);
-    loops_[turn % loops_.size()]->Adopt(fd, std::move(address));
+    EdgeLoop& loop = *loops_[turn % loops_.size()];
+    loop.Adopt(fd, admission_.Accepted(loop.NextId(), std::move(address), clock_.Now()));
   });
   if (!acceptor.ok()) return acceptor.status();
   acceptor_ = *std::move(acceptor);

@@ -62,11 +62,20 @@ void EdgeLoop::WakeInbox() {
   if (!std::exchange(inbox_posted_, true)) asio::post(io_, [this] { DrainInbox(); });
 }
 
-void EdgeLoop::Adopt(int fd, std::string address) {
-  Post([this, fd, address = std::move(address)] {
-    const SessionId id = (static_cast<uint64_t>(index_) << 48) | ++sockets_made_;
-    logins_.Accepted(id, address);
+void EdgeLoop::Adopt(int fd, std::unique_ptr<Admission::Place> place) {
+  // Shared, since tasks are copied; the task still is the only one that takes it.
+  auto held = std::make_shared<std::unique_ptr<Admission::Place>>(std::move(place));
+  Post([this, fd, held] {
+    const SessionId id = (*held)->id;
+    logins_.Accepted(std::move(*held));
     server_.Adopt(id, fd);
+  });
+}
+
+void EdgeLoop::CloseSilent(SessionId id) {
+  // After a busy moment its request may wait here, unread.
+  Post([this, id] {
+    if (logins_.MakeRoom(id, server_.HasUnread(id))) Close(id, close_reason::kLoginTimedOut, false);
   });
 }
 
@@ -193,6 +202,7 @@ void EdgeLoop::RefreshHeard() {
 // --- sockets, logins, sessions ---------------------------------------------------------------------------------------
 
 std::optional<WsServer::HttpReply> EdgeLoop::OnHttp(SessionId id, const std::string& path) {
+  logins_.Spoke(id);
   return shared_.http(path, logins_.AddressOf(id), [this, id](WsServer::HttpReply reply) {
     Post([this, id, reply = std::move(reply)] { server_.Reply(id, reply); });
   });

@@ -51,8 +51,13 @@ class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
   // What else runs on this loop's thread: links to controls.
   asio::io_context& io() { return io_; }
 
-  // Takes over a connected socket, already counted by the admission.
-  void Adopt(int fd, std::string address);
+  // Numbers the next socket of this loop; each id once in the edge. One thread only.
+  SessionId NextId() { return (static_cast<uint64_t>(index_) << 48) | ++sockets_made_; }
+  static uint32_t LoopOf(SessionId id) { return static_cast<uint32_t>(id >> 48); }
+  // Takes over a connected socket, whose place has the id.
+  void Adopt(int fd, std::unique_ptr<Admission::Place> place);
+  // Closes the socket if it is silent still.
+  void CloseSilent(SessionId id);
   void Deliver(std::vector<CallForSession> deliveries);
   void CancelCalls(LinkId link, std::vector<uint64_t> call_ids);
   void LinkDown(LinkId link);
@@ -106,7 +111,7 @@ class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
   Duration tick_armed_for_ = Duration::max();  // How long the timer was set to wait; the greatest: it is not set.
   MonoTime next_refresh_{};
   bool round_scheduled_ = false;
-  uint64_t sockets_made_ = 0;
+  uint64_t sockets_made_ = 0;  // The acceptor's.
   SessionTable table_;
   Logins logins_;
   WsServer server_;

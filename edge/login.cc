@@ -15,28 +15,47 @@ namespace toolwire {
 Logins::Logins(uint32_t loop, const LoginShared& shared, Handler& handler)
     : loop_(loop), shared_(shared), handler_(handler), wheel_(kTick, 256, shared.clock->Now()) {}
 
-void Logins::Accepted(SessionId id, std::string address) {
+void Logins::Accepted(std::unique_ptr<Admission::Place> place) {
   auto login = std::make_unique<Login>();
-  login->id = id;
-  login->address = std::move(address);
-  logins_.emplace(id, std::move(login));
+  login->id = place->id;
+  login->place = std::move(place);
+  logins_.emplace(login->id, std::move(login));
+}
+
+bool Logins::MakeRoom(SessionId id, bool unread) {
+  auto found = logins_.find(id);
+  if (found == logins_.end() || found->second->spoke || found->second->place == nullptr) return false;
+  if (unread) {
+    shared_.admission->Keep(found->second->place.get());
+    return false;
+  }
+  shared_.admission->counters().silent_closed.Add();
+  found->second->place.reset();
+  return true;
+}
+
+void Logins::Spoke(SessionId id) {
+  auto found = logins_.find(id);
+  if (found == logins_.end() || found->second->place == nullptr) return;
+  if (!std::exchange(found->second->spoke, true)) shared_.admission->Spoke(found->second->place.get());
 }
 
 std::string Logins::AddressOf(SessionId id) const {
   auto found = logins_.find(id);
-  return found == logins_.end() ? std::string() : found->second->address;
+  return found == logins_.end() || found->second->place == nullptr ? std::string() : found->second->place->address;
 }
 
 void Logins::Begin(SessionId id, const std::string& target, const std::string& authorization) {
   auto found = logins_.find(id);
-  if (found == logins_.end()) return;
+  if (found == logins_.end() || found->second->place == nullptr) return;
+  Spoke(id);
   Login& login = *found->second;
   auto check = ParseLoginRequest(target, authorization);
   if (!check) {
-    log::Info("login refused", {{"why", "missing credentials"}, {"address", login.address}});
+    log::Info("login refused", {{"why", "missing credentials"}, {"address", login.place->address}});
     return Fail(id, close_reason::kMissingCredentials);
   }
-  if (!shared_.admission->MayLogIn(login.address, shared_.clock->Now())) {
+  if (!shared_.admission->MayLogIn(login.place->address, shared_.clock->Now())) {
     return Fail(id, close_reason::kTooManyFailedLogins);
   }
   // Who is here already takes no further room: the older session ends.
@@ -58,7 +77,7 @@ void Logins::OnVerdict(SessionId id, Verdict verdict) {
   if (login == nullptr) return;
   const bool known = verdict == Verdict::kRight || verdict == Verdict::kWrong;
   // Asked again: who guesses many secrets at once learns of no more than the limit.
-  if (known && !shared_.admission->MayLogIn(login->address, shared_.clock->Now())) {
+  if (known && !shared_.admission->MayLogIn(login->place->address, shared_.clock->Now())) {
     return Fail(id, close_reason::kTooManyFailedLogins);
   }
   switch (verdict) {
@@ -73,9 +92,9 @@ void Logins::OnVerdict(SessionId id, Verdict verdict) {
             handler_.Post([this, id, user_id, epoch = std::move(epoch)] { OnClaimed(id, user_id, epoch); });
           });
     case Verdict::kWrong:
-      shared_.admission->LoginFailed(login->address, shared_.clock->Now());
+      shared_.admission->LoginFailed(login->place->address, shared_.clock->Now());
       log::Warn("login refused",
-                {{"why", "invalid credentials"}, {"user", login->user_id}, {"address", login->address}});
+                {{"why", "invalid credentials"}, {"user", login->user_id}, {"address", login->place->address}});
       return Fail(id, close_reason::kInvalidCredentials);
     case Verdict::kStoreUnavailable:
       return Fail(id, close_reason::kStoreUnavailable);
@@ -110,8 +129,8 @@ void Logins::OnClaimed(SessionId id, const std::string& user_id, const absl::Sta
 
 void Logins::Open(SessionId id, uint64_t epoch, bool current) {
   const std::unique_ptr<Login> login = std::move(logins_.extract(id).mapped());
-  shared_.admission->LoggedIn();
-  log::Info("agent connected", {{"user", login->user_id}, {"epoch", epoch}, {"address", login->address}});
+  log::Info("agent connected", {{"user", login->user_id}, {"epoch", epoch}, {"address", login->place->address}});
+  login->place.reset();
   if (!current) {
     // A newer connection of this user got through the login first.
     handler_.OpenSession(id, login->user_id, epoch, {});
@@ -141,7 +160,10 @@ void Logins::Cancel(SessionId id) {
   wheel_.Disarm(&login);
 }
 
-void Logins::Closed(SessionId id) { shared_.admission->Closed(/*was_logged_in=*/logins_.erase(id) == 0); }
+void Logins::Closed(SessionId id) {
+  logins_.erase(id);
+  shared_.admission->Closed();
+}
 
 void Logins::LogOut(SessionId id, const std::string& user_id, uint64_t epoch) {
   shared_.admission->GiveRoomBack();

@@ -71,8 +71,12 @@ class Logins {
   // `loop` numbers the loop in the directory.
   Logins(uint32_t loop, const LoginShared& shared, Handler& handler);
 
-  // A socket was accepted, and counted by the admission.
-  void Accepted(SessionId id, std::string address);
+  // A socket was accepted, and has this place at the admission.
+  void Accepted(std::unique_ptr<Admission::Place> place);
+  // It has to make room if it is silent still, and nothing of it waits `unread`: true, and its place is given back.
+  bool MakeRoom(SessionId id, bool unread);
+  // It has sent a request that is no login.
+  void Spoke(SessionId id);
   // Where its peer is; empty after it became a session.
   std::string AddressOf(SessionId id) const;
   // It became a WebSocket with this request.
@@ -95,7 +99,8 @@ class Logins {
     SessionId id = 0;
     bool under_way = false;  // From Begin until it is decided.
     bool has_room = false;   // At the admission; passes to the session.
-    std::string address;
+    bool spoke = false;
+    std::unique_ptr<Admission::Place> place;  // Null once the login is decided.
     std::string user_id;
     MonoTime check_began{};  // When its secret went to the store.
     std::vector<std::string> early;

@@ -294,6 +294,8 @@ void WsServer::Close(uint64_t id, const CloseReason& reason) {
   if (!connection) return;
   connection->ended = true;
   if (!connection->open) {
+    // Its peer was sent nothing that a reset could overtake: the descriptor is free at once.
+    connection->CloseAtOnce();
     return connection->terminate(websocketpp::error::make_error_code(websocketpp::error::general));
   }
   if (connection->get_state() == websocketpp::session::state::closing) return;
@@ -301,6 +303,11 @@ void WsServer::Close(uint64_t id, const CloseReason& reason) {
   connection->close(static_cast<websocketpp::close::status::value>(reason.code), reason.text, ec);
   if (ec) connection->terminate(ec);
   connection->ReadOn();
+}
+
+bool WsServer::HasUnread(uint64_t id) const {
+  const ConnectionPtr connection = impl_->Find(id);
+  return connection && connection->HasUnread();
 }
 
 std::vector<uint64_t> WsServer::Sockets() const {

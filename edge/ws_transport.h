@@ -74,6 +74,12 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
     bytes_max_ = std::numeric_limits<size_t>::max();
     if (held_read_) held_read_->cancel();
   }
+  bool HasUnread() const {
+    asio::error_code ec;
+    return socket_ && socket_->available(ec) > 0;
+  }
+  // The shutdown does not linger.
+  void CloseAtOnce() { lingers_ = false; }
   timer_ptr set_timer(long duration_ms, transport::timer_handler handler) {
     auto timer = std::make_shared<asio::steady_timer>(*context_->io, std::chrono::milliseconds(duration_ms));
     timer->async_wait([timer, handler = std::move(handler)](const asio::error_code& ec) {
@@ -131,8 +137,8 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
     if (!socket_ || !socket_->is_open()) return handler(ec);
     ReadOn();
     context_->shutting_down(handle_);
-    socket_->shutdown(asio::socket_base::shutdown_send, ec);
-    if (ec) {
+    if (lingers_) socket_->shutdown(asio::socket_base::shutdown_send, ec);
+    if (ec || !lingers_) {
       socket_->close(ec);
       return handler({});
     }
@@ -191,6 +197,7 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
   timer_ptr linger_timer_;  // Set while lingering.
   bool reading_ = false;
   bool draining_ = false;
+  bool lingers_ = true;
 };
 
 // The factory's side: hands every new connection the loop's context.

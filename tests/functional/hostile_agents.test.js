@@ -1,6 +1,8 @@
 // What strangers and hostile agents cost the others on the agents' port and on the links' port.
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import {claim} from './lib/toolwire.js';
+import {until} from './lib/until.js';
 
 claim('/metrics shows the counts to everybody, and the users only to the networks that the option names', async (scope) => {
   const metrics = async (flags) => {
@@ -17,4 +19,26 @@ claim('/metrics shows the counts to everybody, and the users only to the network
   const known = await metrics({'user-list-networks': '10.0.0.0/8'});
   assert.deepEqual(known.connectedUsers, ['user_1'], 'loopback may see them');
   assert.deepEqual(Object.keys(known), ['serverId', 'connections', 'connectedUsers', 'uptime', 'memory']);
+});
+
+claim('of the silent sockets of one address the oldest makes room, and others log in beside thousands of them', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', flags: {'silent-per-address-max': 100, 'login-timeout': 60_000}});
+  const silent = Array.from({length: 1000}, () => net.connect(tw.ports.agents, '127.0.0.1').on('error', () => {}));
+  const closed = [];
+  silent.forEach((socket, i) => socket.resume().on('close', () => closed.push(i)));
+  const hits = () => tw.metric('toolwire_edge_limit_hits_total', {limit: 'silent_sockets'});
+  await until('all but the share are closed', async () => {
+    for (let i = 0; i < 10; ++i) silent.push(net.connect(tw.ports.agents, '127.0.0.1').on('error', () => {}));
+    return (await hits()) >= 900 && closed.length >= 900;
+  });
+  for (let i = 0; i < 5; ++i) await tw.agent(`user_${i}`);
+  silent.forEach((socket) => socket.destroy());
+});
+
+claim('a storm of logins from one address, far over its share, loses none', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', flags: {'silent-per-address-max': 20}});
+  await tw.secrets('user_', 300);
+  const agents = await Promise.all(Array.from({length: 300}, (_, i) => tw.agent(`user_${i}`)));
+  assert.equal(agents.length, 300);
+  assert.equal(await tw.metric('toolwire_edge_sessions'), 300);
 });

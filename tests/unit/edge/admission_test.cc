@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tests/fakes/fake_clock.h"
@@ -33,28 +35,50 @@ class AdmissionTest : public ::testing::Test {
   int AcceptAll(Admission* admission, int at_most) {
     int accepted = 0;
     while (accepted < at_most && MayAccept(admission)) {
-      admission->Accepted(clock_.Now());
+      Accept(admission);
       ++accepted;
     }
     return accepted;
   }
 
+  void Accept(Admission* admission, const std::string& address = "10.0.0.1") {
+    places_.push_back(admission->Accepted(++last_id_, address, clock_.Now()));
+  }
+  // The newest socket has logged in.
+  void LogIn() { places_.pop_back(); }
+  // The newest socket that is not logged in has gone.
+  void CloseNewest(Admission* admission) {
+    places_.pop_back();
+    admission->Closed();
+  }
+  Admission& Make(const Admission::Options& options) {
+    places_.clear();
+    admission_ = std::make_unique<Admission>(options, [this](uint64_t id) { told_.push_back(id); });
+    return *admission_;
+  }
+  // The sockets that have to close, since the last call.
+  std::vector<uint64_t> MakingRoom() { return std::exchange(told_, {}); }
+
   FakeClock clock_;
+  uint64_t last_id_ = 0;
+  std::vector<uint64_t> told_;
+  std::unique_ptr<Admission> admission_;
+  std::vector<std::unique_ptr<Admission::Place>> places_;  // In the order of their ids, from 1 on.
 };
 
 TEST_F(AdmissionTest, SocketsAreAcceptedUpToTheLimit) {
   Admission::Options options = Wide();
   options.sessions_max = 2;
   options.spare_sockets_max = 1;
-  Admission admission(options);
+  Admission& admission = Make(options);
   EXPECT_EQ(AcceptAll(&admission, 10), 3);
   EXPECT_EQ(admission.sockets(), 3);
   EXPECT_GT(admission.AcceptDelay(clock_.Now()), Duration::zero());
   EXPECT_EQ(admission.counters().sockets_full.value(), 1u) << "however often it is asked while it is full";
   EXPECT_EQ(admission.counters().accepted.value(), 3u);
-  admission.LoggedIn();
+  LogIn();
   EXPECT_FALSE(MayAccept(&admission)) << "a socket that is logged in is still a socket";
-  admission.Closed(true);
+  admission.Closed();
   EXPECT_EQ(AcceptAll(&admission, 10), 1);
   EXPECT_EQ(admission.counters().sockets_full.value(), 2u) << "full once more";
 }
@@ -62,23 +86,92 @@ TEST_F(AdmissionTest, SocketsAreAcceptedUpToTheLimit) {
 TEST_F(AdmissionTest, SocketsThatAreNotLoggedInAreLimitedByThemselves) {
   Admission::Options options = Wide();
   options.unauthenticated_max = 2;
-  Admission admission(options);
+  Admission& admission = Make(options);
   EXPECT_EQ(AcceptAll(&admission, 10), 2);
   EXPECT_EQ(admission.unauthenticated(), 2);
   EXPECT_EQ(admission.counters().unauthenticated_full.value(), 1u);
   EXPECT_EQ(admission.counters().sockets_full.value(), 0u);
-  admission.LoggedIn();
+  LogIn();
   EXPECT_EQ(AcceptAll(&admission, 10), 1) << "one has logged in";
-  admission.Closed(false);
+  CloseNewest(&admission);
   EXPECT_EQ(AcceptAll(&admission, 10), 1) << "one has gone";
   EXPECT_EQ(admission.sockets(), 3);
   EXPECT_EQ(admission.unauthenticated(), 2);
 }
 
+TEST_F(AdmissionTest, OldestSilentSocketOfAnAddressMakesRoomForItsNext) {
+  Admission::Options options = Wide();
+  options.silent_per_address_max = 3;
+  Admission& admission = Make(options);
+  for (int i = 0; i < 3; ++i) Accept(&admission);
+  Accept(&admission, "10.0.0.2");
+  clock_.Advance(seconds(1));
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>()) << "at the limit";
+  Accept(&admission);
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>{1}) << "one past it";
+  Accept(&admission, "::ffff:10.0.0.1");
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>{2}) << "the same address";
+  Accept(&admission, "10.0.0.2");
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>()) << "another's share is its own";
+  places_.erase(places_.begin() + 2);
+  Accept(&admission);
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>()) << "the third has gone";
+}
+
+TEST_F(AdmissionTest, SocketThatHasSpokenMakesNoRoomAndOneWithSomethingUnreadIsTheNewest) {
+  Admission::Options options = Wide();
+  options.silent_per_address_max = 2;
+  Admission& admission = Make(options);
+  for (int i = 0; i < 10'000; ++i) {  // A storm of logins from one address.
+    Accept(&admission);
+    admission.Spoke(places_.back().get());
+  }
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>());
+  Accept(&admission);
+  Accept(&admission);
+  Accept(&admission);
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>()) << "their requests may be under way";
+  clock_.Advance(seconds(1));
+  Accept(&admission);
+  EXPECT_EQ(MakingRoom(), (std::vector<uint64_t>{10'001, 10'002}));
+  admission.Keep(places_[10'000].get());
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>());
+  Accept(&admission);
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>{10'003}) << "not the one that was kept";
+}
+
+TEST_F(AdmissionTest, NoAddressTakesMoreThanAQuarterOfAllByBeingSilent) {
+  Admission::Options options = Wide();
+  options.unauthenticated_max = 8;
+  options.silent_per_address_max = 1024;
+  Admission& admission = Make(options);
+  for (int i = 0; i < 2; ++i) Accept(&admission);
+  clock_.Advance(seconds(1));
+  Accept(&admission);
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>{1});
+}
+
+TEST_F(AdmissionTest, WhenAllIsFullThoseThatHaveBeenSilentForASecondMakeRoom) {
+  Admission::Options options = Wide();
+  options.unauthenticated_max = 3;
+  Admission& admission = Make(options);
+  for (int i = 1; i <= 3; ++i) Accept(&admission, "10.0.0." + std::to_string(i));
+  admission.Spoke(places_[0].get());
+  EXPECT_GT(admission.AcceptDelay(clock_.Now()), milliseconds(1));
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>()) << "their requests may be under way";
+  clock_.Advance(seconds(1));
+  EXPECT_GT(admission.AcceptDelay(clock_.Now()), Duration::zero());
+  EXPECT_EQ(MakingRoom(), (std::vector<uint64_t>{2, 3}));
+  admission.AcceptDelay(clock_.Now());
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>()) << "once each";
+  CloseNewest(&admission);
+  EXPECT_TRUE(MayAccept(&admission));
+}
+
 TEST_F(AdmissionTest, RoomForSessionsIsLimitedByThoseThatHaveTakenIt) {
   Admission::Options options = Wide();
   options.sessions_max = 2;
-  Admission admission(options);
+  Admission& admission = Make(options);
   AcceptAll(&admission, 10);
   EXPECT_TRUE(admission.HasRoom()) << "sockets that are not logged in are no sessions";
   EXPECT_TRUE(admission.TakeRoom(false));
@@ -91,24 +184,24 @@ TEST_F(AdmissionTest, RoomForSessionsIsLimitedByThoseThatHaveTakenIt) {
   EXPECT_TRUE(admission.TakeRoom(true)) << "beyond the limit, as the user's older session ends";
   admission.GiveRoomBack();
   EXPECT_FALSE(admission.HasRoom());
-  admission.LoggedIn();
-  admission.LoggedIn();
-  admission.Closed(false);
+  LogIn();
+  LogIn();
+  CloseNewest(&admission);
   EXPECT_FALSE(admission.HasRoom()) << "that one was no session";
   admission.GiveRoomBack();
   EXPECT_TRUE(admission.HasRoom()) << "its socket may linger";
-  admission.Closed(true);
+  admission.Closed();
   EXPECT_EQ(admission.sockets(), 8);
   EXPECT_EQ(admission.unauthenticated(), 7);
 }
 
 TEST_F(AdmissionTest, EverySocketIsGivenBack) {
-  Admission admission(Wide());
+  Admission& admission = Make(Wide());
   AcceptAll(&admission, 5);
-  admission.LoggedIn();
-  admission.LoggedIn();
-  for (int i = 0; i < 2; ++i) admission.Closed(true);
-  for (int i = 0; i < 3; ++i) admission.Closed(false);
+  LogIn();
+  LogIn();
+  for (int i = 0; i < 2; ++i) admission.Closed();
+  for (int i = 0; i < 3; ++i) CloseNewest(&admission);
   EXPECT_EQ(admission.sockets(), 0);
   EXPECT_EQ(admission.unauthenticated(), 0);
 }
@@ -116,7 +209,7 @@ TEST_F(AdmissionTest, EverySocketIsGivenBack) {
 TEST_F(AdmissionTest, HandshakesComeAtTheirRateWithATenthOfASecondAtOnce) {
   Admission::Options options = Wide();
   options.handshakes_per_second_max = 100;
-  Admission admission(options);
+  Admission& admission = Make(options);
   EXPECT_EQ(AcceptAll(&admission, 1000), 10) << "after a rest, a tenth of a second's worth";
   EXPECT_EQ(AcceptAll(&admission, 1000), 0);
   EXPECT_GT(admission.counters().paced.value(), 0u);
@@ -131,14 +224,14 @@ TEST_F(AdmissionTest, WaitingAsLongAsToldLetsTheNextSocketIn) {
     SCOPED_TRACE(rate);
     Admission::Options options = Wide();
     options.handshakes_per_second_max = rate;
-    Admission admission(options);
+    Admission& admission = Make(options);
     AcceptAll(&admission, 1'000'000);
     int accepted = 0;
     const MonoTime start = clock_.Now();
     while (clock_.Now() - start < seconds(5)) {
       const Duration wait = admission.AcceptDelay(clock_.Now());
       if (wait == Duration::zero()) {
-        admission.Accepted(clock_.Now());
+        Accept(&admission);
         ++accepted;
         continue;
       }
@@ -154,7 +247,7 @@ TEST_F(AdmissionTest, WaitingAsLongAsToldLetsTheNextSocketIn) {
 TEST_F(AdmissionTest, LowestRateStillLetsOneIn) {
   Admission::Options options = Wide();
   options.handshakes_per_second_max = 1;
-  Admission admission(options);
+  Admission& admission = Make(options);
   EXPECT_EQ(AcceptAll(&admission, 10), 1);
   clock_.Advance(milliseconds(999));
   EXPECT_EQ(AcceptAll(&admission, 10), 0);
@@ -165,7 +258,7 @@ TEST_F(AdmissionTest, LowestRateStillLetsOneIn) {
 TEST_F(AdmissionTest, AddressIsPutOffAfterTooManyFailedLogins) {
   Admission::Options options = Wide();
   options.failed_logins_per_minute_max = 3;
-  Admission admission(options);
+  Admission& admission = Make(options);
   for (int i = 0; i < 3; ++i) {
     EXPECT_TRUE(admission.MayLogIn("10.0.0.1", clock_.Now()));
     admission.LoginFailed("10.0.0.1", clock_.Now());
@@ -178,7 +271,7 @@ TEST_F(AdmissionTest, AddressIsPutOffAfterTooManyFailedLogins) {
 TEST_F(AdmissionTest, AddressMayLogInAgainAfterAMinute) {
   Admission::Options options = Wide();
   options.failed_logins_per_minute_max = 2;
-  Admission admission(options);
+  Admission& admission = Make(options);
   admission.LoginFailed("10.0.0.1", clock_.Now());
   admission.LoginFailed("10.0.0.1", clock_.Now());
   clock_.Advance(minutes(1) - Duration(1));
@@ -192,7 +285,7 @@ TEST_F(AdmissionTest, AddressMayLogInAgainAfterAMinute) {
 TEST_F(AdmissionTest, FailureAfterAMinuteCountsFromNothing) {
   Admission::Options options = Wide();
   options.failed_logins_per_minute_max = 2;
-  Admission admission(options);
+  Admission& admission = Make(options);
   admission.LoginFailed("10.0.0.1", clock_.Now());
   clock_.Advance(minutes(1));
   admission.LoginFailed("10.0.0.1", clock_.Now());
@@ -205,7 +298,7 @@ TEST_F(AdmissionTest, FailureAfterAMinuteCountsFromNothing) {
 TEST_F(AdmissionTest, FailuresOfANewMinuteAreNotForgivenWithTheOld) {
   Admission::Options options = Wide();
   options.failed_logins_per_minute_max = 2;
-  Admission admission(options);
+  Admission& admission = Make(options);
   admission.LoginFailed("10.0.0.1", clock_.Now());
   clock_.Advance(minutes(1));
   admission.LoginFailed("10.0.0.1", clock_.Now());
@@ -216,7 +309,7 @@ TEST_F(AdmissionTest, FailuresOfANewMinuteAreNotForgivenWithTheOld) {
 TEST_F(AdmissionTest, ZeroMeansNoLimitOnFailedLogins) {
   Admission::Options options = Wide();
   options.failed_logins_per_minute_max = 0;
-  Admission admission(options);
+  Admission& admission = Make(options);
   for (int i = 0; i < 1000; ++i) admission.LoginFailed("10.0.0.1", clock_.Now());
   EXPECT_TRUE(admission.MayLogIn("10.0.0.1", clock_.Now()));
 }
@@ -225,7 +318,7 @@ TEST_F(AdmissionTest, AddressesRememberedAreLimited) {
   Admission::Options options = Wide();
   options.failed_logins_per_minute_max = 1;
   options.addresses_max = 3;
-  Admission admission(options);
+  Admission& admission = Make(options);
   const auto remembered = [&](const std::string& address) { return !admission.MayLogIn(address, clock_.Now()); };
   for (int i = 1; i <= 4; ++i) admission.LoginFailed("10.0.0." + std::to_string(i), clock_.Now());
   EXPECT_TRUE(remembered("10.0.0.3"));
@@ -239,18 +332,19 @@ TEST_F(AdmissionTest, AddressesRememberedAreLimited) {
 }
 
 TEST_F(AdmissionTest, CountsHoldWhenManyThreadsComeAndGo) {
-  Admission admission(Wide());
+  Admission& admission = Make(Wide());
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 1000; ++i) {
         admission.AcceptDelay(clock_.Now());
-        admission.Accepted(clock_.Now());
-        const bool logs_in = i % 2 == 0;
-        if (logs_in) admission.LoggedIn();
+        auto place = admission.Accepted(static_cast<uint64_t>(t * 1000 + i), "10.0.0.1", clock_.Now());
+        if (i % 2 == 0) admission.Spoke(place.get());
+        if (i % 3 == 0) admission.Keep(place.get());
         admission.LoginFailed("10.0.0." + std::to_string(t), clock_.Now());
         admission.MayLogIn("10.0.0.1", clock_.Now());
-        admission.Closed(logs_in);
+        place.reset();
+        admission.Closed();
       }
     });
   }

@@ -60,9 +60,8 @@ class LoginTest : public ::testing::Test, protected Logins::Handler {
 
   // --- what happens ---
   void Accept(SessionId id, const std::string& address = "10.0.0.1") {
-    admission_.Accepted(clock_.Now());
     accepted_.insert(id);
-    logins_.Accepted(id, address);
+    logins_.Accepted(admission_.Accepted(id, address, clock_.Now()));
   }
   void Dial(SessionId id, const std::string& user_id = kUser, const std::string& secret = kSecret,
             const std::string& address = "10.0.0.1") {
@@ -211,6 +210,20 @@ TEST_F(LoginTest, RightSecretOpensASession) {
   EXPECT_EQ(admission_.unauthenticated(), 0);
   EXPECT_FALSE(logins_.has_timers());
   EXPECT_EQ(WrittenStatus(), "connected");
+}
+
+TEST_F(LoginTest, SilentSocketMakesRoomUnlessItsRequestIsHere) {
+  Accept(1);
+  EXPECT_FALSE(logins_.MakeRoom(1, /*unread=*/true));
+  Accept(2);
+  EXPECT_TRUE(logins_.MakeRoom(2, /*unread=*/false));
+  EXPECT_FALSE(logins_.MakeRoom(2, /*unread=*/false)) << "once";
+  EXPECT_EQ(admission_.unauthenticated(), 1) << "its place is free before the socket is closed";
+  CloseSocket(2);
+  Dial(3);
+  EXPECT_FALSE(logins_.MakeRoom(3, /*unread=*/false)) << "its login is under way";
+  EXPECT_EQ(admission_.counters().silent_closed.value(), 1u);
+  RunAll();
 }
 
 TEST_F(LoginTest, MissingCredentialsAreRefusedWithoutAskingTheStore) {
