@@ -9,12 +9,16 @@
 #include <type_traits>
 #include <variant>
 
+#include "common/base/clock.h"
+
 namespace toolwire::log {
 
 enum class Format { kText, kJson };
 enum class Level { kDebug, kInfo, kWarn, kError };
 
-// Call once, early in main; before it, text at level info. Logs go to standard error.
+// Call once, early in main; before it, text at level info. Logs go to standard error. From here on a thread of its own
+// writes them: a log that nobody reads holds up nobody, and costs lines. What waits when the process ends or crashes is
+// written first, if that takes no longer than 1 s. SIGPIPE is ignored.
 void Init(Format format, Level level);
 
 // Whether a line of this level would be written: ask before building costly fields.
@@ -41,6 +45,11 @@ inline void Debug(std::string_view event, Fields fields = {}) { Write(Level::kDe
 inline void Info(std::string_view event, Fields fields = {}) { Write(Level::kInfo, event, fields); }
 inline void Warn(std::string_view event, Fields fields = {}) { Write(Level::kWarn, event, fields); }
 inline void Error(std::string_view event, Fields fields = {}) { Write(Level::kError, event, fields); }
+
+// Lines that were dropped because too many waited, or because standard error did not take them.
+uint64_t LinesDropped();
+// Waits until what was logged before is written or dropped. False if `limit` has passed.
+bool Flush(Duration limit);
 
 }  // namespace toolwire::log
 

@@ -25,6 +25,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/log.h"
 #include "common/process/tcp_listener.h"
 
 // jemalloc's, where it is linked: sanitizer builds have none.
@@ -288,6 +289,7 @@ void AddProcessSamples(std::vector<Sample>* out) {
                   static_cast<double>(ResidentBytes()),
                   {}});
   out->push_back({"process_open_fds", "Open file descriptors.", false, static_cast<double>(OpenFiles()), {}});
+  AddCount(out, "toolwire_log_lines_dropped_total", "Log lines that nobody took in time.", log::LinesDropped());
 }
 
 }  // namespace toolwire

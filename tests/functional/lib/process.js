@@ -88,6 +88,14 @@ export class Process {
     this.#paused = false;
     this.#child.kill('SIGCONT');
   }
+  // Nobody reads its log from here on, beyond what is on the way.
+  leaveLogUnread() {
+    this.#child.stderr.pause();
+  }
+  // The reader of its log goes.
+  closeLog() {
+    this.#child.stderr.destroy();
+  }
   async exited() {
     return within(`${this.command} ends`, this.#exit.promise);
   }

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
+#include <exception>
 #include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -41,6 +43,7 @@ std::vector<std::string> LinesAfter(log::Format format, log::Level level, const 
     dup2(ends[1], STDERR_FILENO);
     log::Init(format, level);
     write();
+    log::Flush(std::chrono::seconds(30));
     _exit(0);
   }
   close(ends[1]);
@@ -161,6 +164,108 @@ TEST(LogTest, LineOfJsonStaysJsonWhateverTheNumber) {
   });
   ASSERT_EQ(lines.size(), 4u);
   for (const std::string& line : lines) EXPECT_TRUE(nlohmann::json::accept(line)) << line;
+}
+
+TEST(LogTest, TextOfAFieldIsCutBetweenTwoCharacters) {
+  const std::string whole(512, 'a');
+  EXPECT_EQ(Text([&] { log::Info("e", {{"k", whole}}); }), "info    e k=" + whole);
+  EXPECT_EQ(Text([&] { log::Info("e", {{"k", whole + "b"}}); }), "info    e k=" + whole + "...");
+  const std::string last_is_two_bytes = std::string(511, 'a') + "ü";
+  EXPECT_EQ(Text([&] { log::Info("e", {{"k", last_is_two_bytes}}); }), "info    e k=" + std::string(511, 'a') + "...");
+}
+
+// A process that logs into a pipe. `write` runs in it, with the log that nobody reads yet.
+struct Unread {
+  explicit Unread(const std::function<void()>& write) {
+    EXPECT_EQ(pipe(ends), 0);
+    child = fork();
+    if (child != 0) {
+      close(ends[1]);
+      return;
+    }
+    close(ends[0]);
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[1]);
+    log::Init(log::Format::kText, log::Level::kInfo);
+    write();
+    std::exit(0);
+  }
+  std::vector<std::string> Read() {
+    std::string text;
+    char buffer[4096];
+    for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<size_t>(n));
+    close(ends[0]);
+    return Split(text);
+  }
+  int Status() {
+    int status = -1;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    return status;
+  }
+  int ends[2] = {-1, -1};
+  pid_t child = -1;
+};
+
+TEST(LogTest, LogThatNobodyReadsHoldsUpNobodyAndCostsTheOldestLinesWhichAreCounted) {
+  // As long as the pipe holds them and the queue has room for them, all are kept.
+  const std::string big(500, 'x');
+  Unread process([&] {
+    for (int i = 0; i < 4096; ++i) log::Info("line", {{"i", i}, {"big", big}});
+    if (log::LinesDropped() != 0) std::exit(2);
+    for (int i = 4096; i < 20000; ++i) log::Info("line", {{"i", i}, {"big", big}});
+    if (log::LinesDropped() == 0 || log::LinesDropped() > 20000 - 4096) std::exit(3);
+  });
+  EXPECT_EQ(process.Status(), 0) << "it ends without a reader";
+  close(process.ends[0]);
+}
+
+TEST(LogTest, LinesThatWereDroppedAreSaidOnceThereIsRoom) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  Unread process([&] {
+    for (int i = 0; i < 20000; ++i) log::Info("line", {{"i", i}, {"big", std::string(500, 'x')}});
+    const auto dropped = std::to_string(log::LinesDropped());
+    if (write(ends[1], dropped.data(), dropped.size()) < 0) std::exit(2);
+    log::Flush(std::chrono::seconds(30));
+  });
+  char dropped[32] = {};
+  ASSERT_GT(read(ends[0], dropped, sizeof dropped - 1), 0);
+  const auto lines = process.Read();
+  EXPECT_EQ(process.Status(), 0);
+  size_t said = 0, reports = 0;
+  for (const std::string& line : lines) {
+    constexpr std::string_view kReport = "warning log lines dropped lines=";
+    const size_t at = line.find(kReport);
+    if (at == std::string::npos) continue;
+    said += std::stoul(line.substr(at + kReport.size()));
+    ++reports;
+  }
+  EXPECT_GT(reports, 0u);
+  EXPECT_EQ(said, std::stoul(dropped));
+  EXPECT_EQ(lines.size(), 20000 + reports - said);
+  EXPECT_NE(lines.back().find("i=19999 "), std::string::npos) << "the newest are kept";
+}
+
+TEST(LogTest, ReaderThatGoesEndsNothing) {
+  Unread process([&] {
+    while (log::LinesDropped() < 10) log::Info("line");
+  });
+  close(process.ends[0]);
+  EXPECT_EQ(process.Status(), 0);
+}
+
+TEST(LogTest, LinesBeforeACrashAreWritten) {
+  for (const auto& crash : {+[] { std::abort(); }, +[] { std::terminate(); }}) {
+    Unread process([&] {
+      for (int i = 0; i < 100; ++i) log::Info("line", {{"i", i}});
+      crash();
+    });
+    const auto lines = process.Read();
+    EXPECT_TRUE(WIFSIGNALED(process.Status()));
+    EXPECT_EQ(std::count_if(lines.begin(), lines.end(),
+                            [](const std::string& line) { return line.find("line i=") != std::string::npos; }),
+              100);
+  }
 }
 
 }  // namespace
