@@ -92,8 +92,8 @@ function requestOf({params, ...request}) {
 const durationOf = (ms) => ({seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1e6});
 
 export class Caller {
-  constructor(port) {
-    const to = [`127.0.0.1:${port}`, grpc.credentials.createInsecure()];
+  constructor(port, host = '127.0.0.1') {
+    const to = [`${host}:${port}`, grpc.credentials.createInsecure()];
     const options = {'grpc.use_local_subchannel_pool': 1, 'grpc.enable_retries': 0};
     this.client = new v1.ToolDispatch(...to, {
       'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1, ...options,
