@@ -4,6 +4,7 @@
 #include "control/dispatch_service.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -117,6 +118,11 @@ class Refused final : public Reactor {
   void OnDone() override { delete this; }
 };
 
+int ThreadsOf(const ControlOptions& options) {
+  return options.grpc_threads == 0 ? std::max(2, static_cast<int>(std::thread::hardware_concurrency()) / 2)
+                                   : options.grpc_threads;
+}
+
 v1::CallFailure TooManyStreams() {
   return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, "", "too many streams are open on this control, or it is stopping");
 }
@@ -131,7 +137,8 @@ DispatchService::DispatchService(const Clock& clock, Dispatcher& dispatcher, Age
       registry_(registry),
       options_(options),
       requests_(clock, options),
-      caller_bytes_(options.caller_bytes_max) {}
+      caller_bytes_(options.caller_bytes_max),
+      turns_(clock, ThreadsOf(options)) {}
 
 grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
@@ -142,7 +149,8 @@ grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext*
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Dispatch(
     grpc::CallbackServerContext* context) {
-  auto stream = std::make_shared<DispatchStream>(dispatcher_, requests_, options_, counters_, caller_bytes_, context);
+  auto stream =
+      std::make_shared<DispatchStream>(dispatcher_, requests_, options_, counters_, caller_bytes_, turns_, context);
   const uint64_t number = AdmitStream([weak = std::weak_ptr<DispatchStream>(stream)] {
     if (const auto alive = weak.lock()) alive->EndWhenIdle();
   });
@@ -263,6 +271,7 @@ void DispatchService::AddSamples(std::vector<Sample>* out) const {
            static_cast<double>(caller_bytes_.total()));
   counters_.AddSamples(out);
   caller_bytes_.counters().AddSamples(out);
+  turns_.counters().AddSamples(out);
   requests_.counters().AddSamples(out);
 }
 

@@ -46,8 +46,11 @@ class DispatchService final : public DispatchServiceBase {
   // Ends every stream as soon as its calls have settled; new ones end at once.
   void EndStreams();
   size_t streams() const;
-  // Call every few ms.
-  void Tick() { caller_bytes_.Tick(); }
+  // Call every 10 ms.
+  void Tick() {
+    caller_bytes_.Tick();
+    turns_.Tick();
+  }
   void AddSamples(std::vector<Sample>* out) const;
 
  private:
@@ -65,6 +68,7 @@ class DispatchService final : public DispatchServiceBase {
   CallRequests requests_;
   StreamCounters counters_;
   CallerBytes caller_bytes_;
+  ReadingTurns turns_;
 
   mutable Mutex mu_;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;

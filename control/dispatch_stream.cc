@@ -65,14 +65,19 @@ void DispatchStream::OnReadDone(bool ok) {
     MutexLock lock(mu_);
     starting_ = true;
   }
-  grpc::Status status = StartCalls();
+  const MonoTime began = turns_.Now();
+  size_t calls = 0;
+  grpc::Status status = StartCalls(&calls);
   {
     MutexLock lock(mu_);
     starting_ = false;
     FinishIfIdleLocked();
   }
   if (!status.ok()) return EndWith(std::move(status));
-  ReadNext();
+  const auto resume = [weak = weak_from_this()] {
+    if (const auto alive = weak.lock()) alive->ReadNext();
+  };
+  if (!turns_.MustWait(began, calls, &share_, resume)) ReadNext();
 }
 
 void DispatchStream::ReadNext() {
@@ -100,7 +105,7 @@ grpc::Status DispatchStream::CheckShape(Shape shape) {
                           : "too many repeated or unknown fields in one message");
 }
 
-grpc::Status DispatchStream::StartCalls() {
+grpc::Status DispatchStream::StartCalls(size_t* count) {
   v1::DispatchRequest request;
   std::vector<SalvagedCall> unreadable;
   const Shape shape = ShapeOf(ShapeOfDispatch, requests_.bounds(), &incoming_);
@@ -109,6 +114,7 @@ grpc::Status DispatchStream::StartCalls() {
       !SalvageDispatch(BytesOf(incoming_), requests_.bounds().hand_form_bytes_max, &request, &unreadable)) {
     return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a DispatchRequest");
   }
+  *count = static_cast<size_t>(request.calls_size()) + unreadable.size();
   for (SalvagedCall& one : unreadable) {
     Call call;
     call.caller_id = one.id;

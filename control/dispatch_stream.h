@@ -17,6 +17,7 @@
 #include "control/call_request.h"
 #include "control/caller_bytes.h"
 #include "control/dispatcher.h"
+#include "control/reading_turns.h"
 #include "control/request_shape.h"
 #include "control/stream_counters.h"
 #include "toolwire/v1/dispatch.pb.h"
@@ -32,13 +33,14 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
  public:
   // `context` is gRPC's of this stream; null in tests.
   DispatchStream(Dispatcher& dispatcher, CallRequests& requests, const ControlOptions& options,
-                 StreamCounters& counters, CallerBytes& all, grpc::CallbackServerContext* context)
+                 StreamCounters& counters, CallerBytes& all, ReadingTurns& turns, grpc::CallbackServerContext* context)
       : Holder(all),
         dispatcher_(dispatcher),
         requests_(requests),
         calls_in_flight_max_(static_cast<size_t>(options.stream_calls_in_flight_max)),
         unread_bytes_max_(options.stream_unread_bytes_max),
         counters_(counters),
+        turns_(turns),
         context_(context) {}
 
   void Begin(std::function<void()> on_done);
@@ -61,7 +63,7 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   };
 
   // Not OK: what the stream must end with, as the message is none that can be read.
-  grpc::Status StartCalls();
+  grpc::Status StartCalls(size_t* count);
   grpc::Status CheckShape(Shape shape);
   // Takes the call in, unless the stream has too many or one with its id.
   std::optional<v1::CallFailure> Admit(const Call& call);
@@ -89,9 +91,11 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   const size_t calls_in_flight_max_;
   const size_t unread_bytes_max_;
   StreamCounters& counters_;
+  ReadingTurns& turns_;
   std::function<void()> on_done_;
   std::shared_ptr<DispatchStream> self_;
-  grpc::ByteBuffer incoming_;  // Reader only.
+  grpc::ByteBuffer incoming_;  // Reader only, as is the next.
+  ReadingTurns::Share share_;
   grpc::ByteBuffer outgoing_;  // Owned by the thread that set `writing_`, until AfterWrite; so are the next two.
   bool write_ok_ = false;
   std::atomic<int> write_ends_{0};

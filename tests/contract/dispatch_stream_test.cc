@@ -30,6 +30,7 @@ class HookedClock final : public Clock {
     if (const auto hook = std::exchange(before_begin, nullptr)) hook();
     return clock_.WallMs();
   }
+  void Advance(Duration by) { clock_.Advance(by); }
   mutable std::function<void()> before_admit, before_begin;
 
  private:
@@ -104,8 +105,9 @@ class DispatchStreamTest : public ::testing::Test {
   CallRequests requests_{clock_, options_};
   StreamCounters counters_;
   CallerBytes all_{200'000};
+  ReadingTurns turns_{clock_, 1};
   std::shared_ptr<DispatchStream> stream_ =
-      std::make_shared<DispatchStream>(dispatcher_, requests_, options_, counters_, all_, nullptr);
+      std::make_shared<DispatchStream>(dispatcher_, requests_, options_, counters_, all_, turns_, nullptr);
   std::unique_ptr<CallerStream> caller_;
   bool done_ = false;
 };
@@ -269,6 +271,29 @@ TEST_F(DispatchStreamTest, ParamsOfCallsInFlightCountForAllCallers) {
   EXPECT_EQ(edge_->cancels().size(), 3u) << "who holds most loses it";
   RefuseCancelled();
   EXPECT_LT(all_.total(), 1000u);
+}
+
+TEST_F(DispatchStreamTest, StreamWhoseMessagesTakeTheThreadWaitsForItsTurnAndOthersDoNot) {
+  const auto taking = [this](Duration time) { clock_.before_begin = [this, time] { clock_.Advance(time); }; };
+  taking(ReadingTurns::kBusyMax);
+  ASSERT_TRUE(caller_->Send(Calls(1, 501)));
+  EXPECT_TRUE(caller_->reads()) << "they took no more than they may";
+  EXPECT_EQ(turns_.counters().waits.value(), 0u);
+  taking(std::chrono::microseconds(1));
+  ASSERT_TRUE(caller_->Send(Calls(502, 502)));
+  EXPECT_FALSE(caller_->reads());
+  EXPECT_EQ(turns_.counters().waits.value(), 1u);
+  ReadingTurns::Share other;
+  EXPECT_FALSE(turns_.MustWait(clock_.Now(), ReadingTurns::kOwnCallsMax, &other, [] {})) << "it sends few calls";
+  int resumed = 0;
+  EXPECT_TRUE(turns_.MustWait(clock_.Now(), 1, &other, [&] { ++resumed; }));
+  turns_.Tick();
+  EXPECT_TRUE(caller_->reads());
+  EXPECT_EQ(resumed, 0) << "one with each tick";
+  turns_.Tick();
+  EXPECT_EQ(resumed, 1);
+  EXPECT_FALSE(turns_.MustWait(clock_.Now(), 1000, &other, [] {})) << "there is time again";
+  RefuseCancelled();
 }
 
 }  // namespace
