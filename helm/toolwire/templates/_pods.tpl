@@ -53,7 +53,7 @@ GRPC_PORT: {{ int64 $of.ports.callers | quote }}
 
 {{/* List of: component, its values, the probe's values. A port of gRPC's probe has no name. */}}
 {{- define "toolwire.probe" -}}
-{{- $probe := deepCopy (index . 2) -}}
+{{- $probe := omit (index . 2) "enabled" -}}
 {{- if not (or (hasKey $probe "httpGet") (hasKey $probe "tcpSocket") (hasKey $probe "grpc") (hasKey $probe "exec")) -}}
 {{- if eq (index . 0) "edge" -}}
 {{- $_ := set $probe "httpGet" (dict "path" "/health" "port" "agents") -}}
@@ -70,11 +70,13 @@ GRPC_PORT: {{ int64 $of.ports.callers | quote }}
 {{- int64 ($of.terminationGracePeriodSeconds | default (add (int64 $of.preStopSeconds) (int64 $of.drainSeconds) 15)) -}}
 {{- end -}}
 
-{{/* Where a pod goes, by values that have some of these. */}}
+{{/* List of: root, values that have some of these. Where a pod goes. */}}
 {{- define "toolwire.placing" -}}
+{{- $root := index . 0 -}}
+{{- $of := index . 1 -}}
 {{- range $key := list "nodeSelector" "tolerations" "affinity" "priorityClassName" "runtimeClassName" "schedulerName" "hostAliases" "dnsPolicy" "dnsConfig" }}
-{{- with get $ $key }}
-{{ $key }}: {{- if kindIs "string" . }} {{ . }}{{ else }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- with get $of $key }}
+{{ $key }}: {{- if kindIs "string" . }} {{ . }}{{ else }}{{ include "toolwire.tpl" (list . $root) | nindent 2 }}{{ end }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -130,7 +132,7 @@ spec:
   securityContext:
     {{- . | nindent 4 }}
   {{- end }}
-  {{- with include "toolwire.placing" $of }}
+  {{- with include "toolwire.placing" (list $root $of) }}
   {{- . | nindent 2 }}
   {{- end }}
   {{- with include "toolwire.spread" . }}
@@ -169,9 +171,10 @@ spec:
       ports:
         {{- include "toolwire.ports" $of.ports | nindent 8 }}
       {{- range $kind := list "startupProbe" "livenessProbe" "readinessProbe" }}
-      {{- with get $of $kind }}
+      {{- $probe := get $of $kind }}
+      {{- if and $probe (ne (toString $probe.enabled) "false") }}
       {{ $kind }}:
-        {{- include "toolwire.probe" (list $part $of .) | nindent 8 }}
+        {{- include "toolwire.probe" (list $part $of $probe) | nindent 8 }}
       {{- end }}
       {{- end }}
       {{- if gt (int64 $of.preStopSeconds) 0 }}
