@@ -17,7 +17,8 @@ EdgeLoop::EdgeLoop(uint32_t index, EdgeShared& shared)
       shared_(shared),
       slow_tick_(std::clamp<Duration>(shared.limits.heartbeat_timeout / 10, std::chrono::milliseconds(10),
                                       std::chrono::seconds(1))),
-      table_(*shared.clock, shared.limits, *shared.counters, shared.server_id),
+      table_(*shared.clock, shared.limits, *shared.counters, shared.server_id,
+             [this](SessionId id) { return server_.SinceHeard(id); }),
       logins_(index, shared, *this),
       server_(io_, {shared.frame_bytes_max, Logins::kEarlyBytesMax, shared.login_timeout}, *this),
       thread_([this] { Run(); }) {}

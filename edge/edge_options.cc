@@ -35,8 +35,9 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
          "Agents on this edge; 0: what the limit of open files allows");
   Number(app, "--unauthenticated-max", &options->admission.unauthenticated_max, 1, kMaxInt,
          "Sockets that are not logged in yet; at the limit no more are accepted for now");
-  Number(app, "--silent-per-address-max", &options->admission.silent_per_address_max, 1, kMaxInt,
-         "Of those, sockets of one address that have sent nothing for a second; the oldest are closed. At most a quarter");
+  Number(
+      app, "--silent-per-address-max", &options->admission.silent_per_address_max, 1, kMaxInt,
+      "Of those, sockets of one address that have sent nothing for a second; the oldest are closed. At most a quarter");
   Number(app, "--handshakes-per-second-max", &options->admission.handshakes_per_second_max, 1, kMaxInt,
          "New sockets per second; more wait in the kernel's queue");
   Number(app, "--failed-logins-per-minute-max", &options->admission.failed_logins_per_minute_max, 0, kMaxInt,

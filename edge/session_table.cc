@@ -19,11 +19,12 @@ Duration HeartbeatTick(const SessionLimits& limits) {
 }  // namespace
 
 SessionTable::SessionTable(const Clock& clock, const SessionLimits& limits, EdgeCounters& counters,
-                           std::string server_id)
+                           std::string server_id, SinceHeard since_heard)
     : clock_(clock),
       limits_(limits),
       counters_(counters),
       server_id_(std::move(server_id)),
+      since_heard_(std::move(since_heard)),
       decoder_(limits.payload.json_depth_max + 1),  // The frame around a result is a level, too.
       call_wheel_(kTick, 4096, clock.Now()),
       heartbeat_wheel_(HeartbeatTick(limits), 128, clock.Now()) {}
@@ -123,6 +124,11 @@ void SessionTable::Advance() {
     auto* entry = static_cast<Entry*>(node);
     const MonoTime silent_at = entry->session.last_heard() + limits_.heartbeat_timeout;
     if (context.now < silent_at) return heartbeat_wheel_.Arm(entry, silent_at);
+    // A part of a frame is a sign of life, and so are frames that wait unread because this process was paused or busy.
+    const Duration silence = since_heard_(entry->session.id());
+    if (silence < limits_.heartbeat_timeout) {
+      return heartbeat_wheel_.Arm(entry, context.now + limits_.heartbeat_timeout - silence);
+    }
     counters_.heartbeat_timeouts.Add();
     closing_.emplace_back(entry->session.id(), close_reason::kNoHeartbeat);
   });

@@ -3,6 +3,7 @@
 #define TOOLWIRE_EDGE_SESSION_TABLE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,8 +25,12 @@ class SessionTable {
   // How exactly deadlines of calls are kept, and how long one turn of the wheel is (4,096 ticks).
   static constexpr Duration kTick = std::chrono::milliseconds(8);
 
+  // How long ago bytes of the session's agent came, read or not. Asked of those that sent no whole frame in time.
+  using SinceHeard = std::function<Duration(SessionId id)>;
+
   // The references outlive the table.
-  SessionTable(const Clock& clock, const SessionLimits& limits, EdgeCounters& counters, std::string server_id);
+  SessionTable(const Clock& clock, const SessionLimits& limits, EdgeCounters& counters, std::string server_id,
+               SinceHeard since_heard);
   ~SessionTable();
 
   // The socket of an authenticated agent: queues `connected`. `id` is unique in the edge.
@@ -114,6 +119,7 @@ class SessionTable {
   const SessionLimits& limits_;
   EdgeCounters& counters_;
   const std::string server_id_;
+  const SinceHeard since_heard_;
   WireDecoder decoder_;
   TimerWheel call_wheel_;
   TimerWheel heartbeat_wheel_;

@@ -305,6 +305,11 @@ void WsServer::Close(uint64_t id, const CloseReason& reason) {
   connection->ReadOn();
 }
 
+Duration WsServer::SinceHeard(uint64_t id) const {
+  const ConnectionPtr connection = impl_->Find(id);
+  return connection ? connection->SinceHeard() : Duration::max();
+}
+
 bool WsServer::HasUnread(uint64_t id) const {
   const ConnectionPtr connection = impl_->Find(id);
   return connection && connection->HasUnread();

@@ -71,6 +71,8 @@ class WsServer {
   void WriteFrames(uint64_t id);
   // Nothing is sent or received any more but the closing handshake. Without a WebSocket yet, the socket is just closed.
   void Close(uint64_t id, const CloseReason& reason);
+  // How long ago bytes of the socket came, read or not.
+  Duration SinceHeard(uint64_t id) const;
   // Whether bytes of the socket wait in the kernel, to be read soon.
   bool HasUnread(uint64_t id) const;
   // Every socket, from Adopt to OnClosed.

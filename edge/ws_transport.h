@@ -23,6 +23,8 @@
 #include <websocketpp/transport/base/endpoint.hpp>
 #include <websocketpp/uri.hpp>
 
+#include "common/process/tcp_heard.h"
+
 namespace toolwire::ws {
 
 namespace transport = websocketpp::transport;
@@ -74,6 +76,7 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
     bytes_max_ = std::numeric_limits<size_t>::max();
     if (held_read_) held_read_->cancel();
   }
+  Duration SinceHeard() { return socket_ ? toolwire::SinceHeard(socket_->native_handle()) : Duration::max(); }
   bool HasUnread() const {
     asio::error_code ec;
     return socket_ && socket_->available(ec) > 0;

@@ -24,6 +24,7 @@
 #include "cli/agent/dialer.h"
 #include "cli/agent/masking_keys.h"
 #include "common/base/timer_wheel.h"
+#include "common/process/tcp_heard.h"
 #include "common/wire/wire_codec.h"
 
 namespace toolwire {
@@ -490,7 +491,9 @@ void AgentLoop::Impl::Answer(Agent* agent, const Call& call, const ToolOutcome& 
 
 void AgentLoop::Impl::Heartbeat(Agent* agent, MonoTime now) {
   const Duration every = shared_->options.heartbeat_every;
-  if (now - agent->last_received > every * kSilentHeartbeatsMax) {
+  // Bytes count, not only whole frames: large params may take long on a slow line, or wait here unread.
+  if (now - agent->last_received > every * kSilentHeartbeatsMax &&
+      SinceHeard(agent->con->get_raw_socket().native_handle()) > every * kSilentHeartbeatsMax) {
     return Close(agent, close_code::going_away, "heartbeats are not answered");
   }
   std::string text = EncodeHeartbeat(shared_->clock.WallMs());

@@ -149,7 +149,7 @@ void SessionStep(benchmark::State& state) {
   const SystemClock clock;
   const SessionLimits limits;
   EdgeCounters counters;
-  SessionTable table(clock, limits, counters, "edge-1");
+  SessionTable table(clock, limits, counters, "edge-1", [](SessionId) { return Duration::max(); });
   std::string frame;
   for (size_t id = 1; id <= sessions; ++id) {
     table.Open(id, UserNumber(id), id);

@@ -1,6 +1,7 @@
 // What strangers and hostile agents cost the others on the agents' port and on the links' port.
 import assert from 'node:assert/strict';
 import net from 'node:net';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {claim} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
@@ -41,4 +42,38 @@ claim('a storm of logins from one address, far over its share, loses none', asyn
   const agents = await Promise.all(Array.from({length: 300}, (_, i) => tw.agent(`user_${i}`)));
   assert.equal(agents.length, 300);
   assert.equal(await tw.metric('toolwire_edge_sessions'), 300);
+});
+
+claim('agents whose heartbeats wait unread while the edge is stopped are not closed', async (scope) => {
+  // More of them than the edge's loop reads at once.
+  const tw = await scope.toolwire({topology: 'split', flags: {'heartbeat-interval': 200, 'heartbeat-timeout': 1500}});
+  await tw.secrets('user_', 300);
+  const agents = await Promise.all(Array.from({length: 300}, (_, i) => tw.agent(`user_${i}`)));
+  const beats = setInterval(() => agents.forEach((agent) => agent.heartbeat()), 100);
+  try {
+    for (let i = 0; i < 3; ++i) {
+      tw.edge.pause();
+      await sleep(2000);
+      tw.edge.resume();
+      const before = await tw.metric('toolwire_edge_heartbeats_total');
+      await until('it beats', async () => (await tw.metric('toolwire_edge_heartbeats_total')) > before + 600);
+    }
+  } finally {
+    clearInterval(beats);
+  }
+  assert.equal(await tw.metric('toolwire_edge_heartbeat_timeouts_total'), 0);
+});
+
+claim('an agent that sends one large frame slowly is not silent', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', flags: {'heartbeat-interval': 100, 'heartbeat-timeout': 600}});
+  const agent = await tw.agent('user_1');
+  const beat = Buffer.from(JSON.stringify({type: 'heartbeat', timestamp: 1, padding: 'x'.repeat(10_000)}));
+  await agent.writeRaw(Buffer.from([0x81, 0xfe, beat.length >> 8, beat.length & 0xff, 0, 0, 0, 0]));
+  for (let i = 0; i < 20; ++i) {
+    await agent.writeRaw(beat.subarray(i * 100, (i + 1) * 100));
+    await sleep(100);
+  }
+  await agent.writeRaw(beat.subarray(2000));
+  await until('it beats', async () => (await tw.metric('toolwire_edge_heartbeats_total')) === 1);
+  assert.equal(await tw.metric('toolwire_edge_heartbeat_timeouts_total'), 0);
 });

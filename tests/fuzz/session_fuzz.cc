@@ -95,7 +95,7 @@ using CallKey = std::pair<LinkId, uint64_t>;
 
 class Fuzzer {
  public:
-  Fuzzer() : table_(clock_, limits_, counters_, "edge") {}
+  Fuzzer() : table_(clock_, limits_, counters_, "edge", [](SessionId) { return Duration::max(); }) {}
 
   void Run(Program program) {
     while (!program.done()) {

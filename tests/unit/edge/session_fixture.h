@@ -68,7 +68,7 @@ class SessionTest : public ::testing::Test {
 
   // Made when it is first used, so that a test can set limits before.
   SessionTable& table() {
-    if (!table_) table_.emplace(clock_, limits_, counters_, "ws-server-1");
+    if (!table_) table_.emplace(clock_, limits_, counters_, "ws-server-1", [this](SessionId) { return since_heard_; });
     return *table_;
   }
 
@@ -178,6 +178,7 @@ class SessionTest : public ::testing::Test {
   }
 
   FakeClock clock_;
+  Duration since_heard_ = Duration::max();  // Bytes of any agent.
   SessionLimits limits_;
   EdgeCounters counters_;
   std::optional<SessionTable> table_;

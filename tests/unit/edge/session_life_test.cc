@@ -64,6 +64,18 @@ TEST_F(SessionTest, EveryGoodFrameKeepsTheSessionAndNoBadOne) {
   EXPECT_EQ(CloseOf(2), "4002 Heartbeat timeout");
 }
 
+TEST_F(SessionTest, BytesThatHaveComeKeepTheSessionThoughTheyAreNoWholeFrameOrWaitUnread) {
+  OpenAndRead();
+  since_heard_ = seconds(1);
+  Advance(limits_.heartbeat_timeout);
+  EXPECT_EQ(CloseOf(), "none");
+  since_heard_ = limits_.heartbeat_timeout;
+  Advance(limits_.heartbeat_timeout - seconds(2));
+  EXPECT_EQ(CloseOf(), "none") << "a second has passed already";
+  Advance(seconds(1));
+  EXPECT_EQ(CloseOf(), "4002 Heartbeat timeout");
+}
+
 TEST_F(SessionTest, ShortHeartbeatTimeoutIsKeptToItsTenth) {
   limits_.heartbeat_timeout = milliseconds(500);
   OpenAndRead();
