@@ -56,6 +56,7 @@ class Edge {
   // The loop on which the next link may run its socket.
   asio::io_context& LinkLoop();
   // Counts accepts of links that fail.
+  EdgeCounters& counters() { return counters_; }
   Counter& accept_errors() { return admission_.counters().accept_errors; }
 
   // --- stopping, in this order ---

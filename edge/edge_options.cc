@@ -62,6 +62,7 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
 
 void AddClusterEdgeFlags(CLI::App* app, EdgeOptions* options) {
   Port(app, "--relay-port", &options->relay_port, "Controls' port, internal").Env("RELAY_PORT");
+  Number(app, "--links-per-address-max", &options->links_per_address_max, 1, 1024, "Links of controls at one address");
   Text(app, "--relay-address", &options->relay_address,
        "host:port under which controls reach the relay; default: --listen, or this host's name, and the port")
       .Env("RELAY_ADDRESS");

@@ -27,7 +27,8 @@ struct EdgeOptions {
   int relay_port = 50052;
   std::string server_id;      // Default: edge-<host name>-<port>.
   std::string relay_address;  // host:port that controls dial. Default: --listen, or the host's name, and the port.
-  int io_threads = 1;         // One loop saturates before two cores' worth of agents do; raise with cores.
+  int links_per_address_max = 128;  // Controls of one address, which may be a NAT's: an eighth of all links.
+  int io_threads = 1;               // One loop saturates before two cores' worth of agents do; raise with cores.
   Duration heartbeat_interval = std::chrono::seconds(30);
   Duration login_timeout = std::chrono::seconds(5);  // For the handshake, and again for the login.
   Duration lease_ttl = kLeaseTtl;

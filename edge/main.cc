@@ -63,8 +63,8 @@ int Run(Options options, StopSignal& stop) {
       old->channels().OnCommand(user_id, message);
     };
   }
-  auto relay =
-      RelayServer::Start(options.listen.host, options.edge.relay_port, edge, options.edge.payload().payload_bytes_max);
+  auto relay = RelayServer::Start(options.listen.host, options.edge.relay_port, edge,
+                                  options.edge.payload().payload_bytes_max, options.edge.links_per_address_max);
   if (!relay.ok()) return Fail(relay.status());
   edge.Join(RelayAddress(options.edge, options.listen, (*relay)->port()), on_command);
   std::unique_ptr<MetricsEndpoint> metrics;

@@ -10,16 +10,24 @@
 #include <map>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "common/base/host_port.h"
 #include "common/base/log.h"
 #include "common/base/mutex.h"
 #include "common/link/relay_socket.h"
 #include "common/process/tcp_listener.h"
+#include "edge/networks.h"
 
 namespace toolwire {
 namespace {
 
 constexpr size_t kLinksMax = 1024;
+// Connections that have not shown yet that they are controls.
+constexpr size_t kStrangersMax = 64;
+constexpr char kTooManyLinks[] = "too many links";
+constexpr char kMadeRoom[] = "it made room for others to show that they are controls";
+// Refusals with less than this between them are one spell, which is logged once.
+constexpr Duration kSpellEndsAfter = std::chrono::seconds(10);
 // What may wait for one control before its link is cut: a control that does not read loses its calls anyway.
 constexpr size_t kOutboxBytesMax = 512u << 20;
 // Long, since a control that was only paused for a moment would lose the answers to its calls.
@@ -37,20 +45,22 @@ class Link final : public ToControl, public std::enable_shared_from_this<Link> {
         preface_timer_(socket.get_executor()),
         socket_(std::make_shared<EdgeSocket>(std::move(socket), options)) {}
 
-  // Loop thread, as all that follows from it.
-  void Start(std::function<void()> on_closed) {
+  // Loop thread, as all that follows from it. `admit` is asked once the peer has shown that it is a control.
+  void Start(std::function<bool()> admit, std::function<void()> on_closed) {
     const auto self = shared_from_this();
     preface_timer_.expires_after(kPrefaceWaitMax);
     preface_timer_.async_wait([self](const asio::error_code& ec) {
       if (!ec) self->Close("no preface");
     });
     EdgeSocket::Events events;
-    events.opened = [self] {
+    events.opened = [self, admit = std::move(admit)] {
       self->preface_timer_.cancel();
+      if (!admit()) return self->Close(kTooManyLinks);
       self->link_ = self->edge_.Attach(self);
       log::Info("control linked", {{"peer", self->peer_}, {"link", self->link_}});
     };
     events.frame = [self](v1::ControlFrame&& frame) {
+      if (self->link_ == 0) return false;  // Not admitted; its end is on its way.
       self->edge_.Receive(self->link_, std::move(frame));
       return true;
     };
@@ -60,7 +70,10 @@ class Link final : public ToControl, public std::enable_shared_from_this<Link> {
         self->edge_.Detach(self->link_);
         log::Info("control unlinked", {{"peer", self->peer_}, {"link", self->link_}, {"why", why}});
       } else {
-        log::Warn("relay: refused", {{"peer", self->peer_}, {"why", why}});
+        // What strangers cause without end is counted instead.
+        const bool counted = why == kTooManyLinks || why == kMadeRoom;
+        log::Write(counted ? log::Level::kDebug : log::Level::kWarn, "relay: refused",
+                   {{"peer", self->peer_}, {"why", why}});
       }
       on_closed();
     };
@@ -86,8 +99,9 @@ class Link final : public ToControl, public std::enable_shared_from_this<Link> {
 // Lives for as long as a handler may come to it.
 class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
  public:
-  Impl(Edge& edge, size_t payload_bytes_max)
+  Impl(Edge& edge, size_t payload_bytes_max, int links_per_address_max)
       : edge_(edge),
+        links_per_address_max_(static_cast<size_t>(links_per_address_max)),
         // A frame that comes in pieces holds one payload; several may be unfinished at once.
         options_{kOutboxBytesMax, 16 * payload_bytes_max + (1u << 20), kSilenceMax},
         listener_loop_(edge.LinkLoop()) {}
@@ -111,10 +125,10 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
     });
     MutexLock lock(mu_);
     changed_.Wait(mu_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !listening_; });
-    for (const auto& [number, link] : links_) link->EndWhenWritten();
+    for (const auto& [number, connection] : links_) connection.link->EndWhenWritten();
     if (changed_.WaitFor(mu_, kEndWaitMax, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return links_.empty(); }))
       return;
-    for (const auto& [number, link] : links_) link->Close("the edge is stopping");
+    for (const auto& [number, connection] : links_) connection.link->Close("the edge is stopping");
     changed_.Wait(mu_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return links_.empty(); });
   }
 
@@ -130,26 +144,72 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
       close(fd);
       return;
     }
-    const std::string peer = JoinHostPort(endpoint.address().to_string(), endpoint.port());
+    const std::string address = endpoint.address().to_string();
+    const std::string peer = JoinHostPort(address, endpoint.port());
     const auto executor = socket.get_executor();
     auto link = std::make_shared<Link>(edge_, std::move(socket), peer, options_);
     uint64_t number = 0;
     {
       MutexLock lock(mu_);
-      if (links_.size() >= kLinksMax) return log::Warn("relay: too many links", {{"peer", peer}});
+      if (strangers_.size() >= kStrangersMax) {
+        edge_.counters().link_strangers_closed.Add();
+        strangers_.begin()->second->Close(kMadeRoom);
+        strangers_.erase(strangers_.begin());
+      }
       number = ++last_number_;
-      links_.emplace(number, link);
+      links_.emplace(number, Connection{link, AddressKey(address)});
+      strangers_.emplace(number, link);
     }
-    asio::post(executor, [self = shared_from_this(), link, number] {
-      link->Start([self, number] {
-        MutexLock lock(self->mu_);
-        self->links_.erase(number);
-        self->changed_.NotifyAll();
-      });
+    asio::post(executor, [self = shared_from_this(), link, number, peer] {
+      link->Start([self, number, peer] { return self->Admit(number, peer); }, [self, number] { self->Ended(number); });
     });
   }
 
+  // Gives a stranger a link's place. False: there is none for it.
+  bool Admit(uint64_t number, const std::string& peer) {
+    MutexLock lock(mu_);
+    if (strangers_.erase(number) == 0) return false;  // It has had to go.
+    Connection& connection = links_.at(number);
+    size_t& of_address = of_address_[connection.address];
+    LimitCounter* const full = admitted_ >= kLinksMax                 ? &edge_.counters().links_full
+                               : of_address >= links_per_address_max_ ? &edge_.counters().address_links_full
+                                                                      : nullptr;
+    if (full == nullptr) {
+      connection.admitted = true;
+      ++admitted_;
+      ++of_address;
+      return true;
+    }
+    full->Add();
+    if (of_address == 0) of_address_.erase(connection.address);
+    const MonoTime now = std::chrono::steady_clock::now();
+    const bool spell_begins = now >= quiet_from_;
+    quiet_from_ = now + kSpellEndsAfter;
+    lock.Unlock();
+    if (spell_begins) log::Warn("relay: too many links", {{"peer", peer}});
+    return false;
+  }
+
+  void Ended(uint64_t number) {
+    MutexLock lock(mu_);
+    strangers_.erase(number);
+    const Connection connection = std::move(links_.extract(number).mapped());
+    if (connection.admitted) {
+      --admitted_;
+      auto of_address = of_address_.find(connection.address);
+      if (--of_address->second == 0) of_address_.erase(of_address);
+    }
+    changed_.NotifyAll();
+  }
+
+  struct Connection {
+    std::shared_ptr<Link> link;
+    std::string address;  // As AddressKey.
+    bool admitted = false;
+  };
+
   Edge& edge_;
+  const size_t links_per_address_max_;
   const EdgeSocket::Options options_;
   asio::io_context& listener_loop_;
   std::shared_ptr<TcpListener> listener_;  // Set once, by Listen.
@@ -158,14 +218,19 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
   CondVar changed_;
   bool listening_ ABSL_GUARDED_BY(mu_) = true;
   uint64_t last_number_ ABSL_GUARDED_BY(mu_) = 0;
-  std::map<uint64_t, std::shared_ptr<Link>> links_ ABSL_GUARDED_BY(mu_);
+  std::map<uint64_t, Connection> links_ ABSL_GUARDED_BY(mu_);  // All that are not closed.
+  std::map<uint64_t, std::shared_ptr<Link>> strangers_
+      ABSL_GUARDED_BY(mu_);  // Of those, not admitted; the oldest first.
+  size_t admitted_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::flat_hash_map<std::string, size_t> of_address_ ABSL_GUARDED_BY(mu_);  // Those that are admitted.
+  MonoTime quiet_from_ ABSL_GUARDED_BY(mu_){};
 };
 
 RelayServer::RelayServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 absl::StatusOr<std::unique_ptr<RelayServer>> RelayServer::Start(const std::string& host, int port, Edge& edge,
-                                                                size_t payload_bytes_max) {
-  auto impl = std::make_shared<Impl>(edge, payload_bytes_max);
+                                                                size_t payload_bytes_max, int links_per_address_max) {
+  auto impl = std::make_shared<Impl>(edge, payload_bytes_max, links_per_address_max);
   if (absl::Status status = impl->Listen(host, port); !status.ok()) return status;
   return std::unique_ptr<RelayServer>(new RelayServer(std::move(impl)));
 }

@@ -12,13 +12,14 @@ namespace toolwire {
 
 // Each connection is one control: attached to the edge when it has shown that it speaks the relay's protocol
 // (common/link/relay_socket.h), detached when it breaks. Links run on the loops of the edge, in turn, so that a
-// delivery needs no thread hop between its link and its session. At most 1,024 links: many times the controls of any
-// cluster.
+// delivery needs no thread hop between its link and its session. At most 1,024 links, many times the controls of any
+// cluster, and a share of them for each address. Connections that have not shown it take no link's place: of 64 the
+// oldest is cut when one more comes.
 class RelayServer {
  public:
   // `edge` outlives the server. Port 0: any free one. UNAVAILABLE: cannot listen.
   static absl::StatusOr<std::unique_ptr<RelayServer>> Start(const std::string& host, int port, Edge& edge,
-                                                            size_t payload_bytes_max);
+                                                            size_t payload_bytes_max, int links_per_address_max);
   // Ends every link once what waits for it is written, and cuts those whose controls do not end theirs within 2 s.
   ~RelayServer();
   int port() const;

@@ -75,6 +75,9 @@ struct EdgeCounters : CounterSet {
   LimitCounter busy_edge{this, kEdgeLimitHits, "edge_calls"};
   LimitCounter busy_edge_bytes{this, kEdgeLimitHits, "edge_queue_bytes"};
   LimitCounter logins_late{this, kEdgeLimitHits, "login_time"};
+  LimitCounter links_full{this, kEdgeLimitHits, "links"};
+  LimitCounter address_links_full{this, kEdgeLimitHits, "address_links"};
+  LimitCounter link_strangers_closed{this, kEdgeLimitHits, "link_strangers"};
   LimitCounter early_full{this, kEdgeLimitHits, "early_frames"};
 
   std::atomic<int64_t> calls_in_flight{0};

@@ -139,14 +139,18 @@ template <typename Frame>
 typename FrameAssembler<Frame>::Added FrameAssembler<Frame>::Add(Frame* frame) {
   v1::Fragment& fragment = *frame->mutable_fragment();
   const uint64_t id = fragment.fragment_id();
-  Partial& partial = partial_[id];
-  if (partial.total == 0) {
+  const auto [found, is_new] = partial_.try_emplace(id);
+  Partial& partial = found->second;
+  if (is_new) {
     if (fragment.total_bytes() == 0 || fragment.total_bytes() > bytes_max_) return Added::kBroken;
+    if (partial_.size() > kUnfinishedMax) return Added::kBroken;
     partial.total = fragment.total_bytes();
-    partial.bytes.reserve(partial.total);
   }
   bytes_ += fragment.data().size();
-  if (bytes_ > bytes_max_ || partial.bytes.size() + fragment.data().size() > partial.total) return Added::kBroken;
+  const size_t size = partial.bytes.size() + fragment.data().size();
+  if (bytes_ > bytes_max_ || size > partial.total) return Added::kBroken;
+  // What is announced may never come: memory follows what has come, at most twice as much.
+  if (size > partial.bytes.capacity()) partial.bytes.reserve(std::min<size_t>(partial.total, 2 * size));
   partial.bytes.append(fragment.data());
   if (!fragment.last()) return Added::kMore;
   const Partial complete = std::move(partial);

@@ -62,7 +62,10 @@ class FrameOutbox {
 template <typename Frame>
 class FrameAssembler {
  public:
-  // `bytes_max`: of all unfinished frames together.
+  // Unfinished frames at once: as many as an outbox of 512 MiB may cut, if each is just over kWholeBytesMax.
+  static constexpr size_t kUnfinishedMax = 4096;
+
+  // `bytes_max`: what has come of all unfinished frames together, and the announced size of each.
   explicit FrameAssembler(size_t bytes_max) : bytes_max_(bytes_max) {}
 
   enum class Added { kMore, kComplete, kBroken };

@@ -60,7 +60,7 @@ class AcceptingTest : public testing::TestWithParam<const char*> {
     options.server_id = "edge-1";
     ASSERT_TRUE(Validate(&options).ok());
     edge_ = std::make_unique<Edge>(options, clock_, registry_, store_);
-    auto relay = RelayServer::Start("127.0.0.1", 0, *edge_, 1 << 20);
+    auto relay = RelayServer::Start("127.0.0.1", 0, *edge_, 1 << 20, /*links_per_address_max=*/1024);
     ASSERT_TRUE(relay.ok()) << relay.status();
     relay_ = *std::move(relay);
     edge_->Join("", {});

@@ -77,3 +77,43 @@ claim('an agent that sends one large frame slowly is not silent', async (scope) 
   await until('it beats', async () => (await tw.metric('toolwire_edge_heartbeats_total')) === 1);
   assert.equal(await tw.metric('toolwire_edge_heartbeat_timeouts_total'), 0);
 });
+
+// A connection to the links' port that sends this and answers probes.
+function linkPeer(port, text) {
+  const socket = net.connect(port, '127.0.0.1').on('error', () => {});
+  socket.on('data', (bytes) => bytes.indexOf(Buffer.alloc(4)) >= 0 && socket.write(Buffer.alloc(4, 0xff)));
+  socket.write(text);
+  return socket;
+}
+
+claim('strangers at the port of links keep no control out, and one address has its share of links', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', flags: {'links-per-address-max': 20}});
+  const hits = (limit) => tw.metric('toolwire_edge_limit_hits_total', limit);
+  const silent = Array.from({length: 200}, () => linkPeer(tw.ports.relay, ''));
+  await until('the oldest strangers are cut', async () => (await hits({limit: 'link_strangers'})) >= 136);
+  const linked = Array.from({length: 19}, () => linkPeer(tw.ports.relay, 'TWRELAY1'));
+  await until('they are linked', async () => (await tw.metric('toolwire_edge_links')) === 20);
+  const over = linkPeer(tw.ports.relay, 'TWRELAY1');
+  await until('one too many', async () => (await hits({limit: 'address_links'})) === 1);
+  over.destroy();
+  linked[0].destroy();
+  await until('its place is free', async () => (await tw.metric('toolwire_edge_links')) === 19);
+  linked.push(linkPeer(tw.ports.relay, 'TWRELAY1'));
+  await until('the next has it', async () => (await tw.metric('toolwire_edge_links')) === 20);
+  await tw.agent('user_1');
+  assert.equal((await tw.caller().call('user_1', 'echo')).code, 0);
+  [...silent, ...linked].forEach((socket) => socket.destroy());
+});
+
+claim('an edge has 1,024 links, and the next is refused', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', flags: {'links-per-address-max': 1024}});
+  const linked = [];
+  while (linked.length < 1023) {
+    while (linked.length < 1023 && linked.push(linkPeer(tw.ports.relay, 'TWRELAY1')) % 33 !== 0);
+    await until('they are linked', async () => (await tw.metric('toolwire_edge_links')) === linked.length + 1);
+  }
+  linked.push(linkPeer(tw.ports.relay, 'TWRELAY1'));
+  await until('one too many', async () => (await tw.metric('toolwire_edge_limit_hits_total', {limit: 'links'})) === 1);
+  assert.equal(await tw.metric('toolwire_edge_links'), 1024);
+  linked.forEach((socket) => socket.destroy());
+});

@@ -318,6 +318,18 @@ TEST(FrameAssemblerTest, PiecesOfSeveralFramesBecomeTheFramesThatWereCut) {
   EXPECT_EQ(complete, (std::vector<uint64_t>{1, 2, 3, 4}));
 }
 
+TEST(FrameAssemblerTest, UnfinishedFramesAreLimitedHoweverLittleHasComeOfThem) {
+  EdgeAssembler assembler(kPlenty);
+  const auto begin = [&](uint64_t id) {
+    v1::EdgeFrame frame;
+    frame.mutable_fragment()->set_fragment_id(id);
+    frame.mutable_fragment()->set_total_bytes(260u << 20);  // Reserved, two would be more than this test may take.
+    return assembler.Add(&frame);
+  };
+  for (uint64_t id = 1; id <= EdgeAssembler::kUnfinishedMax; ++id) ASSERT_EQ(begin(id), EdgeAssembler::Added::kMore);
+  EXPECT_EQ(begin(EdgeAssembler::kUnfinishedMax + 1), EdgeAssembler::Added::kBroken);
+}
+
 TEST(FrameAssemblerTest, FrameMayComeInOnePieceAndIdsMayBeUsedAgain) {
   const std::string bytes = DeliverFrame(1).SerializeAsString();
   ControlAssembler assembler(bytes.size());
