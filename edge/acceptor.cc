@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <asio.hpp>
+#include <chrono>
 #include <thread>
 #include <utility>
 
@@ -12,14 +13,15 @@
 namespace toolwire {
 namespace {
 
-// A peer that takes no data for so long is gone; without it the kernel tries for 15 minutes.
-constexpr int kUserTimeoutMs = 30000;
-
-void SetSocketOptions(int fd) {
+// `user_timeout`: without it the kernel tries for 15 minutes. It also cuts a peer that acknowledges the probes of a
+// closed window for so long, so an agent that lives, and reads nothing.
+void SetSocketOptions(int fd, Duration user_timeout) {
+  const auto timeout_ms =
+      static_cast<unsigned>(std::chrono::duration_cast<std::chrono::milliseconds>(user_timeout).count());
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &kUserTimeoutMs, sizeof kUserTimeoutMs);
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
 }
 
 }  // namespace
@@ -33,13 +35,14 @@ struct Acceptor::Impl {
 Acceptor::Acceptor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const std::string& host, int port, const Clock& clock,
-                                                           Admission& admission, OnSocket on_socket) {
+                                                           Admission& admission, Duration user_timeout,
+                                                           OnSocket on_socket) {
   auto impl = std::make_unique<Impl>();
   auto listener = TcpListener::Listen(
       impl->io,
       {"agents", host, port, [&] { return admission.AcceptDelay(clock.Now()); }, &admission.counters().accept_errors},
-      [&, on_socket = std::move(on_socket)](int fd, const asio::ip::tcp::endpoint& peer) {
-        SetSocketOptions(fd);
+      [user_timeout, on_socket = std::move(on_socket)](int fd, const asio::ip::tcp::endpoint& peer) {
+        SetSocketOptions(fd, user_timeout);
         on_socket(fd, peer.address().to_string());
       });
   if (!listener.ok()) return listener.status();

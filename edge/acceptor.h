@@ -18,9 +18,11 @@ class Acceptor {
   // `address` is where the peer is, without its port. Called on the acceptor's thread; takes over the descriptor.
   using OnSocket = std::function<void(int fd, std::string address)>;
 
-  // Listens; port 0 takes a free one. `clock` and `admission` outlive the acceptor.
+  // Listens; port 0 takes a free one. A peer that takes none of what was sent to it for `user_timeout` is cut. `clock`
+  // and `admission` outlive the acceptor.
   static absl::StatusOr<std::unique_ptr<Acceptor>> Listen(const std::string& host, int port, const Clock& clock,
-                                                          Admission& admission, OnSocket on_socket);
+                                                          Admission& admission, Duration user_timeout,
+                                                          OnSocket on_socket);
   // Stops like Stop().
   ~Acceptor();
 

@@ -139,28 +139,35 @@ void Admission::Closed() {
 bool Admission::MayLogIn(const std::string& address, MonoTime now) {
   if (options_.failed_logins_per_minute_max == 0) return true;
   MutexLock lock(mu_);
-  auto found = failures_.find(address);
-  if (found == failures_.end()) return true;
-  if (now - found->second.since >= kMinute) {
-    failures_.erase(found);
-    return true;
-  }
+  auto found = failures_.find(AddressKey(address));
+  if (found == failures_.end() || now - found->second.since >= kMinute) return true;
   if (found->second.count < options_.failed_logins_per_minute_max) return true;
+  Touch(found->second);
   counters_.addresses_rejected.Add();
   return false;
 }
 
+// Full, the address that has not failed, nor been rejected, for longest is forgotten: the failures of others make room
+// for new ones, and never for the one that goes on.
 void Admission::LoginFailed(const std::string& address, MonoTime now) {
+  std::string key = AddressKey(address);
   MutexLock lock(mu_);
-  if (failures_.size() >= options_.addresses_max && !failures_.contains(address)) {
-    absl::erase_if(failures_, [now](const auto& one) { return now - one.second.since >= kMinute; });
-    if (failures_.size() >= options_.addresses_max) {  // Attackers cannot make this map grow.
+  auto found = failures_.find(key);
+  if (found == failures_.end()) {
+    if (failures_.size() >= options_.addresses_max) {
       counters_.addresses_full.Add();
-      return;
+      failures_.erase(failed_last_.front());
+      failed_last_.pop_front();
     }
+    const auto place = failed_last_.insert(failed_last_.end(), key);
+    found = failures_.emplace(std::move(key), Failures{now, 0, place}).first;
   }
-  Failures& failures = failures_[address];
-  if (failures.count == 0 || now - failures.since >= kMinute) failures = Failures{now, 0};
+  Failures& failures = found->second;
+  Touch(failures);
+  if (now - failures.since >= kMinute) {
+    failures.since = now;
+    failures.count = 0;
+  }
   ++failures.count;
 }
 

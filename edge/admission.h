@@ -115,7 +115,11 @@ class Admission {
   struct Failures {
     MonoTime since;
     int count = 0;
+    std::list<std::string>::iterator place;  // In failed_last_.
   };
+  void Touch(const Failures& failures) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    failed_last_.splice(failed_last_.end(), failed_last_, failures.place);
+  }
 
   const Options options_;
   const CloseSilent close_silent_;
@@ -129,7 +133,8 @@ class Admission {
   LimitCounter* full_ ABSL_GUARDED_BY(mu_) = nullptr;  // The limit on sockets that accepting waits at.
   double tokens_ ABSL_GUARDED_BY(mu_) = 1;
   MonoTime tokens_at_ ABSL_GUARDED_BY(mu_) = {};
-  absl::flat_hash_map<std::string, Failures> failures_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<std::string, Failures> failures_ ABSL_GUARDED_BY(mu_);  // By AddressKey.
+  std::list<std::string> failed_last_ ABSL_GUARDED_BY(mu_);                   // Their keys; who failed last is last.
 };
 
 }  // namespace toolwire

@@ -61,11 +61,14 @@ void Edge::Join(const std::string& relay_address, OnCommand on_command) {
 }
 
 absl::Status Edge::Listen(const ListenOptions& listen) {
-  auto acceptor = Acceptor::Listen(listen.host, options_.port, clock_, admission_, [this](int fd, std::string address) {
-    const uint32_t turn = next_loop_.fetch_add(1, std::memory_order_relaxed);
-    EdgeLoop& loop = *loops_[turn % loops_.size()];
-    loop.Adopt(fd, admission_.Accepted(loop.NextId(), std::move(address), clock_.Now()));
-  });
+  // As long as an agent may be silent it may also not read.
+  const Duration user_timeout = std::max<Duration>(options_.session.heartbeat_timeout, std::chrono::seconds(30));
+  auto acceptor = Acceptor::Listen(
+      listen.host, options_.port, clock_, admission_, user_timeout, [this](int fd, std::string address) {
+        const uint32_t turn = next_loop_.fetch_add(1, std::memory_order_relaxed);
+        EdgeLoop& loop = *loops_[turn % loops_.size()];
+        loop.Adopt(fd, admission_.Accepted(loop.NextId(), std::move(address), clock_.Now()));
+      });
   if (!acceptor.ok()) return acceptor.status();
   acceptor_ = *std::move(acceptor);
   refresher_ = std::thread([this] { RefreshLeases(); });

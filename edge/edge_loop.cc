@@ -20,7 +20,7 @@ EdgeLoop::EdgeLoop(uint32_t index, EdgeShared& shared)
       table_(*shared.clock, shared.limits, *shared.counters, shared.server_id,
              [this](SessionId id) { return server_.SinceHeard(id); }),
       logins_(index, shared, *this),
-      server_(io_, {shared.frame_bytes_max, Logins::kEarlyBytesMax, shared.login_timeout}, *this),
+      server_(io_, {shared.frame_bytes_max, Logins::kEarlyBytesMax}, *this),
       thread_([this] { Run(); }) {}
 
 EdgeLoop::~EdgeLoop() {

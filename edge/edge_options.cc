@@ -30,7 +30,7 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
                "Silence after which a session is closed (4002), in ms")
       .Env("HEARTBEAT_TIMEOUT");
   Milliseconds(app, "--login-timeout", &options->login_timeout, 50, 600000,
-               "Time for the handshake, and again for the login, in ms");
+               "Time from the accepted socket to the open session, in ms");
   Number(app, "--sessions-max", &options->admission.sessions_max, 0, kMaxInt,
          "Agents on this edge; 0: what the limit of open files allows");
   Number(app, "--unauthenticated-max", &options->admission.unauthenticated_max, 1, kMaxInt,

@@ -30,7 +30,7 @@ struct EdgeOptions {
   int links_per_address_max = 128;  // Controls of one address, which may be a NAT's: an eighth of all links.
   int io_threads = 1;               // One loop saturates before two cores' worth of agents do; raise with cores.
   Duration heartbeat_interval = std::chrono::seconds(30);
-  Duration login_timeout = std::chrono::seconds(5);  // For the handshake, and again for the login.
+  Duration login_timeout = std::chrono::seconds(5);  // From the accepted socket to the open session.
   Duration lease_ttl = kLeaseTtl;
   Duration drain_timeout = kDrainTimeout;  // How long a stop waits for calls in flight.
   bool serve_old_channels = true;          // The raw Redis channels of the replaced server. Needs Redis.

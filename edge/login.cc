@@ -19,6 +19,7 @@ void Logins::Accepted(std::unique_ptr<Admission::Place> place) {
   auto login = std::make_unique<Login>();
   login->id = place->id;
   login->place = std::move(place);
+  wheel_.Arm(login.get(), login->place->accepted_at + shared_.login_timeout);
   logins_.emplace(login->id, std::move(login));
 }
 
@@ -66,7 +67,6 @@ void Logins::Begin(SessionId id, const std::string& target, const std::string& a
   login.user_id = check->user_id;
   if (CheckUserId(check->user_id) != nullptr) return OnVerdict(id, Verdict::kWrong);
   login.check_began = shared_.clock->Now();
-  wheel_.Arm(&login, login.check_began + shared_.login_timeout);
   shared_.authenticator->Check(std::move(*check), [this, id](Verdict verdict) {
     handler_.Post([this, id, verdict] { OnVerdict(id, verdict); });
   });
@@ -110,7 +110,7 @@ void Logins::OnClaimed(SessionId id, const std::string& user_id, const absl::Sta
     return;
   }
   if (!epoch.ok()) return Fail(id, close_reason::kRegistryUnavailable);
-  if (shared_.clock->Now() - login->check_began > shared_.login_timeout) {
+  if (shared_.clock->Now() > login->deadline()) {
     // The timer is late: a busy loop. Revocations are not remembered for longer than this.
     shared_.counters->logins_late.Add();
     Release(user_id, *epoch);
@@ -175,7 +175,7 @@ void Logins::LogOut(SessionId id, const std::string& user_id, uint64_t epoch) {
 void Logins::Advance() {
   wheel_.Advance(shared_.clock->Now(), [this](TimerNode* node) {
     const auto* login = static_cast<const Login*>(node);
-    log::Warn("login timed out", {{"user", login->user_id}});
+    if (login->under_way) log::Warn("login timed out", {{"user", login->user_id}});
     shared_.counters->logins_late.Add();
     Fail(login->id, close_reason::kLoginTimedOut);
   });

@@ -90,7 +90,7 @@ class Logins {
   // A session that was opened here has ended. Gives back its room and, if it is the user's current one, its lease.
   void LogOut(SessionId id, const std::string& user_id, uint64_t epoch);
 
-  // Closes sockets whose time to log in is over. Call every kTick while `has_timers()`.
+  // Closes sockets whose time to log in is over, counted from the accept. Call every kTick while `has_timers()`.
   void Advance();
   bool has_timers() const { return !wheel_.empty(); }
 

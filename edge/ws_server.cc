@@ -113,8 +113,7 @@ WsServer::Impl::Impl(asio::io_context& loop_io, const Options& server_options, H
     : io(loop_io), options(server_options), handler(owner) {
   server.set_user_agent("");
   server.set_max_message_size(options.frame_bytes_max);
-  server.set_open_handshake_timeout(
-      std::chrono::duration_cast<std::chrono::milliseconds>(options.handshake_timeout).count());
+  server.set_open_handshake_timeout(0);  // The owner has a deadline for the whole login.
   server.transport_context()->io = &io;
   server.transport_context()->reading_stopped = [this](const auto& handle) {
     const ConnectionPtr connection = FromHandle(handle);

@@ -54,7 +54,6 @@ class WsServer {
   struct Options {
     size_t frame_bytes_max = 0;
     size_t early_bytes_max = 0;  // What is read of a socket before TrustPeer.
-    Duration handshake_timeout{};
   };
 
   WsServer(asio::io_context& io, const Options& options, Handler& handler);

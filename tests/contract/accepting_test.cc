@@ -2,6 +2,7 @@
 // and it fails or waits as a test wants.
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -31,6 +32,7 @@ std::atomic<int> accept_error{0};  // What accept fails with; 0: it does not.
 std::atomic<uint64_t> failed_accepts{0};
 std::atomic<bool> accepts_held{false};  // Connections that accept has taken are held back.
 std::atomic<int> waiting_accepts{0};
+std::atomic<int> last_accepted{-1};
 
 }  // namespace
 
@@ -42,6 +44,7 @@ extern "C" int accept4(int fd, sockaddr* address, socklen_t* size, int flags) {
   }
   const auto taken = static_cast<int>(syscall(SYS_accept4, fd, address, size, flags));
   if (taken < 0) return taken;
+  last_accepted = taken;
   ++waiting_accepts;
   while (accepts_held) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   --waiting_accepts;
@@ -136,6 +139,18 @@ TEST_P(AcceptingTest, APortThatClosesWhileAConnectionIsTakenEnds) {
     ADD_FAILURE() << "the port never closes";
     std::_Exit(1);  // A thread turns in circles.
   }
+}
+
+TEST_P(AcceptingTest, AgentMayNotReadForAsLongAsItMayBeSilent) {
+  if (!PortIs("Agents")) return;
+  last_accepted = -1;
+  const Peer peer(port_);
+  unsigned timeout_ms = 0;
+  EXPECT_TRUE(Await([&] {
+    socklen_t size = sizeof timeout_ms;
+    getsockopt(last_accepted, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, &size);
+    return timeout_ms == 90'000;
+  })) << timeout_ms;
 }
 
 INSTANTIATE_TEST_SUITE_P(Ports, AcceptingTest, testing::Values("Agents", "Relay", "Metrics"),

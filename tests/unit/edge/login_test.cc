@@ -226,6 +226,21 @@ TEST_F(LoginTest, SilentSocketMakesRoomUnlessItsRequestIsHere) {
   RunAll();
 }
 
+TEST_F(LoginTest, HandshakeAndLoginHaveOneDeadlineFromTheAcceptOn) {
+  Accept(1);
+  Advance(kLoginTimeout - kMs);
+  logins_.Begin(1, "/?userId=" + kUser + "&secret=" + kSecret, "");
+  AwaitPosted(1);
+  EXPECT_EQ(Events(), Strings());
+  Advance(kMs + Logins::kTick);
+  EXPECT_EQ(Events(), Strings{"close 1 1013 Login timed out"});
+  RunNext();
+  Accept(2);
+  Advance(kLoginTimeout + Logins::kTick);
+  EXPECT_EQ(Events(), Strings{"close 2 1013 Login timed out"}) << "without a request";
+  EXPECT_EQ(counters_.logins_late.value(), 2u);
+}
+
 TEST_F(LoginTest, MissingCredentialsAreRefusedWithoutAskingTheStore) {
   Accept(1);
   logins_.Begin(1, "/?userId=" + kUser, "");
