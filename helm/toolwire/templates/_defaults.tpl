@@ -4,13 +4,30 @@ string, so that templates read values without asking whether they are there: `he
 chart the values of an old one, and people write nulls. A switch that is missing is off, an optional map or list empty.
 */}}
 {{- define "toolwire.init" -}}
+{{- if not (hasKey .Values "x-filled") -}}
 {{- $defaults := include "toolwire.defaults" . | fromYaml -}}
 {{- $pods := include "toolwire.defaults.pods" . | fromYaml -}}
 {{- range list "edge" "control" -}}
 {{- $_ := set $defaults . (merge (get $defaults .) (deepCopy $pods)) -}}
 {{- end -}}
+{{- include "toolwire.prune" (omit .Values "global") -}}
 {{- include "toolwire.fill" (list .Values $defaults) -}}
 {{- include "toolwire.check" . -}}
+{{- $_ := set .Values "x-filled" true -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Takes nulls out of maps, at any depth: helm does so only for keys that values.yaml has. */}}
+{{- define "toolwire.prune" -}}
+{{- if kindIs "map" . -}}
+{{- range $key, $value := . -}}
+{{- if kindIs "invalid" $value -}}{{- $_ := unset $ $key -}}
+{{- else if or (kindIs "map" $value) (kindIs "slice" $value) -}}{{- include "toolwire.prune" $value -}}
+{{- end -}}
+{{- end -}}
+{{- else -}}
+{{- range . -}}{{- if or (kindIs "map" .) (kindIs "slice" .) -}}{{- include "toolwire.prune" . -}}{{- end -}}{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "toolwire.fill" -}}

@@ -180,7 +180,7 @@ may name variables that stand before it.
 {{- else if and (eq (index . 1) "redis") $root.Values.dev.redis.enabled -}}
 redis://{{ include "toolwire.object" (list $root "redis") }}:6379
 {{- else if and (eq (index . 1) "database") $root.Values.dev.postgresql.enabled -}}
-postgresql://toolwire:{{ include "toolwire.scalar" $root.Values.dev.postgresql.password | urlquery }}@{{ include "toolwire.object" (list $root "postgresql") }}:5432/toolwire
+postgresql://toolwire:{{ include "toolwire.scalar" $root.Values.dev.postgresql.password | urlquery | replace "+" "%20" }}@{{ include "toolwire.object" (list $root "postgresql") }}:5432/toolwire
 {{- end -}}
 {{- end -}}
 {{- end -}}
