@@ -19,7 +19,11 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/host_port.h"
+#include "common/base/log.h"
 #include "common/process/tcp_listener.h"
+#include "control/grpc_streams.h"
 
 namespace toolwire {
 namespace {
@@ -27,6 +31,11 @@ namespace {
 using asio::ip::tcp;
 
 constexpr Duration kSweepEvery = std::chrono::seconds(1);
+constexpr Duration kTick = std::chrono::milliseconds(100);
+// A connection that sends less in a tick does not open streams by the thousand.
+constexpr uint64_t kBusyBytes = 16 * 1024;
+// So many times the streams that it may have: those that it has reset wait to be cleaned up.
+constexpr int64_t kUnfinishedFactor = 3;
 constexpr Duration kSweepAtLimitEvery = std::chrono::milliseconds(50);
 // A peer that takes no data for so long is gone; without it the kernel tries for 15 minutes.
 constexpr int kUserTimeoutMs = 30000;
@@ -43,13 +52,29 @@ std::optional<ino_t> InodeOf(int fd) {
   return status.st_ino;
 }
 
+asio::ip::address Unmapped(const asio::ip::address& address) {
+  if (!address.is_v6() || !address.to_v6().is_v4_mapped()) return address;
+  return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+}
+
+std::string PeerOf(const tcp::endpoint& peer) {
+  const asio::ip::address address = Unmapped(peer.address());
+  const std::string host = address.to_string();
+  return absl::StrCat(address.is_v4() ? "ipv4:" : "ipv6:", JoinHostPort(host, peer.port()));
+}
+
+// Ends the connection at once. shutdown(2) would leave gRPC megabytes to read that the kernel has received.
+void Cut(int fd) {
+  sockaddr none{};
+  none.sa_family = AF_UNSPEC;
+  connect(fd, &none, sizeof none);
+}
+
 // Whoever has one IPv6 address has its /64.
 std::string WhoIs(const tcp::endpoint& peer) {
-  const asio::ip::address address = peer.address();
+  const asio::ip::address address = Unmapped(peer.address());
   if (address.is_v4()) return address.to_string();
-  asio::ip::address_v6 v6 = address.to_v6();
-  if (v6.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_string();
-  auto bytes = v6.to_bytes();
+  auto bytes = address.to_v6().to_bytes();
   std::fill(bytes.begin() + 8, bytes.end(), 0);
   return asio::ip::make_address_v6(bytes).to_string();
 }
@@ -59,12 +84,14 @@ std::string WhoIs(const tcp::endpoint& peer) {
 struct CallersPort::Impl {
   struct Silent {
     tcp::socket socket;
-    std::string who;
+    std::string who, peer;
     MonoTime until;
   };
   struct Handed {
     ino_t inode;
     std::string who;
+    std::string peer;  // As gRPC names it.
+    uint64_t received = 0;
   };
   using SilentMap = std::map<uint64_t, Silent>;  // By numbers that grow: the oldest first.
 
@@ -77,6 +104,8 @@ struct CallersPort::Impl {
   void Readable(SilentMap::iterator it);
   void Drop(SilentMap::iterator it);
   void Forget(const std::string& who);
+  void Ended(const Handed& one);
+  void CutFloods();
   void Sweep();
   void Tick();
   size_t size() const { return silent.size() + handed.size(); }
@@ -100,6 +129,7 @@ struct CallersPort::Impl {
   uint64_t last_number = 0;
   absl::flat_hash_map<int, Handed> handed;  // By descriptor.
   absl::flat_hash_map<std::string, int> of_address;
+  GrpcStreams streams;
   MonoTime swept_at{};
   bool ended = false;
 };
@@ -108,7 +138,7 @@ void CallersPort::Impl::Accepted(int fd, const tcp::endpoint& peer) {
   counters.accepted.Add();
   // gRPC has closed this descriptor meanwhile.
   if (const auto old = handed.find(fd); old != handed.end()) {
-    Forget(old->second.who);
+    Ended(old->second);
     handed.erase(old);
   }
   std::string who = WhoIs(peer);
@@ -127,7 +157,7 @@ void CallersPort::Impl::Accepted(int fd, const tcp::endpoint& peer) {
   ++of_address[who];
   const MonoTime until = std::chrono::steady_clock::now() + options.connect_timeout;
   const uint64_t number = ++last_number;
-  Silent one{std::move(socket), std::move(who), until};
+  Silent one{std::move(socket), std::move(who), PeerOf(peer), until};
   AwaitFirstBytes(number, silent.emplace(number, std::move(one)).first->second);
   open = size();
 }
@@ -173,7 +203,7 @@ void CallersPort::Impl::Readable(SilentMap::iterator it) {
   asio::error_code ec;
   const int fd = one.socket.release(ec);
   if (ec) return Drop(it);
-  handed[fd] = {*inode, std::move(one.who)};
+  handed[fd] = {*inode, std::move(one.who), std::move(one.peer)};
   silent.erase(it);
   on_connection(fd);
 }
@@ -189,22 +219,42 @@ void CallersPort::Impl::Forget(const std::string& who) {
   if (--found->second == 0) of_address.erase(found);
 }
 
+void CallersPort::Impl::Ended(const Handed& one) {
+  Forget(one.who);
+  streams.Forget(one.peer);
+}
+
+// Callers that open and reset streams, or that open them without end before they have read how many they may.
+void CallersPort::Impl::CutFloods() {
+  for (auto& [fd, one] : handed) {
+    const uint64_t received = BytesReceived(fd);
+    const bool busy = received > one.received + kBusyBytes;
+    one.received = received;
+    if (!busy || InodeOf(fd) != one.inode) continue;
+    if (streams.Unfinished(one.peer) <= kUnfinishedFactor * options.connection_streams_max) continue;
+    counters.streams_unfinished.Add();
+    log::Warn("caller cut, its streams do not end", {{"caller", one.peer}});
+    Cut(fd);
+  }
+}
+
 void CallersPort::Impl::Sweep() {
   swept_at = std::chrono::steady_clock::now();
   absl::erase_if(handed, [this](const auto& one) {
     if (InodeOf(one.first) == one.second.inode) return false;
-    Forget(one.second.who);
+    Ended(one.second);
     return true;
   });
   open = size();
 }
 
 void CallersPort::Impl::Tick() {
-  timer.expires_after(kSweepEvery);
+  timer.expires_after(kTick);
   timer.async_wait([this](const asio::error_code&) {
     if (ended) return;
-    Sweep();
-    while (!silent.empty() && silent.begin()->second.until <= swept_at) {
+    CutFloods();
+    if (std::chrono::steady_clock::now() >= swept_at + kSweepEvery) Sweep();
+    while (!silent.empty() && silent.begin()->second.until <= std::chrono::steady_clock::now()) {
       counters.silent_too_long.Add();
       Drop(silent.begin());
     }

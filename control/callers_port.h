@@ -23,6 +23,7 @@ class CallersPort {
     int address_connections_max = 1024;  // Of one IPv4 address or IPv6 /64, which may be that of a proxy.
     int silent_connections_max = 256;    // That have sent nothing yet; past it the oldest is closed.
     Duration connect_timeout = std::chrono::seconds(5);  // For the first bytes.
+    int connection_streams_max = 2000;  // Calls and streams of one connection at once; more wait at the caller.
   };
   struct Counters : CounterSet {
     Counter accepted{this, "toolwire_control_connections_accepted_total", "Connections accepted on the callers' port."};
@@ -31,6 +32,7 @@ class CallersPort {
     LimitCounter connections_full{this, kControlLimitHits, "connections"};
     LimitCounter address_full{this, kControlLimitHits, "address_connections"};
     LimitCounter silent_full{this, kControlLimitHits, "silent_connections"};
+    LimitCounter streams_unfinished{this, kControlLimitHits, "connection_streams"};
     LimitCounter silent_too_long{this, kControlLimitHits, "connect_time"};
   };
   // Takes over the descriptor. On the port's thread.

@@ -28,7 +28,7 @@ void SetLimits(const ControlOptions& options, grpc::ServerBuilder* builder) {
   for (const auto algorithm : {GRPC_COMPRESS_DEFLATE, GRPC_COMPRESS_GZIP}) {
     builder->SetCompressionAlgorithmSupportStatus(algorithm, false);
   }
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.connection_streams_max);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.callers.connection_streams_max);
   grpc::ResourceQuota memory("callers");
   memory.Resize(options.grpc_memory_bytes_max);
   builder->SetResourceQuota(memory);

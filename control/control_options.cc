@@ -46,7 +46,7 @@ void AddControlFlags(CLI::App* app, ControlOptions* options) {
          "Connections that have sent nothing yet; past it the oldest of them is closed");
   Milliseconds(app, "--connect-timeout", &options->callers.connect_timeout, 50, 600000,
                "Time for a connection's first bytes, and again for its HTTP/2 preface, in ms");
-  Number(app, "--connection-streams", &options->connection_streams_max, 1, kMaxInt,
+  Number(app, "--connection-streams-max", &options->callers.connection_streams_max, 1, kMaxInt,
          "Calls and streams of one connection at once; gRPC clients keep more waiting");
   Number(app, "--grpc-memory-bytes", &options->grpc_memory_bytes_max, size_t{16} << 20, size_t{1} << 40,
          "Memory for what callers send, past which gRPC ends calls");

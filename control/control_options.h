@@ -31,12 +31,11 @@ struct ControlOptions {
   // Of answers that one stream's caller has not read: then no more calls are read from it. At four times as much the
   // stream ends, since what edges have answered cannot be refused.
   size_t stream_unread_bytes_max = 64u << 20;
-  size_t watch_unread_bytes_max = 32u << 20;  // Of events: some 180,000.
-  size_t caller_bytes_max = 1u << 30;         // That control holds for all callers.
-  int streams_max = 1024;                     // Dispatch and watch streams open at once.
-  int grpc_threads = 1;                       // Of those that serve callers, see control/grpc_threads.h; 0: all.
-  CallersPort::Options callers;               // `connections_max` 0: see Validate.
-  int connection_streams_max = 10000;         // Calls and streams of one connection at once; more wait at the caller.
+  size_t watch_unread_bytes_max = 32u << 20;       // Of events: some 180,000.
+  size_t caller_bytes_max = 1u << 30;              // That control holds for all callers.
+  int streams_max = 1024;                          // Dispatch and watch streams open at once.
+  int grpc_threads = 1;                            // Of those that serve callers, see control/grpc_threads.h; 0: all.
+  CallersPort::Options callers;                    // `connections_max` 0: see Validate.
   size_t grpc_memory_bytes_max = size_t{1} << 30;  // Of messages that gRPC has not received completely, mostly.
   // A caller that vanished without a word keeps its streams and their places for these two.
   Duration keepalive_interval = std::chrono::seconds(30);  // Of silence, then it is pinged.

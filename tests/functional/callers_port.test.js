@@ -155,8 +155,8 @@ claim('callers that vanish without a word lose their streams, so that others get
   assert.equal((await reading.call('user_1', 'echo')).code, 0);
 });
 
-claim('a connection has no more streams than --connection-streams, and its calls wait for each other', async (scope) => {
-  const tw = await scope.toolwire({topology: 'split', flags: {'connection-streams': 5}});
+claim('a connection has no more streams than --connection-streams-max, and its calls wait for each other', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', flags: {'connection-streams-max': 5}});
   await tw.agent('user_1');
   const caller = tw.caller();
   const outcomes = await Promise.all(Array.from({length: 50}, () => caller.call('user_1', 'echo')));
@@ -170,6 +170,52 @@ claim('a connection has no more streams than --connection-streams, and its calls
   await until('five are open', async () => (await tw.metric('toolwire_control_streams')) === 5);
   await dispatch(11);
   await raw.closed();
+});
+
+// Bytes of streams from `first` on, and the next one's number.
+function streams(first, count, {reset}) {
+  const cancel = Buffer.from([0, 0, 0, 8]);
+  const headers = requestHeaders('CallTool');
+  const frames = [];
+  let stream = first;
+  for (let i = 0; i < count; i++, stream += 2) {
+    frames.push(frame(FRAME.headers, FLAG.endHeaders, stream, headers));
+    if (reset) frames.push(frame(FRAME.reset, 0, stream, cancel));
+  }
+  return [Buffer.concat(frames), stream];
+}
+
+for (const reset of [true, false]) {
+  claim(`a caller that opens ${reset ? 'and resets streams' : 'streams'} without end is cut, others are served`, async (scope) => {
+    const tw = await scope.toolwire({topology: 'split'});
+    await tw.agent('user_1');
+    const other = tw.caller().dispatch();
+    assert.equal((await other.call('user_1', 'echo')).code, 0);
+    const [caller] = await speaking(scope, tw.ports.callers, 1);
+    for (let next = 1; next < 1_000_000 && !caller.isClosed;) {
+      const [bytes, after] = streams(next, 500, {reset});
+      await caller.write(bytes);
+      next = after;
+    }
+    await caller.closed();
+    assert.ok((await tw.metric(HITS, {limit: 'connection_streams'})) > 0);
+    assert.equal((await other.call('user_1', 'echo')).code, 0);
+    await served(tw);
+  });
+}
+
+claim('callers that cancel as many calls at once as a connection may have are not cut', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split'});
+  await tw.agent('user_1', {answer: () => undefined});
+  const caller = tw.caller();
+  for (let round = 0; round < 2; round++) {
+    const calls = Array.from({length: 2000}, () => caller.start({userId: 'user_1', tool: 'slow', paramsJson: Buffer.from('{}')}));
+    await until('they are in flight', async () => (await tw.metric('toolwire_control_calls_in_flight')) === 2000);
+    for (const call of calls) call.cancel();
+    for (const call of calls) assert.equal((await call.outcome).code, grpc.status.CANCELLED);
+  }
+  await tw.idle();
+  assert.equal(await tw.metric(HITS, {limit: 'connection_streams'}), 0);
 });
 
 claim('messages that are never completed take no more than --grpc-memory-bytes, and calls are served after', async (scope) => {

@@ -70,7 +70,7 @@ TEST_F(ControlOptionsTest, NumbersOutsideTheirBoundsAreRefused) {
                       {"--address-connections-max", 1, kMaxInt},
                       {"--silent-connections-max", 1, kMaxInt},
                       {"--connect-timeout", 50, 600000},
-                      {"--connection-streams", 1, kMaxInt},
+                      {"--connection-streams-max", 1, kMaxInt},
                       {"--grpc-memory-bytes", 16 << 20, int64_t{1} << 40},
                       {"--keepalive-interval", 1000, kMaxInt},
                       {"--keepalive-timeout", 1000, kMaxInt},
