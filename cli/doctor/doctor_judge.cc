@@ -123,15 +123,17 @@ Finding JudgeTables(const PgInspection& database) {
     return Fail("postgres tables",
                 absl::StrCat("tables or the column tool_execution_logs.call_id are missing, and ", database.role,
                              " may not make them"),
-                "start a control or an edge once with a role that may: the owner of the tables");
+                "run toolwire migrate once with a role that may: the owner of the tables");
   }
-  if (!complete) return Ok("postgres tables", "not complete yet; the first process that starts makes what is missing");
+  if (!complete)
+    return Ok("postgres tables",
+              "not complete yet; toolwire migrate or the first process that starts makes what is missing");
   if (!database.call_index && !database.owns_audit_table) {
     return Fail("postgres tables",
                 absl::StrCat("the index toolwire_audit_call_id is missing, and only the owner of the table may build "
                              "it, not ",
                              database.role, ": no audit row can be written"),
-                "let one process write a row as the owner of tool_execution_logs, or change the owner");
+                "run toolwire migrate once as the owner of tool_execution_logs, or change the owner");
   }
   if (!database.call_index) {
     return Ok("postgres tables", "complete, but for the index toolwire_audit_call_id: the first audit row builds it");
