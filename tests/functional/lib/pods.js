@@ -44,7 +44,7 @@ export class Pod {
   static async create(scope, rendered, template, {services = {}, directory} = {}) {
     const pod = new Pod();
     Object.assign(pod, {scope, rendered, template, services, spec: template.spec});
-    pod.ip = `127.0.10.${++Pod.#count}`;
+    pod.ip = `127.${10 + (process.pid % 200)}.0.${++Pod.#count}`;
     pod.name = `pod-${Pod.#count}`;
     pod.directory = directory ?? (await scope.directory());  // The emptyDir of its volume.
     chmodSync(pod.directory, 0o777);
