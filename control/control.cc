@@ -2,6 +2,7 @@
 // new calls, settle those in flight, end the streams, then operators' requests, then the server.
 #include "control/control.h"
 
+#include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
+#include "common/base/log.h"
 #include "grpc/health/v1/health.pb.h"
 
 namespace toolwire {
@@ -41,6 +43,12 @@ void SetLimits(const ControlOptions& options, grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
 }
 
+// gRPC would write to standard error in its own threads, which would wait for whoever reads that.
+void LogForGrpc(gpr_log_func_args* line) {
+  const log::Level level = line->severity == GPR_LOG_SEVERITY_ERROR ? log::Level::kWarn : log::Level::kInfo;
+  log::Write(level, "grpc says", {{"message", line->message}});
+}
+
 }  // namespace
 
 Control::Control(const ControlOptions& options, const Clock& clock, Registry& registry, Store& store, AuditLog* audit)
@@ -60,6 +68,7 @@ absl::Status Control::Listen(const ListenOptions& listen) {
   // gRPC's locks are absl's, which Debian builds with a search for deadlocks under one lock for the whole process.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 #endif
+  gpr_set_log_function(LogForGrpc);
   grpc::EnableDefaultHealthCheckService(true);
   // Keeps the descriptor in the program; reflection finds it by itself.
   grpc::health::v1::HealthCheckRequest::descriptor();

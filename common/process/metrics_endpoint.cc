@@ -203,7 +203,12 @@ struct MetricsEndpoint::Impl {
       const std::shared_ptr<Connection> oldest = connections.front();
       oldest->Close();
     }
-    asio::ip::tcp::socket socket(io, peer.protocol(), fd);
+    asio::ip::tcp::socket socket(io);
+    asio::error_code ec;
+    if (socket.assign(peer.protocol(), fd, ec)) {
+      close(fd);
+      return;
+    }
     std::make_shared<Connection>(std::move(socket), request_time, body, counters, connections)->Start();
   }
 
