@@ -13,6 +13,7 @@
 #include "common/link/local_link.h"
 #include "common/process/lifecycle.h"
 #include "common/process/metrics_endpoint.h"
+#include "common/process/stopping.h"
 #include "common/registry/memory_registry.h"
 #include "common/store/open_store.h"
 #include "common/store/store_options.h"
@@ -75,10 +76,25 @@ int RunDev(DevOptions options) {
   Dispatcher& dispatcher = control.dispatcher();
   Edge edge(options.edge, clock, registry, **store);  // Ends before control: its loops call the dispatcher until then.
   std::unique_ptr<MetricsEndpoint> metrics;
+  // True if the audit log is written.
+  const auto end = [&](Stopping& stopping) {
+    const MonoTime until = stopping.EndDrain();
+    (*store)->EndBy(until);
+    Stopping::Step("ending callers' streams and operators' requests");
+    control.Stop(until);
+    Stopping::Step("closing agents' sockets");
+    edge.Stop(until);
+    Stopping::Step("writing agents' status");
+    edge.WriteStatus(until);
+    Stopping::Step("writing the audit log");
+    const bool written = audit.Close(until);
+    Stopping::Step("closing the store, ending the process");
+    return written;
+  };
   // Agents and callers may be there already when a start fails.
   const auto failed = [&](const absl::Status& status) {
-    control.Stop();
-    edge.Stop();
+    Stopping stopping(Duration::zero());
+    end(stopping);
     return FailedStart(status);
   };
 
@@ -105,14 +121,15 @@ int RunDev(DevOptions options) {
                                    {"data", options.store.data_dir}});
 
   stop.Wait(kMetricsLineEvery, [&] { LogNumbers(edge, dispatcher); });
+  Stopping stopping(options.edge.drain_timeout);
+  Stopping::Step("closing the agents' port");
   edge.StopAccepting();
+  Stopping::Step("waiting for calls in flight");
   control.StopAccepting();
   if (!control.WaitIdle(options.edge.drain_timeout)) {
     log::Warn("drain time is over; calls in flight are given up", {{"calls", dispatcher.in_flight()}});
   }
-  control.Stop();
-  edge.Stop();
-  const bool written = audit.Flush(std::chrono::seconds(5));
+  const bool written = end(stopping);
   log::Info("stopped", {{"auditWritten", written}});
   return 0;
 }

@@ -61,7 +61,7 @@ Control::Control(const ControlOptions& options, const Clock& clock, Registry& re
         service_.Tick();
       }) {}
 
-Control::~Control() { Stop(); }
+Control::~Control() { Stop(std::chrono::steady_clock::now() + kStopGrace); }
 
 absl::Status Control::Listen(const ListenOptions& listen) {
 #ifdef NDEBUG
@@ -100,7 +100,7 @@ void Control::StopAccepting() {
   if (server_) server_->GetHealthCheckService()->SetServingStatus(false);
 }
 
-void Control::Stop() {
+void Control::Stop(MonoTime until) {
   if (!server_) return;
   StopAccepting();
   dispatcher_.FailAll();
@@ -108,7 +108,8 @@ void Control::Stop() {
   admin_.Stop();
   port_->Stop();
   // Streams whose callers do not read the last answers are cut.
-  server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  const Duration left = std::min<Duration>(until - std::chrono::steady_clock::now(), std::chrono::seconds(2));
+  server_->Shutdown(std::chrono::system_clock::now() + left);
   server_->Wait();
   server_.reset();
   threads_.reset();

@@ -44,9 +44,9 @@ class Control {
   void StopAccepting();
   // Waits until no call is in flight or `limit` has passed; true if none is.
   bool WaitIdle(Duration limit) { return dispatcher_.WaitIdle(limit); }
-  // Settles what is left, ends the streams, answers operators' requests and closes the port: the store is not asked any
-  // more, but by the audit log.
-  void Stop();
+  // Settles what is left, ends the streams, answers operators' requests (which end with the store's own deadline) and
+  // closes the port: the store is not asked any more, but by the audit log.
+  void Stop(MonoTime until);
 
   int port() const { return port_ ? port_->port() : 0; }
   void AddSamples(std::vector<Sample>* out) const;

@@ -9,6 +9,7 @@
 #include "common/base/process_options.h"
 #include "common/process/lifecycle.h"
 #include "common/process/metrics_endpoint.h"
+#include "common/process/stopping.h"
 #include "common/registry/memory_registry.h"
 #include "common/registry/redis_registry.h"
 #include "common/registry/registry_options.h"
@@ -70,17 +71,28 @@ int Run(Options options, StopSignal& stop) {
                                       [&](const std::string& edge_id) { single.SetEdge(edge_id); });
   }
   std::unique_ptr<MetricsEndpoint> metrics;
-  const auto end = [&] {
-    control.Stop();
+  // True if the audit log is written.
+  const auto end = [&](Stopping& stopping) {
+    const MonoTime until = stopping.EndDrain();
+    (*store)->EndBy(until);
+    Stopping::Step("ending callers' streams and operators' requests");
+    control.Stop(until);
+    Stopping::Step("ending links");
     links.reset();
     link.reset();
-    // Before the control: answers that are still owed come when it ends.
     metrics.reset();
+    Stopping::Step("leaving Redis");
+    // Before the control: answers that are still owed come when it ends.
     redis.reset();
+    Stopping::Step("writing the audit log");
+    const bool written = audit.Close(until);
+    Stopping::Step("closing the store, ending the process");
+    return written;
   };
   // Callers may be there already when a start fails.
   const auto failed = [&](const absl::Status& status) {
-    end();
+    Stopping stopping(Duration::zero());
+    end(stopping);
     return Fail(status);
   };
   if (const absl::Status status = control.Listen(options.listen); !status.ok()) return failed(status);
@@ -100,12 +112,13 @@ int Run(Options options, StopSignal& stop) {
                           {"calls", control.dispatcher().counters().calls.value()},
                           {"rss", ResidentBytes()}});
   });
+  Stopping stopping(options.control.drain_timeout);
+  Stopping::Step("waiting for calls in flight");
   control.StopAccepting();
   if (!control.WaitIdle(options.control.drain_timeout)) {
     log::Warn("drain time is over; calls in flight are given up");
   }
-  end();
-  const bool written = audit.Flush(std::chrono::seconds(5));
+  const bool written = end(stopping);
   log::Info("control stopped", {{"auditWritten", written}});
   return 0;
 }

@@ -1,7 +1,7 @@
 // The thread waits until there is something to ask, takes up to kBatchMax checks and all updates, and makes one
 // statement of each. Updates that the store did not take are kept, merged with newer ones, and tried again every 500
 // ms; while the store is unavailable and nothing waits, empty credentials are checked as often. A stop writes what is
-// kept, for 2 s.
+// kept, until its deadline.
 #include "edge/authenticator.h"
 
 #include <algorithm>
@@ -15,7 +15,6 @@ namespace toolwire {
 namespace {
 
 constexpr Duration kRetryWait = std::chrono::milliseconds(500);
-constexpr Duration kStopWait = std::chrono::seconds(2);
 
 // The newest update of each user, in the order of their first.
 std::vector<StatusUpdate> NewestOfEach(std::vector<StatusUpdate> updates) {
@@ -36,11 +35,12 @@ std::vector<StatusUpdate> NewestOfEach(std::vector<StatusUpdate> updates) {
 
 Authenticator::Authenticator(Store& store) : store_(store), thread_([this] { Run(); }) {}
 
-void Authenticator::Stop() {
+void Authenticator::Stop(MonoTime until) {
   if (!thread_.joinable()) return;
   {
     MutexLock lock(mu_);
     stopping_ = true;
+    stop_at_ = until;
   }
   wake_.NotifyOne();
   thread_.join();
@@ -64,7 +64,6 @@ void Authenticator::ReportStatus(StatusUpdate update) {
 
 void Authenticator::Run() {
   std::vector<StatusUpdate> kept;  // Updates that the store did not take yet.
-  std::chrono::steady_clock::time_point stop_at{};
   while (true) {
     std::vector<std::pair<CredentialCheck, Done>> checks;
     bool stopping = false;
@@ -95,11 +94,10 @@ void Authenticator::Run() {
     kept = NewestOfEach(std::move(kept));
     const bool written = RunUpdates(&kept);
     if (stopping) {
-      const auto now = std::chrono::steady_clock::now();
-      if (stop_at == std::chrono::steady_clock::time_point{}) stop_at = now + kStopWait;
-      if (written || now >= stop_at) return;
       MutexLock lock(mu_);
-      wake_.WaitFor(mu_, kRetryWait);
+      const MonoTime now = std::chrono::steady_clock::now();
+      if (written || now >= stop_at_) return;
+      wake_.WaitUntil(mu_, std::min(now + kRetryWait, stop_at_));
     }
   }
 }

@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/counter.h"
 #include "common/base/mutex.h"
+#include "common/base/process_options.h"
 #include "common/store/store.h"
 
 namespace toolwire {
@@ -35,9 +36,10 @@ class Authenticator {
   // `store` outlives the authenticator.
   explicit Authenticator(Store& store);
   // Stops like Stop().
-  ~Authenticator() { Stop(); }
-  // Writes the status updates that wait, for at most 2 s; checks that wait are dropped. No `done` runs afterwards.
-  void Stop();
+  ~Authenticator() { Stop(std::chrono::steady_clock::now() + kStopGrace); }
+  // Writes the status updates that wait, and tries again until then; a statement ends with the store's own deadline
+  // (Store::EndBy). Checks that wait are dropped. No `done` runs afterwards.
+  void Stop(MonoTime until);
 
   // Any thread; never blocks. `done` runs on the authenticator's thread and must not block.
   void Check(CredentialCheck check, Done done);
@@ -63,6 +65,7 @@ class Authenticator {
   std::vector<std::pair<CredentialCheck, Done>> checks_ ABSL_GUARDED_BY(mu_);
   std::vector<StatusUpdate> updates_ ABSL_GUARDED_BY(mu_);
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  MonoTime stop_at_ ABSL_GUARDED_BY(mu_);
   std::thread thread_;
 };
 

@@ -16,6 +16,9 @@ namespace toolwire {
 
 using E = v1::CallError;
 
+// What agents that do not acknowledge their close may take of a stop's time.
+constexpr Duration kCloseWaitMax = std::chrono::seconds(2);
+
 Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, Store& store)
     : options_(options),
       clock_(clock),
@@ -75,7 +78,11 @@ absl::Status Edge::Listen(const ListenOptions& listen) {
   return absl::OkStatus();
 }
 
-Edge::~Edge() { Stop(); }
+Edge::~Edge() {
+  const MonoTime until = std::chrono::steady_clock::now() + kStopGrace;
+  Stop(until);
+  WriteStatus(until);
+}
 
 // --- links -----------------------------------------------------------------------------------------------------------
 
@@ -208,7 +215,7 @@ bool Edge::WaitIdle(Duration limit) {
   return true;
 }
 
-void Edge::Stop() {
+void Edge::Stop(MonoTime until) {
   StopAccepting();
   {
     MutexLock lock(refresh_mu_);
@@ -220,15 +227,14 @@ void Edge::Stop() {
   for (const auto& loop : loops_) loop->CloseAll(close_reason::kShuttingDown);
   // Agents that do not acknowledge the close are cut off by the close timer; the stop waits for them no longer than
   // this.
-  const MonoTime until = clock_.Now() + std::chrono::seconds(2);
+  const auto now = [] { return std::chrono::steady_clock::now(); };
+  const MonoTime closed_by = std::min(until, now() + kCloseWaitMax);
   MutexLock lock(refresh_mu_);
-  while (admission_.sockets() > 0 && clock_.Now() < until) {
+  while (admission_.sockets() > 0 && now() < closed_by) {
     refresh_wake_.WaitFor(refresh_mu_, std::chrono::milliseconds(5));
   }
   lock.Unlock();
-  shared_.registry->Leave(shared_.server_id);
-  // Last, so that it writes the status of the agents that were just closed, and calls back into no loop afterwards.
-  authenticator_.Stop();
+  shared_.registry->Leave(shared_.server_id, until);
 }
 
 void Edge::RefreshLeases() {

@@ -36,7 +36,7 @@ class Edge {
  public:
   // All references outlive the edge. `options` must have been validated.
   Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, Store& store);
-  // Stops like Stop().
+  // Stops like Stop() and WriteStatus().
   ~Edge();
 
   // What an old backend published for an agent of this edge. Set before Join; any thread, must not block.
@@ -64,8 +64,10 @@ class Edge {
   void StopAccepting();
   // Waits until no call is in flight or `limit` has passed; true if none is.
   bool WaitIdle(Duration limit);
-  // Closes every session (1001), releases the leases, leaves the registry and writes the agents' status.
-  void Stop();
+  // Closes every session (1001), releases the leases and leaves the registry.
+  void Stop(MonoTime until);
+  // Writes the status of the agents that were closed. No login calls back afterwards.
+  void WriteStatus(MonoTime until) { authenticator_.Stop(until); }
 
   int port() const { return acceptor_->port(); }
   const std::string& server_id() const { return shared_.server_id; }

@@ -9,6 +9,7 @@
 #include "common/base/process_options.h"
 #include "common/process/lifecycle.h"
 #include "common/process/metrics_endpoint.h"
+#include "common/process/stopping.h"
 #include "common/registry/memory_registry.h"
 #include "common/registry/redis_registry.h"
 #include "common/registry/registry_options.h"
@@ -68,18 +69,31 @@ int Run(Options options, StopSignal& stop) {
   if (!relay.ok()) return Fail(relay.status());
   edge.Join(RelayAddress(options.edge, options.listen, (*relay)->port()), on_command);
   std::unique_ptr<MetricsEndpoint> metrics;
-  const auto end = [&] {
-    edge.Stop();
+  // True if the audit log is written.
+  const auto end = [&](Stopping& stopping) {
+    const MonoTime until = stopping.EndDrain();
+    (*store)->EndBy(until);
+    Stopping::Step("closing agents' sockets, releasing leases");
+    edge.Stop(until);
     if (old) old->channels().FailAll();
-    relay->reset();
-    // Before the edge and after what publishes: answers that are still owed come when it ends.
+    Stopping::Step("ending links");
+    (*relay)->Stop(until);
     metrics.reset();
+    Stopping::Step("writing agents' status");
+    edge.WriteStatus(until);
+    Stopping::Step("leaving Redis");
     old.reset();
+    // Before the edge and after what publishes: answers that are still owed come when it ends.
     redis.reset();
+    Stopping::Step("writing the audit log");
+    const bool written = audit.Close(until);
+    Stopping::Step("closing the store, ending the process");
+    return written;
   };
   // Agents and commands may be there already when a start fails.
   const auto failed = [&](const absl::Status& status) {
-    end();
+    Stopping stopping(Duration::zero());
+    end(stopping);
     return Fail(status);
   };
   if (const absl::Status status = edge.Listen(options.listen); !status.ok()) return failed(status);
@@ -99,12 +113,14 @@ int Run(Options options, StopSignal& stop) {
   stop.Wait(kMetricsLineEvery, [&] {
     log::Info("metrics", {{"connections", edge.connections()}, {"rss", ResidentBytes()}});
   });
+  Stopping stopping(options.edge.drain_timeout);
+  Stopping::Step("closing the agents' port");
   edge.StopAccepting();
+  Stopping::Step("waiting for calls in flight");
   if (!edge.WaitIdle(options.edge.drain_timeout)) {
     log::Warn("drain time is over; calls in flight are given up");
   }
-  end();
-  const bool written = audit.Flush(std::chrono::seconds(5));
+  const bool written = end(stopping);
   log::Info("edge stopped", {{"auditWritten", written}});
   return 0;
 }

@@ -116,7 +116,7 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
     return absl::OkStatus();
   }
 
-  void Stop() {
+  void Stop(MonoTime until) {
     asio::post(listener_loop_, [self = shared_from_this()] {
       self->listener_->Close();
       MutexLock lock(self->mu_);
@@ -126,10 +126,10 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
     MutexLock lock(mu_);
     changed_.Wait(mu_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !listening_; });
     for (const auto& [number, connection] : links_) connection.link->EndWhenWritten();
-    if (changed_.WaitFor(mu_, kEndWaitMax, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return links_.empty(); }))
-      return;
+    const auto none_left = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return links_.empty(); };
+    if (changed_.WaitUntil(mu_, std::min(until, std::chrono::steady_clock::now() + kEndWaitMax), none_left)) return;
     for (const auto& [number, connection] : links_) connection.link->Close("the edge is stopping");
-    changed_.Wait(mu_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return links_.empty(); });
+    changed_.Wait(mu_, none_left);
   }
 
   int port() const { return listener_->port(); }
@@ -235,7 +235,9 @@ absl::StatusOr<std::unique_ptr<RelayServer>> RelayServer::Start(const std::strin
   return std::unique_ptr<RelayServer>(new RelayServer(std::move(impl)));
 }
 
-RelayServer::~RelayServer() { impl_->Stop(); }
+RelayServer::~RelayServer() { Stop(std::chrono::steady_clock::now() + kStopGrace); }
+
+void RelayServer::Stop(MonoTime until) { impl_->Stop(until); }
 
 int RelayServer::port() const { return impl_->port(); }
 

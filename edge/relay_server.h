@@ -20,8 +20,11 @@ class RelayServer {
   // `edge` outlives the server. Port 0: any free one. UNAVAILABLE: cannot listen.
   static absl::StatusOr<std::unique_ptr<RelayServer>> Start(const std::string& host, int port, Edge& edge,
                                                             size_t payload_bytes_max, int links_per_address_max);
-  // Ends every link once what waits for it is written, and cuts those whose controls do not end theirs within 2 s.
+  // Stops like Stop().
   ~RelayServer();
+  // Ends every link once what waits for it is written, and cuts those whose controls do not end theirs within 2 s, or
+  // by then.
+  void Stop(MonoTime until);
   int port() const;
 
  private:

@@ -43,14 +43,20 @@ AuditLog::AuditLog(Store& store, Options options)
       spool_(options_.spool.directory.empty() ? nullptr : std::make_unique<AuditSpool>(options_.spool)),
       thread_([this] { Run(); }) {}
 
-AuditLog::~AuditLog() {
-  Flush(options_.close_time);
+bool AuditLog::Close(MonoTime until) {
+  if (!thread_.joinable()) return Flush(Duration::zero());
+  const bool written = Flush(until - SystemClock().Now());
   {
     MutexLock lock(mu_);
     stopping_ = true;
   }
   wake_.NotifyOne();
   thread_.join();
+  return written;
+}
+
+AuditLog::~AuditLog() {
+  Close(SystemClock().Now() + std::min<Duration>(options_.close_time, std::chrono::hours(24)));
   const uint64_t left = accepted_rows_ - settled_rows_ - unspooled_rows_;
   if (left > 0) log::Warn("audit rows left in the spool for the next process", {{"rows", left}});
   if (unspooled_rows_ > 0) {

@@ -54,7 +54,7 @@ class AuditLog {
     Duration gather_time = std::chrono::milliseconds(100);
     Duration retry_min = std::chrono::milliseconds(100);  // The first wait while the store is unavailable.
     Duration retry_max = std::chrono::seconds(5);         // The longest; they double in between.
-    Duration close_time = std::chrono::seconds(5);        // What the destructor's flush may take.
+    Duration close_time = std::chrono::seconds(5);        // What the destructor's Close may take.
     AuditSpool::Options spool;                            // Without a directory: no spool.
     Duration adopt_every = std::chrono::seconds(10);      // How often dead processes are looked for.
   };
@@ -71,8 +71,8 @@ class AuditLog {
 
   // `store` outlives the log.
   AuditLog(Store& store, Options options);
-  // Flushes for `close_time`. Rows that wait even then are left in the spool; the number of those that are not there,
-  // and are lost, is logged.
+  // Closes, if nobody has, within `close_time`. Rows that wait even then are left in the spool; the number of those
+  // that are not there, and are lost, is logged.
   ~AuditLog();
   AuditLog(const AuditLog&) = delete;
   AuditLog& operator=(const AuditLog&) = delete;
@@ -89,6 +89,10 @@ class AuditLog {
   // Waits until no row that was appended before is waiting any more, or `limit` has passed; does not wait for a
   // retry that is due later. True if all of them were written, or refused and counted.
   bool Flush(Duration limit);
+
+  // Flushes until then, and ends the thread that writes; its last statement ends with the store's own deadline
+  // (Store::EndBy). What is settled later is left in the spool. True as of Flush.
+  bool Close(MonoTime until);
 
   Counters counters() const;
 

@@ -54,7 +54,8 @@ absl::Status Validate(const ListenOptions& options) {
 }
 
 void AddDrainFlag(CLI::App* app, Duration* drain_timeout) {
-  Milliseconds(app, "--drain-timeout", drain_timeout, 0, kMaxInt, "How long a stop waits for calls in flight, in ms")
+  Milliseconds(app, "--drain-timeout", drain_timeout, 0, kMaxInt,
+               "How long a stop waits for calls in flight, in ms; the process has ended 8 s later at the latest")
       .Env("DRAIN_TIMEOUT");
 }
 

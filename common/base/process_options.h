@@ -34,6 +34,8 @@ void AddListenFlags(CLI::App* app, ListenOptions* options);
 absl::Status Validate(const ListenOptions& options);
 
 inline constexpr Duration kDrainTimeout = std::chrono::seconds(10);
+// What a stop may take beyond it: common/process/stopping.h.
+inline constexpr Duration kStopGrace = std::chrono::seconds(8);
 void AddDrainFlag(CLI::App* app, Duration* drain_timeout);
 
 // Raises the soft limit of open files to the hard one and returns it.

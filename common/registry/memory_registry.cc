@@ -87,7 +87,7 @@ void MemoryRegistry::Join(const EdgeAddress& self, EdgeEvents events) {
   ReportEdges();
 }
 
-void MemoryRegistry::Leave(const std::string& edge_id) {
+void MemoryRegistry::Leave(const std::string& edge_id, MonoTime) {
   {
     MutexLock lock(mu_);
     edges_.erase(edge_id);

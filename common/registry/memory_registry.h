@@ -26,7 +26,7 @@ class MemoryRegistry final : public Registry {
   void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done) override;
   void Lookup(const std::string& user_id, LookupDone done) override;
   void Join(const EdgeAddress& self, EdgeEvents events) override;
-  void Leave(const std::string& edge_id) override;
+  void Leave(const std::string& edge_id, MonoTime until) override;
   void WatchEdges(EdgesChanged changed) override;
   bool connected() const override { return true; }
 
@@ -64,7 +64,7 @@ class SingleEdgeRegistry final : public Registry {
   void Release(const std::string&, const std::string&, uint64_t, ReleaseDone) override {}
   void Lookup(const std::string& user_id, LookupDone done) override;
   void Join(const EdgeAddress&, EdgeEvents) override {}
-  void Leave(const std::string&) override {}
+  void Leave(const std::string&, MonoTime) override {}
   void WatchEdges(EdgesChanged) override {}
   bool connected() const override { return true; }
 

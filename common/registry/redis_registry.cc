@@ -529,7 +529,7 @@ void RedisRegistry::Join(const EdgeAddress& self, EdgeEvents events) {
   impl_->client.Post([impl = impl_.get(), self, events = std::move(events)] { impl->Join(self, events); });
 }
 
-void RedisRegistry::Leave(const std::string& edge_id) {
+void RedisRegistry::Leave(const std::string& edge_id, MonoTime until) {
   const auto left = std::make_shared<std::promise<void>>();
   const auto begun = std::make_shared<std::promise<void>>();
   impl_->client.Post([impl = impl_.get(), edge_id, left, begun] {
@@ -538,7 +538,7 @@ void RedisRegistry::Leave(const std::string& edge_id) {
   });
   if (impl_->client.OnClientThread()) return;  // From a callback: no other one runs.
   begun->get_future().wait();
-  left->get_future().wait_for(kLeaveTimeout);
+  left->get_future().wait_until(std::min(until, std::chrono::steady_clock::now() + kLeaveTimeout));
 }
 
 void RedisRegistry::WatchEdges(EdgesChanged changed) {

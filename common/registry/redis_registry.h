@@ -77,7 +77,7 @@ class RedisRegistry final : public Registry {
   void Lookup(const std::string& user_id, LookupDone done) override;
   void Join(const EdgeAddress& self, EdgeEvents events) override;
   // Blocks for at most 1 s. Claims that are unanswered fail before it returns.
-  void Leave(const std::string& edge_id) override;
+  void Leave(const std::string& edge_id, MonoTime until) override;
   // An edge that vanishes without having left is still listed for one more `edge_ttl`: Redis may have been emptied.
   void WatchEdges(EdgesChanged changed) override;
   bool connected() const override;

@@ -86,8 +86,8 @@ class Registry {
   // --- edges ---
   // From now on this edge is alive, until Leave or the end of the process.
   virtual void Join(const EdgeAddress& self, EdgeEvents events) = 0;
-  // The edge is gone. No event runs after this returns.
-  virtual void Leave(const std::string& edge_id) = 0;
+  // The edge is gone. No event runs after this returns; that the leases are gone is waited for until then, at most.
+  virtual void Leave(const std::string& edge_id, MonoTime until) = 0;
   // Calls `changed` with all edges that are alive, now and whenever that changes. Call once.
   virtual void WatchEdges(EdgesChanged changed) = 0;
 

@@ -25,7 +25,8 @@ using std::chrono::milliseconds;
 
 constexpr Duration kDownWaitMin = milliseconds(200);
 constexpr Duration kDownWaitMax = milliseconds(1000);
-constexpr Duration kSilence = std::chrono::seconds(2);  // What a server may be late with its own timeout.
+constexpr Duration kConnectTimeoutMin = std::chrono::seconds(2);  // libpq's.
+constexpr Duration kSilence = std::chrono::seconds(2);            // What a server may be late with its own timeout.
 
 int64_t CountMs(Duration time) { return std::chrono::duration_cast<milliseconds>(time).count(); }
 
@@ -228,7 +229,13 @@ void PgWatchdog::Watch(int socket, MonoTime deadline) {
   MutexLock lock(mu_);
   watched_[socket] = {deadline, false};
   // Deadlines grow, so as a rule the thread will look in time and is left asleep.
-  if (deadline < wakes_at_) wake_.NotifyOne();
+  if (std::min(deadline, end_) < wakes_at_) wake_.NotifyOne();
+}
+
+void PgWatchdog::EndBy(MonoTime end) {
+  MutexLock lock(mu_);
+  end_ = end;
+  wake_.NotifyOne();
 }
 
 bool PgWatchdog::Release(int socket) {
@@ -247,11 +254,12 @@ void PgWatchdog::Run() {
     wakes_at_ = MonoTime::max();
     for (auto& [socket, watched] : watched_) {
       if (watched.cut) continue;
-      if (watched.deadline <= now) {
+      const MonoTime deadline = std::min(watched.deadline, end_);
+      if (deadline <= now) {
         shutdown(socket, SHUT_RDWR);  // Under the lock, so before its owner can close it.
         watched.cut = true;
       } else {
-        wakes_at_ = std::min(wakes_at_, watched.deadline);
+        wakes_at_ = std::min(wakes_at_, deadline);
       }
     }
     if (wakes_at_ == MonoTime::max()) {
@@ -384,6 +392,15 @@ PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::fun
   return outcome;
 }
 
+void PgConnections::EndBy(MonoTime end) {
+  watchdog_.EndBy(end);
+  {
+    MutexLock lock(mu_);
+    end_ = end;
+  }
+  changed_.NotifyAll();
+}
+
 absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow() {
   const MonoTime deadline = std::chrono::steady_clock::now() + options_.statement_timeout;
   MutexLock lock(mu_);
@@ -395,11 +412,12 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow() {
       return session;
     }
     const MonoTime now = std::chrono::steady_clock::now();
-    const bool may_dial = now >= dial_again_at_;
+    const bool may_dial = now >= dial_again_at_ && now + kConnectTimeoutMin <= end_;
     if (may_dial && lent_ + dialling_ < options_.connections_max) {
       ++dialling_;
+      const Duration left = end_ - now;
       lock.Unlock();
-      absl::StatusOr<std::unique_ptr<PgSession>> session = Dial();
+      absl::StatusOr<std::unique_ptr<PgSession>> session = Dial(left);
       lock.Lock();
       --dialling_;
       changed_.NotifyAll();
@@ -412,20 +430,29 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow() {
       continue;
     }
     // A server that has no room for another connection may still serve those it has.
+    if (now >= end_ || (now + kConnectTimeoutMin > end_ && lent_ == 0)) {
+      return absl::UnavailableError("the process is stopping");
+    }
     if (!may_dial && lent_ == 0) return down_;
     if (now >= deadline) {
       return absl::UnavailableError(absl::StrCat("all ", lent_ + dialling_, " connections to the database are busy"));
     }
-    changed_.WaitUntil(mu_, may_dial ? deadline : std::min(deadline, dial_again_at_));
+    MonoTime until = std::min(deadline, end_);
+    if (!may_dial && now < dial_again_at_) until = std::min(until, dial_again_at_);
+    changed_.WaitUntil(mu_, until);
   }
 }
 
-absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial() {
+absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial(Duration left) {
   const auto failed = [&](const std::string& what) {
     return absl::UnavailableError(absl::StrCat("the database ", address_, " is unavailable: ", what));
   };
   try {
-    return std::make_unique<PgSession>(conninfo_, watchdog_, options_.statement_timeout, options_.slow_statement);
+    // Of a setting that is there twice, the last counts. libpq knows whole seconds only.
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left).count();
+    const bool hurries = left < options_.connect_timeout;
+    return std::make_unique<PgSession>(hurries ? absl::StrCat(conninfo_, "connect_timeout=", seconds) : conninfo_,
+                                       watchdog_, options_.statement_timeout, options_.slow_statement);
   } catch (const std::exception& error) {
     return failed(FirstLine(error.what()));
   }

@@ -47,6 +47,8 @@ class PgWatchdog {
 
   // Cuts the connection of this socket at `deadline`, unless Release comes before or another Watch moves it.
   void Watch(int socket, MonoTime deadline);
+  // Nothing is watched for longer than until `end`.
+  void EndBy(MonoTime end);
   // True if it was cut.
   bool Release(int socket);
 
@@ -61,6 +63,7 @@ class PgWatchdog {
   CondVar wake_;
   std::map<int, Watched> watched_ ABSL_GUARDED_BY(mu_);
   MonoTime wakes_at_ ABSL_GUARDED_BY(mu_) = MonoTime::max();  // When the thread checks next by itself.
+  MonoTime end_ ABSL_GUARDED_BY(mu_) = MonoTime::max();
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;
 };
@@ -120,6 +123,9 @@ class PgConnections {
   // must do no harm when it is repeated, except in a pqxx::work, whose commit is never repeated.
   absl::Status Run(const std::function<absl::Status(PgSession&)>& work);
 
+  // No Run lasts beyond `end`, also of those under way, but while it dials: one begins only if 2 s are left.
+  void EndBy(MonoTime end);
+
   Duration statement_timeout() const { return options_.statement_timeout; }
   // host:port/dbname, for people.
   const std::string& address() const { return address_; }
@@ -132,7 +138,7 @@ class PgConnections {
 
   PgConnections(PgOptions options, std::string conninfo, std::string address);
   absl::StatusOr<std::unique_ptr<PgSession>> Borrow();
-  absl::StatusOr<std::unique_ptr<PgSession>> Dial();
+  absl::StatusOr<std::unique_ptr<PgSession>> Dial(Duration left);
   void Return(std::unique_ptr<PgSession> session);
   Outcome Attempt(PgSession& session, const std::function<absl::Status(PgSession&)>& work);
   void NoteUpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -152,6 +158,7 @@ class PgConnections {
   absl::Status down_ ABSL_GUARDED_BY(mu_);  // Why the newest attempt to connect failed; OK if it did not.
   Duration down_wait_ ABSL_GUARDED_BY(mu_) = {};
   MonoTime dial_again_at_ ABSL_GUARDED_BY(mu_) = {};
+  MonoTime end_ ABSL_GUARDED_BY(mu_) = MonoTime::max();
 };
 
 // PostgreSQL's own code for what ended `Run`, such as 55P03; empty if the failure was not a statement's.

@@ -11,12 +11,15 @@
 
 namespace toolwire {
 
+void PgIndexes::Stop() {
+  MutexLock lock(mu_);
+  is_stopping_ = true;
+  if (session_ != nullptr) session_->Cut();
+  changed_.NotifyAll();
+}
+
 PgIndexes::~PgIndexes() {
-  {
-    MutexLock lock(mu_);
-    is_stopping_ = true;
-    if (session_ != nullptr) session_->Cut();
-  }
+  Stop();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -30,9 +33,11 @@ void PgIndexes::Note(const PgAuditTable& table) {
 absl::Status PgIndexes::AwaitCallIndex() {
   MutexLock lock(mu_);
   StartLocked();
-  changed_.WaitFor(mu_, connections_.statement_timeout(),
-                   [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return has_call_index_ || !is_building_; });
-  return has_call_index_ ? absl::OkStatus() : status_;
+  changed_.WaitFor(mu_, connections_.statement_timeout(), [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return has_call_index_ || !is_building_ || is_stopping_;
+  });
+  if (has_call_index_) return absl::OkStatus();
+  return is_stopping_ ? absl::UnavailableError("the process is stopping") : status_;
 }
 
 void PgIndexes::BuildListIndexes() {
@@ -42,7 +47,7 @@ void PgIndexes::BuildListIndexes() {
 }
 
 void PgIndexes::StartLocked() {
-  if (is_building_) return;
+  if (is_building_ || is_stopping_) return;
   if (thread_.joinable()) thread_.join();  // Which has nothing left to do.
   is_building_ = true;
   lacks_list_indexes_ = false;

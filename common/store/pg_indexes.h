@@ -18,6 +18,8 @@ class PgIndexes {
  public:
   explicit PgIndexes(PgConnections& connections) : connections_(connections) {}
   ~PgIndexes();
+  // Cuts the connection, and nobody waits for an index any more.
+  void Stop();
 
   // What the store found in the database.
   void Note(const PgAuditTable& table);

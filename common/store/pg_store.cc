@@ -273,6 +273,10 @@ class PgStore final : public Store {
   PgStore(std::unique_ptr<PgConnections> connections, size_t audit_json_bytes_max)
       : connections_(std::move(connections)), audit_json_bytes_max_(audit_json_bytes_max) {}
 
+  void EndBy(MonoTime end) override {
+    indexes_.Stop();
+    connections_->EndBy(end);
+  }
   absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override;
   absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override;
   absl::Status AppendAudit(const std::vector<AuditRow>& rows) override;

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -308,6 +309,7 @@ class SqliteStore final : public Store {
   // Call once, before all others. Without locks, as no other thread has it yet.
   absl::Status Open(const std::string& path) ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
+  void EndBy(MonoTime end) override { end_ = end.time_since_epoch().count(); }
   absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override;
   absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override;
   absl::Status AppendAudit(const std::vector<AuditRow>& rows) override;
@@ -331,10 +333,19 @@ class SqliteStore final : public Store {
     Statement create_credential ABSL_GUARDED_BY(mu), replace_secret ABSL_GUARDED_BY(mu), revoke ABSL_GUARDED_BY(mu);
   };
 
+  // Called while another process has the file locked, for the `tries`th time; 0: do not wait on.
+  static int WaitWhileBusy(void* store, int tries) {
+    constexpr int kPauseMs = 10;
+    const MonoTime end{Duration(static_cast<SqliteStore*>(store)->end_.load())};
+    if (tries * kPauseMs >= kBusyLimitMs || std::chrono::steady_clock::now() >= end) return 0;
+    sqlite3_sleep(tries < kPauseMs ? 1 : kPauseMs);
+    return 1;
+  }
   // Runs a statement of the writer with these two parameters; NOT_FOUND unless it changed a row.
   absl::Status ChangeSecret(Statement Writer::*statement, const std::string& user_id, const std::string& stored_secret,
                             const char* doing);
 
+  std::atomic<Duration::rep> end_{MonoTime::max().time_since_epoch().count()};
   const size_t audit_json_bytes_max_;
   // In stored form. Checked in place of an unknown user's.
   const std::string nobodys_secret_ = HashSecret(MakeSecret());
@@ -352,11 +363,13 @@ absl::Status SqliteStore::Open(const std::string& path) {
     return absl::UnavailableError(absl::StrCat("creating the database \"", path, "\": ", std::strerror(errno)));
   }
   if (absl::Status status = Connect(path, &writer_.db); !status.ok()) return status;
+  sqlite3_busy_handler(writer_.db.get(), WaitWhileBusy, this);
   // Copying the log to the file less often saves CPU time; status updates of many users touch many pages.
   constexpr char kWriterSettings[] = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4096";  // 8 MB, 16 MB
   if (absl::Status status = Exec(writer_.db, kWriterSettings, "opening"); !status.ok()) return status;
   if (absl::Status status = TakeSteps(writer_.db); !status.ok()) return status;
   if (absl::Status status = Connect(path, &reader_.db); !status.ok()) return status;
+  sqlite3_busy_handler(reader_.db.get(), WaitWhileBusy, this);
   if (absl::Status status = Exec(reader_.db, "PRAGMA query_only = 1", "opening"); !status.ok()) return status;
 
   const struct {

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/clock.h"
 #include "common/store/audit_row.h"
 
 namespace toolwire {
@@ -44,6 +45,9 @@ struct Credential {
 class Store {
  public:
   virtual ~Store() = default;
+
+  // The process is stopping: from now on no call lasts beyond `end`, also of those under way; they are UNAVAILABLE.
+  virtual void EndBy(MonoTime) {}
 
   // One verdict for each check, in order: true if the user exists and the secret is right. Compared in constant
   // time, and a stored `sha256:<hex>` is compared with the hash of what was presented.

@@ -99,7 +99,7 @@ class HoldingRegistry final : public Registry {
   }
   void Lookup(const std::string& user_id, LookupDone done) override { kept_.Lookup(user_id, std::move(done)); }
   void Join(const EdgeAddress& self, EdgeEvents events) override { kept_.Join(self, std::move(events)); }
-  void Leave(const std::string& edge_id) override { kept_.Leave(edge_id); }
+  void Leave(const std::string& edge_id, MonoTime until) override { kept_.Leave(edge_id, until); }
   void WatchEdges(EdgesChanged changed) override { kept_.WatchEdges(std::move(changed)); }
   bool connected() const override { return true; }
 

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <future>
 #include <limits>
 #include <string>
 #include <thread>
@@ -258,6 +259,21 @@ TEST_F(PgStoreTest, ServerThatFallsSilentIsUnavailableUntilItAnswers) {
   for (Store* one : {store.get(), unconnected.get()}) {
     EXPECT_TRUE(Soon([&] { return one->CheckCredentials({{"old_user", kSecret}}).ok(); }));
   }
+}
+
+TEST_F(PgStoreTest, AtTheDeadlineOfAStopWhatRunsAndWhatFollowsIsUnavailable) {
+  options_.statement_timeout = std::chrono::minutes(10);
+  auto store = OpenNew();
+  PostgresClient other(url_);
+  other.Query("BEGIN; LOCK TABLE agent_credentials");
+  auto running = std::async(std::launch::async, [&] {
+    return store->CheckCredentials({{"old_user", kSecret}}).status();
+  });
+  EXPECT_TRUE(Soon([&] { return One("SELECT count(*) FROM pg_locks WHERE NOT granted") == "1"; }));
+  store->EndBy(std::chrono::steady_clock::now() + milliseconds(50));
+  EXPECT_TRUE(absl::IsUnavailable(running.get()));
+  other.Query("COMMIT");
+  EXPECT_TRUE(absl::IsUnavailable(store->CheckCredentials({{"old_user", kSecret}}).status()));
 }
 
 TEST_F(PgStoreTest, StatementThatTakesTooLongIsUnavailable) {

@@ -32,7 +32,7 @@ class Node {
  public:
   Node(RedisRegistry::Options options, std::string id)
       : id_(std::move(id)), registry_(*RedisRegistry::Create(options)) {}
-  ~Node() { registry_->Leave(id_); }
+  ~Node() { registry_->Leave(id_, InTime()); }
 
   void Join(const std::string& instance = "instance") {
     registry_->Join({id_, id_ + ":50052", instance}, {[this](const std::string& user_id, uint64_t epoch) {
@@ -232,7 +232,7 @@ TEST_F(RedisRegistryTest, LeavingDoesNotWaitForARedisThatDoesNotAnswer) {
   const auto edge = MakeEdge("edge_1");
   server_->Pause();
   const auto claim = edge->StartClaim("user");
-  edge->registry().Leave("edge_1");
+  edge->registry().Leave("edge_1", InTime());
   EXPECT_TRUE(claim.given());
   EXPECT_EQ(claim.Take().status().code(), absl::StatusCode::kUnavailable);
   server_->Resume();

@@ -119,7 +119,7 @@ class RegistryContract : public ::testing::TestWithParam<Implementation> {
   }
   void TearDown() override {
     if (cluster_) {
-      for (const char* edge : {"edge_1", "edge_2", "edge_3"}) cluster_->Of(edge).Leave(edge);
+      for (const char* edge : {"edge_1", "edge_2", "edge_3"}) cluster_->Of(edge).Leave(edge, InTime());
     }
   }
 
@@ -495,7 +495,7 @@ TEST_P(RegistryContract, WatcherReceivesTheEdgesNowAndWheneverTheyChange) {
     });
   };
   await_edges({"edge_1 at edge_1:50052", "edge_2 at edge_2:50052", "edge_3 at edge_3:50052"});
-  cluster_->Of("edge_2").Leave("edge_2");
+  cluster_->Of("edge_2").Leave("edge_2", InTime());
   await_edges({"edge_1 at edge_1:50052", "edge_3 at edge_3:50052"});
   Join("edge_2");
   await_edges({"edge_1 at edge_1:50052", "edge_2 at edge_2:50052", "edge_3 at edge_3:50052"});
@@ -504,7 +504,7 @@ TEST_P(RegistryContract, WatcherReceivesTheEdgesNowAndWheneverTheyChange) {
 
 TEST_P(RegistryContract, LeaseOfAnEdgeThatLeftIsNotFound) {
   Claim("user", "edge_1");
-  cluster_->Of("edge_1").Leave("edge_1");
+  cluster_->Of("edge_1").Leave("edge_1", InTime());
   EXPECT_EQ(EdgeOf("user"), "");
   Join("edge_1");
   Claim("user", "edge_1");
@@ -513,7 +513,7 @@ TEST_P(RegistryContract, LeaseOfAnEdgeThatLeftIsNotFound) {
 
 TEST_P(RegistryContract, EdgeThatLeftReceivesNothing) {
   Claim("user", "edge_1");
-  cluster_->Of("edge_1").Leave("edge_1");
+  cluster_->Of("edge_1").Leave("edge_1", InTime());
   Claim("user", "edge_2");
   Join("edge_1");
   HearAll();

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -73,6 +74,20 @@ TEST_F(SqliteStoreTest, TwoStoresOnOneFileSeeEachOther) {
   other.reset();  // Must not take the locks of the one that stays.
   ASSERT_TRUE(one->AppendAudit({Row("user", "last")}).ok());
   EXPECT_EQ(RequestIds(OpenSqlite(path_)->ListAudit({"", 1})), std::vector<std::string>{"last"});
+}
+
+TEST_F(SqliteStoreTest, AfterTheDeadlineOfAStopALockedFileIsNotWaitedFor) {
+  auto store = OpenSqlite(path_);
+  ASSERT_TRUE(store->CreateCredentials({Hashed("user", kSecretA)}).ok());
+  sqlite3* other = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &other), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+  const auto begun = std::chrono::steady_clock::now();
+  store->EndBy(begun);
+  EXPECT_TRUE(absl::IsUnavailable(store->UpdateStatus({{"user", AgentStatus::kConnected, 42}})));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(4));  // Else it waits for 5 s.
+  sqlite3_close(other);
+  EXPECT_TRUE(store->UpdateStatus({{"user", AgentStatus::kConnected, 42}}).ok());
 }
 
 TEST_F(SqliteStoreTest, StoresThatOpenANewFileAtOnceAllSucceed) {

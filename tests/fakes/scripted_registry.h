@@ -92,7 +92,7 @@ class ScriptedRegistry final : public Registry {
   void Refresh(const std::string&, std::vector<Held>) override {}
   void Release(const std::string&, const std::string&, uint64_t, ReleaseDone) override {}
   void Join(const EdgeAddress&, EdgeEvents) override {}
-  void Leave(const std::string&) override {}
+  void Leave(const std::string&, MonoTime) override {}
   void WatchEdges(EdgesChanged) override {}
   bool connected() const override { return true; }
 

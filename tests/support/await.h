@@ -18,6 +18,9 @@ namespace toolwire {
 // Long, because sanitizer builds on a busy machine are slow; tests that pass never wait for it.
 constexpr std::chrono::seconds kAwaitDeadline(30);
 
+// A deadline for what ends long before it.
+inline std::chrono::steady_clock::time_point InTime() { return std::chrono::steady_clock::now() + kAwaitDeadline; }
+
 // Polls `condition`. False, and a failure of the test, if it did not come true.
 template <typename Condition>
 bool Await(const Condition& condition) {

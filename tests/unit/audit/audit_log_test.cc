@@ -176,6 +176,18 @@ TEST(AuditLogTest, DestructorEndsWhileTheStoreStaysUnavailable) {
   EXPECT_TRUE(Written(store.kept()).empty());
 }
 
+TEST(AuditLogTest, CloseEndsAtItsDeadlineAndOnce) {
+  GatedStore store([](const std::vector<AuditRow>&) { return absl::UnavailableError("no route"); });
+  AuditLog::Options options = Quick();  // Whose own time to close has no end.
+  options.retry_min = options.retry_max = kForever;
+  AuditLog log(store, options);
+  log.Append(Row(0));
+  EXPECT_FALSE(log.Close(SystemClock().Now() + std::chrono::milliseconds(50)));
+  log.Append(Row(1));
+  EXPECT_FALSE(log.Close(SystemClock().Now() + std::chrono::hours(1)));
+  EXPECT_EQ(log.counters().waiting, 2u);
+}
+
 TEST(AuditLogTest, FlushTriesAgainAtOnceWhenTheStoreIsAvailableAgain) {
   bool unavailable = true;
   GatedStore store([&](const std::vector<AuditRow>&) {

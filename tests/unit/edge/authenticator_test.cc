@@ -16,6 +16,7 @@
 
 #include "common/store/secret.h"
 #include "tests/fakes/memory_store.h"
+#include "tests/support/await.h"
 
 namespace toolwire {
 namespace {
@@ -276,7 +277,7 @@ TEST(AuthenticatorTest, OfTheUpdatesThatWaitOnlyTheNewestOfEachUserIsWritten) {
   authenticator.ReportStatus(Update("user_1", AgentStatus::kDisconnected));
   store.LetGo();
   ASSERT_NO_FATAL_FAILURE(store.WaitForUpdates(1));
-  authenticator.Stop();
+  authenticator.Stop(InTime());
   EXPECT_EQ(store.updates(), (std::vector<Strings>{{"user_1 disconnected", "user_2 connected"}}));
   EXPECT_EQ(authenticator.counters().status_updates.value(), 2u);
   const auto credentials = store.ListCredentials("", 10);
@@ -297,7 +298,7 @@ TEST(AuthenticatorTest, UpdatesAreKeptWhileTheStoreIsUnavailable) {
   store.JudgeUpdates(nullptr);
   authenticator.Check(Right("user_1"), verdicts.For("user_1"));  // The next round need not wait for the retry.
   ASSERT_NO_FATAL_FAILURE(store.WaitForUpdates(1));
-  authenticator.Stop();
+  authenticator.Stop(InTime());
   EXPECT_EQ(store.updates(), (std::vector<Strings>{{"user_1 disconnected", "user_2 connected"}}));
   EXPECT_EQ(verdicts.Of("user_1"), std::vector<Verdict>{Verdict::kRight}) << "logins go on";
 }
@@ -319,7 +320,7 @@ TEST(AuthenticatorTest, StopWritesTheUpdatesThatWait) {
   for (int i = 0; i < 50; ++i) {
     Authenticator authenticator(store);
     authenticator.ReportStatus(Update("user_1", AgentStatus::kConnected));
-    if (i % 2 == 0) authenticator.Stop();
+    if (i % 2 == 0) authenticator.Stop(InTime());
     // Otherwise the destructor stops it.
   }
   EXPECT_EQ(store.updates().size(), 50u);
@@ -330,7 +331,7 @@ TEST(AuthenticatorTest, StopTriesAgainWhenTheStoreIsUnavailableForAMoment) {
   store.JudgeUpdates([](int number) { return number <= 1 ? absl::UnavailableError("no route") : absl::OkStatus(); });
   Authenticator authenticator(store);
   authenticator.ReportStatus(Update("user_1", AgentStatus::kDisconnected));
-  authenticator.Stop();
+  authenticator.Stop(InTime());
   EXPECT_EQ(store.updates(), (std::vector<Strings>{{"user_1 disconnected"}}));
 }
 
@@ -339,7 +340,7 @@ TEST(AuthenticatorTest, StopEndsWhenTheStoreStaysUnavailable) {
   store.JudgeUpdates([](int) { return absl::UnavailableError("no route"); });
   Authenticator authenticator(store);
   authenticator.ReportStatus(Update("user_1", AgentStatus::kDisconnected));
-  authenticator.Stop();  // Returns: that is the claim.
+  authenticator.Stop(std::chrono::steady_clock::now() + std::chrono::milliseconds(50));  // Returns: that is the claim.
   EXPECT_EQ(store.updates().size(), 0u);
   EXPECT_GT(store.statements().size(), 1u) << "it tried more than once";
 }
@@ -348,10 +349,10 @@ TEST(AuthenticatorTest, AfterStopNothingRunsAnyMore) {
   GatedStore store({"user_1"});
   Verdicts verdicts;
   Authenticator authenticator(store);
-  authenticator.Stop();
+  authenticator.Stop(InTime());
   authenticator.Check(Right("user_1"), verdicts.For("user_1"));
   authenticator.ReportStatus(Update("user_1", AgentStatus::kConnected));
-  authenticator.Stop();
+  authenticator.Stop(InTime());
   EXPECT_EQ(verdicts.count(), 0u);
   EXPECT_EQ(store.statements().size(), 0u);
 }
@@ -370,7 +371,7 @@ TEST(AuthenticatorTest, StopDropsTheChecksThatWaitAndNoVerdictComesAfterwards) {
     std::atomic<bool> stopping{false};
     std::thread stopper([&] {
       stopping = true;
-      authenticator.Stop();
+      authenticator.Stop(InTime());
     });
     // So that, in most rounds, the stop comes before the verdicts.
     while (!stopping) std::this_thread::yield();
@@ -402,7 +403,7 @@ TEST(AuthenticatorTest, ChecksAndUpdatesOfManyThreadsAllArrive) {
   }
   for (std::thread& thread : threads) thread.join();
   verdicts.WaitFor(kThreads * kEach);
-  authenticator.Stop();
+  authenticator.Stop(InTime());
   EXPECT_EQ(verdicts.count(), static_cast<size_t>(kThreads * kEach));
   EXPECT_EQ(verdicts.most_of_one(), 1u);
   size_t written = 0;

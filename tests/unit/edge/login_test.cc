@@ -19,6 +19,7 @@
 #include "tests/fakes/failing_store.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/memory_store.h"
+#include "tests/support/await.h"
 
 namespace toolwire {
 namespace {
@@ -43,7 +44,7 @@ class LoginTest : public ::testing::Test, protected Logins::Handler {
   }
 
   void TearDown() override {
-    authenticator_.Stop();
+    authenticator_.Stop(InTime());
     while (!accepted_.empty()) CloseSocket(*accepted_.begin());
     RunAll();
     EXPECT_EQ(admission_.sockets(), 0);
@@ -121,7 +122,7 @@ class LoginTest : public ::testing::Test, protected Logins::Handler {
   }
   // What the store knows of the user once everything that was reported is written. No check is answered after that.
   std::string WrittenStatus() {
-    authenticator_.Stop();
+    authenticator_.Stop(InTime());
     return StatusWord(Written().status);
   }
   Credential Written() { return memory_.ListCredentials(kUser.substr(0, 6), 1)->at(0); }
