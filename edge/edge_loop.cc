@@ -87,14 +87,22 @@ void EdgeLoop::CancelCalls(LinkId link, std::vector<uint64_t> call_ids) {
 }
 
 void EdgeLoop::LinkDown(LinkId link) {
-  Post([this, link] { table_.LinkDown(link); });
+  Post([this, link] {
+    table_.LinkDown(link);
+    AdvanceTable();
+  });
 }
 
 void EdgeLoop::Snapshot(LinkId link, std::function<void()> done) {
-  Post([this, link, done = std::move(done)] {
-    table_.Snapshot(link);
-    Round();  // Before `done` reports that it is complete.
-    done();
+  Post([this, link, done = std::move(done)]() mutable { ReportSessions(link, table_.SessionIds(), std::move(done)); });
+}
+
+void EdgeLoop::ReportSessions(LinkId link, std::vector<SessionId> ids, std::function<void()> done) {
+  table_.Snapshot(link, &ids);
+  Round();  // Before `done` reports that it is complete.
+  if (ids.empty()) return done();
+  asio::post(io_, [this, link, ids = std::move(ids), done = std::move(done)]() mutable {
+    ReportSessions(link, std::move(ids), std::move(done));
   });
 }
 
@@ -186,10 +194,19 @@ void EdgeLoop::ArmTick() {
 void EdgeLoop::OnTick() {
   tick_armed_for_ = Duration::max();
   ArmTick();  // First: what follows may throw.
-  table_.Advance();
+  AdvanceTable();
   logins_.Advance();
   if (table_.has_heartbeats() && shared_.clock->Now() >= next_refresh_) RefreshHeard();
   Round();
+}
+
+void EdgeLoop::AdvanceTable() {
+  if (table_.Advance() || std::exchange(advance_scheduled_, true)) return;
+  asio::post(io_, [this] {
+    advance_scheduled_ = false;
+    AdvanceTable();
+    Round();
+  });
 }
 
 // Heartbeats extend leases, gathered for a while: one batch of the registry's instead of one command for each.

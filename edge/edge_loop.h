@@ -84,6 +84,9 @@ class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
   void Round();
   void ArmTick();
   void OnTick();
+  // Advances the table in slices, with whatever else is ready between them.
+  void AdvanceTable();
+  void ReportSessions(LinkId link, std::vector<SessionId> ids, std::function<void()> done);
   void RefreshHeard();
 
   std::optional<WsServer::HttpReply> OnHttp(SessionId id, const std::string& path) override;
@@ -112,6 +115,7 @@ class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
   MonoTime next_refresh_{};
   bool round_scheduled_ = false;
   uint64_t sockets_made_ = 0;  // The acceptor's.
+  bool advance_scheduled_ = false;
   SessionTable table_;
   Logins logins_;
   WsServer server_;

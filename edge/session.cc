@@ -3,6 +3,7 @@
 // end of the session removes the call from the session, from the loop's map and from its timer, so each ends once.
 #include "edge/session.h"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -59,7 +60,7 @@ void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context
     Refuse(link, deliver.call_id(), cause, E::NOT_SENT, context.out);
   };
   if (closing_) return refuse(v1::Refusal::NOT_HERE);
-  if (calls_.contains(deliver.request_id())) return refuse(v1::Refusal::DUPLICATE_REQUEST);
+  if (FindCall(deliver.request_id(), context) != nullptr) return refuse(v1::Refusal::DUPLICATE_REQUEST);
   if (calls_.size() >= static_cast<size_t>(context.limits->calls_in_flight_max)) {
     context.counters->busy_calls.Add();
     return refuse(v1::Refusal::AGENT_BUSY);
@@ -120,8 +121,8 @@ void Session::Receive(std::string_view text, const Context& context) {
   // RFC 6455: text that is not UTF-8 ends the connection.
   if (!json::IsUtf8(text)) return CloseWith(close_reason::kInvalidUtf8);
   // A tool_response nested too deep fails its call, like one that is too large.
-  if (auto call = calls_.find(frame.request_id); call != calls_.end() && call->second->sent) {
-    Drop(call->second.get(), v1::Refusal::ANSWER_LOST, context);
+  if (SessionCall* const call = FindCall(frame.request_id, context); call != nullptr && call->sent) {
+    Drop(call, v1::Refusal::ANSWER_LOST, context);
   }
   if (bad_frames_ == 0 || context.now - bad_frames_since_ > std::chrono::minutes(1)) {
     bad_frames_ = 0;
@@ -133,13 +134,13 @@ void Session::Receive(std::string_view text, const Context& context) {
 }
 
 void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {
-  auto found = calls_.find(frame->request_id);
+  SessionCall* const call = FindCall(frame->request_id, context);
   if (frame->result_json.size() > context.limits->payload.payload_bytes_max) {
     context.counters->too_big.Add();
-    if (found != calls_.end() && found->second->sent) Drop(found->second.get(), v1::Refusal::ANSWER_LOST, context);
+    if (call != nullptr && call->sent) Drop(call, v1::Refusal::ANSWER_LOST, context);
     return CloseWith(close_reason::kResultTooLarge);
   }
-  if (found == calls_.end() || !found->second->sent) {
+  if (call == nullptr || !call->sent) {
     // Late, duplicate, or the answer to a call of an earlier session, which another edge or a control may match.
     context.counters->strays.Add();
     context.out->strays()->emplace_back();
@@ -148,12 +149,21 @@ void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {
     stray.set_request_id(std::move(frame->request_id));
     return FillAnswer(frame, stray.mutable_answer());
   }
-  SessionCall* call = found->second.get();
   context.counters->answered.Add();
   v1::Answer* answer = context.out->For(call->link)->add_answers();
   answer->set_call_id(call->call_id);
   FillAnswer(frame, answer);
   Remove(call, context);
+}
+
+SessionCall* Session::FindCall(std::string_view request_id, const Context& context) {
+  const auto found = calls_.find(request_id);
+  if (found == calls_.end()) return nullptr;
+  SessionCall* const call = found->second.get();
+  const auto& down = *context.links_down;
+  if (std::find(down.begin(), down.end(), call->link) == down.end()) return call;
+  Orphan(call, context);
+  return nullptr;
 }
 
 void Session::Queue(OutFrame::Kind kind, std::string text, SessionCall* call, const Context& context) {

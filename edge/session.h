@@ -151,7 +151,8 @@ class Session {
     TimerWheel* call_wheel = nullptr;
     LinkBatches* out = nullptr;
     absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*>* calls = nullptr;  // All calls of the loop.
-    std::vector<SessionId>* heartbeats = nullptr;  // Sessions that sent one: their leases are due.
+    const std::vector<LinkId>* links_down = nullptr;  // Whose calls are not all dropped yet.
+    std::vector<SessionId>* heartbeats = nullptr;     // Sessions that sent one: their leases are due.
     MonoTime now{};
     int64_t wall_ms = 0;
   };
@@ -192,6 +193,8 @@ class Session {
 
  private:
   void ReceiveResponse(AgentFrame* frame, const Context& context);
+  // Null if there is none. One whose link is down is dropped here.
+  SessionCall* FindCall(std::string_view request_id, const Context& context);
   void Queue(OutFrame::Kind kind, std::string text, SessionCall* call, const Context& context);
   // Takes a frame out of the queue and what it counts for.
   std::string Dequeue(std::list<OutFrame>::iterator frame, EdgeCounters* counters);

@@ -39,6 +39,7 @@ Session::Context SessionTable::ContextNow() {
   context.call_wheel = &call_wheel_;
   context.out = &batches_;
   context.calls = &calls_;
+  context.links_down = &links_down_;
   context.heartbeats = &heartbeats_;
   context.now = clock_.Now();
   context.wall_ms = clock_.WallMs();
@@ -98,29 +99,54 @@ void SessionTable::Cancel(LinkId link, uint64_t call_id) {
   NoteWritable(*session);
 }
 
+// One walk over the keys, 0.3 ms for 100,000; to drop so many calls takes 50 ms. Sessions know meanwhile whose calls
+// these are.
 void SessionTable::LinkDown(LinkId link) {
-  std::vector<SessionCall*> orphans;
+  links_down_.push_back(link);
   for (const auto& [key, call] : calls_) {
-    if (key.first == link) orphans.push_back(call);
+    if (key.first == link) orphans_.push_back(key);
   }
-  const Session::Context context = ContextNow();
-  for (SessionCall* call : orphans) call->session->Orphan(call, context);
+  DropOrphans();
 }
 
-void SessionTable::Snapshot(LinkId link) {
-  v1::EdgeFrame* frame = batches_.For(link);
-  for (const auto& [id, entry] : sessions_) *frame->add_sessions() = entry->session.Event(true);
+void SessionTable::DropOrphans() {
+  const Session::Context context = ContextNow();
+  for (size_t i = 0; i < kAtOnce && !orphans_.empty(); ++i) {
+    auto found = calls_.find(orphans_.back());
+    orphans_.pop_back();
+    if (found != calls_.end()) found->second->session->Orphan(found->second, context);
+  }
+  if (!orphans_.empty() || links_down_.empty()) return;
+  orphans_ = {};
+  links_down_.clear();
 }
 
-void SessionTable::Advance() {
+std::vector<SessionId> SessionTable::SessionIds() const {
+  std::vector<SessionId> ids;
+  ids.reserve(sessions_.size());
+  for (const auto& [id, entry] : sessions_) ids.push_back(id);
+  return ids;
+}
+
+// Sessions that begin or end meanwhile are reported to every link.
+void SessionTable::Snapshot(LinkId link, std::vector<SessionId>* ids) {
+  v1::EdgeFrame* const frame = batches_.For(link);
+  for (size_t i = 0; i < kAtOnce && !ids->empty(); ++i) {
+    if (const Session* session = Find(ids->back())) *frame->add_sessions() = session->Event(true);
+    ids->pop_back();
+  }
+}
+
+bool SessionTable::Advance() {
+  DropOrphans();
   const Session::Context context = ContextNow();
-  call_wheel_.Advance(context.now, [&](TimerNode* node) {
+  const auto time_out = [&](TimerNode* node) {
     auto* call = static_cast<SessionCall*>(node);
     Session* const session = call->session;
     session->TimeOut(call, context);
     NoteWritable(*session);
-  });
-  heartbeat_wheel_.Advance(context.now, [&](TimerNode* node) {
+  };
+  const auto close_if_silent = [&](TimerNode* node) {
     auto* entry = static_cast<Entry*>(node);
     const MonoTime silent_at = entry->session.last_heard() + limits_.heartbeat_timeout;
     if (context.now < silent_at) return heartbeat_wheel_.Arm(entry, silent_at);
@@ -131,7 +157,9 @@ void SessionTable::Advance() {
     }
     counters_.heartbeat_timeouts.Add();
     closing_.emplace_back(entry->session.id(), close_reason::kNoHeartbeat);
-  });
+  };
+  const bool calls_done = call_wheel_.Advance(context.now, time_out, kAtOnce);
+  return heartbeat_wheel_.Advance(context.now, close_if_silent, kClosesAtOnce) && calls_done && orphans_.empty();
 }
 
 bool SessionTable::NextFrame(SessionId id, std::string* text) {

@@ -24,6 +24,10 @@ class SessionTable {
  public:
   // How exactly deadlines of calls are kept, and how long one turn of the wheel is (4,096 ticks).
   static constexpr Duration kTick = std::chrono::milliseconds(8);
+  // What concerns all calls or all sessions is done for so many at once, and for so many that close: each takes the
+  // loop half a millisecond.
+  static constexpr size_t kAtOnce = 1000;
+  static constexpr size_t kClosesAtOnce = 50;
 
   // How long ago bytes of the session's agent came, read or not. Asked of those that sent no whole frame in time.
   using SinceHeard = std::function<Duration(SessionId id)>;
@@ -54,12 +58,15 @@ class SessionTable {
 
   void Deliver(SessionId id, LinkId link, v1::Deliver&& deliver);
   void Cancel(LinkId link, uint64_t call_id);
+  // The link's calls are dropped: the first kAtOnce now, the others by Advance.
   void LinkDown(LinkId link);
-  // Reports every session to a new link.
-  void Snapshot(LinkId link);
+  // Reports every session to a new link, kAtOnce in a call: `ids` are SessionIds() at first, then those that are left.
+  void Snapshot(LinkId link, std::vector<SessionId>* ids);
+  std::vector<SessionId> SessionIds() const;
 
   // Settles overdue calls and finds silent agents. Call every kTick while `has_timers()`, otherwise every second.
-  void Advance();
+  // False: there is more to do, by another call once other events have had their turn.
+  bool Advance();
   bool has_timers() const { return !call_wheel_.empty(); }
 
   bool NextFrame(SessionId id, std::string* text);
@@ -114,6 +121,8 @@ class SessionTable {
   void After(Entry* entry);
   // The same after a call ended without an answer, which closes no session.
   void NoteWritable(const Session& session);
+  // Drops calls of links that are down, kAtOnce.
+  void DropOrphans();
 
   const Clock& clock_;
   const SessionLimits& limits_;
@@ -128,6 +137,8 @@ class SessionTable {
   std::vector<SessionId> writable_;
   std::vector<std::pair<SessionId, CloseReason>> closing_;
   absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*> calls_;
+  std::vector<LinkId> links_down_;                    // Those of the orphans.
+  std::vector<std::pair<LinkId, uint64_t>> orphans_;  // Calls to drop; some may have ended since.
   absl::flat_hash_map<SessionId, std::unique_ptr<Entry>> sessions_;
 };
 

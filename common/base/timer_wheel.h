@@ -3,6 +3,7 @@
 #define TOOLWIRE_COMMON_BASE_TIMER_WHEEL_H_
 
 #include <cstddef>
+#include <limits>
 #include <vector>
 
 #include "common/base/clock.h"
@@ -54,27 +55,20 @@ class TimerWheel {
   void Arm(TimerNode* node, MonoTime deadline);
   void Disarm(TimerNode* node) { node->Unlink(); }
 
-  // Calls `fire(node)` for every node whose deadline has passed. The node is disarmed by then and may be armed again
-  // or destroyed inside `fire`, as may any other; one that is armed there does not fire before the next tick. The wheel
-  // itself must outlive the call. A `now` before the last one changes nothing.
+  // Calls `fire(node)` for the nodes whose deadline has passed, `at_most` so many; false if more are left, for the next
+  // call. The node is disarmed by then and may be armed again or destroyed inside `fire`, as may any other; one that is
+  // armed there does not fire before the next tick. The wheel itself must outlive the call. A `now` before the last one
+  // moves nothing.
   template <typename Fire>
-  void Advance(MonoTime now, Fire fire) {
-    if (now < last_) return;
-    const size_t passed = static_cast<size_t>((now - last_) / tick_);
-    if (passed == 0) return;
-    const size_t visits = armed_ == 0 ? 0 : passed < heads_.size() ? passed : heads_.size();
-    const size_t first = cursor_ + 1 + (passed - visits);
-    last_ += tick_ * static_cast<Duration::rep>(passed);
-    cursor_ += passed;
-    TimerNode due;  // A list head of its own, so that `fire` may change any slot.
-    InitHead(&due);
-    for (size_t i = 0; i < visits; ++i) CollectDue(&heads_[(first + i) % heads_.size()], &due);
-    while (due.next_ != &due) {
-      TimerNode* node = due.next_;
+  bool Advance(MonoTime now, Fire fire, size_t at_most = std::numeric_limits<size_t>::max()) {
+    CollectDue(now);
+    // From a list of their own, so that `fire` may change any slot.
+    for (; at_most > 0 && due_.next_ != &due_; --at_most) {
+      TimerNode* node = due_.next_;
       node->Unlink();
       fire(node);
     }
-    due.prev_ = due.next_ = nullptr;
+    return due_.next_ == &due_;
   }
 
   bool empty() const { return armed_ == 0; }
@@ -84,11 +78,11 @@ class TimerWheel {
  private:
   static void InitHead(TimerNode* head) { head->prev_ = head->next_ = head; }
   static void Link(TimerNode* head, TimerNode* node);
-  // Moves what is due at `last_` from one list to the other.
-  void CollectDue(TimerNode* head, TimerNode* due);
+  void CollectDue(MonoTime now);
 
   const Duration tick_;
   std::vector<TimerNode> heads_;
+  TimerNode due_;      // A list head, too.
   MonoTime last_;      // The tick that was advanced to.
   size_t cursor_ = 0;  // The number of `last_`'s tick.
   size_t armed_ = 0;

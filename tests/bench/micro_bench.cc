@@ -279,6 +279,155 @@ void DispatcherRoundTrip(benchmark::State& state) {
 }
 BENCHMARK(DispatcherRoundTrip)->Arg(1)->Arg(64);
 
+// --- everything at once ----------------------------------------------------------------------------------------------
+// What one event costs that concerns all sessions or all calls: it holds up a loop, or all who wait for a lock.
+
+constexpr size_t kManySessions = 10'000, kManyCalls = 100'000;
+
+class LateClock final : public Clock {
+ public:
+  MonoTime Now() const override { return real_.Now() + late; }
+  int64_t WallMs() const override { return real_.WallMs(); }
+  Duration late{};
+
+ private:
+  const SystemClock real_;
+};
+
+// A loop with so many sessions, and calls spread over them.
+struct FullTable {
+  explicit FullTable(size_t calls, size_t sessions = kManySessions) {
+    limits.calls_in_flight_max = limits.edge_calls_in_flight_max = static_cast<int>(kManyCalls);
+    std::string frame;
+    for (size_t id = 1; id <= sessions; ++id) {
+      table.Open(id, UserNumber(id), id);
+      table.NextFrame(id, &frame);
+    }
+    for (size_t i = 1; i <= calls; ++i) {
+      v1::Deliver deliver = MakeDeliver(UserNumber(i), "{}");
+      deliver.set_call_id(i);
+      deliver.set_request_id("request_" + std::to_string(i));
+      table.Deliver(1 + i % sessions, 1, std::move(deliver));
+      table.NextFrame(1 + i % sessions, &frame);
+    }
+    Clear();
+  }
+  void Clear() {
+    table.batches().Clear();
+    table.writable().clear();
+    table.closing().clear();
+  }
+  LateClock clock;
+  SessionLimits limits;
+  EdgeCounters counters;
+  SessionTable table{clock, limits, counters, "edge-1", [](SessionId) { return Duration::max(); }};
+};
+
+// `step` on a full table that is made anew for each time.
+template <typename Step>
+void AtFullTable(benchmark::State& state, size_t calls, size_t sessions, Step step) {
+  for (auto _ : state) {
+    state.PauseTiming();
+    auto full = std::make_unique<FullTable>(calls, sessions);
+    state.ResumeTiming();
+    step(full.get());
+    state.PauseTiming();
+    full.reset();
+    state.ResumeTiming();
+  }
+}
+void AllCallsOverdue(benchmark::State& state) {
+  AtFullTable(state, kManyCalls, kManySessions, [](FullTable* full) {
+    full->clock.late = std::chrono::minutes(1);
+    full->table.Advance();
+  });
+}
+BENCHMARK(AllCallsOverdue)->Unit(benchmark::kMillisecond)->Iterations(5);
+
+void LinkDownWithAllCalls(benchmark::State& state) {
+  AtFullTable(state, kManyCalls, kManySessions, [](FullTable* full) { full->table.LinkDown(1); });
+}
+BENCHMARK(LinkDownWithAllCalls)->Unit(benchmark::kMillisecond)->Iterations(5);
+
+void LinkDownWithoutCalls(benchmark::State& state) {
+  AtFullTable(state, kManyCalls, kManySessions, [](FullTable* full) { full->table.LinkDown(2); });
+}
+BENCHMARK(LinkDownWithoutCalls)->Unit(benchmark::kMillisecond)->Iterations(5);
+
+void SnapshotOfAllSessions(benchmark::State& state) {
+  AtFullTable(state, 0, kManySessions, [](FullTable* full) {
+    std::vector<SessionId> ids = full->table.SessionIds();
+    full->table.Snapshot(2, &ids);
+  });
+}
+BENCHMARK(SnapshotOfAllSessions)->Unit(benchmark::kMillisecond)->Iterations(5);
+
+// Of all sessions, or of none (0).
+void RefreshOfSessions(benchmark::State& state) {
+  AtFullTable(state, 0, kManySessions, [&](FullTable* full) {
+    const Duration since = state.range(0) != 0 ? Duration::zero() : std::chrono::minutes(1);
+    size_t due = 0;
+    full->table.TakeUnrefreshed(full->clock.Now() - since, [&](const std::string&, uint64_t) { ++due; });
+    benchmark::DoNotOptimize(due);
+  });
+}
+BENCHMARK(RefreshOfSessions)->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond)->Iterations(5);
+
+void SessionLostWithItsCalls(benchmark::State& state) {
+  AtFullTable(state, 4096, 1, [](FullTable* full) { full->table.Close(1, false); });
+}
+BENCHMARK(SessionLostWithItsCalls)->Unit(benchmark::kMillisecond)->Iterations(5);
+
+void ListOfUsers(benchmark::State& state) {
+  UserDirectory directory;
+  for (size_t i = 0; i < kManySessions; ++i) directory.Insert(UserNumber(i), SessionRef{0, i + 1, i + 1});
+  for (auto _ : state) benchmark::DoNotOptimize(directory.Users());
+}
+BENCHMARK(ListOfUsers)->Unit(benchmark::kMillisecond);
+
+// A control with all calls delivered to one edge.
+template <typename Step>
+void AtFullDispatcher(benchmark::State& state, Step step) {
+  const std::vector<std::string> users = ShuffledUsers(kManySessions);
+  for (auto _ : state) {
+    state.PauseTiming();
+    LateClock clock;
+    SingleEdgeRegistry registry;
+    AgentDirectory directory;
+    auto dispatcher = std::make_unique<Dispatcher>(clock, registry, directory, nullptr, Dispatcher::Options());
+    const auto sink = std::make_shared<CountingSink>();
+    const uint64_t link = dispatcher->LinkUp("edge-1", std::make_shared<LastFrame>());
+    Connect(users, "edge-1", &directory);
+    std::vector<Call> calls(kManyCalls);
+    for (size_t i = 0; i < calls.size(); ++i) {
+      calls[i].call_id = dispatcher->NextCallId();
+      calls[i].user_id = users[i % users.size()];
+      calls[i].request_id = "request_" + std::to_string(i);
+      calls[i].params_json = "{}";
+      calls[i].deadline = clock.Now() + std::chrono::minutes(1);
+      calls[i].sink = sink;
+    }
+    dispatcher->Begin(std::move(calls));
+    state.ResumeTiming();
+    step(dispatcher.get(), &clock, link);
+    state.PauseTiming();
+    dispatcher.reset();
+    state.ResumeTiming();
+  }
+}
+void DispatcherLinkDownWithAllCalls(benchmark::State& state) {
+  AtFullDispatcher(state, [](Dispatcher* at, LateClock*, uint64_t link) { at->LinkDown(link, {}); });
+}
+BENCHMARK(DispatcherLinkDownWithAllCalls)->Unit(benchmark::kMillisecond)->Iterations(5);
+
+void DispatcherAllCallsOverdue(benchmark::State& state) {
+  AtFullDispatcher(state, [](Dispatcher* at, LateClock* clock, uint64_t) {
+    clock->late = std::chrono::minutes(2);
+    at->Tick();
+  });
+}
+BENCHMARK(DispatcherAllCallsOverdue)->Unit(benchmark::kMillisecond)->Iterations(5);
+
 // --- common ----------------------------------------------------------------------------------------------------------
 
 // With so many timers armed, one of them is disarmed and armed again.

@@ -276,7 +276,9 @@ class Fuzzer {
     links_[which] = ++last_link_;
   }
   void Snapshot(int which) {
-    table_.Snapshot(links_[which]);
+    std::vector<SessionId> ids = table_.SessionIds();
+    table_.Snapshot(links_[which], &ids);
+    REQUIRE(ids.empty());
     snapshot_ = links_[which];
   }
   void CloseWhatIsDue() {

@@ -47,6 +47,35 @@ TEST_F(TimerWheelTest, TimerFiresOnceAndIsDisarmed) {
   EXPECT_EQ(timer.fired, 1);
 }
 
+TEST_F(TimerWheelTest, MoreThanAtMostFireInTheNextCallsEvenIfNoTimePasses) {
+  Timer timers[5];
+  for (Timer& timer : timers) Arm(&timer, 30);
+  int fired = 0;
+  const auto count = [&](TimerNode* node) { ++fired, ++static_cast<Timer*>(node)->fired; };
+  EXPECT_FALSE(wheel_->Advance(At(30), count, 2));
+  EXPECT_EQ(fired, 2);
+  EXPECT_EQ(wheel_->size(), 3u) << "those that are due are still armed";
+  for (Timer& timer : timers) {
+    if (timer.armed()) {
+      wheel_->Disarm(&timer);  // One of those that are due.
+      break;
+    }
+  }
+  EXPECT_TRUE(wheel_->Advance(At(30), count, 2));
+  EXPECT_EQ(fired, 4);
+  EXPECT_TRUE(wheel_->empty());
+  EXPECT_TRUE(wheel_->Advance(At(30), count, 0)) << "nothing is left";
+}
+
+TEST_F(TimerWheelTest, WheelMayGoWhileTimersAreDue) {
+  Timer timers[3];
+  for (Timer& timer : timers) Arm(&timer, 30);
+  wheel_->Advance(
+      At(30), [](TimerNode*) {}, 1);
+  wheel_.reset();
+  for (const Timer& timer : timers) EXPECT_FALSE(timer.armed());
+}
+
 TEST_F(TimerWheelTest, TimerFiresNotBeforeItsDeadlineAndWithinATickOfIt) {
   for (int deadline : {1, 9, 10, 11, 35, 79, 80, 81, 160, 161}) {
     wheel_.emplace(kTick, kSlots, start_);

@@ -122,6 +122,12 @@ class SessionTest : public ::testing::Test {
     table().LinkDown(link);
     Collect();
   }
+  void TakeSnapshot(LinkId link) {
+    std::vector<SessionId> ids = table().SessionIds();
+    table().Snapshot(link, &ids);
+    EXPECT_TRUE(ids.empty());
+    Collect();
+  }
   void Advance(Duration by) {
     clock_.Advance(by);
     table().Advance();

@@ -128,16 +128,14 @@ TEST_F(SessionTest, ClosingASessionTwiceReportsItOnce) {
 }
 
 TEST_F(SessionTest, SnapshotTellsOneLinkOfEverySession) {
-  table().Snapshot(3);
-  Collect();
+  TakeSnapshot(3);
   EXPECT_EQ(snapshots_[3].size(), 0u);
   Open(1, "user_1", 5);
   Open(2, "user_2", 6);
   Open(3, "user_3", 7);
   CloseSocket(2);
   events_.clear();
-  table().Snapshot(3);
-  Collect();
+  TakeSnapshot(3);
   std::map<std::string, uint64_t> epochs;
   for (const v1::SessionEvent& event : snapshots_[3]) {
     EXPECT_TRUE(event.connected());
@@ -147,6 +145,35 @@ TEST_F(SessionTest, SnapshotTellsOneLinkOfEverySession) {
   }
   EXPECT_EQ(epochs, (std::map<std::string, uint64_t>{{"user_1", 5}, {"user_3", 7}}));
   EXPECT_EQ(events_.size(), 0u) << "the other links know already";
+}
+
+TEST_F(SessionTest, SnapshotOfManySessionsComesInSlicesAndLeavesOutThoseThatEndMeanwhile) {
+  for (SessionId id = 1; id <= 2 * SessionTable::kAtOnce + 1; ++id) Open(id, "user_" + std::to_string(id), id);
+  std::vector<SessionId> ids = table().SessionIds();
+  table().Snapshot(3, &ids);
+  Collect();
+  EXPECT_EQ(snapshots_[3].size(), SessionTable::kAtOnce);
+  CloseSocket(ids.back());
+  Open(9'000, "user_new", 9'000);
+  int slices = 1;
+  for (; !ids.empty(); ++slices) {
+    table().Snapshot(3, &ids);
+    Collect();
+  }
+  EXPECT_EQ(slices, 3);
+  EXPECT_EQ(snapshots_[3].size(), 2 * SessionTable::kAtOnce) << "the new one was reported to every link";
+}
+
+TEST_F(SessionTest, ManySilentSessionsAreClosedInSlices) {
+  const size_t count = 2 * SessionTable::kClosesAtOnce + 1;
+  for (SessionId id = 1; id <= count; ++id) Open(id, "user_" + std::to_string(id), id);
+  clock_.Advance(limits_.heartbeat_timeout + seconds(1));
+  EXPECT_FALSE(table().Advance());
+  EXPECT_EQ(table().closing().size(), SessionTable::kClosesAtOnce);
+  EXPECT_FALSE(table().Advance());
+  EXPECT_TRUE(table().Advance());
+  EXPECT_EQ(table().closing().size(), count);
+  table().closing().clear();
 }
 
 TEST_F(SessionTest, HeartbeatsMakeLeasesDueOnceEach) {

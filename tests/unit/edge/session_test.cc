@@ -388,5 +388,49 @@ TEST_F(SessionTest, LinkGoingDownOrphansOnlyItsOwnCalls) {
   EXPECT_EQ(table().calls(), 1u);
 }
 
+TEST_F(SessionTest, CallsOfALinkThatGoesDownAreDroppedInSlicesAndCountAsDroppedAtOnce) {
+  limits_.calls_in_flight_max = 10 * static_cast<int>(SessionTable::kAtOnce);
+  OpenAndRead();
+  const uint64_t count = 2 * SessionTable::kAtOnce + 1;
+  for (uint64_t i = 1; i <= count; ++i) DeliverTo(kSession, 2, i, "req_" + std::to_string(i));
+  Frames();
+  Deliver(9'001, "req_other");
+  LinkDown(2);
+  EXPECT_EQ(table().calls(), count - SessionTable::kAtOnce + 1);
+  // Which of them are left is not known: those that are not answer to no call, and the others must seem to.
+  for (uint64_t i = 1; i <= count; ++i) Receive(Response("req_" + std::to_string(i)));
+  EXPECT_EQ(strays_.size(), count) << "any control may wait for them";
+  EXPECT_EQ(table().calls(), 1u);
+  while (!table().Advance()) continue;
+  EXPECT_EQ(OutcomeOf(9'001), "open");
+}
+
+TEST_F(SessionTest, RequestIdOfACallThatIsNotDroppedYetMayComeAgain) {
+  limits_.calls_in_flight_max = 10 * static_cast<int>(SessionTable::kAtOnce);
+  OpenAndRead();
+  const uint64_t count = SessionTable::kAtOnce + 1;
+  for (uint64_t i = 1; i <= count; ++i) DeliverTo(kSession, 2, i, "req_" + std::to_string(i));
+  LinkDown(2);
+  ASSERT_EQ(table().calls(), 1u);
+  for (uint64_t i = 1; i <= count; ++i) Deliver(10'000 + i, "req_" + std::to_string(i));
+  for (uint64_t i = 1; i <= count; ++i) EXPECT_EQ(OutcomeOf(10'000 + i), "open");
+  EXPECT_EQ(table().calls(), count);
+}
+
+TEST_F(SessionTest, ManyCallsThatAreOverdueTogetherEndInSlices) {
+  limits_.calls_in_flight_max = 10 * static_cast<int>(SessionTable::kAtOnce);
+  OpenAndRead();
+  const uint64_t count = 2 * SessionTable::kAtOnce + 1;
+  for (uint64_t i = 1; i <= count; ++i) Deliver(i, "req_" + std::to_string(i), kTick);
+  clock_.Advance(kTick);
+  EXPECT_FALSE(table().Advance());
+  EXPECT_EQ(table().calls(), count - SessionTable::kAtOnce);
+  EXPECT_TRUE(table().has_timers());
+  EXPECT_FALSE(table().Advance());
+  EXPECT_TRUE(table().Advance());
+  Collect();
+  EXPECT_EQ(table().calls(), 0u);
+}
+
 }  // namespace
 }  // namespace toolwire
