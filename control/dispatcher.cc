@@ -15,7 +15,7 @@ namespace toolwire {
 
 using E = v1::CallError;
 
-struct Dispatcher::Pending : TimerNode, Call {
+struct Dispatcher::Pending : TimerNode, ListNode, Call {
   explicit Pending(Call&& call) : Call(std::move(call)) {}
   using Call::deadline;  // The caller's, not the timer's.
 
@@ -96,6 +96,19 @@ class Dispatcher::Work {
   std::vector<std::pair<uint64_t, std::string>> lookups_;
 };
 
+// For each of many calls, with the lock held for kAtOnce of them: others must not wait for all.
+template <typename Step>
+void Dispatcher::InSlices(size_t count, Step step) {
+  for (size_t i = 0; i < count;) {
+    Work work(this);
+    {
+      MutexLock lock(mu_);
+      for (const size_t end = std::min(count, i + kAtOnce); i < end; ++i) step(i, &work);
+    }
+    work.Run();
+  }
+}
+
 Dispatcher::Counters::Counters() {
   for (int reason = 0; reason < E::Reason_ARRAYSIZE; ++reason) {
     failed_.emplace_back(this, "toolwire_control_calls_failed_total", "Calls without an answer, by reason.", "reason",
@@ -125,10 +138,10 @@ void Dispatcher::Begin(std::vector<Call> calls) {
     presences.push_back(directory_.Find(call.user_id));
     call.Begin(audit_, wall_ms);
   }
-  {
+  for (size_t i = 0; i < calls.size();) {
     MutexLock lock(mu_);
     const MonoTime now = clock_.Now();
-    for (size_t i = 0; i < calls.size(); ++i) {
+    for (const size_t end = std::min(calls.size(), i + kAtOnce); i < end; ++i) {
       const uint64_t call_id = calls[i].call_id;
       if (!AdmitLocked(std::move(calls[i]), now, &work)) continue;
       std::optional<Presence>& known = presences[i];
@@ -169,26 +182,20 @@ bool Dispatcher::AdmitLocked(Call&& call, MonoTime now, Work* work) {
 }
 
 void Dispatcher::Cancel(const std::vector<uint64_t>& call_ids) {
-  Work work(this);
-  {
-    MutexLock lock(mu_);
-    for (const uint64_t call_id : call_ids) {
-      auto found = calls_.find(call_id);
-      if (found == calls_.end() || found->second->cancelled) continue;
-      Pending* call = found->second.get();
-      if (call->state == State::kLooking) {
-        FailLocked(call, E::CALLER_CANCELLED, E::NOT_SENT, &work);
-      } else if (call->state == State::kLost) {
-        FailLocked(call, E::CALLER_CANCELLED, E::SENT, &work);
-      } else {
-        call->cancelled = true;
-        const Link& link = links_.find(call->link_number)->second;
-        work.FrameFor(call->link_number, link.to_edge)->add_cancels(call_id);
-        wheel_.Arm(call, clock_.Now() + options_.cancel_wait_max);
-      }
+  InSlices(call_ids.size(), [&](size_t i, Work* work) {
+    mu_.AssertHeld();
+    auto found = calls_.find(call_ids[i]);
+    if (found == calls_.end() || found->second->cancelled) return;
+    Pending* call = found->second.get();
+    if (call->state == State::kLooking) return FailLocked(call, E::CALLER_CANCELLED, E::NOT_SENT, work);
+    const auto link = links_.find(call->link_number);
+    if (call->state == State::kLost || link == links_.end()) {
+      return FailLocked(call, E::CALLER_CANCELLED, E::SENT, work);
     }
-  }
-  work.Run();
+    call->cancelled = true;
+    work->FrameFor(call->link_number, link->second.to_edge)->add_cancels(call->call_id);
+    wheel_.Arm(call, clock_.Now() + options_.cancel_wait_max);
+  });
 }
 
 void Dispatcher::RecordRejected(Call&& call, const v1::CallFailure& failure) {
@@ -208,6 +215,7 @@ void Dispatcher::DeliverLocked(Pending* call, uint64_t link_number, uint64_t epo
   if (left <= Duration::zero()) return FailLocked(call, E::CALL_TIMEOUT, E::NOT_SENT, work);
   call->state = State::kDelivered;
   call->link_number = link_number;
+  on_link_[link_number].PushBack(call);
   call->tried.epoch = epoch;
   if (++call->attempts > 1) counters_.redelivered.Add();
   wheel_.Arm(call, call->deadline + options_.edge_silence_max);
@@ -221,6 +229,7 @@ void Dispatcher::LookAgainLocked(Pending* call, Work* work) {
   }
   call->state = State::kLooking;
   call->link_number = 0;
+  call->Leave();
   wheel_.Arm(call, call->deadline);
   work->Lookup(call->call_id, call->user_id);
 }
@@ -349,7 +358,7 @@ void Dispatcher::Receive(uint64_t link_number, v1::EdgeFrame&& frame) {
 
 void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& unsent) {
   std::string edge_id;
-  Work work(this);
+  LinkedList<Pending> lost;  // Guarded by mu_, as long as anything is in it.
   {
     MutexLock lock(mu_);
     auto found = links_.find(link_number);
@@ -358,27 +367,28 @@ void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& uns
     links_.erase(found);
     auto of_edge = link_of_edge_.find(edge_id);
     if (of_edge != link_of_edge_.end() && of_edge->second == link_number) link_of_edge_.erase(of_edge);
-    const MonoTime now = clock_.Now();
-    for (const uint64_t call_id : unsent) {
-      Pending* call = FindOnLinkLocked(call_id, link_number);
-      if (call == nullptr) continue;
-      call->last_reason = E::EDGE_UNAVAILABLE;
-      LookAgainLocked(call, &work);
-    }
-    std::vector<Pending*> lost;
-    for (auto& [call_id, call] : calls_) {
-      if (call->state == State::kDelivered && call->link_number == link_number) lost.push_back(call.get());
-    }
-    for (Pending* call : lost) {
-      if (call->cancelled) {
-        FailLocked(call, E::CALLER_CANCELLED, E::SENT, &work);
-      } else {
-        LoseLocked(call, now);
-      }
-    }
+    lost.TakeAll(&on_link_[link_number]);
+    on_link_.erase(link_number);
   }
   directory_.RemoveEdge(edge_id, link_number);
-  work.Run();
+  InSlices(unsent.size(), [&](size_t i, Work* work) {
+    mu_.AssertHeld();
+    Pending* call = FindOnLinkLocked(unsent[i], link_number);
+    if (call == nullptr) return;
+    call->last_reason = E::EDGE_UNAVAILABLE;
+    LookAgainLocked(call, work);
+  });
+  // Those that are left, until their turn comes, end as they would have.
+  for (bool more = true; more;) {
+    InSlices(kAtOnce, [&](size_t, Work* work) {
+      mu_.AssertHeld();
+      more = !lost.empty();
+      if (!more) return;
+      Pending* const call = lost.front();
+      if (call->cancelled) return FailLocked(call, E::CALLER_CANCELLED, E::SENT, work);
+      LoseLocked(call, clock_.Now());
+    });
+  }
 }
 
 void Dispatcher::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
@@ -426,6 +436,7 @@ void Dispatcher::StrayLocked(v1::StrayAnswer&& stray, Work* work) {
 
 void Dispatcher::LoseLocked(Pending* call, MonoTime now) {
   call->state = State::kLost;
+  call->Leave();
   wheel_.Arm(call, std::min(call->deadline, now + options_.lost_answer_wait));
 }
 
@@ -452,16 +463,20 @@ void Dispatcher::SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, Audit
 }
 
 void Dispatcher::Tick() {
-  directory_.Expire(clock_.Now());
-  Work work(this);
-  {
-    MutexLock lock(mu_);
-    wheel_.Advance(clock_.Now(), [&](TimerNode* node) {
+  const MonoTime now = clock_.Now();
+  directory_.Expire(now);
+  for (bool more = true; more;) {
+    Work work(this);
+    const auto overdue = [&](TimerNode* node) {
       mu_.AssertHeld();
       OverdueLocked(static_cast<Pending*>(node), &work);
-    });
+    };
+    {
+      MutexLock lock(mu_);
+      more = !wheel_.Advance(now, overdue, kAtOnce);
+    }
+    work.Run();
   }
-  work.Run();
 }
 
 void Dispatcher::OverdueLocked(Pending* call, Work* work) {
@@ -472,9 +487,8 @@ void Dispatcher::OverdueLocked(Pending* call, Work* work) {
       return FailLocked(call, E::AGENT_LOST, E::SENT, work);
     case State::kDelivered:
       // The edge is silent: whether the frame left is unknown, so it counts as sent.
-      if (!call->cancelled) {
-        const Link& link = links_.find(call->link_number)->second;
-        work->FrameFor(call->link_number, link.to_edge)->add_cancels(call->call_id);
+      if (const auto link = links_.find(call->link_number); !call->cancelled && link != links_.end()) {
+        work->FrameFor(call->link_number, link->second.to_edge)->add_cancels(call->call_id);
       }
       return FailLocked(call, call->cancelled ? E::CALLER_CANCELLED : E::CALL_TIMEOUT, E::SENT, work);
   }
@@ -493,18 +507,20 @@ bool Dispatcher::WaitIdle(Duration limit) {
 }
 
 void Dispatcher::FailAll() {
-  Work work(this);
+  std::vector<uint64_t> left;
   {
     MutexLock lock(mu_);
-    std::vector<Pending*> left;
-    for (auto& [call_id, call] : calls_) left.push_back(call.get());
-    for (Pending* call : left) {
-      const bool looking = call->state == State::kLooking;
-      const Reason reason = call->cancelled ? E::CALLER_CANCELLED : looking ? E::EDGE_UNAVAILABLE : E::AGENT_LOST;
-      FailLocked(call, reason, looking ? E::NOT_SENT : E::SENT, &work);
-    }
+    for (const auto& [call_id, call] : calls_) left.push_back(call_id);
   }
-  work.Run();
+  InSlices(left.size(), [&](size_t i, Work* work) {
+    mu_.AssertHeld();
+    auto found = calls_.find(left[i]);
+    if (found == calls_.end()) return;
+    Pending* const call = found->second.get();
+    const bool looking = call->state == State::kLooking;
+    const Reason reason = call->cancelled ? E::CALLER_CANCELLED : looking ? E::EDGE_UNAVAILABLE : E::AGENT_LOST;
+    FailLocked(call, reason, looking ? E::NOT_SENT : E::SENT, work);
+  });
 }
 
 size_t Dispatcher::in_flight() const {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@
 #include "common/audit/call_record.h"
 #include "common/base/clock.h"
 #include "common/base/counter.h"
+#include "common/base/linked_list.h"
 #include "common/base/mutex.h"
 #include "common/base/timer_wheel.h"
 #include "common/link/relay_port.h"
@@ -121,6 +123,8 @@ class Dispatcher {
   // Settles what is overdue. Call every `kTick`.
   void Tick();
   static constexpr Duration kTick = std::chrono::milliseconds(10);
+  // Calls of one event that are dealt with before others have their turn, as each takes up to 1 us.
+  static constexpr size_t kAtOnce = 1000;
   // From now on calls are refused with EDGE_UNAVAILABLE. Calls in flight go on.
   void StopAccepting();
   // Waits until no call is in flight or `limit` has passed.
@@ -145,6 +149,8 @@ class Dispatcher {
   class Work;
   using RequestKey = std::pair<std::string_view, std::string_view>;  // user id, request id
 
+  template <typename Step>
+  void InSlices(size_t count, Step step);
   bool AdmitLocked(Call&& call, MonoTime now, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, MonoTime now, Work* work)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -176,6 +182,7 @@ class Dispatcher {
   absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> calls_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<RequestKey, Pending*> by_request_ ABSL_GUARDED_BY(mu_);  // Keys point into the pending calls.
   absl::flat_hash_map<uint64_t, Link> links_ ABSL_GUARDED_BY(mu_);
+  std::map<uint64_t, LinkedList<Pending>> on_link_ ABSL_GUARDED_BY(mu_);          // Delivered calls of each link.
   absl::flat_hash_map<std::string, uint64_t> link_of_edge_ ABSL_GUARDED_BY(mu_);  // The current link of each edge.
   uint64_t last_link_number_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t last_order_ ABSL_GUARDED_BY(mu_) = 0;

@@ -343,39 +343,49 @@ void OldChannels::SettleLocked(Pending* call, AuditRow&& row, Work* work) {
 }
 
 void OldChannels::Tick() {
-  Work work(this);
-  {
-    MutexLock lock(mu_);
-    const MonoTime now = clock_.Now();
-    wheel_.Advance(now, [&](TimerNode* node) {
-      mu_.AssertHeld();
-      auto* call = static_cast<Pending*>(node);
-      if (call->state == State::kLost) return FailLocked(call, E::AGENT_LOST, true, &work);
-      if (now >= call->wait_until) return FailLocked(call, E::AGENT_NOT_CONNECTED, true, &work);
-      DeliverLocked(call, &work);
-    });
-    late_.Expire(now);
-    FetchLocked(&work);
+  const MonoTime now = clock_.Now();
+  for (bool more = true; more;) {
+    Work work(this);
+    {
+      MutexLock lock(mu_);
+      const auto due = [&](TimerNode* node) {
+        mu_.AssertHeld();
+        auto* call = static_cast<Pending*>(node);
+        if (call->state == State::kLost) return FailLocked(call, E::AGENT_LOST, true, &work);
+        if (now >= call->wait_until) return FailLocked(call, E::AGENT_NOT_CONNECTED, true, &work);
+        DeliverLocked(call, &work);
+      };
+      more = !wheel_.Advance(now, due, kAtOnce);
+      late_.Expire(now);
+      FetchLocked(&work);
+    }
+    work.Run();
   }
-  work.Run();
 }
 
 void OldChannels::FailAll() {
-  Work work(this);
+  std::vector<uint64_t> left;
   {
     MutexLock lock(mu_);
-    std::vector<Pending*> left;
-    for (auto& [call_id, call] : calls_) left.push_back(call.get());
-    for (Pending* call : left) {
-      // An agent that comes back elsewhere may still answer a call that was sent: the caller waits for that.
-      const bool sent = call->state != State::kWaiting;
-      if (sent && !call->answered_elsewhere) {
-        work.Owe(OwedKey(call->user_id, call->request_id), call->deadline - clock_.Now());
-      }
-      FailLocked(call, sent ? E::AGENT_LOST : E::EDGE_UNAVAILABLE, !sent, &work);
-    }
+    for (const auto& [call_id, call] : calls_) left.push_back(call_id);
   }
-  work.Run();
+  for (size_t i = 0; i < left.size();) {
+    Work work(this);
+    {
+      MutexLock lock(mu_);
+      for (const size_t end = std::min(left.size(), i + kAtOnce); i < end; ++i) {
+        Pending* const call = FindLocked(left[i]);
+        if (call == nullptr) continue;
+        // An agent that comes back elsewhere may still answer a call that was sent: the caller waits for that.
+        const bool sent = call->state != State::kWaiting;
+        if (sent && !call->answered_elsewhere) {
+          work.Owe(OwedKey(call->user_id, call->request_id), call->deadline - clock_.Now());
+        }
+        FailLocked(call, sent ? E::AGENT_LOST : E::EDGE_UNAVAILABLE, !sent, &work);
+      }
+    }
+    work.Run();
+  }
 }
 
 size_t OldChannels::in_flight() const {

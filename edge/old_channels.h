@@ -94,6 +94,8 @@ class OldChannels final : public ToControl, public std::enable_shared_from_this<
   // Settles what is overdue. Call every `kTick`.
   void Tick();
   static constexpr Duration kTick = std::chrono::milliseconds(20);
+  // Calls of one tick, or of FailAll, for which the lock is held at once.
+  static constexpr size_t kAtOnce = 500;
   // Settles every call: the edge is stopping.
   void FailAll();
 

@@ -1,5 +1,6 @@
 // Calls whose session, link, deadline or caller is lost on the way.
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -459,6 +460,69 @@ TEST_F(DispatcherTest, CancelledCallEndsAsCancelledAlsoWhenItsAttemptsAreUsedUp)
   dispatcher_.Cancel({call_id});
   Refuse(edge, call_id, R::NOT_HERE, E::NOT_SENT);
   EXPECT_EQ(OutcomeOf(call_id), "CALLER_CANCELLED NOT_SENT");
+}
+
+// --- many calls at once ----------------------------------------------------------------------------------------------
+
+// Begins three slices of calls that a link has, all with this sink.
+class DispatcherSlicesTest : public DispatcherTest {
+ protected:
+  static constexpr size_t kCount = 2 * Dispatcher::kAtOnce + 1;
+  void BeginAll(const std::shared_ptr<RecordingSink>& sink) {
+    std::vector<Call> calls;
+    for (size_t i = 0; i < kCount; ++i) {
+      calls.push_back(MakeCall());
+      SetSink(&calls.back(), sink);
+      ids_.push_back(calls.back().call_id);
+    }
+    dispatcher_.Begin(std::move(calls));
+    EXPECT_EQ(dispatcher_.in_flight(), kCount);
+  }
+  // Notes how many calls are left whenever one settles.
+  std::shared_ptr<RecordingSink> NotingSink() {
+    return std::make_shared<RecordingSink>([this](const auto&) { left_.insert(dispatcher_.in_flight()); });
+  }
+  void ExpectSlices() const { EXPECT_EQ(left_, (std::set<size_t>{0, 1, Dispatcher::kAtOnce + 1})); }
+
+  const LinkedEdge edge_ = LinkWithAgent();
+  std::vector<uint64_t> ids_;
+  std::set<size_t> left_;
+};
+
+TEST_F(DispatcherSlicesTest, CallsThatAreOverdueTogetherSettleInSlices) {
+  BeginAll(NotingSink());
+  clock_.Advance(kTimeout + options_.edge_silence_max + kTick);
+  dispatcher_.Tick();
+  ExpectSlices();
+}
+
+TEST_F(DispatcherSlicesTest, CallsOfALinkThatGoesDownEndInSlices) {
+  BeginAll(NotingSink());
+  dispatcher_.Cancel(ids_);
+  dispatcher_.LinkDown(edge_.number, {});
+  ExpectSlices();
+}
+
+TEST_F(DispatcherSlicesTest, StopSettlesCallsInSlices) {
+  BeginAll(NotingSink());
+  dispatcher_.FailAll();
+  ExpectSlices();
+}
+
+TEST_F(DispatcherSlicesTest, CallWhoseTurnHasNotComeWhenItsLinkIsDownMayBeCancelledAndMayTimeOut) {
+  bool first = true;
+  BeginAll(std::make_shared<RecordingSink>([&](const auto&) {
+    if (!std::exchange(first, false)) return;
+    dispatcher_.Cancel({ids_[kCount - 1]});
+    EXPECT_EQ(OutcomeOf(ids_[kCount - 1]), "CALLER_CANCELLED SENT");
+    clock_.Advance(kTimeout + options_.edge_silence_max + kTick);
+    dispatcher_.Tick();
+    EXPECT_EQ(OutcomeOf(ids_[kCount - 2]), "CALL_TIMEOUT SENT");
+  }));
+  dispatcher_.Cancel({ids_[0]});
+  dispatcher_.LinkDown(edge_.number, {});
+  EXPECT_FALSE(first);
+  EXPECT_EQ(OutcomeOf(ids_[0]), "CALLER_CANCELLED SENT");
 }
 
 }  // namespace

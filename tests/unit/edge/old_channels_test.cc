@@ -24,11 +24,15 @@ class OldChannelsTest : public ::testing::Test {
     options_.session_wait = std::chrono::milliseconds(200);
     options_.calls_max = 3;
     payload_.payload_bytes_max = 100;
+    MakeChannels();
+  }
+  void MakeChannels() {
     channels_ = std::make_shared<OldChannels>(
         clock_,
         OldChannels::Redis{[this](const std::string& channel, std::string message) {
                              if (channel.rfind(kStrayNotesChannel, 0) != 0) {
                                published_.emplace_back(channel, Json::parse(message));
+                               left_.insert(channels_->in_flight());
                              } else {
                                EXPECT_TRUE(
                                    notes_.emplace_back(channel, v1::StrayNote()).second.ParseFromString(message));
@@ -136,6 +140,7 @@ class OldChannelsTest : public ::testing::Test {
   std::vector<std::pair<std::string, v1::StrayNote>> notes_;  // To other edges.
   std::map<std::string, Duration> owed_;
   std::deque<std::pair<std::string, std::function<void(bool there)>>> asked_;
+  std::set<size_t> left_;  // Calls that were left whenever something was published.
   std::shared_ptr<OldChannels> channels_;
 };
 
@@ -485,6 +490,23 @@ TEST_F(OldChannelsTest, StoppingSettlesEveryCall) {
   EXPECT_EQ(Rows(), (RowSet{{"lost", "AGENT_LOST"}, {"sent", "AGENT_LOST"}, {"waiting", "EDGE_UNAVAILABLE"}}));
   EXPECT_EQ(owed_, (std::map<std::string, Duration>{{"toolwire:owed:4:user:lost", options_.call_timeout},
                                                     {"toolwire:owed:4:user:sent", options_.call_timeout}}));
+}
+
+TEST_F(OldChannelsTest, ManyCallsSettleInSlicesAtAStopAndWhenTheyAreOverdueTogether) {
+  options_.calls_max = 10'000;
+  MakeChannels();
+  for (const bool stop : {true, false}) {
+    for (size_t i = 0; i <= 2 * OldChannels::kAtOnce; ++i) {
+      Command(std::to_string(i));
+      const uint64_t call_id = TakeDelivered().call_id();
+      if (stop) Refuse(call_id, v1::Refusal::NOT_HERE, E::NOT_SENT);
+      if (!stop) Refuse(call_id, v1::Refusal::SESSION_LOST, E::SENT);
+    }
+    left_.clear();
+    if (stop) channels_->FailAll();
+    if (!stop) Pass(options_.call_timeout + OldChannels::kTick);
+    EXPECT_EQ(left_, (std::set<size_t>{0, 1, OldChannels::kAtOnce + 1}));
+  }
 }
 
 }  // namespace
