@@ -1,12 +1,17 @@
+// A holder that was told to drop gives its memory back a little later, once gRPC is done with it. Until then its bytes
+// count as going, so that nobody is dropped in its stead; if they do not go in time, it is cut.
 #include "control/caller_bytes.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace toolwire {
 namespace {
 
-// Of one tick: what is cut gives its memory back a little later.
-constexpr int kDropsMax = 64;
+// Of one tick.
+constexpr size_t kDropsMax = 64;
+// Ticks, of 10 ms each, in which a caller may read why its stream ends.
+constexpr uint64_t kPatience = 100;
 
 }  // namespace
 
@@ -20,24 +25,41 @@ void CallerBytes::Leave(Holder* holder) {
   holders_.erase(holder);
 }
 
-std::shared_ptr<CallerBytes::Holder> CallerBytes::TakeLargest() {
+std::vector<std::shared_ptr<CallerBytes::Holder>> CallerBytes::TakeLargest() {
+  std::vector<std::shared_ptr<Holder>> taken;
+  std::vector<std::pair<size_t, Holder*>> rest;
   MutexLock lock(mu_);
-  auto largest = holders_.end();
-  for (auto it = holders_.begin(); it != holders_.end(); ++it) {
-    if (it->first->drops_ == 2 || it->first->held() == 0) continue;
-    if (largest == holders_.end() || it->first->held() > largest->first->held()) largest = it;
+  ++ticks_;
+  const auto take = [&](Holder* holder) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    ++holder->drops_;
+    holder->dropped_at_ = ticks_;
+    if (auto alive = holders_.at(holder).lock()) taken.push_back(std::move(alive));
+  };
+  size_t staying = total();
+  for (const auto& [holder, self] : holders_) {
+    const size_t held = holder->held();
+    if (held == 0) continue;
+    if (holder->drops_ == 0) {
+      rest.emplace_back(held, holder);
+      continue;
+    }
+    staying -= std::min(staying, held);
+    if (holder->drops_ == 1 && ticks_ - holder->dropped_at_ > kPatience) take(holder);
   }
-  if (largest == holders_.end()) return nullptr;
-  ++largest->first->drops_;
-  return largest->second.lock();
+  std::sort(rest.rbegin(), rest.rend());
+  for (const auto& [held, holder] : rest) {
+    if (staying <= bytes_max_ || taken.size() >= kDropsMax) break;
+    staying -= std::min(staying, held);
+    take(holder);
+  }
+  return taken;
 }
 
 void CallerBytes::Tick() {
-  for (int i = 0; i < kDropsMax && total() > bytes_max_; ++i) {
-    const std::shared_ptr<Holder> largest = TakeLargest();
-    if (largest == nullptr) return;
+  if (total() <= bytes_max_) return;
+  for (const std::shared_ptr<Holder>& holder : TakeLargest()) {
     counters_.full.Add();
-    largest->Drop();
+    holder->Drop();
   }
 }
 

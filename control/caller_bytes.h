@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/counter.h"
@@ -25,7 +27,8 @@ class CallerBytes {
    public:
     explicit Holder(CallerBytes& all) : all_(all) {}
     virtual ~Holder() { Release(held()); }
-    // It holds more than any other: gives up what it can and ends. Called again if that did not help: then it is cut.
+    // It holds more than any other: gives up what it can and ends. Called again if it holds something a second later:
+    // then it is cut.
     // With no lock held.
     virtual void Drop() = 0;
 
@@ -47,12 +50,13 @@ class CallerBytes {
     friend class CallerBytes;
     CallerBytes& all_;
     std::atomic<size_t> held_{0};
-    int drops_ = 0;  // Guarded by the lock of `all_`.
+    int drops_ = 0;  // Guarded by the lock of `all_`, as is the next.
+    uint64_t dropped_at_ = 0;
   };
 
   explicit CallerBytes(size_t bytes_max) : bytes_max_(bytes_max) {}
 
-  // Has holders drop what they hold while the total is too large. Call every few ms.
+  // Has holders drop what they hold while the total is too large. Call every 10 ms.
   void Tick();
   size_t total() const { return total_.load(std::memory_order_relaxed); }
   const Counters& counters() const { return counters_; }
@@ -60,13 +64,14 @@ class CallerBytes {
  private:
   void Join(Holder* holder, std::weak_ptr<Holder> self);
   void Leave(Holder* holder);
-  // The one that holds most of those that were not cut yet.
-  std::shared_ptr<Holder> TakeLargest();
+  // Those that must drop now.
+  std::vector<std::shared_ptr<Holder>> TakeLargest();
 
   const size_t bytes_max_;
   std::atomic<size_t> total_{0};
   Counters counters_;
   Mutex mu_;
+  uint64_t ticks_ ABSL_GUARDED_BY(mu_) = 0;  // With too large a total.
   absl::flat_hash_map<Holder*, std::weak_ptr<Holder>> holders_ ABSL_GUARDED_BY(mu_);
 };
 
