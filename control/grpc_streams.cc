@@ -4,6 +4,7 @@
 
 #include <grpc/grpc.h>
 #include <grpc/support/alloc.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
