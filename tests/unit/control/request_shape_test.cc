@@ -25,14 +25,14 @@ std::string Times(int count, const std::string& text) {
   for (int i = 0; i < count; ++i) all += text;
   return all;
 }
-std::string Field(int number, const std::string& bytes) {
+std::string FieldOfAnyLength(int number, const std::string& bytes) {
   std::string field(1, static_cast<char>(number << 3 | 2));
   for (size_t length = bytes.size();; length >>= 7) {
     field += static_cast<char>((length & 0x7f) | (length > 0x7f ? 0x80 : 0));
     if (length <= 0x7f) return field + bytes;
   }
 }
-const std::string kEmptyCall = Field(1, "");
+const std::string kEmptyCall = FieldOfAnyLength(1, "");
 const std::string kUnknown("\x78\x01", 2);  // Field 15.
 
 TEST(RequestShapeTest, CallsOfAMessageAreCountedBeforeTheyAreParsed) {
@@ -51,20 +51,20 @@ TEST(RequestShapeTest, CancelsAreCountedPackedOrNot) {
 }
 
 TEST(RequestShapeTest, UsersThatAreWatchedAreCounted) {
-  EXPECT_EQ(ShapeOf(ShapeOfWatch, Times(30, Field(1, ""))), Shape::kFine);
-  EXPECT_EQ(ShapeOf(ShapeOfWatch, Times(31, Field(1, ""))), Shape::kManyUsers);
+  EXPECT_EQ(ShapeOf(ShapeOfWatch, Times(30, FieldOfAnyLength(1, ""))), Shape::kFine);
+  EXPECT_EQ(ShapeOf(ShapeOfWatch, Times(31, FieldOfAnyLength(1, ""))), Shape::kManyUsers);
 }
 
 TEST(RequestShapeTest, ParamsOfOneCallAreMeasuredOverAllTheirParts) {
-  const auto call = [](const std::string& fields) { return Field(1, Field(2, fields)); };
-  const std::string half = Field(4, std::string(500, 'x'));
+  const auto call = [](const std::string& fields) { return FieldOfAnyLength(1, FieldOfAnyLength(2, fields)); };
+  const std::string half = FieldOfAnyLength(4, std::string(500, 'x'));
   EXPECT_EQ(Dispatch(call(half + half) + call(half)), Shape::kFine);
-  EXPECT_EQ(Dispatch(call(half + half + Field(4, "x")) + call(half)), Shape::kLargeParams);
-  EXPECT_EQ(Dispatch(call(half + half + Field(4, "x")) + Times(10, kEmptyCall)), Shape::kManyCalls)
+  EXPECT_EQ(Dispatch(call(half + half + FieldOfAnyLength(4, "x")) + call(half)), Shape::kLargeParams);
+  EXPECT_EQ(Dispatch(call(half + half + FieldOfAnyLength(4, "x")) + Times(10, kEmptyCall)), Shape::kManyCalls)
       << "the worst counts";
   EXPECT_EQ(ShapeOf(ShapeOfCall, half + half), Shape::kFine);
-  EXPECT_EQ(ShapeOf(ShapeOfCall, half + half + Field(4, "x")), Shape::kLargeParams);
-  EXPECT_EQ(ShapeOf(ShapeOfCall, Field(3, std::string(5000, 'x'))), Shape::kFine)
+  EXPECT_EQ(ShapeOf(ShapeOfCall, half + half + FieldOfAnyLength(4, "x")), Shape::kLargeParams);
+  EXPECT_EQ(ShapeOf(ShapeOfCall, FieldOfAnyLength(3, std::string(5000, 'x'))), Shape::kFine)
       << "params_json is measured elsewhere";
 }
 
@@ -73,16 +73,17 @@ TEST(RequestShapeTest, RepeatedAndUnknownFieldsAreFew) {
   EXPECT_EQ(ShapeOf(ShapeOfCall, Times(81, kUnknown)), Shape::kManyFields);
   EXPECT_EQ(ShapeOf(ShapeOfWatch, Times(65, kUnknown)), Shape::kManyFields);
   EXPECT_EQ(Dispatch(Times(65, kUnknown)), Shape::kManyFields);
-  EXPECT_EQ(Dispatch(Field(1, Times(100, kUnknown))), Shape::kManyFields);
-  EXPECT_EQ(Dispatch(Field(1, Field(2, Times(100, kUnknown)))), Shape::kManyFields);
-  EXPECT_EQ(ShapeOf(ShapeOfCall, Field(6, Times(100, kUnknown))), Shape::kManyFields) << "in the timeout";
+  EXPECT_EQ(Dispatch(FieldOfAnyLength(1, Times(100, kUnknown))), Shape::kManyFields);
+  EXPECT_EQ(Dispatch(FieldOfAnyLength(1, FieldOfAnyLength(2, Times(100, kUnknown)))), Shape::kManyFields);
+  EXPECT_EQ(ShapeOf(ShapeOfCall, FieldOfAnyLength(6, Times(100, kUnknown))), Shape::kManyFields) << "in the timeout";
   EXPECT_EQ(ShapeOf(ShapeOfCall, "\x7b\x7c"), Shape::kManyFields) << "a group";
 }
 
 TEST(RequestShapeTest, WhatFollowsACallThatCannotBeReadCountsAsWell) {
-  EXPECT_EQ(Dispatch(Field(1, "\x0a\x7f") + Times(9, kEmptyCall)), Shape::kFine);
-  EXPECT_EQ(Dispatch(Field(1, "\x0a\x7f") + Times(10, kEmptyCall)), Shape::kManyCalls);
-  EXPECT_EQ(Dispatch(Field(1, Field(2, std::string(1, '\0'))) + Times(10, kEmptyCall)), Shape::kManyCalls);
+  EXPECT_EQ(Dispatch(FieldOfAnyLength(1, "\x0a\x7f") + Times(9, kEmptyCall)), Shape::kFine);
+  EXPECT_EQ(Dispatch(FieldOfAnyLength(1, "\x0a\x7f") + Times(10, kEmptyCall)), Shape::kManyCalls);
+  EXPECT_EQ(Dispatch(FieldOfAnyLength(1, FieldOfAnyLength(2, std::string(1, '\0'))) + Times(10, kEmptyCall)),
+            Shape::kManyCalls);
   EXPECT_EQ(Dispatch("\x0a\x7f"), Shape::kFine) << "the parser finds it";
 }
 
