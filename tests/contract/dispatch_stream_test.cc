@@ -189,6 +189,9 @@ TEST_F(DispatchStreamTest, MessageWithTooManyCancelsEndsTheStream) {
 }
 
 TEST_F(DispatchStreamTest, ParamsOverTheBoundOfTheHandFormRefuseTheirCallAlone) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "it fills a map of protobuf's, which ThreadSanitizer breaks";
+#endif
   v1::DispatchRequest request = Calls(1, 2);
   auto& fields = *request.mutable_calls(0)->mutable_call()->mutable_params()->mutable_fields();
   for (int i = 0; i < 40'000; ++i) fields["a"].mutable_list_value()->add_values()->set_number_value(0);
