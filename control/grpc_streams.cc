@@ -10,31 +10,24 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
 
 namespace toolwire {
 namespace {
 
-std::string Take(char* json) {
-  std::string text = json == nullptr ? "" : json;
-  gpr_free(json);
-  return text;
+using nlohmann::json;
+
+json Take(char* text) {
+  json read = text == nullptr ? json() : json::parse(text, nullptr, false);
+  gpr_free(text);
+  return read.is_object() ? read : json::object();
 }
 
-// The text of a string's field from `*at` on, which moves behind it; empty if there is none. gRPC writes its JSON
-// without spaces, and numbers of 64 bits as strings.
-std::string_view Field(std::string_view json, std::string_view name, size_t* at) {
-  const std::string key = "\"" + std::string(name) + "\":\"";
-  const size_t found = json.find(key, *at);
-  if (found == std::string_view::npos) return {};
-  const size_t begin = found + key.size();
-  *at = json.find('"', begin);
-  return *at == std::string_view::npos ? std::string_view() : json.substr(begin, *at - begin);
-}
-
-int64_t Number(std::string_view json, std::string_view name, size_t at = 0) {
-  return std::strtoll(std::string(Field(json, name, &at)).c_str(), nullptr, 10);
+// gRPC writes numbers of 64 bits as strings, and leaves those out that are 0.
+int64_t Number(const json& object, const char* name) {
+  return std::strtoll(object.value(name, "0").c_str(), nullptr, 10);
 }
 
 }  // namespace
@@ -46,21 +39,22 @@ int64_t GrpcStreams::Unfinished(const std::string& peer) {
     found = sockets_.find(peer);
     if (found == sockets_.end()) return 0;
   }
-  const std::string json = Take(grpc_channelz_get_socket(found->second));
-  return Number(json, "streamsStarted") - Number(json, "streamsSucceeded") - Number(json, "streamsFailed");
+  const json data =
+      Take(grpc_channelz_get_socket(found->second)).value(json::json_pointer("/socket/data"), json::object());
+  return Number(data, "streamsStarted") - Number(data, "streamsSucceeded") - Number(data, "streamsFailed");
 }
 
 void GrpcStreams::ReadNewSockets() {
   // The process has one gRPC server.
-  const int64_t server = Number(Take(grpc_channelz_get_servers(0)), "serverId");
-  const std::string json = Take(grpc_channelz_get_server_sockets(server, next_socket_, 0));
+  const json servers = Take(grpc_channelz_get_servers(0));
+  const int64_t server = Number(servers.value(json::json_pointer("/server/0/ref"), json::object()), "serverId");
+  const json sockets = Take(grpc_channelz_get_server_sockets(server, next_socket_, 0));
   constexpr std::string_view kTransport = "chttp2 ";
-  for (size_t at = 0;;) {
-    std::string_view name = Field(json, "name", &at);
-    if (name.empty()) return;
-    const int64_t number = Number(json, "socketId", at);
-    if (name.substr(0, kTransport.size()) == kTransport) name.remove_prefix(kTransport.size());
-    sockets_[std::string(name)] = number;
+  for (const json& one : sockets.value("socketRef", json::array())) {
+    std::string name = one.value("name", "");
+    if (name.compare(0, kTransport.size(), kTransport) == 0) name.erase(0, kTransport.size());
+    const int64_t number = Number(one, "socketId");
+    sockets_[std::move(name)] = number;
     next_socket_ = std::max(next_socket_, number + 1);
   }
 }

@@ -184,6 +184,7 @@ struct sigaction& FormerAction(int signal) {
 void OnCrash(int signal) {
   Flush(kEndWait);
   sigaction(signal, &FormerAction(signal), nullptr);
+  raise(signal);  // Comes when this returns: one that another process has sent would not come again by itself.
 }
 
 void WriteBeforeTheEnd() {

@@ -128,7 +128,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Read() {
     socket_.async_read_some(asio::buffer(buffer_),
                             [self = shared_from_this()](const asio::error_code& ec, size_t size) {
-                              if (ec) return self->Close();
+                              if (ec || !self->socket_.is_open()) return self->Close();
                               if (self->is_last_)
                                 return self->Read();  // Thrown away: an unread byte would cost the peer the response.
                               self->is_idle_ = false;
@@ -155,7 +155,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     is_last_ = is_last;
     asio::async_write(socket_, asio::buffer(response_),
                       [self = shared_from_this()](const asio::error_code& ec, size_t) {
-                        if (ec) return self->Close();
+                        // Another's place may have been made of this one's since the write was done.
+                        if (ec || !self->socket_.is_open()) return self->Close();
                         self->all_.splice(self->all_.end(), self->all_, self->place_);
                         if (!self->is_last_) {
                           self->is_idle_ = self->unparsed_.empty();

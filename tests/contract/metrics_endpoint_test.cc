@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -55,6 +56,26 @@ TEST(MetricsEndpointTest, SixtyFourConnectionsAreHeldAndThenTheOldestGoes) {
   EXPECT_TRUE(Await([&] { return peers[1]->IsClosed(); }));
   peers[0]->Send(kScrape);
   EXPECT_NE(peers[0]->Read().find("200 OK"), std::string::npos);
+}
+
+// The oldest is answered, and one makes room, in one turn of the loop: a scrape holds it up until both have come.
+TEST(MetricsEndpointTest, AConnectionThatMakesRoomWhileItIsAnsweredIsGone) {
+  std::atomic<int> held{0}, go{0};
+  const auto source = [&](std::vector<Sample>* out) {
+    AddGauge(out, "one", "One.", 1);
+    if (held++ == 0) Await([&] { return go == 1; });
+  };
+  const auto endpoint = *MetricsEndpoint::Start(MetricsPort(), source, kScrapeTime);
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (int i = 0; i < 64; ++i) peers.push_back(std::make_unique<Peer>(endpoint->port()));
+  peers[1]->Send("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+  ASSERT_TRUE(Await([&] { return held == 1; }));
+  peers[0]->Send("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+  const Peer newer(endpoint->port());
+  go = 1;
+  const auto is_closed = [](const auto& peer) { return peer->IsClosed(); };
+  EXPECT_TRUE(Await([&] { return std::any_of(peers.begin(), peers.end(), is_closed); }));
+  EXPECT_GE(Hits(endpoint->port(), "scrape_connections"), 1);
 }
 
 TEST(MetricsEndpointTest, ARequestThatIsNotThereInTimeIsGivenUp) {
