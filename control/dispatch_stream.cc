@@ -63,14 +63,14 @@ void DispatchStream::OnReadDone(bool ok) {
   if (!ok) return EndWhenIdle();
   {
     MutexLock lock(mu_);
-    starting_ = true;
+    ++reading_;
   }
   const MonoTime began = turns_.Now();
   size_t calls = 0;
   grpc::Status status = StartCalls(&calls);
   {
     MutexLock lock(mu_);
-    starting_ = false;
+    --reading_;
     FinishIfIdleLocked();
   }
   if (!status.ok()) return EndWith(std::move(status));
@@ -89,9 +89,13 @@ void DispatchStream::ReadNext() {
       counters_.answers_unread.Add();
       return;
     }
+    ++reading_;
   }
   incoming_.Clear();
   StartRead(&incoming_);
+  MutexLock lock(mu_);
+  --reading_;
+  FinishIfIdleLocked();
 }
 
 grpc::Status DispatchStream::CheckShape(Shape shape) {
@@ -255,7 +259,7 @@ bool DispatchStream::AfterWrite() {
     Release(outgoing_bytes_);
     outgoing_.Clear();
     write = write_ok_ && TakeNextLocked();
-    resume = reading_paused_ && unread_bytes_ <= unread_bytes_max_;
+    if (unread_bytes_ <= unread_bytes_max_) resume = std::exchange(reading_paused_, false);
     FinishIfIdleLocked();
   }
   if (resume) ReadNext();
@@ -311,7 +315,7 @@ bool DispatchStream::IsBroken() {
 }
 
 void DispatchStream::FinishIfIdleLocked() {
-  if (!ending_ || finished_ || starting_ || writing_ || !in_flight_.empty() || !replies_.empty()) return;
+  if (!ending_ || finished_ || reading_ > 0 || writing_ || !in_flight_.empty() || !replies_.empty()) return;
   finished_ = true;
   Finish(status_);
 }

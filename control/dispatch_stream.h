@@ -107,7 +107,8 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::deque<std::string> replies_ ABSL_GUARDED_BY(mu_);
   size_t unread_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   size_t outgoing_bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  bool starting_ ABSL_GUARDED_BY(mu_) = false;  // A message's calls are being started: the stream does not finish.
+  // Threads that start a message's calls or the next read: until they are done the stream does not finish.
+  int reading_ ABSL_GUARDED_BY(mu_) = 0;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool reading_paused_ ABSL_GUARDED_BY(mu_) = false;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;  // The caller sends no more, or control is stopping.
