@@ -6,6 +6,7 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -16,6 +17,8 @@
 namespace toolwire {
 
 namespace {
+
+constexpr Duration kLastAnswersMin = std::chrono::milliseconds(500), kLastAnswersMax = std::chrono::seconds(2);
 
 int Ms(Duration time) { return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()); }
 
@@ -107,8 +110,10 @@ void Control::Stop(MonoTime until) {
   service_.EndStreams();
   admin_.Stop();
   port_->Stop();
-  // Streams whose callers do not read the last answers are cut.
-  const Duration left = std::min<Duration>(until - std::chrono::steady_clock::now(), std::chrono::seconds(2));
+  // Callers who do not read the last answers are cut. An operator's request may have waited for the store until the
+  // very deadline: its answer needs a moment more, for which the watch-dog leaves room.
+  const Duration left =
+      std::clamp<Duration>(until - std::chrono::steady_clock::now(), kLastAnswersMin, kLastAnswersMax);
   server_->Shutdown(std::chrono::system_clock::now() + left);
   server_->Wait();
   server_.reset();
