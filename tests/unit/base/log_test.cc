@@ -186,6 +186,7 @@ struct Unread {
     close(ends[0]);
     dup2(ends[1], STDERR_FILENO);
     close(ends[1]);
+    signal(SIGSEGV, SIG_DFL);  // A sanitizer's handler would report and exit: no end by a signal.
     log::Init(log::Format::kText, log::Level::kInfo);
     write();
     std::exit(0);
