@@ -1,32 +1,45 @@
-// Every address is its 16 bytes as IPv6, in which IPv4 addresses are ::ffff:0:0/96, so that there is one comparison and
-// a mapped address is the address itself.
+// Every address is compared as IPv6, in which IPv4 addresses are ::ffff:0:0/96, so that there is one comparison and a
+// mapped address is the address itself.
 #include "edge/networks.h"
 
-#include <arpa/inet.h>
-
-#include <cstring>
+#include <asio/ip/address.hpp>
+#include <asio/ip/network_v4.hpp>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 namespace toolwire {
 namespace {
 
-using Bytes = std::array<unsigned char, 16>;
+using asio::ip::address_v6;
+using asio::ip::network_v6;
 
-constexpr int kMappedBits = 96;
+constexpr unsigned short kAddressBits = 128, kMappedBits = 96;
+constexpr size_t kKeyBytes = 8;  // Of a /64.
 
-std::optional<Bytes> ParseAddress(const std::string& text) {
-  Bytes bytes{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  if (inet_pton(AF_INET, text.c_str(), bytes.data() + kMappedBits / 8) == 1) return bytes;
-  // A link-local address may end in the name of an interface.
-  if (inet_pton(AF_INET6, text.substr(0, text.find('%')).c_str(), bytes.data()) == 1) return bytes;
-  return std::nullopt;
+address_v6 Mapped(const asio::ip::address_v4& address) {
+  return asio::ip::make_address_v6(asio::ip::v4_mapped, address);
 }
 
-bool IsMapped(const Bytes& bytes) {
-  const Bytes prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  return std::memcmp(bytes.data(), prefix.data(), kMappedBits / 8) == 0;
+std::optional<address_v6> ParseAddress(const std::string& text) {
+  asio::error_code error;
+  const auto address = asio::ip::make_address(text, error);
+  if (error) return std::nullopt;
+  return address.is_v4() ? Mapped(address.to_v4()) : address.to_v6();
+}
+
+std::optional<network_v6> ParseNetwork(const std::string& text) {
+  if (text.find('/') == std::string::npos) {
+    const auto address = ParseAddress(text);
+    return address ? std::optional(network_v6(*address, kAddressBits)) : std::nullopt;
+  }
+  asio::error_code error;
+  const bool is_v4 = text.find(':') == std::string::npos;
+  const auto v4 = is_v4 ? asio::ip::make_network_v4(text, error) : asio::ip::network_v4();
+  const auto v6 = is_v4 ? network_v6() : asio::ip::make_network_v6(text, error);
+  if (error) return std::nullopt;
+  return is_v4 ? network_v6(Mapped(v4.address()), kMappedBits + v4.prefix_length()) : v6;
 }
 
 }  // namespace
@@ -35,53 +48,41 @@ absl::StatusOr<Networks> Networks::Parse(std::string_view text) {
   Networks networks;
   if (text == "none") return networks;
   if (text == "all") {
-    networks.networks_.push_back({Bytes{}, 0});
+    networks.networks_.emplace_back();
     return networks;
   }
   std::vector<std::string> all = {"127.0.0.0/8", "::1/128"};
-  for (std::string rest(text); !rest.empty();) {
-    const size_t comma = rest.find(',');
-    all.push_back(rest.substr(0, comma));
-    // What follows the last comma is empty, and no network.
-    if (comma != std::string::npos && comma + 1 == rest.size()) all.emplace_back();
-    rest = comma == std::string::npos ? "" : rest.substr(comma + 1);
+  if (!text.empty()) {
+    for (const auto one : absl::StrSplit(absl::string_view(text.data(), text.size()), ',')) all.emplace_back(one);
   }
   for (const std::string& one : all) {
-    const size_t slash = one.find('/');
-    const std::string digits = slash == std::string::npos ? "" : one.substr(slash + 1);
-    const auto bytes = ParseAddress(one.substr(0, slash));
-    const bool is_v4 = one.find(':') == std::string::npos;
-    const int bits_max = is_v4 ? 32 : 128;
-    const bool good_digits = digits.size() <= 3 && digits.find_first_not_of("0123456789") == std::string::npos &&
-                             digits.empty() == (slash == std::string::npos);
-    const int bits = !good_digits || digits.empty() ? bits_max : std::stoi(digits);
-    if (!bytes || !good_digits || bits > bits_max) {
+    const auto network = ParseNetwork(one);
+    if (!network) {
       return absl::InvalidArgumentError(
           absl::StrCat("\"", one, "\" is no network: write for example 10.0.0.0/8,fd00::/8, or all, or none"));
     }
-    networks.networks_.push_back({*bytes, is_v4 ? kMappedBits + bits : bits});
+    networks.networks_.push_back(network->canonical());
   }
   return networks;
 }
 
 bool Networks::Contains(const std::string& address) const {
-  const auto bytes = ParseAddress(address);
-  if (!bytes) return false;
-  for (const Network& network : networks_) {
-    const int whole = network.bits / 8;
-    const int rest = network.bits % 8;
-    if (std::memcmp(bytes->data(), network.bytes.data(), static_cast<size_t>(whole)) != 0) continue;
-    const auto at = static_cast<size_t>(whole);
-    if (rest == 0 || (static_cast<unsigned>((*bytes)[at]) ^ network.bytes[at]) >> (8 - rest) == 0) return true;
+  const auto parsed = ParseAddress(address);
+  if (!parsed) return false;
+  const auto bytes = address_v6(parsed->to_bytes());  // Without the name of an interface.
+  for (const network_v6& network : networks_) {
+    if (network_v6(bytes, network.prefix_length()).canonical() == network) return true;
   }
   return false;
 }
 
 std::string AddressKey(const std::string& address) {
-  const auto bytes = ParseAddress(address);
-  if (!bytes) return address;
-  const char* const begin = reinterpret_cast<const char*>(bytes->data());
-  return IsMapped(*bytes) ? std::string(begin + kMappedBits / 8, 4) : std::string(begin, 8);
+  const auto parsed = ParseAddress(address);
+  if (!parsed) return address;
+  const auto bytes = parsed->to_bytes();
+  const bool is_v4 = parsed->is_v4_mapped();
+  return is_v4 ? std::string(bytes.begin() + kMappedBits / 8, bytes.end())
+               : std::string(bytes.begin(), bytes.begin() + kKeyBytes);
 }
 
 }  // namespace toolwire

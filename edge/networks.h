@@ -2,7 +2,7 @@
 #ifndef TOOLWIRE_EDGE_NETWORKS_H_
 #define TOOLWIRE_EDGE_NETWORKS_H_
 
-#include <array>
+#include <asio/ip/network_v6.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,11 +20,7 @@ class Networks {
   bool Contains(const std::string& address) const;
 
  private:
-  struct Network {
-    std::array<unsigned char, 16> bytes;  // An IPv4 address as the IPv6 address that is mapped to it.
-    int bits;
-  };
-  std::vector<Network> networks_;
+  std::vector<asio::ip::network_v6> networks_;  // One of IPv4 as the IPv6 network that is mapped to it.
 };
 
 // What the limits on one address count it as: an IPv4 address itself, also if it is mapped into IPv6; of an IPv6
