@@ -12,6 +12,8 @@
 #include <cstring>
 #include <string>
 
+#include "tests/fakes/temp_dir.h"
+
 namespace toolwire {
 namespace {
 
@@ -44,9 +46,8 @@ class NotifySocket {
 };
 
 TEST(LifecycleTest, ServiceManagerIsNotifiedAtItsPathOrItsAbstractName) {
-  std::string directory = ::testing::TempDir() + "notifyXXXXXX";
-  ASSERT_NE(mkdtemp(directory.data()), nullptr);
-  for (const std::string& name : {directory + "/socket", "@toolwire-test-" + std::to_string(getpid())}) {
+  const TempDir directory;
+  for (const std::string& name : {directory.File("socket"), "@toolwire-test-" + std::to_string(getpid())}) {
     NotifySocket manager(name);
     NotifyServiceManager("READY=1");
     EXPECT_EQ(manager.Next(), "READY=1") << name;

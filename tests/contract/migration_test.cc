@@ -12,6 +12,7 @@
 #include "common/base/mutex.h"
 #include "common/store/open_store.h"
 #include "tests/contract/pg_store_fixture.h"
+#include "tests/fakes/temp_dir.h"
 #include "tests/support/postgres_server.h"
 
 namespace toolwire {
@@ -204,10 +205,9 @@ TEST_F(MigrationTest, WhatAnOperatorMustMendIsRefusedAtOnce) {
 }
 
 TEST(SqliteMigrationTest, FileIsPlannedWithoutBeingMadeThenMadeThenComplete) {
-  std::string directory = ::testing::TempDir() + "migrationXXXXXX";
-  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  const TempDir directory;
   StoreOptions options;
-  options.data_dir = directory + "/data";
+  options.data_dir = directory.File("data");
   auto plan = PlanMigration(options);
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_EQ(plan->steps.size(), 3u);
