@@ -48,7 +48,7 @@ struct EdgeLink::Impl {
       : link(owner),
         wanted_edge_id(std::move(edge_id)),
         dispatcher(the_dispatcher),
-        options{kOutboxBytesMax, 16 * payload_bytes_max + (1u << 20), kSilenceMax},
+        options{kOutboxBytesMax, UnfinishedBytesMax(payload_bytes_max), kSilenceMax},
         on_edge(std::move(on_edge_up)) {
     asio::post(io, [this] { Dial(); });
     thread = std::thread([this] { io.run(); });

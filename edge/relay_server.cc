@@ -102,8 +102,7 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
   Impl(Edge& edge, size_t payload_bytes_max, int links_per_address_max)
       : edge_(edge),
         links_per_address_max_(static_cast<size_t>(links_per_address_max)),
-        // A frame that comes in pieces holds one payload; several may be unfinished at once.
-        options_{kOutboxBytesMax, 16 * payload_bytes_max + (1u << 20), kSilenceMax},
+        options_{kOutboxBytesMax, UnfinishedBytesMax(payload_bytes_max), kSilenceMax},
         listener_loop_(edge.LinkLoop()) {}
 
   absl::Status Listen(const std::string& host, int port) {

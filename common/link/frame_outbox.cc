@@ -1,6 +1,7 @@
 // Two queues: frames that go out whole, merged until kWholeBytesMax is reached, and large ones, cut. The two take
-// turns, and large frames among themselves, one fragment each. A large frame is split into its items first, so that
-// only an item that is large by itself is cut, and is serialized when its first fragment is due.
+// turns, and large frames among themselves, one fragment each, as many as the peer may have unfinished. A large frame
+// is split into its items first, so that only an item that is large by itself is cut, and is serialized when its first
+// fragment is due.
 #include "common/link/frame_outbox.h"
 
 #include <algorithm>
@@ -74,9 +75,18 @@ void FrameOutbox<Frame>::Add(Frame&& frame, size_t bytes) {
   if (bytes <= kWholeBytesMax) {
     small_.emplace_back(std::move(frame), bytes);
   } else {
-    large_.emplace_back();
-    large_.back().frame = std::move(frame);
-    large_.back().id = ++last_fragment_id_;
+    large_waiting_.push_back({std::move(frame), {}, bytes, ++last_fragment_id_, 0});
+    BeginLarge();
+  }
+}
+
+template <typename Frame>
+void FrameOutbox<Frame>::BeginLarge() {
+  while (!large_waiting_.empty() && large_.size() < kUnfinishedMax &&
+         (large_.empty() || large_bytes_ + large_waiting_.front().size <= unfinished_bytes_max_)) {
+    large_bytes_ += large_waiting_.front().size;
+    large_.push_back(std::move(large_waiting_.front()));
+    large_waiting_.pop_front();
   }
 }
 
@@ -117,6 +127,8 @@ void FrameOutbox<Frame>::NextFragment(Frame* frame) {
   waiting_bytes_ -= std::min(waiting_bytes_, size);
   if (large.written == large.bytes.size()) {
     fragment->set_last(true);
+    large_bytes_ -= large.size;
+    BeginLarge();
   } else {
     large_.push_back(std::move(large));  // Large frames take turns, too.
   }
@@ -126,11 +138,14 @@ template <typename Frame>
 std::vector<Frame> FrameOutbox<Frame>::TakeUnsent() {
   std::vector<Frame> unsent;
   for (auto& [frame, bytes] : small_) unsent.push_back(std::move(frame));
-  for (Large& large : large_) {
-    if (large.written == 0) unsent.push_back(std::move(large.frame));
+  for (auto* const queue : {&large_, &large_waiting_}) {
+    for (Large& large : *queue) {
+      if (large.written == 0) unsent.push_back(std::move(large.frame));
+    }
+    queue->clear();
   }
   small_.clear();
-  large_.clear();
+  large_bytes_ = 0;
   waiting_bytes_ = 0;
   return unsent;
 }

@@ -88,8 +88,8 @@ RelaySocket<Out, In>::RelaySocket(asio::ip::tcp::socket socket, const Options& o
     : options_(options),
       socket_(std::move(socket)),
       ticker_(socket_.get_executor()),
-      reader_(options.frame_bytes_max),
-      outbox_(options.outbox_bytes_max) {}
+      reader_(options.unfinished_bytes_max),
+      outbox_(options.outbox_bytes_max, options.unfinished_bytes_max) {}
 
 template <typename Out, typename In>
 void RelaySocket<Out, In>::Start(Events events) {

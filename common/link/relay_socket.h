@@ -33,8 +33,8 @@ class RelayReader {
   // Whole frames and fragments are smaller than this; a longer one breaks the protocol.
   static constexpr size_t kPieceBytesMax = 256u << 10;
 
-  // `frame_bytes_max`: of all frames together that come in pieces and are not complete.
-  explicit RelayReader(size_t frame_bytes_max) : assembler_(frame_bytes_max) {}
+  // `unfinished_bytes_max`: of all frames together that come in pieces and are not complete.
+  explicit RelayReader(size_t unfinished_bytes_max) : assembler_(unfinished_bytes_max) {}
 
   // Where the next bytes go, never empty; then how many came.
   asio::mutable_buffer Space();
@@ -59,9 +59,9 @@ template <typename Out, typename In>
 class RelaySocket : public std::enable_shared_from_this<RelaySocket<Out, In>> {
  public:
   struct Options {
-    size_t outbox_bytes_max;  // Frames that wait because the peer does not read; more are refused.
-    size_t frame_bytes_max;   // As for RelayReader.
-    Duration silence_max;     // Without a byte from a peer that is probed four times a second.
+    size_t outbox_bytes_max;      // Frames that wait because the peer does not read; more are refused.
+    size_t unfinished_bytes_max;  // UnfinishedBytesMax, of both directions.
+    Duration silence_max;         // Without a byte from a peer that is probed four times a second.
   };
   // All on the loop. `closed` comes once and last; until then the socket keeps itself and these alive.
   struct Events {

@@ -530,7 +530,7 @@ void OutboxPushAndNext(benchmark::State& state) {
   const size_t frames = state.range(0);
   v1::ControlFrame pattern;
   *pattern.add_deliveries() = MakeDeliver("user_1", JsonOfSize(kUsualBytes));
-  FrameOutbox<v1::ControlFrame> outbox(64u << 20);
+  FrameOutbox<v1::ControlFrame> outbox(64u << 20, 1u << 30);
   bool all_good = true;
   for (auto _ : state) {
     for (size_t i = 0; i < frames; ++i) {

@@ -62,14 +62,14 @@ std::vector<uint64_t> CallIds(const v1::ControlFrame& frame) {
 // --- writing ---------------------------------------------------------------------------------------------------------
 
 TEST(FrameOutboxTest, EmptyOutboxHasNothingToWrite) {
-  ControlOutbox outbox(kPlenty);
+  ControlOutbox outbox(kPlenty, kPlenty);
   v1::ControlFrame frame = DeliverFrame(1);
   EXPECT_FALSE(outbox.Next(&frame));
   EXPECT_EQ(frame.ByteSizeLong(), 0u) << "nothing of an earlier frame is left in it";
 }
 
 TEST(FrameOutboxTest, SmallFramesThatWaitAreWrittenAsOneInTheirOrder) {
-  ControlOutbox outbox(kPlenty);
+  ControlOutbox outbox(kPlenty, kPlenty);
   for (uint64_t i = 1; i <= 5; ++i) {
     v1::ControlFrame frame = DeliverFrame(i);
     frame.add_cancels(100 + i);
@@ -84,7 +84,7 @@ TEST(FrameOutboxTest, SmallFramesThatWaitAreWrittenAsOneInTheirOrder) {
 }
 
 TEST(FrameOutboxTest, EveryFieldOfAnEdgeFrameIsKept) {
-  EdgeOutbox outbox(kPlenty);
+  EdgeOutbox outbox(kPlenty, kPlenty);
   v1::EdgeFrame expected;
   for (uint64_t i = 1; i <= 3; ++i) {
     v1::EdgeFrame frame = AnswerFrame(i);
@@ -101,7 +101,7 @@ TEST(FrameOutboxTest, EveryFieldOfAnEdgeFrameIsKept) {
 }
 
 TEST(FrameOutboxTest, FramesAreCoalescedUpToTheSizeOfAWholeOne) {
-  ControlOutbox outbox(kPlenty);
+  ControlOutbox outbox(kPlenty, kPlenty);
   for (uint64_t i = 1; i <= 9; ++i) EXPECT_TRUE(outbox.Push(DeliverFrame(i, kWhole / 3)));
   std::vector<uint64_t> order;
   for (const v1::ControlFrame& frame : Drain(&outbox)) {
@@ -113,7 +113,7 @@ TEST(FrameOutboxTest, FramesAreCoalescedUpToTheSizeOfAWholeOne) {
 }
 
 TEST(FrameOutboxTest, FrameAtTheLimitGoesOutWholeAndAByteMoreInPieces) {
-  ControlOutbox outbox(kPlenty);
+  ControlOutbox outbox(kPlenty, kPlenty);
   EXPECT_TRUE(outbox.Push(FrameOfSize(kWhole)));
   std::vector<v1::ControlFrame> frames = Drain(&outbox);
   ASSERT_EQ(frames.size(), 1u);
@@ -132,7 +132,7 @@ TEST(FrameOutboxTest, FrameAtTheLimitGoesOutWholeAndAByteMoreInPieces) {
 }
 
 TEST(FrameOutboxTest, LargeFrameOfSmallItemsIsNotCut) {
-  EdgeOutbox outbox(kPlenty);
+  EdgeOutbox outbox(kPlenty, kPlenty);
   v1::EdgeFrame snapshot;
   for (int i = 0; i < 20000; ++i) {
     snapshot.add_sessions()->set_user_id("user_" + std::to_string(i));
@@ -150,7 +150,7 @@ TEST(FrameOutboxTest, LargeFrameOfSmallItemsIsNotCut) {
 }
 
 TEST(FrameOutboxTest, OnlyTheItemThatIsLargeIsCut) {
-  EdgeOutbox outbox(kPlenty);
+  EdgeOutbox outbox(kPlenty, kPlenty);
   v1::EdgeFrame frame = AnswerFrame(1);
   frame.mutable_hello()->set_server_id("edge_a");
   *frame.add_answers() = AnswerFrame(2, 3 * kWhole).answers(0);
@@ -169,7 +169,7 @@ TEST(FrameOutboxTest, OnlyTheItemThatIsLargeIsCut) {
 }
 
 TEST(FrameOutboxTest, SmallFramesWaitForOneFragmentAtMost) {
-  ControlOutbox outbox(kPlenty);
+  ControlOutbox outbox(kPlenty, kPlenty);
   EXPECT_TRUE(outbox.Push(DeliverFrame(1, 10 * kFragment)));
   v1::ControlFrame frame;
   ASSERT_TRUE(outbox.Next(&frame));
@@ -183,7 +183,7 @@ TEST(FrameOutboxTest, SmallFramesWaitForOneFragmentAtMost) {
 }
 
 TEST(FrameOutboxTest, SmallFramesDoNotStarveALargeOne) {
-  ControlOutbox outbox(kPlenty);
+  ControlOutbox outbox(kPlenty, kPlenty);
   EXPECT_TRUE(outbox.Push(DeliverFrame(1, 10 * kFragment)));
   int fragments = 0;
   v1::ControlFrame frame;
@@ -196,7 +196,7 @@ TEST(FrameOutboxTest, SmallFramesDoNotStarveALargeOne) {
 }
 
 TEST(FrameOutboxTest, LargeFramesTakeTurns) {
-  ControlOutbox outbox(kPlenty);
+  ControlOutbox outbox(kPlenty, kPlenty);
   for (uint64_t i = 1; i <= 3; ++i) EXPECT_TRUE(outbox.Push(DeliverFrame(i, 4 * kFragment)));
   std::vector<uint64_t> order;
   for (const v1::ControlFrame& frame : Drain(&outbox)) order.push_back(frame.fragment().fragment_id());
@@ -210,7 +210,7 @@ TEST(FrameOutboxTest, LargeFramesTakeTurns) {
 
 TEST(FrameOutboxTest, FramesWaitUpToTheLimit) {
   const size_t size = DeliverFrame(1).ByteSizeLong();
-  ControlOutbox outbox(3 * size);
+  ControlOutbox outbox(3 * size, kPlenty);
   for (uint64_t i = 1; i <= 3; ++i) EXPECT_TRUE(outbox.Push(DeliverFrame(i)));
   EXPECT_EQ(outbox.waiting_bytes(), 3 * size);
   v1::ControlFrame fourth = DeliverFrame(4);
@@ -222,7 +222,7 @@ TEST(FrameOutboxTest, FramesWaitUpToTheLimit) {
 }
 
 TEST(FrameOutboxTest, OneFrameMayAlwaysWaitHoweverLarge) {
-  ControlOutbox outbox(100);
+  ControlOutbox outbox(100, kPlenty);
   EXPECT_TRUE(outbox.Push(DeliverFrame(1, 5 * kFragment)));
   EXPECT_FALSE(outbox.Push(DeliverFrame(2)));
   Drain(&outbox);
@@ -230,7 +230,7 @@ TEST(FrameOutboxTest, OneFrameMayAlwaysWaitHoweverLarge) {
 }
 
 TEST(FrameOutboxTest, PiecesThatWereWrittenMakeRoom) {
-  ControlOutbox outbox(4 * kFragment);
+  ControlOutbox outbox(4 * kFragment, kPlenty);
   EXPECT_TRUE(outbox.Push(DeliverFrame(1, 3 * kFragment)));
   EXPECT_FALSE(outbox.Push(DeliverFrame(2, kFragment)));
   v1::ControlFrame frame;
@@ -241,7 +241,7 @@ TEST(FrameOutboxTest, PiecesThatWereWrittenMakeRoom) {
 // --- the end of the stream -------------------------------------------------------------------------------------------
 
 TEST(FrameOutboxTest, WhatWasNotWrittenIsUnsent) {
-  ControlOutbox outbox(kPlenty);
+  ControlOutbox outbox(kPlenty, kPlenty);
   EXPECT_TRUE(outbox.Push(DeliverFrame(1)));
   EXPECT_TRUE(outbox.Push(DeliverFrame(2, 2 * kFragment)));
   v1::ControlFrame frame;
@@ -264,7 +264,7 @@ TEST(FrameOutboxTest, WhatWasNotWrittenIsUnsent) {
 }
 
 TEST(FrameOutboxTest, UnsentPartsOfALargeFrameAreWhole) {
-  ControlOutbox outbox(kPlenty);
+  ControlOutbox outbox(kPlenty, kPlenty);
   v1::ControlFrame frame;
   for (uint64_t i = 1; i <= 4; ++i) *frame.add_deliveries() = DeliverFrame(i, i % 2 * 2 * kFragment).deliveries(0);
   frame.add_cancels(9);
@@ -300,7 +300,7 @@ v1::ControlFrame Piece(uint64_t id, const std::string& data, uint64_t total, boo
 ControlAssembler::Added Add(ControlAssembler* assembler, v1::ControlFrame frame) { return assembler->Add(&frame); }
 
 TEST(FrameAssemblerTest, PiecesOfSeveralFramesBecomeTheFramesThatWereCut) {
-  ControlOutbox outbox(kPlenty);
+  ControlOutbox outbox(kPlenty, kPlenty);
   for (uint64_t i = 1; i <= 4; ++i) EXPECT_TRUE(outbox.Push(DeliverFrame(i, i * kFragment)));
   ControlAssembler assembler(kPlenty);
   std::vector<uint64_t> complete;
@@ -326,8 +326,8 @@ TEST(FrameAssemblerTest, UnfinishedFramesAreLimitedHoweverLittleHasComeOfThem) {
     frame.mutable_fragment()->set_total_bytes(260u << 20);  // Reserved, two would be more than this test may take.
     return assembler.Add(&frame);
   };
-  for (uint64_t id = 1; id <= EdgeAssembler::kUnfinishedMax; ++id) ASSERT_EQ(begin(id), EdgeAssembler::Added::kMore);
-  EXPECT_EQ(begin(EdgeAssembler::kUnfinishedMax + 1), EdgeAssembler::Added::kBroken);
+  for (uint64_t id = 1; id <= kUnfinishedMax; ++id) ASSERT_EQ(begin(id), EdgeAssembler::Added::kMore);
+  EXPECT_EQ(begin(kUnfinishedMax + 1), EdgeAssembler::Added::kBroken);
 }
 
 TEST(FrameAssemblerTest, FrameMayComeInOnePieceAndIdsMayBeUsedAgain) {
@@ -375,12 +375,49 @@ TEST(FrameAssemblerTest, PeerThatBreaksTheProtocolIsFound) {
   EXPECT_EQ(Add(&grows, Piece(1, "34", 3, false)), Added::kBroken);
 }
 
+TEST(FrameAssemblerTest, HonestSendersUnfinishedFramesStayWithinTheReceiversBound) {
+  const size_t unfinished_max = UnfinishedBytesMax(1u << 20);
+  EdgeOutbox outbox(kPlenty, unfinished_max);
+  EdgeAssembler assembler(unfinished_max);
+  for (uint64_t i = 0; i < 150; ++i) EXPECT_TRUE(outbox.Push(AnswerFrame(i, 200u << 10)));
+  EXPECT_TRUE(outbox.Push(AnswerFrame(150)));
+  v1::EdgeFrame frame;
+  std::vector<uint64_t> arrived;
+  while (outbox.Next(&frame)) {
+    if (!frame.has_fragment()) {
+      EXPECT_EQ(frame.answers(0).call_id(), 150u);
+      EXPECT_TRUE(arrived.empty()) << "a small one waits for none of them";
+      continue;
+    }
+    const EdgeAssembler::Added added = assembler.Add(&frame);
+    ASSERT_NE(added, EdgeAssembler::Added::kBroken) << "after " << arrived.size();
+    if (added == EdgeAssembler::Added::kComplete) arrived.push_back(frame.answers(0).call_id());
+  }
+  EXPECT_EQ(arrived.size(), 150u);
+  EXPECT_TRUE(std::is_sorted(arrived.begin(), arrived.end())) << "the others wait in order";
+  EXPECT_EQ(outbox.waiting_bytes(), 0u);
+}
+
+TEST(FrameOutboxTest, FramesThatWaitToBeBegunAreUnsentToo) {
+  ControlOutbox outbox(kPlenty, 3 * kFragment);
+  for (uint64_t i = 1; i <= 3; ++i) EXPECT_TRUE(outbox.Push(DeliverFrame(i, 2 * kFragment)));
+  v1::ControlFrame frame;
+  ASSERT_TRUE(outbox.Next(&frame));
+  ASSERT_TRUE(outbox.Next(&frame));
+  EXPECT_EQ(frame.fragment().fragment_id(), 1u) << "the second is not begun before the first is complete";
+  std::vector<uint64_t> unsent;
+  for (const v1::ControlFrame& one : outbox.TakeUnsent()) unsent.push_back(CallIds(one).at(0));
+  EXPECT_EQ(unsent, (std::vector<uint64_t>{2, 3}));
+  EXPECT_TRUE(outbox.Push(DeliverFrame(4, 5 * kFragment)));
+  EXPECT_TRUE(outbox.Next(&frame)) << "one frame may always be begun, however large";
+}
+
 // Both ends together, with frames of all sizes pushed while others are being written.
 TEST(FrameAssemblerTest, WhatIsPushedArrivesOnceAndUnchanged) {
   for (unsigned seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937 random(seed);
-    EdgeOutbox outbox(kPlenty);
+    EdgeOutbox outbox(kPlenty, kPlenty);
     EdgeAssembler assembler(kPlenty);
     std::vector<size_t> arrived(100, 0);
     std::vector<size_t> sizes(100, 0);

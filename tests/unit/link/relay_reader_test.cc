@@ -74,7 +74,7 @@ TEST(RelayReaderTest, AFrameLargerThanTheBufferGrowsIt) {
 }
 
 TEST(RelayReaderTest, FragmentsBecomeTheFrameThatWasCut) {
-  FrameOutbox<v1::ControlFrame> outbox(1u << 30);
+  FrameOutbox<v1::ControlFrame> outbox(1u << 30, 1u << 30);
   v1::ControlFrame large;
   large.add_deliveries()->set_params_json(std::string(500'000, 'x'));
   ASSERT_TRUE(outbox.Push(std::move(large)));
