@@ -4,10 +4,10 @@
 #include "control/dispatch_service.h"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "control/grpc_threads.h"
 #include "control/raw_message.h"
 #include "control/salvage.h"
 
@@ -118,11 +118,6 @@ class Refused final : public Reactor {
   void OnDone() override { delete this; }
 };
 
-int ThreadsOf(const ControlOptions& options) {
-  return options.grpc_threads == 0 ? std::max(2, static_cast<int>(std::thread::hardware_concurrency()) / 2)
-                                   : options.grpc_threads;
-}
-
 v1::CallFailure TooManyStreams() {
   return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, "", "too many streams are open on this control, or it is stopping");
 }
@@ -138,7 +133,7 @@ DispatchService::DispatchService(const Clock& clock, Dispatcher& dispatcher, Age
       options_(options),
       requests_(clock, options),
       caller_bytes_(options.caller_bytes_max),
-      turns_(clock, ThreadsOf(options)) {}
+      turns_(clock, GrpcThreads::Serving(options.grpc_threads)) {}
 
 grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {

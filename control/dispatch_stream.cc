@@ -66,8 +66,8 @@ void DispatchStream::OnReadDone(bool ok) {
     ++reading_;
   }
   const MonoTime began = turns_.Now();
-  size_t calls = 0;
-  grpc::Status status = StartCalls(&calls);
+  ReadingTurns::Message message;
+  grpc::Status status = StartCalls(&message);
   {
     MutexLock lock(mu_);
     --reading_;
@@ -77,7 +77,7 @@ void DispatchStream::OnReadDone(bool ok) {
   const auto resume = [weak = weak_from_this()] {
     if (const auto alive = weak.lock()) alive->ReadNext();
   };
-  if (!turns_.MustWait(began, calls, &share_, resume)) ReadNext();
+  if (!turns_.MustWait(began, message, &share_, resume)) ReadNext();
 }
 
 void DispatchStream::ReadNext() {
@@ -91,7 +91,6 @@ void DispatchStream::ReadNext() {
     }
     ++reading_;
   }
-  incoming_.Clear();
   StartRead(&incoming_);
   MutexLock lock(mu_);
   --reading_;
@@ -102,23 +101,30 @@ grpc::Status DispatchStream::CheckShape(Shape shape) {
   if (shape == Shape::kFine || shape == Shape::kLargeParams) return grpc::Status::OK;
   counters_.message_full.Add();
   const RequestBounds& bounds = requests_.bounds();
-  return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
-                      shape == Shape::kManyCalls ? absl::StrCat("more than ", bounds.calls_max, " calls in one message")
-                      : shape == Shape::kManyCancels
-                          ? absl::StrCat("more than ", bounds.cancels_max, " cancels in one message")
-                          : "too many repeated or unknown fields in one message");
+  return grpc::Status(
+      grpc::StatusCode::INVALID_ARGUMENT,
+      shape == Shape::kManyCalls     ? absl::StrCat("more than ", bounds.calls_max, " calls in one message")
+      : shape == Shape::kManyCancels ? absl::StrCat("more than ", bounds.cancels_max, " cancels in one message")
+      : shape == Shape::kManyParams  ? absl::StrCat("params are more than ", bounds.message_params_bytes_max(),
+                                                    " bytes in one message: send params_json")
+                                     : "too many repeated or unknown fields in one message");
 }
 
-grpc::Status DispatchStream::StartCalls(size_t* count) {
+grpc::Status DispatchStream::StartCalls(ReadingTurns::Message* cost) {
   v1::DispatchRequest request;
   std::vector<SalvagedCall> unreadable;
-  const Shape shape = ShapeOf(ShapeOfDispatch, requests_.bounds(), &incoming_);
+  grpc::ByteBuffer bytes;
+  bytes.Swap(&incoming_);
+  const Shape shape = ShapeOf(ShapeOfDispatch, requests_.bounds(), &bytes);
   if (grpc::Status status = CheckShape(shape); !status.ok()) return status;
-  if ((shape == Shape::kLargeParams || !FromBuffer(&incoming_, &request)) &&
-      !SalvageDispatch(BytesOf(incoming_), requests_.bounds().hand_form_bytes_max, &request, &unreadable)) {
+  if ((shape == Shape::kLargeParams || !FromBuffer(&bytes, &request)) &&
+      !SalvageDispatch(BytesOf(bytes), requests_.bounds().hand_form_bytes_max, &request, &unreadable)) {
     return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a DispatchRequest");
   }
-  *count = static_cast<size_t>(request.calls_size()) + unreadable.size();
+  cost->bytes = bytes.Length();
+  cost->calls = static_cast<size_t>(request.calls_size()) + unreadable.size();
+  cost->cancels = static_cast<size_t>(request.cancels_size());
+  bytes.Clear();  // Not held beside what was read of it.
   for (SalvagedCall& one : unreadable) {
     Call call;
     call.caller_id = one.id;
@@ -132,7 +138,10 @@ grpc::Status DispatchStream::StartCalls(size_t* count) {
     call.call_id = dispatcher_.NextCallId();
     call.caller_id = one.id();
     call.sink = self_;
-    if (one.call().has_params()) call.sink = std::make_shared<HandFormSink>(requests_, self_);
+    if (one.call().has_params()) {
+      cost->params = true;
+      call.sink = std::make_shared<HandFormSink>(requests_, self_);
+    }
     auto failure = requests_.Read(std::move(*one.mutable_call()), std::nullopt, &call);
     if (!failure) failure = Admit(call);
     if (failure) {
@@ -272,6 +281,7 @@ void DispatchStream::OnCancel() {
     MutexLock lock(mu_);
     BreakLocked();
   }
+  turns_.Leave(&share_);
   CancelCalls();
 }
 
@@ -297,6 +307,7 @@ void DispatchStream::Drop() {
       BreakLocked();
     }
   }
+  turns_.Leave(&share_);
   CancelCalls();
 }
 
@@ -325,6 +336,7 @@ void DispatchStream::OnDone() {
     MutexLock lock(mu_);
     context_ = nullptr;
   }
+  turns_.Leave(&share_);
   Leave();
   on_done_();
   self_.reset();  // May delete this.

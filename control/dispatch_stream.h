@@ -63,7 +63,7 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   };
 
   // Not OK: what the stream must end with, as the message is none that can be read.
-  grpc::Status StartCalls(size_t* count);
+  grpc::Status StartCalls(ReadingTurns::Message* cost);
   grpc::Status CheckShape(Shape shape);
   // Takes the call in, unless the stream has too many or one with its id.
   std::optional<v1::CallFailure> Admit(const Call& call);

@@ -101,7 +101,7 @@ void GrpcThreads::Impl::Release() {
 }
 
 GrpcThreads::GrpcThreads(int count) : impl_(std::make_unique<Impl>()) {
-  const int wanted = count == 0 ? 0 : std::max(0, ThreadsOfGrpc() - count);
+  const int wanted = ThreadsOfGrpc() - Serving(count);
   if (wanted == 0) return;
   for (int i = 0; i < wanted; ++i) impl_->RunOnGrpc([impl = impl_.get()] { impl->Hold(); });
   if (impl_->AwaitHeld(wanted)) return;
@@ -111,6 +111,8 @@ GrpcThreads::GrpcThreads(int count) : impl_(std::make_unique<Impl>()) {
 }
 
 GrpcThreads::~GrpcThreads() = default;
+
+int GrpcThreads::Serving(int count) { return count == 0 ? ThreadsOfGrpc() : std::min(count, ThreadsOfGrpc()); }
 
 int GrpcThreads::held() const {
   MutexLock lock(impl_->mu);

@@ -17,6 +17,8 @@ class GrpcThreads {
   // Returns when all threads are gRPC's again.
   ~GrpcThreads();
 
+  // How many are left then: no more than gRPC starts.
+  static int Serving(int count);
   // Threads that are held.
   int held() const;
 

@@ -69,6 +69,8 @@ class Walker {
       if (number != v1::DispatchCall::kCallFieldNumber || !IsMessage(type)) return Skip(type);
       return Message([this] { Request(); });
     });
+    if (params_ <= bounds_.hand_form_bytes_max) all_params_ += params_;
+    if (all_params_ > bounds_.message_params_bytes_max()) End(Shape::kManyParams);
   }
 
   void Request() {
@@ -135,7 +137,8 @@ class Walker {
   Shape shape_ = Shape::kFine;
   bool ended_ = false;
   size_t calls_ = 0, cancels_ = 0, users_ = 0, fields_ = 0;
-  size_t params_ = 0;  // Bytes, of one call.
+  size_t params_ = 0;      // Bytes, of one call.
+  size_t all_params_ = 0;  // Of the calls that are parsed.
 };
 
 }  // namespace

@@ -15,8 +15,10 @@ struct RequestBounds {
   size_t calls_max = 0;
   size_t cancels_max = 0;
   size_t users_max = 0;            // Of WatchAgentsRequest.
-  size_t hand_form_bytes_max = 0;  // `params` of one call.
+  size_t hand_form_bytes_max = 0;  // `params` of one call; of all together four times as much.
 
+  // They take a thread some 12 ms. Those of a call that is refused for them are not parsed, and do not count.
+  size_t message_params_bytes_max() const { return 4 * hand_form_bytes_max; }
   // A message that is not larger cannot be past any of them, and needs no look.
   size_t plain_bytes_max() const { return std::min({2 * calls_max, cancels_max, 2 * users_max, hand_form_bytes_max}); }
 };
@@ -26,6 +28,7 @@ enum class Shape {
   kLargeParams,  // A call's `params` are too large; the rest of the message is fine.
   kManyCalls,
   kManyCancels,
+  kManyParams,
   kManyUsers,
   kManyFields,  // Repeated or unknown fields far beyond what such a message has.
 };

@@ -80,6 +80,7 @@ TEST_F(GrpcThreadsTest, NoneIsHeldIfAllAreWanted) {
   for (const int count : {0, 16}) {
     const GrpcThreads threads(count);
     EXPECT_EQ(threads.held(), 0);
+    EXPECT_EQ(GrpcThreads::Serving(count), GrpcThreads::Serving(0)) << "no more than gRPC has";
     TwoMeet();
   }
 }

@@ -68,6 +68,15 @@ TEST(RequestShapeTest, ParamsOfOneCallAreMeasuredOverAllTheirParts) {
       << "params_json is measured elsewhere";
 }
 
+TEST(RequestShapeTest, ParamsAreMeasuredOverAllCallsThatAreParsed) {
+  const auto call = [](size_t params) {
+    return FieldOfAnyLength(1, FieldOfAnyLength(2, FieldOfAnyLength(4, std::string(params, 'x'))));
+  };
+  EXPECT_EQ(Dispatch(Times(4, call(1000))), Shape::kFine);
+  EXPECT_EQ(Dispatch(Times(4, call(1000)) + call(1)), Shape::kManyParams);
+  EXPECT_EQ(Dispatch(call(5000) + call(1000)), Shape::kLargeParams) << "those are refused by themselves";
+}
+
 TEST(RequestShapeTest, RepeatedAndUnknownFieldsAreFew) {
   EXPECT_EQ(ShapeOf(ShapeOfCall, Times(80, kUnknown)), Shape::kFine);
   EXPECT_EQ(ShapeOf(ShapeOfCall, Times(81, kUnknown)), Shape::kManyFields);
