@@ -12,6 +12,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "common/base/log.h"
+#include "control/grpc_headers.h"
 #include "grpc/health/v1/health.pb.h"
 
 namespace toolwire {
@@ -34,6 +35,7 @@ void SetLimits(const ControlOptions& options, grpc::ServerBuilder* builder) {
     builder->SetCompressionAlgorithmSupportStatus(algorithm, false);
   }
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.callers.connection_streams_max);
+  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   grpc::ResourceQuota memory("callers");
   memory.Resize(options.grpc_memory_bytes_max);
   builder->SetResourceQuota(memory);
@@ -131,6 +133,7 @@ void Control::AddSamples(std::vector<Sample>* out) const {
   service_.AddSamples(out);
   admin_.counters().AddSamples(out);
   if (port_) port_->AddSamples(out);
+  AddHeaderSamples(out);
 }
 
 }  // namespace toolwire

@@ -6,7 +6,7 @@ import net from 'node:net';
 import zlib from 'node:zlib';
 import grpc from '@grpc/grpc-js';
 import {claim, claimInBoth, metric} from './lib/toolwire.js';
-import {FLAG, FRAME, RawCaller, frame, message, requestHeaders} from './lib/raw_http2.js';
+import {FLAG, FRAME, RawCaller, frame, header, message, requestHeaders} from './lib/raw_http2.js';
 import {until} from './lib/until.js';
 
 const HITS = 'toolwire_control_limit_hits_total';
@@ -203,6 +203,54 @@ for (const reset of [true, false]) {
     await served(tw);
   });
 }
+
+// A header with a value of `size` bytes, without the value.
+const headerOf = (size) => header('a', Buffer.alloc(size, 'b').toString()).subarray(0, -size);
+
+claim('a header that is announced as 100 MB closes its connection, and nobody waits for it', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split'});
+  await tw.agent('user_1');
+  await served(tw);
+  const memory = () => metric(tw.ports.metrics[1], 'process_resident_memory_bytes');
+  const before = await memory();
+  const [caller] = await speaking(scope, tw.ports.callers, 1);
+  await caller.write(frame(FRAME.headers, 0, 1, Buffer.concat([requestHeaders('Dispatch'), headerOf(100 << 20)])));
+  const part = frame(FRAME.continuation, 0, 1, Buffer.alloc(16_384, 'b'));
+  for (let sent = 0; sent < 100 << 20 && !caller.isClosed; sent += 16_384) await caller.write(part);
+  await caller.closed();
+  await tw.control.saw('caller cut, one of its headers is too long');
+  assert.equal(await tw.metric(HITS, {limit: 'header_bytes'}), 1);
+  const grown = (await memory()) - before;
+  assert.ok(grown < 32 << 20, `${grown} bytes`);
+  await served(tw);
+});
+
+claim('a header of 16 KiB in the smallest frames is refused alone, one byte more closes its connection', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split'});
+  const start = headerOf(17_000);
+  for (const [size, isCut] of [[16_384, false], [16_385, true]]) {
+    const [caller] = await speaking(scope, tw.ports.callers, 1);
+    // All but the last byte is kept until that is there.
+    await caller.write(frame(FRAME.headers, 0, 1, requestHeaders('Dispatch')), frame(FRAME.continuation, 0, 1, start));
+    const part = frame(FRAME.continuation, 0, 1, Buffer.from('b'));
+    await caller.write(...Array.from({length: size - start.length}, () => part), frame(FRAME.ping, 0, 0, Buffer.alloc(8)));
+    await (isCut ? caller.closed() : until('gRPC has read it', () => caller.saw(FRAME.goaway) || caller.isClosed));
+    assert.equal(await tw.metric(HITS, {limit: 'header_bytes'}), isCut ? 1 : 0);
+  }
+});
+
+claim('metadata of more than 8 KiB is refused', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split'});
+  await tw.agent('user_1');
+  const caller = tw.caller();
+  const call = (size) => new Promise((done) => {
+    const metadata = new grpc.Metadata();
+    metadata.set('a', 'b'.repeat(size));
+    caller.client.CallTool({userId: 'user_1', tool: 'echo', paramsJson: Buffer.from('{}')}, metadata, (error) => done(error?.code ?? 0));
+  });
+  assert.equal(await call(7 << 10), 0);
+  assert.equal(await call(9 << 10), grpc.status.RESOURCE_EXHAUSTED);
+});
 
 claim('callers that cancel as many calls at once as a connection may have are not cut', async (scope) => {
   const tw = await scope.toolwire({topology: 'split'});
