@@ -138,6 +138,7 @@ grpc::Status DispatchStream::StartCalls(ReadingTurns::Message* cost) {
     call.call_id = dispatcher_.NextCallId();
     call.caller_id = one.id();
     call.sink = self_;
+    call.cancelled_all = &broken_;
     if (one.call().has_params()) {
       cost->params = true;
       call.sink = std::make_shared<HandFormSink>(requests_, self_);
@@ -150,11 +151,7 @@ grpc::Status DispatchStream::StartCalls(ReadingTurns::Message* cost) {
       calls.push_back(std::move(call));
     }
   }
-  if (!calls.empty()) {
-    dispatcher_.Begin(std::move(calls));
-    // If OnCancel came meanwhile, on another thread, the dispatcher did not know them yet.
-    if (IsBroken()) CancelCalls();
-  }
+  if (!calls.empty()) dispatcher_.Begin(std::move(calls));
   if (request.cancels_size() == 0) return grpc::Status::OK;
   std::vector<uint64_t> cancels;
   {
@@ -318,11 +315,6 @@ void DispatchStream::CancelCalls() {
     for (const auto& [id, one] : in_flight_) call_ids.push_back(one.call_id);
   }
   dispatcher_.Cancel(call_ids);
-}
-
-bool DispatchStream::IsBroken() {
-  MutexLock lock(mu_);
-  return broken_;
 }
 
 void DispatchStream::FinishIfIdleLocked() {

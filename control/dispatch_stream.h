@@ -69,7 +69,6 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::optional<v1::CallFailure> Admit(const Call& call);
   void CancelCalls();
   void BreakLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool IsBroken();
   // Counts, audits and answers a call that may not start.
   void Reject(Call&& call, v1::CallFailure failure);
   // `answer` is a field of a DispatchReply, as bytes.
@@ -112,7 +111,8 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool reading_paused_ ABSL_GUARDED_BY(mu_) = false;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;  // The caller sends no more, or control is stopping.
-  bool broken_ ABSL_GUARDED_BY(mu_) = false;  // The caller has cancelled: answers are dropped.
+  // The caller has cancelled: answers are dropped. Written with mu_ held.
+  std::atomic<bool> broken_{false};
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   grpc::Status status_ ABSL_GUARDED_BY(mu_);  // What the stream ends with.
 };

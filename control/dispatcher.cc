@@ -1,11 +1,14 @@
 // Life of a call in this class:
 //
-//            Begin                 lease found              answer / refusal / deadline
-//   caller ---------> kLooking -------------------> kDelivered ------------------------> settled
-//                        ^   NOT_HERE, never left      |                                    ^
-//                        +-----------------------------+   left, then session or edge lost  |
-//                                                      +------------------------> kLost ----+
-//                                                                     stray answer, or the wait is over
+//            Begin              lease found            in a frame           answer / refusal / deadline
+//   caller ---------> kLooking -------------> kLeaving -----------> kDelivered --------------------> settled
+//                        ^   NOT_HERE, never left                      |                                ^
+//                        +---------------------------------------------+   left, then session or edge   |
+//                                                                      |   lost                         |
+//                                                                      +-----------------------> kLost -+
+//                                                                          stray answer, or the wait is over
+// What a link is to get, deliveries and cancels, waits in its queue, which one thread at a time sends: so no cancel
+// overtakes its call.
 #include "control/dispatcher.h"
 
 #include <algorithm>
@@ -15,6 +18,13 @@ namespace toolwire {
 
 using E = v1::CallError;
 
+namespace {
+
+// Of params in one frame, which are copied with the lock held; one call may have more.
+constexpr size_t kFrameBytesMax = 1u << 20;
+
+}  // namespace
+
 struct Dispatcher::Pending : TimerNode, ListNode, Call {
   explicit Pending(Call&& call) : Call(std::move(call)) {}
   using Call::deadline;  // The caller's, not the timer's.
@@ -22,7 +32,7 @@ struct Dispatcher::Pending : TimerNode, ListNode, Call {
   State state = State::kLooking;
   bool cancelled = false;
   int attempts = 0;
-  uint64_t link_number = 0;  // kDelivered, kLost: the link that has or had it.
+  uint64_t link_number = 0;  // But kLooking: the link that is to get it, has or had it.
   Lease tried;               // The lease of the last delivery.
   // The caller's error if looking up again finds no other session.
   Reason last_reason = E::AGENT_NOT_CONNECTED;
@@ -32,13 +42,8 @@ class Dispatcher::Work {
  public:
   explicit Work(Dispatcher* dispatcher) : dispatcher_(dispatcher) {}
 
-  v1::ControlFrame* FrameFor(uint64_t link_number, const std::shared_ptr<ToEdge>& to_edge) {
-    for (Outgoing& one : frames_) {
-      if (one.link_number == link_number) return &one.frame;
-    }
-    frames_.push_back(Outgoing{link_number, to_edge, {}});
-    return &frames_.back().frame;
-  }
+  // The link's queue is this work's to send.
+  void SendTo(uint64_t link_number) { links_.push_back(link_number); }
   void Lookup(uint64_t call_id, std::string user_id) { lookups_.emplace_back(call_id, std::move(user_id)); }
   void Settle(std::shared_ptr<CallSink> sink, v1::DispatchAnswer&& outcome) {
     settled_.emplace_back(std::move(sink), std::move(outcome));
@@ -48,9 +53,7 @@ class Dispatcher::Work {
   // With no lock held. Links first: an agent works while the rest is done. Audit before the callers: if this process
   // is killed, the row of a call that was answered says so.
   void Run() {
-    for (Outgoing& one : frames_) {
-      if (!one.to_edge->Send(std::move(one.frame))) NotSent(one);
-    }
+    for (const uint64_t link_number : links_) dispatcher_->SendQueue(link_number);
     if (dispatcher_->audit_ != nullptr) {
       for (auto& [ticket, row] : audit_) dispatcher_->audit_->Settle(ticket, std::move(row));
     }
@@ -67,30 +70,8 @@ class Dispatcher::Work {
   }
 
  private:
-  struct Outgoing {
-    uint64_t link_number;
-    std::shared_ptr<ToEdge> to_edge;
-    v1::ControlFrame frame;
-  };
-
-  // The link was down already: nothing of the frame left.
-  void NotSent(const Outgoing& one) {
-    Work more(dispatcher_);
-    {
-      MutexLock lock(dispatcher_->mu_);
-      for (const v1::Deliver& deliver : one.frame.deliveries()) {
-        auto found = dispatcher_->calls_.find(deliver.call_id());
-        // Also if the link's end was noticed meanwhile and the call counts as lost: this frame certainly did not leave.
-        if (found == dispatcher_->calls_.end() || found->second->link_number != one.link_number) continue;
-        found->second->last_reason = E::EDGE_UNAVAILABLE;
-        dispatcher_->LookAgainLocked(found->second.get(), &more);
-      }
-    }
-    more.Run();
-  }
-
   Dispatcher* const dispatcher_;
-  std::vector<Outgoing> frames_;
+  std::vector<uint64_t> links_;
   std::vector<std::pair<std::shared_ptr<CallSink>, v1::DispatchAnswer>> settled_;
   std::vector<std::pair<AuditTicket, AuditRow>> audit_;
   std::vector<std::pair<uint64_t, std::string>> lookups_;
@@ -130,7 +111,6 @@ Dispatcher::~Dispatcher() = default;
 // --- from callers ----------------------------------------------------------------------------------------------------
 
 void Dispatcher::Begin(std::vector<Call> calls) {
-  Work work(this);
   std::vector<std::optional<Presence>> presences;
   presences.reserve(calls.size());
   const int64_t wall_ms = clock_.WallMs();
@@ -138,47 +118,35 @@ void Dispatcher::Begin(std::vector<Call> calls) {
     presences.push_back(directory_.Find(call.user_id));
     call.Begin(audit_, wall_ms);
   }
-  for (size_t i = 0; i < calls.size();) {
-    MutexLock lock(mu_);
-    const MonoTime now = clock_.Now();
-    for (const size_t end = std::min(calls.size(), i + kAtOnce); i < end; ++i) {
-      const uint64_t call_id = calls[i].call_id;
-      if (!AdmitLocked(std::move(calls[i]), now, &work)) continue;
-      std::optional<Presence>& known = presences[i];
-      Pending* call = calls_.find(call_id)->second.get();
-      const uint64_t link_number = known ? LinkOfEdgeLocked(known->edge_id) : 0;
-      if (link_number != 0) {
-        call->tried.edge_id = std::move(known->edge_id);
-        DeliverLocked(call, link_number, known->epoch, now, &work);
-      } else {
-        LookAgainLocked(call, &work);
-      }
-    }
-  }
-  work.Run();
+  InSlices(calls.size(), [&](size_t i, Work* work) {
+    mu_.AssertHeld();
+    Pending* const call = AdmitLocked(std::move(calls[i]), work);
+    if (call == nullptr) return;
+    std::optional<Presence>& known = presences[i];
+    const uint64_t link_number = known ? LinkOfEdgeLocked(known->edge_id) : 0;
+    if (link_number == 0) return LookAgainLocked(call, work);
+    call->tried.edge_id = std::move(known->edge_id);
+    DeliverLocked(call, link_number, known->epoch, work);
+  });
 }
 
-// Takes the call in, or settles it at once. False if it is settled.
-bool Dispatcher::AdmitLocked(Call&& call, MonoTime now, Work* work) {
+// Takes the call in, or settles it at once and returns null.
+Dispatcher::Pending* Dispatcher::AdmitLocked(Call&& call, Work* work) {
   counters_.calls.Add();
   auto pending = std::make_unique<Pending>(std::move(call));
   Pending* const raw = pending.get();
-  if (!accepting_) {
-    FailLocked(raw, E::EDGE_UNAVAILABLE, E::NOT_SENT, work);
-    return false;
-  }
-  if (now >= raw->deadline) {
-    FailLocked(raw, E::CALL_TIMEOUT, E::NOT_SENT, work);
-    return false;
-  }
-  const RequestKey key(raw->user_id, raw->request_id);
-  if (!by_request_.emplace(key, raw).second) {
-    FailLocked(raw, E::DUPLICATE_REQUEST, E::NOT_SENT, work);
-    return false;
-  }
+  const auto refuse = [&](Reason reason) -> Pending* {
+    mu_.AssertHeld();
+    FailLocked(raw, reason, E::NOT_SENT, work);
+    return nullptr;
+  };
+  if (raw->cancelled_all != nullptr && *raw->cancelled_all) return refuse(E::CALLER_CANCELLED);
+  if (!accepting_) return refuse(E::EDGE_UNAVAILABLE);
+  if (clock_.Now() >= raw->deadline) return refuse(E::CALL_TIMEOUT);
+  if (!by_request_.emplace(RequestKey(raw->user_id, raw->request_id), raw).second) return refuse(E::DUPLICATE_REQUEST);
   wheel_.Arm(raw, raw->deadline);
   calls_.emplace(raw->call_id, std::move(pending));
-  return true;
+  return raw;
 }
 
 void Dispatcher::Cancel(const std::vector<uint64_t>& call_ids) {
@@ -187,13 +155,9 @@ void Dispatcher::Cancel(const std::vector<uint64_t>& call_ids) {
     auto found = calls_.find(call_ids[i]);
     if (found == calls_.end() || found->second->cancelled) return;
     Pending* call = found->second.get();
-    if (call->state == State::kLooking) return FailLocked(call, E::CALLER_CANCELLED, E::NOT_SENT, work);
-    const auto link = links_.find(call->link_number);
-    if (call->state == State::kLost || link == links_.end()) {
-      return FailLocked(call, E::CALLER_CANCELLED, E::SENT, work);
-    }
+    if (NeverLeft(*call)) return FailLocked(call, E::CALLER_CANCELLED, E::NOT_SENT, work);
+    if (!CancelAtEdgeLocked(call, work)) return FailLocked(call, E::CALLER_CANCELLED, E::SENT, work);
     call->cancelled = true;
-    work->FrameFor(call->link_number, link->second.to_edge)->add_cancels(call->call_id);
     wheel_.Arm(call, clock_.Now() + options_.cancel_wait_max);
   });
 }
@@ -209,17 +173,75 @@ void Dispatcher::RecordRejected(Call&& call, const v1::CallFailure& failure) {
 
 // --- looking and delivering ------------------------------------------------------------------------------------------
 
-void Dispatcher::DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, MonoTime now, Work* work) {
-  const Link& link = links_.find(link_number)->second;
-  const Duration left = call->deadline - now;
-  if (left <= Duration::zero()) return FailLocked(call, E::CALL_TIMEOUT, E::NOT_SENT, work);
-  call->state = State::kDelivered;
+void Dispatcher::DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, Work* work) {
+  call->state = State::kLeaving;
   call->link_number = link_number;
-  on_link_[link_number].PushBack(call);
   call->tried.epoch = epoch;
   if (++call->attempts > 1) counters_.redelivered.Add();
-  wheel_.Arm(call, call->deadline + options_.edge_silence_max);
-  call->FillDeliver(left, work->FrameFor(link_number, link.to_edge)->add_deliveries());
+  Queue& queue = queues_[link_number];
+  queue.leaving.PushBack(call);
+  if (!std::exchange(queue.sending, true)) work->SendTo(link_number);
+}
+
+// False if the call is at no edge that is linked.
+bool Dispatcher::CancelAtEdgeLocked(Pending* call, Work* work) {
+  const auto found = queues_.find(call->link_number);
+  if (call->state != State::kDelivered || found == queues_.end()) return false;
+  found->second.cancels.push_back(call->call_id);
+  if (!std::exchange(found->second.sending, true)) work->SendTo(call->link_number);
+  return true;
+}
+
+// What others put into the queue meanwhile is sent as well, by this thread alone.
+void Dispatcher::SendQueue(uint64_t link_number) {
+  for (;;) {
+    Work work(this);
+    std::shared_ptr<ToEdge> to_edge;
+    v1::ControlFrame frame;
+    {
+      MutexLock lock(mu_);
+      const auto found = queues_.find(link_number);
+      if (found == queues_.end()) return;  // The link is down, and its calls are looked after there.
+      if (found->second.leaving.empty() && found->second.cancels.empty()) return void(found->second.sending = false);
+      FillLocked(&found->second, &frame, &work);
+      to_edge = links_.find(link_number)->second.to_edge;
+    }
+    const bool nothing = frame.deliveries_size() == 0 && frame.cancels_size() == 0;
+    if (!nothing && !to_edge->Send(std::move(frame))) NotSent(link_number, frame);
+    work.Run();
+  }
+}
+
+void Dispatcher::FillLocked(Queue* queue, v1::ControlFrame* frame, Work* work) {
+  const MonoTime now = clock_.Now();
+  size_t bytes = 0;
+  for (size_t i = 0; i < kAtOnce && bytes < kFrameBytesMax && !queue->leaving.empty(); ++i) {
+    Pending* const call = queue->leaving.front();
+    const Duration left = call->deadline - now;
+    if (left <= Duration::zero()) {
+      FailLocked(call, E::CALL_TIMEOUT, E::NOT_SENT, work);
+      continue;
+    }
+    call->state = State::kDelivered;
+    queue->delivered.PushBack(call);
+    wheel_.Arm(call, call->deadline + options_.edge_silence_max);
+    call->FillDeliver(left, frame->add_deliveries());
+    bytes += call->params_json.size();
+  }
+  for (const uint64_t call_id : queue->cancels) frame->add_cancels(call_id);
+  queue->cancels.clear();
+}
+
+// The link was down already: nothing of the frame left.
+void Dispatcher::NotSent(uint64_t link_number, const v1::ControlFrame& frame) {
+  InSlices(static_cast<size_t>(frame.deliveries_size()), [&](size_t i, Work* work) {
+    mu_.AssertHeld();
+    auto found = calls_.find(frame.deliveries(static_cast<int>(i)).call_id());
+    // Also if the link's end was noticed meanwhile and the call counts as lost: this frame certainly did not leave.
+    if (found == calls_.end() || found->second->link_number != link_number) return;
+    found->second->last_reason = E::EDGE_UNAVAILABLE;
+    LookAgainLocked(found->second.get(), work);
+  });
 }
 
 void Dispatcher::LookAgainLocked(Pending* call, Work* work) {
@@ -254,7 +276,7 @@ void Dispatcher::OnLease(uint64_t call_id, absl::StatusOr<std::optional<Lease>> 
         FailLocked(call, call->last_reason, E::NOT_SENT, &work);  // It was delivered there already.
       } else {
         call->tried.edge_id = std::move(at.edge_id);
-        DeliverLocked(call, link_number, at.epoch, clock_.Now(), &work);
+        DeliverLocked(call, link_number, at.epoch, &work);
       }
     }
   }
@@ -358,7 +380,7 @@ void Dispatcher::Receive(uint64_t link_number, v1::EdgeFrame&& frame) {
 
 void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& unsent) {
   std::string edge_id;
-  LinkedList<Pending> lost;  // Guarded by mu_, as long as anything is in it.
+  LinkedList<Pending> never_left, lost;  // Guarded by mu_, as long as anything is in them.
   {
     MutexLock lock(mu_);
     auto found = links_.find(link_number);
@@ -367,21 +389,26 @@ void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& uns
     links_.erase(found);
     auto of_edge = link_of_edge_.find(edge_id);
     if (of_edge != link_of_edge_.end() && of_edge->second == link_number) link_of_edge_.erase(of_edge);
-    lost.TakeAll(&on_link_[link_number]);
-    on_link_.erase(link_number);
+    Queue& queue = queues_[link_number];
+    never_left.TakeAll(&queue.leaving);
+    lost.TakeAll(&queue.delivered);
+    queues_.erase(link_number);
   }
   directory_.RemoveEdge(edge_id, link_number);
-  InSlices(unsent.size(), [&](size_t i, Work* work) {
+  const auto look_again = [this](Pending* call, Work* work) {
     mu_.AssertHeld();
-    Pending* call = FindOnLinkLocked(unsent[i], link_number);
-    if (call == nullptr) return;
     call->last_reason = E::EDGE_UNAVAILABLE;
     LookAgainLocked(call, work);
+  };
+  InSlices(unsent.size(), [&](size_t i, Work* work) {
+    mu_.AssertHeld();
+    if (Pending* call = FindOnLinkLocked(unsent[i], link_number)) look_again(call, work);
   });
   // Those that are left, until their turn comes, end as they would have.
   for (bool more = true; more;) {
     InSlices(kAtOnce, [&](size_t, Work* work) {
       mu_.AssertHeld();
+      if (!never_left.empty()) return look_again(never_left.front(), work);
       more = !lost.empty();
       if (!more) return;
       Pending* const call = lost.front();
@@ -425,8 +452,8 @@ void Dispatcher::RefuseLocked(Pending* call, const v1::Refusal& refusal, MonoTim
 
 void Dispatcher::StrayLocked(v1::StrayAnswer&& stray, Work* work) {
   auto found = by_request_.find(RequestKey(stray.user_id(), stray.request_id()));
-  // A call that is still looking has not been sent: the answer is to an older call with the same id.
-  if (found == by_request_.end() || found->second->state == State::kLooking) {
+  // A call that never left has not been sent: the answer is to an older call with the same id.
+  if (found == by_request_.end() || NeverLeft(*found->second)) {
     counters_.strays_dropped.Add();
     return;
   }
@@ -482,14 +509,13 @@ void Dispatcher::Tick() {
 void Dispatcher::OverdueLocked(Pending* call, Work* work) {
   switch (call->state) {
     case State::kLooking:
+    case State::kLeaving:
       return FailLocked(call, E::CALL_TIMEOUT, E::NOT_SENT, work);
     case State::kLost:
       return FailLocked(call, E::AGENT_LOST, E::SENT, work);
     case State::kDelivered:
       // The edge is silent: whether the frame left is unknown, so it counts as sent.
-      if (const auto link = links_.find(call->link_number); !call->cancelled && link != links_.end()) {
-        work->FrameFor(call->link_number, link->second.to_edge)->add_cancels(call->call_id);
-      }
+      if (!call->cancelled) CancelAtEdgeLocked(call, work);
       return FailLocked(call, call->cancelled ? E::CALLER_CANCELLED : E::CALL_TIMEOUT, E::SENT, work);
   }
 }
@@ -517,9 +543,9 @@ void Dispatcher::FailAll() {
     auto found = calls_.find(left[i]);
     if (found == calls_.end()) return;
     Pending* const call = found->second.get();
-    const bool looking = call->state == State::kLooking;
-    const Reason reason = call->cancelled ? E::CALLER_CANCELLED : looking ? E::EDGE_UNAVAILABLE : E::AGENT_LOST;
-    FailLocked(call, reason, looking ? E::NOT_SENT : E::SENT, work);
+    const bool left_here = !NeverLeft(*call);
+    const Reason reason = call->cancelled ? E::CALLER_CANCELLED : left_here ? E::AGENT_LOST : E::EDGE_UNAVAILABLE;
+    FailLocked(call, reason, left_here ? E::SENT : E::NOT_SENT, work);
   });
 }
 
@@ -531,6 +557,10 @@ size_t Dispatcher::in_flight() const {
 size_t Dispatcher::links() const {
   MutexLock lock(mu_);
   return links_.size();
+}
+
+bool Dispatcher::NeverLeft(const Pending& call) {
+  return call.state == State::kLooking || call.state == State::kLeaving;
 }
 
 Dispatcher::Pending* Dispatcher::FindOnLinkLocked(uint64_t call_id, uint64_t link_number) {

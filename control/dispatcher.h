@@ -45,15 +45,17 @@ struct Call : CallRecord {  // Its call id is from Dispatcher::NextCallId().
   MonoTime deadline;
   uint64_t caller_id = 0;  // The `id` that the outcome will carry.
   std::shared_ptr<CallSink> sink;
+  // The sink's, or null: set before all its calls are cancelled. Those that are not known here by then do not start.
+  const std::atomic<bool>* cancelled_all = nullptr;
 };
 
 // The retry, deadline, cancel and failure policy, and nothing of gRPC or sockets: ARCHITECTURE.md, "What is known of a
 // call" and "Failures".
 //
-// A call is looking (for its edge), delivered (the edge has it and settles deadline and cancel itself, because only
-// the edge knows whether the frame left), or lost (the frame left, its session or edge is gone; an answer may still
-// come through the agent's next session). Every call settles exactly once: its sink gets the outcome and one audit row
-// is appended. Only calls that certainly did not leave are delivered a second time.
+// A call is looking (for its edge), leaving (in the queue to its link), delivered (the edge has it and settles deadline
+// and cancel itself, because only the edge knows whether the frame left), or lost (the frame left, its session or edge
+// is gone; an answer may still come through the agent's next session). Every call settles exactly once: its sink gets
+// the outcome and one audit row is appended. Only calls that certainly did not leave are delivered a second time.
 //
 // Thread-safe. State is guarded by mu_, which is never held while a sink, a link, the registry or the audit log is
 // called; the directory has a lock of its own, taken with mu_ free.
@@ -137,7 +139,7 @@ class Dispatcher {
   const Counters& counters() const { return counters_; }
 
  private:
-  enum class State { kLooking, kDelivered, kLost };
+  enum class State { kLooking, kLeaving, kDelivered, kLost };
   struct Pending;
   struct Link {
     std::string edge_id;
@@ -145,15 +147,25 @@ class Dispatcher {
     uint64_t order = 0;    // Among all links and revocations.
     Duration login_max{};  // For RevokedSessions::EndRevoked.
   };
+  // What a link is to get, and what it has.
+  struct Queue {
+    LinkedList<Pending> leaving, delivered;
+    std::vector<uint64_t> cancels;  // Of calls that were delivered.
+    bool sending = false;           // A thread sends it now, until it is empty, or will when it has released the lock.
+  };
   // What a locked section decided, carried out after the lock is released.
   class Work;
   using RequestKey = std::pair<std::string_view, std::string_view>;  // user id, request id
 
   template <typename Step>
   void InSlices(size_t count, Step step);
-  bool AdmitLocked(Call&& call, MonoTime now, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, MonoTime now, Work* work)
+  Pending* AdmitLocked(Call&& call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, Work* work)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool CancelAtEdgeLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SendQueue(uint64_t link_number) ABSL_LOCKS_EXCLUDED(mu_);
+  void FillLocked(Queue* queue, v1::ControlFrame* frame, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void NotSent(uint64_t link_number, const v1::ControlFrame& frame) ABSL_LOCKS_EXCLUDED(mu_);
   void LookAgainLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnLease(uint64_t call_id, absl::StatusOr<std::optional<Lease>> lease);
   void AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -165,6 +177,7 @@ class Dispatcher {
   void SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, AuditRow&& row, Work* work)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OverdueLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  static bool NeverLeft(const Pending& call);
   Pending* FindOnLinkLocked(uint64_t call_id, uint64_t link_number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   uint64_t LinkOfEdgeLocked(const std::string& edge_id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -182,7 +195,7 @@ class Dispatcher {
   absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> calls_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<RequestKey, Pending*> by_request_ ABSL_GUARDED_BY(mu_);  // Keys point into the pending calls.
   absl::flat_hash_map<uint64_t, Link> links_ ABSL_GUARDED_BY(mu_);
-  std::map<uint64_t, LinkedList<Pending>> on_link_ ABSL_GUARDED_BY(mu_);          // Delivered calls of each link.
+  std::map<uint64_t, Queue> queues_ ABSL_GUARDED_BY(mu_);                         // Of each link that is up.
   absl::flat_hash_map<std::string, uint64_t> link_of_edge_ ABSL_GUARDED_BY(mu_);  // The current link of each edge.
   uint64_t last_link_number_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t last_order_ ABSL_GUARDED_BY(mu_) = 0;

@@ -132,7 +132,23 @@ TEST_F(DispatchStreamTest, CallsAreAnsweredAndTheStreamEndsWhenTheCallerSendsNoM
 TEST_F(DispatchStreamTest, StreamThatIsResetWhileItsCallsAreStartedLeavesNoneInFlight) {
   clock_.before_begin = [this] { stream_->OnCancel(); };
   ASSERT_TRUE(caller_->Send(Calls(1, 3)));
-  EXPECT_EQ(edge_->cancels().size(), edge_->deliveries().size());
+  EXPECT_EQ(edge_->deliveries().size(), 0u);
+  EXPECT_EQ(dispatcher_.counters().failed(E::CALLER_CANCELLED).value(), 3u);
+  EXPECT_EQ(dispatcher_.in_flight(), 0u);
+  EXPECT_TRUE(caller_->finished());
+}
+
+TEST_F(DispatchStreamTest, ResetTakesOutTheCallsThatWaitForALaterSlice) {
+  size_t cancels_before = 0;
+  edge_->SetJudge([&](const v1::ControlFrame& frame) {
+    cancels_before += frame.deliveries_size() > 0 ? frame.cancels_size() + edge_->cancels().size() : 0;
+    if (frame.deliveries_size() > 0) stream_->OnCancel();
+    return true;
+  });
+  ASSERT_TRUE(caller_->Send(Calls(1, 3 * Dispatcher::kAtOnce)));
+  EXPECT_EQ(edge_->deliveries().size(), Dispatcher::kAtOnce);
+  EXPECT_EQ(cancels_before, 0u) << "no cancel overtakes its call";
+  EXPECT_EQ(edge_->cancels().size(), Dispatcher::kAtOnce);
   RefuseCancelled();
   EXPECT_EQ(dispatcher_.in_flight(), 0u);
   EXPECT_TRUE(caller_->finished());

@@ -334,6 +334,50 @@ TEST_F(DispatcherTest, CancelOfADeliveredCallWaitsForTheEdgesWord) {
   EXPECT_EQ(OutcomeOf(sent), "CALLER_CANCELLED SENT");
 }
 
+TEST_F(DispatcherTest, CallThatWaitsForItsLinkIsTakenOutByACancelAndNoCancelOvertakesItsCall) {
+  const LinkedEdge edge = LinkWithAgent();
+  const Call sent = MakeCall();
+  uint64_t waits = 0, also_sent = 0;
+  edge.edge->SetJudge([&](const v1::ControlFrame&) {
+    if (waits != 0) return true;
+    waits = Begin();
+    also_sent = Begin();
+    dispatcher_.Cancel({sent.call_id, waits});
+    EXPECT_EQ(OutcomeOf(waits), "CALLER_CANCELLED NOT_SENT");
+    EXPECT_EQ(edge.edge->frames().size(), 1u) << "the link is still busy with the first";
+    return true;
+  });
+  Begin(sent);
+  ASSERT_EQ(edge.edge->deliveries().size(), 2u);
+  EXPECT_EQ(edge.edge->deliveries()[1].call_id(), also_sent);
+  EXPECT_EQ(edge.edge->cancels(), std::vector<uint64_t>{sent.call_id});
+  Refuse(edge, sent.call_id, R::CANCELLED, E::SENT);
+  Answer(edge, also_sent);
+  EXPECT_EQ(OutcomeOf(also_sent), "success 42");
+}
+
+TEST_F(DispatcherTest, CallThatWaitsForALinkThatBreaksIsDeliveredElsewhereAndMayTimeOut) {
+  const LinkedEdge edge = LinkWithAgent(), other = Link("edge_b");
+  registry_.SetJudge([](const std::string&) { return std::optional<Lease>(Lease{"edge_b", 2}); });
+  uint64_t waits = 0, late = 0;
+  edge.edge->SetJudge([&](const v1::ControlFrame&) {
+    late = Begin(kUser, milliseconds(20));
+    clock_.Advance(milliseconds(30));
+    dispatcher_.Tick();
+    EXPECT_EQ(OutcomeOf(late), "CALL_TIMEOUT NOT_SENT");
+    waits = Begin();
+    dispatcher_.LinkDown(edge.number, {});
+    return true;
+  });
+  const uint64_t lost = Begin();
+  EXPECT_EQ(edge.edge->deliveries().size(), 1u);
+  ASSERT_EQ(other.edge->deliveries().size(), 1u);
+  Answer(other, waits);
+  EXPECT_EQ(OutcomeOf(waits), "success 42");
+  Advance(kTimeout);
+  EXPECT_EQ(OutcomeOf(lost), "AGENT_LOST SENT");
+}
+
 TEST_F(DispatcherTest, AnswerThatComesBeforeTheCancelTakesEffectCounts) {
   const LinkedEdge edge = LinkWithAgent();
   const uint64_t call_id = BeginDelivered(edge);
