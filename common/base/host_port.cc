@@ -35,8 +35,12 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
 
 absl::Status CheckDialAddress(std::string_view flag, std::string_view text) {
   const auto at = ParseHostPort(text);
-  if (at.ok() && at->port.value_or(0) > 0) return absl::OkStatus();
-  const std::string problem = at.ok() ? "a port from 1 to 65535 is missing" : std::string(at.status().message());
+  // Kubernetes leaves a $(NAME) as it is if the variable does not stand before it.
+  const bool is_unexpanded = text.find("$(") != std::string_view::npos;
+  if (!is_unexpanded && at.ok() && at->port.value_or(0) > 0) return absl::OkStatus();
+  const std::string problem = is_unexpanded ? "the variable in it was not replaced by its value"
+                              : at.ok()     ? "a port from 1 to 65535 is missing"
+                                            : std::string(at.status().message());
   return absl::InvalidArgumentError(std::string(flag) + "=" + std::string(text) + ": " + problem);
 }
 

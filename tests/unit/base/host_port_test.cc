@@ -54,5 +54,12 @@ TEST(HostPortTest, AnAddressToDialHasAPortFromOneOn) {
   EXPECT_EQ(CheckDialAddress("--edge", "::1:1").message(), "--edge=::1:1: an IPv6 address needs brackets");
 }
 
+TEST(HostPortTest, AnAddressToDialHasNoVariableLeftInIt) {
+  for (const std::string text : {"[$(POD_IP)]:1", "$(POD_IP):1", "$(POD_IP"}) {
+    EXPECT_EQ(CheckDialAddress("--relay-address", text).message(),
+              "--relay-address=" + text + ": the variable in it was not replaced by its value");
+  }
+}
+
 }  // namespace
 }  // namespace toolwire
