@@ -5,6 +5,7 @@
 namespace toolwire {
 
 using flags::Number;
+using flags::Switch;
 using flags::Text;
 
 void AddStoreFlags(CLI::App* app, StoreOptions* options) {
@@ -20,6 +21,9 @@ void AddDatabaseFlags(CLI::App* app, StoreOptions* options) {
   Text(app, "--database-url", &options->database.url,
        "PostgreSQL, postgresql://user:password@host:port/database; empty: SQLite in --data-dir")
       .Env("DATABASE_URL");
+  Switch(app, "--database-required", &options->database_required,
+         "Refuse to start without --database-url, where SQLite would be a store of this process alone")
+      .Env("DATABASE_REQUIRED");
   Number(app, "--database-connections-max", &options->database.connections_max, 1, 20,
          "Connections of this process to PostgreSQL")
       .Env("DATABASE_CONNECTIONS_MAX");
@@ -27,6 +31,9 @@ void AddDatabaseFlags(CLI::App* app, StoreOptions* options) {
 
 absl::Status Validate(const StoreOptions& options) {
   if (options.data_dir.empty()) return absl::InvalidArgumentError("--data-dir must not be empty");
+  if (options.database_required && options.database.url.empty()) {
+    return absl::InvalidArgumentError("DATABASE_URL is empty, and --database-required (DATABASE_REQUIRED) is set");
+  }
   return absl::OkStatus();
 }
 

@@ -18,6 +18,7 @@ namespace toolwire {
 struct StoreOptions {
   std::string data_dir = "toolwire-data";  // The SQLite file's and the audit spool's directory; created if missing.
   PgOptions database;                      // Without a URL: SQLite in data_dir.
+  bool database_required = false;          // Without a URL: refused, since SQLite is each process's own.
   size_t audit_json_bytes_max = kAuditJsonBytesMax;  // Larger params and results are audited in a shortened form.
   size_t audit_spool_bytes_max = 1u << 30;  // Files under data_dir/spool of one process: a million rows of 1 kB.
 };

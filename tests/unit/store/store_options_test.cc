@@ -11,7 +11,8 @@ class StoreOptionsTest : public ::testing::Test {
  protected:
   // Whatever the environment of the test run holds.
   void SetUp() override {
-    for (const char* name : {"TOOLWIRE_DATA_DIR", "DATABASE_URL", "DATABASE_CONNECTIONS_MAX"}) unsetenv(name);
+    for (const char* name : {"TOOLWIRE_DATA_DIR", "DATABASE_URL", "DATABASE_REQUIRED", "DATABASE_CONNECTIONS_MAX"})
+      unsetenv(name);
   }
 
   StoreOptions options_;
@@ -47,6 +48,14 @@ TEST_F(StoreOptionsTest, NumbersOutsideTheirBoundsAreRefused) {
   ExpectBounds(add_, {{"--database-connections-max", 1, 20},
                       {"--audit-json-bytes-max", 64, 16 << 20},
                       {"--audit-spool-bytes-max", 1 << 20, int64_t{1} << 40}});
+}
+
+TEST_F(StoreOptionsTest, NoStoreOfItsOwnIsOpenedWhereADatabaseIsRequired) {
+  const EnvironmentVariable required("DATABASE_REQUIRED", "true"), empty("DATABASE_URL", "");
+  ASSERT_TRUE(ParseFlags(add_, {}));
+  EXPECT_EQ(Validate(options_).message(), "DATABASE_URL is empty, and --database-required (DATABASE_REQUIRED) is set");
+  options_.database.url = "postgresql://localhost/db";
+  EXPECT_TRUE(Validate(options_).ok());
 }
 
 TEST_F(StoreOptionsTest, StoreNeedsADirectory) {
