@@ -161,7 +161,7 @@ void AddCredentialsCommand(CLI::App* app, Command* chosen) {
 
   CLI::App* revoke =
       Subcommand(credentials, "revoke", "Refuse a user's secret from now on, and close the live session");
-  Text(revoke, "user", &flags->user, "The user id").Required();
+  Text(revoke, "user", &flags->user, "The user id").Required().Env("TOOLWIRE_USER");
   OnChosen(revoke, [flags, chosen] { *chosen = [flags] { return Revoke(*flags); }; });
 
   CLI::App* list = Subcommand(credentials, "list", "All credentials, without secrets");
