@@ -48,14 +48,36 @@ claim('pods become ready by their probes, a real agent answers in the test pod, 
     return one.code === 0 && one;
   });
   assert.match(called.stdout, /answered/);
-  const cleaned = await test.run(test.spec.containers[0]);
-  assert.equal(cleaned.code, 0, cleaned.stderr);
+  // Had the call failed, the pod would end the credential by this alone; both in turn do no harm.
+  const [program, ...args] = agent.lifecycle.preStop.exec.command;
+  for (const last of [{...agent, command: [program], args}, test.spec.containers[0]]) {
+    const cleaned = await test.run(last);
+    assert.equal(cleaned.code, 0, cleaned.stderr);
+    assert.match(cleaned.stdout, /^revoked helm-test-/);
+  }
   beside.signal('SIGTERM');
   await beside.exited();
   beside.stopped = true;
   await control.stop();
   await edge.stop();
   assert.deepEqual(await postgres.query('SELECT count(*) FROM tool_execution_logs WHERE success'), [['1']]);
+}, {skip});
+
+claim('a pod whose database or own address is missing does not start, and says which', async (scope) => {
+  const values = {redis: {url: 'redis://127.0.0.1:1'}, database: {url: 'postgresql://127.0.0.1:1/d'}};
+  for (const part of ['edge', 'control']) {
+    const rendered = await render(scope, values);
+    rendered.find('Secret', '-urls').data['database-url'] = '';  // As in a Secret of one's own that is empty.
+    const pod = await Pod.create(scope, rendered, rendered.find('Deployment', `-${part}`).spec.template);
+    const {code, stderr} = await pod.run(pod.spec.containers[0]);
+    assert.equal(code, 1);
+    assert.match(stderr, /DATABASE_URL is empty/, part);
+  }
+  const rendered = await render(scope, {...values, edge: {extraEnv: [{name: 'RELAY_ADDRESS', value: '$(MY_IP):50052'}]}});
+  const pod = await Pod.create(scope, rendered, rendered.find('Deployment', '-edge').spec.template);
+  const {code, stderr} = await pod.run(pod.spec.containers[0]);
+  assert.equal(code, 1);
+  assert.match(stderr, /--relay-address=\$\(MY_IP\):50052: the variable in it was not replaced/);
 }, {skip});
 
 // A Service: connections go to its endpoints in turn.

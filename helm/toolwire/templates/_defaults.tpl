@@ -1,14 +1,19 @@
 {{/*
 Every template begins with `include "toolwire.init" .`. It fills .Values where a value is missing, null or an empty
 string, so that templates read values without asking whether they are there: `helm upgrade --reuse-values` gives a new
-chart the values of an old one, and people write nulls. A switch that is missing is off, an optional map or list empty.
+chart the values of an old one, and people write nulls. A switch is then what values.yaml says, and so is what a pod may
+do; an optional map or list is empty.
 */}}
 {{- define "toolwire.init" -}}
 {{- if not (hasKey .Values "x-filled") -}}
 {{- $defaults := include "toolwire.defaults" . | fromYaml -}}
 {{- $pods := include "toolwire.defaults.pods" . | fromYaml -}}
+{{- $placing := include "toolwire.defaults.placing" . | fromYaml -}}
 {{- range list "edge" "control" -}}
-{{- $_ := set $defaults . (merge (get $defaults .) (deepCopy $pods)) -}}
+{{- $_ := set $defaults . (merge (get $defaults .) (deepCopy $pods) (deepCopy $placing)) -}}
+{{- end -}}
+{{- range list "migrate" "test" -}}
+{{- $_ := set $defaults . (merge (get $defaults .) (deepCopy $placing)) -}}
 {{- end -}}
 {{- include "toolwire.prune" (omit .Values "global") -}}
 {{- include "toolwire.fill" (list .Values $defaults) -}}
@@ -40,7 +45,9 @@ chart the values of an old one, and people write nulls. A switch that is missing
 {{- $_ := set $values $key $value -}}
 {{- end -}}
 {{- include "toolwire.fill" (list $value $default) -}}
-{{- else if or (kindIs "invalid" $value) (eq (toString $value) "") (and (kindIs "slice" $default) (not (kindIs "slice" $value))) -}}
+{{- else if kindIs "slice" $default -}}
+{{- if empty $value -}}{{- $_ := set $values $key $default -}}{{- end -}}
+{{- else if or (kindIs "invalid" $value) (eq (toString $value) "") -}}
 {{- $_ := set $values $key $default -}}
 {{- end -}}
 {{- end -}}
@@ -61,10 +68,12 @@ tls: {mode: "off"}
 auth: {tokens: {existingSecret: ""}, jwt: {}}
 extraEnv: []
 extraEnvFrom: []
+extraVolumes: []
+extraVolumeMounts: []
 openshift: auto
-podSecurityContext: {}
-securityContext: {}
-serviceAccount: {create: false, name: "", annotations: {}, automountToken: false}
+podSecurityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
+securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+serviceAccount: {create: true, name: "", annotations: {}, automountToken: false}
 edge:
   ports: {agents: 8082, links: 50052, metrics: 9090}
   heartbeat: {intervalSeconds: 30, timeoutSeconds: 90}
@@ -77,23 +86,22 @@ control:
   grpcThreads: 1
   service: {port: 50051, appProtocol: ""}
 migrate:
-  enabled: false
-  backoffLimit: 3
+  enabled: true
+  timeoutSeconds: 60
+  backoffLimit: 2
   activeDeadlineSeconds: ""
   serviceAccountName: ""
-  resources: {}
-  extraEnv: []
   annotations: {}
-  podAnnotations: {}
-  podLabels: {}
-  nodeSelector: {}
-  tolerations: []
-  affinity: {}
-  priorityClassName: ""
+  extraEnv: []
+  extraEnvFrom: []
+  extraVolumes: []
+  extraVolumeMounts: []
+  extraContainers: []
+  extraInitContainers: []
 ingress: {enabled: false, className: "", annotations: {}, labels: {}, hosts: [], path: /, pathType: Exact, tls: []}
 gateway: {enabled: false, parentRefs: [], hostnames: [], path: /, pathType: Exact, timeouts: {}, filters: [], annotations: {}, labels: {}}
 networkPolicy:
-  enabled: false
+  enabled: true
   agents: {from: []}
   callers: {namespaces: [], from: []}
   metrics: {namespaces: []}
@@ -101,7 +109,7 @@ networkPolicy:
 monitoring:
   serviceMonitor: {enabled: false, labels: {}, annotations: {}, interval: 30s, scrapeTimeout: "", relabelings: [], metricRelabelings: []}
   prometheusRule: {enabled: false, labels: {}, annotations: {}, alertLabels: {}, extraRules: []}
-test: {enabled: false, timeoutSeconds: 180, podAnnotations: {}, podLabels: {}, nodeSelector: {}, tolerations: [], resources: {}}
+test: {enabled: true, timeoutSeconds: 180}
 dev:
   redis: {enabled: false, image: {registry: docker.io, repository: library/redis, tag: "7", digest: ""}}
   postgresql: {enabled: false, password: toolwire, image: {registry: docker.io, repository: library/postgres, tag: "16", digest: ""}}
@@ -127,9 +135,8 @@ service:
   ipFamilies: []
 persistence: {enabled: false, size: 2Gi, storageClass: "", accessModes: [ReadWriteOnce], annotations: {}}
 spool: {sizeLimit: ""}
-resources: {}
-autoscaling: {enabled: false, minReplicas: 2, maxReplicas: 10, cpuPercent: "", memoryPercent: "", metrics: [], behavior: {}}
-podDisruptionBudget: {enabled: false, maxUnavailable: 1}
+autoscaling: {enabled: false, keepReplicas: false, minReplicas: 2, maxReplicas: 10, cpuPercent: "", memoryPercent: "", metrics: [], behavior: {}}
+podDisruptionBudget: {enabled: true, maxUnavailable: 1}
 topologySpread: {topologyKeys: [], whenUnsatisfiable: ScheduleAnyway}
 topologySpreadConstraints: []
 updateStrategy: {type: RollingUpdate, rollingUpdate: {}}
@@ -146,6 +153,11 @@ extraContainers: []
 extraInitContainers: []
 annotations: {}
 labels: {}
+{{- end -}}
+
+{{/* Of each pod of Toolwire's image. */}}
+{{- define "toolwire.defaults.placing" -}}
+resources: {}
 podAnnotations: {}
 podLabels: {}
 podSecurityContext: {}
@@ -163,21 +175,30 @@ dnsConfig: {}
 
 {{/* What no schema can say. */}}
 {{- define "toolwire.check" -}}
-{{- $names := list -}}
-{{- range concat .Values.extraEnv .Values.edge.extraEnv -}}{{- $names = append $names .name -}}{{- end -}}
-{{- $from := concat .Values.extraEnvFrom .Values.edge.extraEnvFrom -}}
 {{- $problems := list -}}
-{{- if not (or .Values.redis.url .Values.redis.existingSecret .Values.dev.redis.enabled (has "REDIS_URL" $names) $from) -}}
-{{- $problems = append $problems "name a Redis: redis.existingSecret or redis.url. To try Toolwire, take values-dev.yaml, which brings one." -}}
+{{- $parts := list "edge" "control" -}}
+{{- if .Values.migrate.enabled -}}{{- $parts = append $parts "migrate" -}}{{- end -}}
+{{- range $name, $server := dict "redis" "Redis" "database" "PostgreSQL" -}}
+{{- $without := list -}}
+{{- range $part := $parts -}}
+{{- $source := include "toolwire.source" (list $ $part $name) | mustFromJson -}}
+{{- $at := eq $source.from "values" | ternary (printf "%s.url" $name) (printf "%s_URL in the extraEnv of %s" (upper $name) $part) -}}
+{{- if and (eq $part "migrate") (eq $name "redis") -}}
+{{- else if not $source.from -}}
+{{- $without = append $without $part -}}
+{{- else if or (not $source.url) (hasPrefix "$(" $source.url) -}}
+{{- else if and (eq $name "redis") (not (hasPrefix "redis://" $source.url)) -}}
+{{- $problems = append $problems (printf "%s must begin with redis://. This version speaks to one Redis, without TLS." $at) -}}
+{{- else if and (eq $name "database") (not (regexMatch "^postgres(ql)?://" $source.url)) -}}
+{{- $problems = append $problems (printf "%s must begin with postgresql://." $at) -}}
+{{- else if and (eq $name "database") (regexMatch "^[^?]*/[^?]*@" (regexReplaceAll "^[a-z]+://[^@/]*@?" $source.url "")) -}}
+{{- $problems = append $problems (printf "%s: write a / of the password as %%2F, and an @ as %%40." $at) -}}
 {{- end -}}
-{{- if not (or .Values.database.url .Values.database.existingSecret .Values.dev.postgresql.enabled (has "DATABASE_URL" $names) $from) -}}
-{{- $problems = append $problems "name a PostgreSQL: database.existingSecret or database.url. To try Toolwire, take values-dev.yaml, which brings one." -}}
 {{- end -}}
-{{- if and .Values.redis.url (not (hasPrefix "redis://" (tpl .Values.redis.url .))) -}}
-{{- $problems = append $problems "redis.url must begin with redis://. This version speaks to one Redis, without TLS." -}}
+{{- with $without -}}
+{{- $for := lt (len .) (len (without $parts (eq $name "redis" | ternary "migrate" ""))) | ternary (printf "%s: " (join ", " .)) "" -}}
+{{- $problems = append $problems (printf "%sname a %s: %s.existingSecret or %s.url. To try Toolwire, take values-dev.yaml, which brings one." $for $server $name $name) -}}
 {{- end -}}
-{{- if and .Values.database.url (not (regexMatch "^postgres(ql)?://" (tpl .Values.database.url .))) -}}
-{{- $problems = append $problems "database.url must begin with postgresql://." -}}
 {{- end -}}
 {{- if not (has (toString .Values.tls.mode) (list "off" "false")) -}}
 {{- $problems = append $problems (printf "tls.mode=%v: this version has no TLS. Leave it at off, and let an Ingress or a Gateway end TLS for agents." .Values.tls.mode) -}}
@@ -192,15 +213,82 @@ dnsConfig: {}
 {{- $problems = append $problems "control.callTimeout.defaultSeconds must not be longer than control.callTimeout.maxSeconds." -}}
 {{- end -}}
 {{- range $part := list "edge" "control" -}}
-{{- $scaling := (get $.Values $part).autoscaling -}}
-{{- if and $scaling.enabled (gt (int64 $scaling.minReplicas) (int64 $scaling.maxReplicas)) -}}
-{{- $problems = append $problems (printf "%s.autoscaling.minReplicas must not be more than %s.autoscaling.maxReplicas." $part $part) -}}
-{{- end -}}
+{{- $problems = concat $problems (include "toolwire.check.part" (list $ $part) | fromYamlArray) -}}
 {{- end -}}
 {{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) -}}
 {{- $problems = append $problems "gateway.enabled needs gateway.parentRefs: the Gateway that takes the route." -}}
 {{- end -}}
 {{- if $problems -}}
-{{- fail (printf "\n\n%s\n" (join "\n" $problems)) -}}
+{{- fail (printf "\n\n%s\n" (uniq $problems | join "\n")) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* List of: root, component. What is wrong, as a list. */}}
+{{- define "toolwire.check.part" -}}
+{{- $root := index . 0 -}}
+{{- $part := index . 1 -}}
+{{- $of := get $root.Values $part -}}
+{{- $problems := list -}}
+{{- $scaling := $of.autoscaling -}}
+{{- if $scaling.enabled -}}
+{{- if gt (int64 $scaling.minReplicas) (int64 $scaling.maxReplicas) -}}
+{{- $problems = append $problems (printf "%s.autoscaling.minReplicas must not be more than %s.autoscaling.maxReplicas." $part $part) -}}
+{{- end -}}
+{{- if not (or $scaling.cpuPercent $scaling.memoryPercent (get $scaling "sessions") $scaling.metrics) -}}
+{{- $problems = append $problems (printf "%s.autoscaling has nothing to go by: set its cpuPercent, memoryPercent%s or metrics." $part (eq $part "edge" | ternary ", sessions" "")) -}}
+{{- end -}}
+{{- end -}}
+{{- if lt (int64 (include "toolwire.gracePeriod" (list $root $of))) (int64 $of.preStopSeconds) -}}
+{{- $problems = append $problems (printf "%s.terminationGracePeriodSeconds must not be shorter than %s.preStopSeconds." $part $part) -}}
+{{- end -}}
+{{- if and (eq $of.updateStrategy.type "OnDelete") (not $of.persistence.enabled) -}}
+{{- $problems = append $problems (printf "%s.updateStrategy.type=OnDelete needs %s.persistence.enabled: a Deployment does not know it." $part $part) -}}
+{{- end -}}
+{{- $ports := dict -}}
+{{- range $name, $port := $of.ports -}}
+{{- if hasKey $ports (toString (int64 $port)) -}}
+{{- $problems = append $problems (printf "%s.ports: %s and %s are the same." $part (get $ports (toString (int64 $port))) $name) -}}
+{{- end -}}
+{{- $_ := set $ports (toString (int64 $port)) $name -}}
+{{- end -}}
+{{- $meant := include "toolwire.meant" $part | fromYaml -}}
+{{- range $flag, $_ := $of.flags -}}
+{{- with get $meant (trimPrefix "--" $flag) -}}
+{{- $problems = append $problems (printf "%s.flags.%s: set %s." $part $flag .) -}}
+{{- end -}}
+{{- end -}}
+{{- range concat $root.Values.extraEnv $of.extraEnv -}}
+{{- $name := .name -}}
+{{- if eq .name "TOOLWIRE_POD_IP" -}}
+{{- $problems = append $problems "extraEnv: TOOLWIRE_POD_IP is the chart's own." -}}
+{{- else if has .name (list "PORT" "RELAY_PORT" "GRPC_PORT" "METRICS_PORT" "DRAIN_TIMEOUT" "TOOLWIRE_DATA_DIR") -}}
+{{- with get $meant (.name | lower | replace "_" "-" | trimPrefix "toolwire-") -}}
+{{- $problems = append $problems (printf "%s in the extraEnv of %s: set %s." $name $part .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $problems -}}
+{{- end -}}
+
+{{/* For a component, what sets a flag that other objects depend on, that would show a secret, or that no pod may have. */}}
+{{- define "toolwire.meant" -}}
+redis-url: redis.existingSecret or redis.url
+database-url: database.existingSecret or database.url
+database-required: database.existingSecret or database.url
+listen: listen
+insecure: tls.mode
+drain-timeout: {{ . }}.drainSeconds
+metrics-port: {{ . }}.ports.metrics
+data-dir: {{ . }}.persistence and {{ . }}.spool
+{{- if eq . "edge" }}
+port: edge.ports.agents
+relay-port: edge.ports.links
+relay-address: RELAY_ADDRESS in edge.extraEnv
+server-id: SERVER_ID in edge.extraEnv
+old-channels: oldChannels
+no-old-channels: oldChannels
+{{- else }}
+grpc-port: control.ports.callers
+edge: redis.existingSecret or redis.url
+{{- end }}
 {{- end -}}

@@ -7,27 +7,18 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A map whose values are all text: labels, annotations, a ConfigMap's data. */}}
-{{- define "toolwire.texts" -}}
-{{- $texts := dict -}}
-{{- range $key, $value := . -}}
-{{- $_ := set $texts $key (include "toolwire.scalar" $value) -}}
-{{- end -}}
-{{- toYaml $texts -}}
-{{- end -}}
-
-{{/* List of: maps of which a later one counts more. For labels and annotations. */}}
+{{/* List of: maps of which a later one counts more. For what is all text: labels, annotations. */}}
 {{- define "toolwire.join" -}}
 {{- $joined := dict -}}
 {{- range . -}}{{- range $key, $value := . -}}{{- $_ := set $joined $key (include "toolwire.scalar" $value) -}}{{- end -}}{{- end -}}
 {{- if $joined -}}{{- toYaml $joined -}}{{- end -}}
 {{- end -}}
 
-{{/* List of: a value that may hold templates, root. */}}
+{{/* List of: a value that may hold templates, root. A password may have `{{` alone. */}}
 {{- define "toolwire.tpl" -}}
 {{- $text := index . 0 -}}
 {{- if not (kindIs "string" $text) -}}{{- $text = toYaml $text -}}{{- end -}}
-{{- if contains "{{" $text -}}{{- tpl $text (index . 1) -}}{{- else -}}{{- $text -}}{{- end -}}
+{{- if regexMatch "(?s){{.*}}" $text -}}{{- tpl $text (index . 1) -}}{{- else -}}{{- $text -}}{{- end -}}
 {{- end -}}
 
 {{/* A label of Kubernetes: 63 letters, digits, `-`, `_` and `.`. */}}
@@ -91,8 +82,8 @@ app.kubernetes.io/component: {{ index . 1 | quote }}
 {{/* List of: root, component, ending of the name, labels, annotations. */}}
 {{- define "toolwire.metadata" -}}
 {{- $root := index . 0 -}}
-name: {{ include "toolwire.object" (list $root (index . 2)) }}
-namespace: {{ $root.Release.Namespace }}
+name: {{ include "toolwire.object" (list $root (index . 2)) | quote }}
+namespace: {{ $root.Release.Namespace | quote }}
 labels:
   {{- include "toolwire.labels" (list $root (index . 1) (index . 3)) | nindent 2 }}
 {{- with include "toolwire.join" (list $root.Values.commonAnnotations (index . 4)) }}
@@ -112,7 +103,8 @@ annotations:
 {{- $root := index . 0 -}}
 {{- $image := index . 1 -}}
 {{- $registry := include "toolwire.global" (list $root "imageRegistry") | mustFromJson | default $image.registry -}}
-{{- $name := empty $registry | ternary $image.repository (printf "%s/%s" (trimSuffix "/" (toString $registry)) $image.repository) -}}
+{{- $repository := include "toolwire.scalar" $image.repository -}}
+{{- $name := empty $registry | ternary $repository (printf "%s/%s" (trimSuffix "/" (toString $registry)) $repository) -}}
 {{- if $image.digest -}}
 {{- printf "%s@%s" $name $image.digest -}}
 {{- else -}}
@@ -136,9 +128,9 @@ imagePullSecrets:
 
 {{- define "toolwire.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
-{{- .Values.serviceAccount.name | default (include "toolwire.object" (list . "")) -}}
+{{- include "toolwire.scalar" .Values.serviceAccount.name | default (include "toolwire.object" (list . "")) -}}
 {{- else -}}
-{{- .Values.serviceAccount.name | default "default" -}}
+{{- include "toolwire.scalar" .Values.serviceAccount.name | default "default" -}}
 {{- end -}}
 {{- end -}}
 
@@ -176,7 +168,7 @@ may name variables that stand before it.
 {{- $of := get $root.Values (index . 1) -}}
 {{- if not $of.existingSecret -}}
 {{- if $of.url -}}
-{{- include "toolwire.tpl" (list $of.url $root) -}}
+{{- include "toolwire.tpl" (list (include "toolwire.scalar" $of.url) $root) -}}
 {{- else if and (eq (index . 1) "redis") $root.Values.dev.redis.enabled -}}
 redis://{{ include "toolwire.object" (list $root "redis") }}:6379
 {{- else if and (eq (index . 1) "database") $root.Values.dev.postgresql.enabled -}}
@@ -192,7 +184,7 @@ postgresql://toolwire:{{ include "toolwire.scalar" $root.Values.dev.postgresql.p
 {{- $secret := index . 2 -}}
 {{- $key := printf "%s-url" (index . 1) -}}
 {{- if $of.existingSecret -}}
-{{- $secret = include "toolwire.tpl" (list $of.existingSecret $root) -}}
+{{- $secret = include "toolwire.tpl" (list (include "toolwire.scalar" $of.existingSecret) $root) -}}
 {{- $key = $of.existingSecretKey -}}
 {{- else if not (include "toolwire.url" .) -}}
 {{- $secret = "" -}}
@@ -201,22 +193,59 @@ postgresql://toolwire:{{ include "toolwire.scalar" $root.Values.dev.postgresql.p
 - name: {{ printf "%s_URL" (upper (index . 1)) }}
   valueFrom:
     secretKeyRef:
-      name: {{ $secret }}
-      key: {{ $key }}
+      name: {{ $secret | quote }}
+      key: {{ include "toolwire.scalar" $key | quote }}
 {{- end -}}
 {{- end -}}
 
-{{/* List of: root, `redis` or `database`. The ports that its URL names, or the usual one. */}}
-{{- define "toolwire.urlPorts" -}}
+{{/*
+List of: root, `edge`, `control` or `migrate`, `redis` or `database`. What its pods have in the variable, as JSON:
+`from` is `values`, `secret`, `extraEnvFrom`, `extraEnv`, or nothing; `url` is the text, where the values have it.
+*/}}
+{{- define "toolwire.source" -}}
 {{- $root := index . 0 -}}
-{{- $ports := get $root.Values.networkPolicy.egress (printf "%sPorts" (index . 1)) -}}
+{{- $of := get $root.Values (index . 1) -}}
+{{- $source := dict "from" "" "url" (include "toolwire.url" (list $root (index . 2))) -}}
+{{- if (get $root.Values (index . 2)).existingSecret -}}
+{{- $_ := set $source "from" "secret" -}}
+{{- else if $source.url -}}
+{{- $_ := set $source "from" "values" -}}
+{{- else if concat $root.Values.extraEnvFrom $of.extraEnvFrom -}}
+{{- $_ := set $source "from" "extraEnvFrom" -}}
+{{- end -}}
+{{- range include "toolwire.tpl" (list (concat $root.Values.extraEnv $of.extraEnv) $root) | fromYamlArray -}}
+{{- if eq .name (printf "%s_URL" (upper (index $ 2))) -}}
+{{- $source = dict "from" "extraEnv" "url" (empty (get . "valueFrom") | ternary (include "toolwire.scalar" (get . "value")) "") -}}
+{{- if not (or (get . "valueFrom") $source.url) -}}{{- $_ := set $source "from" "" -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $source -}}
+{{- end -}}
+
+{{/*
+List of: root, `edge`, `control` or `migrate`, `redis` or `database`. The ports that its URL names, or the usual one.
+A login ends where the server's own reader ends it: for Redis at the last @, for PostgreSQL at the first one before a
+slash; `port=` behind the question mark counts more than what stands beside the hosts.
+*/}}
+{{- define "toolwire.urlPorts" -}}
+{{- $redis := eq (index . 2) "redis" -}}
+{{- $usual := $redis | ternary "6379" "5432" -}}
+{{- $ports := get (index . 0).Values.networkPolicy.egress (printf "%sPorts" (index . 2)) -}}
 {{- if not $ports -}}
-{{- $hosts := include "toolwire.url" . | regexFind "//[^/?#]*" | trimPrefix "//" | regexFind "[^@]*$" -}}
-{{- range splitList "," $hosts -}}
-{{- with regexFind ":[0-9]+$" . -}}{{- $ports = append $ports (trimPrefix ":" .) -}}{{- end -}}
+{{- $url := regexReplaceAll "^[a-z]+://" (include "toolwire.source" . | mustFromJson).url "" -}}
+{{- $url = regexReplaceAll ($redis | ternary "(?s)^.*@" "^[^@/]*@") $url "" -}}
+{{- $named := regexFind "[?&]port=[^&]*" $url -}}
+{{- if and $named (not $redis) -}}
+{{- range splitList "," (regexReplaceAll "(?i)%2c" (regexReplaceAll "^.port=" $named "") ",") -}}
+{{- $ports = append $ports (. | default $usual) -}}
+{{- end -}}
+{{- else -}}
+{{- range splitList "," (regexFind "^[^/?]*" $url) -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default $usual) -}}
 {{- end -}}
 {{- end -}}
-{{- range $ports | default (list (eq (index . 1) "redis" | ternary 6379 5432)) | uniq }}
+{{- end -}}
+{{- range $ports | uniq }}
 - {protocol: TCP, port: {{ int64 . }}}
 {{- end -}}
 {{- end -}}

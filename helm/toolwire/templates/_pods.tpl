@@ -8,6 +8,7 @@ LISTEN: {{ $root.Values.listen | quote }}
 LOG_LEVEL: {{ $root.Values.log.level | quote }}
 LOG_FORMAT: {{ $root.Values.log.format | quote }}
 TOOLWIRE_DATA_DIR: /data
+DATABASE_REQUIRED: "true"
 DATABASE_CONNECTIONS_MAX: {{ int64 $root.Values.database.connectionsMax | quote }}
 METRICS_PORT: {{ int64 $of.ports.metrics | quote }}
 DRAIN_TIMEOUT: {{ mul (int64 $of.drainSeconds) 1000 | quote }}
@@ -67,18 +68,72 @@ GRPC_PORT: {{ int64 $of.ports.callers | quote }}
 {{/* List of: root, a component's values. */}}
 {{- define "toolwire.gracePeriod" -}}
 {{- $of := index . 1 -}}
-{{- int64 ($of.terminationGracePeriodSeconds | default (add (int64 $of.preStopSeconds) (int64 $of.drainSeconds) 15)) -}}
+{{- /* 0 is a number of seconds, too. */ -}}
+{{- $given := include "toolwire.scalar" $of.terminationGracePeriodSeconds -}}
+{{- int64 ($given | default (toString (add (int64 $of.preStopSeconds) (int64 $of.drainSeconds) 15))) -}}
 {{- end -}}
 
-{{/* List of: root, values that have some of these. Where a pod goes. */}}
-{{- define "toolwire.placing" -}}
+{{/*
+List of: root, a pod's values, what its security context begins with. What each pod of Toolwire's image has: how it is
+pulled, as whom it runs, where it goes.
+*/}}
+{{- define "toolwire.podBase" -}}
 {{- $root := index . 0 -}}
 {{- $of := index . 1 -}}
-{{- range $key := list "nodeSelector" "tolerations" "affinity" "priorityClassName" "runtimeClassName" "schedulerName" "hostAliases" "dnsPolicy" "dnsConfig" }}
+enableServiceLinks: false
+{{- with include "toolwire.pullSecrets" $root }}
+{{ . }}
+{{- end }}
+{{- with include "toolwire.securityContext" (list (index . 2) $of.podSecurityContext) }}
+securityContext:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- with include "toolwire.join" (list $of.nodeSelector) }}
+nodeSelector:
+  {{- include "toolwire.tpl" (list . $root) | nindent 2 }}
+{{- end }}
+{{- range $key := list "tolerations" "affinity" "hostAliases" "dnsConfig" }}
 {{- with get $of $key }}
-{{ $key }}: {{- if kindIs "string" . }} {{ . }}{{ else }}{{ include "toolwire.tpl" (list . $root) | nindent 2 }}{{ end }}
+{{ $key }}:
+  {{- include "toolwire.tpl" (list . $root) | nindent 2 }}
 {{- end }}
 {{- end }}
+{{- range $key := list "priorityClassName" "runtimeClassName" "schedulerName" "dnsPolicy" }}
+{{- with include "toolwire.scalar" (get $of $key) }}
+{{ $key }}: {{ include "toolwire.tpl" (list . $root) | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* List of: root, its values, its mounts. What each container of Toolwire's image has behind its environment. */}}
+{{- define "toolwire.containerEnd" -}}
+{{- $root := index . 0 -}}
+{{- $of := index . 1 -}}
+{{- with $of.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "toolwire.securityContext" (list $root.Values.securityContext $of.securityContext) }}
+securityContext:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- with index . 2 }}
+volumeMounts:
+  {{- include "toolwire.tpl" (list . $root) | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The image of Toolwire. */}}
+{{- define "toolwire.ownImage" -}}
+image: {{ include "toolwire.image" (list . .Values.image .Chart.AppVersion) | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- end -}}
+
+{{/* List of: root, its values. Variables from elsewhere: a server's ConfigMap comes after them, and counts more. */}}
+{{- define "toolwire.envFrom" -}}
+{{- with concat (index . 0).Values.extraEnvFrom (index . 1).extraEnvFrom -}}
+{{- include "toolwire.tpl" (list . (index $ 0)) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* List of: root, component. */}}
@@ -92,7 +147,7 @@ topologySpreadConstraints:
 topologySpreadConstraints:
 {{- range $of.topologySpread.topologyKeys }}
   - maxSkew: 1
-    topologyKey: {{ . }}
+    topologyKey: {{ . | quote }}
     whenUnsatisfiable: {{ $of.topologySpread.whenUnsatisfiable }}
     labelSelector:
       matchLabels:
@@ -117,24 +172,14 @@ metadata:
   annotations:
     {{- include "toolwire.join" (list $of.podAnnotations (dict "checksum/config" (toJson $config | sha256sum))) | nindent 4 }}
 spec:
-  serviceAccountName: {{ include "toolwire.serviceAccount" $root }}
+  serviceAccountName: {{ include "toolwire.serviceAccount" $root | quote }}
   automountServiceAccountToken: {{ $root.Values.serviceAccount.automountToken }}
-  enableServiceLinks: false
   terminationGracePeriodSeconds: {{ include "toolwire.gracePeriod" (list $root $of) }}
-  {{- with include "toolwire.pullSecrets" $root }}
-  {{- . | nindent 2 }}
-  {{- end }}
   {{- $security := deepCopy $root.Values.podSecurityContext }}
   {{- if and $of.persistence.enabled (not (include "toolwire.openshift" $root)) (not (hasKey $security "fsGroup")) }}
   {{- $_ := set $security "fsGroup" 65532 }}
   {{- end }}
-  {{- with include "toolwire.securityContext" (list $security $of.podSecurityContext) }}
-  securityContext:
-    {{- . | nindent 4 }}
-  {{- end }}
-  {{- with include "toolwire.placing" (list $root $of) }}
-  {{- . | nindent 2 }}
-  {{- end }}
+  {{- include "toolwire.podBase" (list $root $of $security) | nindent 2 }}
   {{- with include "toolwire.spread" . }}
   {{- . | nindent 2 }}
   {{- end }}
@@ -144,24 +189,23 @@ spec:
   {{- end }}
   containers:
     - name: {{ $part }}
-      image: {{ include "toolwire.image" (list $root $root.Values.image $root.Chart.AppVersion) }}
-      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      {{- include "toolwire.ownImage" $root | nindent 6 }}
       command: [/usr/bin/toolwire-{{ $part }}]
       args:
         {{- include "toolwire.args" . | nindent 8 }}
       envFrom:
-        - configMapRef:
-            name: {{ include "toolwire.object" (list $root $part) }}
-        {{- with concat $root.Values.extraEnvFrom $of.extraEnvFrom }}
-        {{- include "toolwire.tpl" (list . $root) | nindent 8 }}
+        {{- with include "toolwire.envFrom" (list $root $of) }}
+        {{- . | nindent 8 }}
         {{- end }}
+        - configMapRef:
+            name: {{ include "toolwire.object" (list $root $part) | quote }}
       env:
         {{- $own := list }}
         {{- if eq $part "edge" }}
         {{- $own = append $own (dict "name" "SERVER_ID" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name"))) }}
-        {{- $own = append $own (dict "name" "POD_IP" "valueFrom" (dict "fieldRef" (dict "fieldPath" "status.podIP"))) }}
-        {{- /* In brackets, which an IPv6 address needs and an IPv4 address may have. */}}
-        {{- $own = append $own (dict "name" "RELAY_ADDRESS" "value" (printf "[$(POD_IP)]:%d" (int64 $of.ports.links))) }}
+        {{- $own = append $own (dict "name" "TOOLWIRE_POD_IP" "valueFrom" (dict "fieldRef" (dict "fieldPath" "status.podIP"))) }}
+        {{- /* In brackets, which an IPv6 address needs and an IPv4 address may have. The name is nobody else's. */}}
+        {{- $own = append $own (dict "name" "RELAY_ADDRESS" "value" (printf "[$(TOOLWIRE_POD_IP)]:%d" (int64 $of.ports.links))) }}
         {{- end }}
         {{- range list "redis" "database" }}
         {{- $own = concat $own (include "toolwire.urlEnv" (list $root . $urls) | fromYamlArray) }}
@@ -183,34 +227,18 @@ spec:
           sleep:
             seconds: {{ int64 $of.preStopSeconds }}
       {{- end }}
-      {{- with $of.resources }}
-      resources:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with include "toolwire.securityContext" (list $root.Values.securityContext $of.securityContext) }}
-      securityContext:
-        {{- . | nindent 8 }}
-      {{- end }}
-      volumeMounts:
-        - name: data
-          mountPath: /data
-        {{- with $of.extraVolumeMounts }}
-        {{- include "toolwire.tpl" (list . $root) | nindent 8 }}
-        {{- end }}
+      {{- $data := dict "name" "data" "mountPath" "/data" }}
+      {{- include "toolwire.containerEnd" (list $root $of (concat (list $data) $root.Values.extraVolumeMounts $of.extraVolumeMounts)) | nindent 6 }}
     {{- with $of.extraContainers }}
     {{- include "toolwire.tpl" (list . $root) | nindent 4 }}
     {{- end }}
-  {{- if or (not $of.persistence.enabled) $of.extraVolumes }}
+  {{- $volumes := concat $root.Values.extraVolumes $of.extraVolumes }}
+  {{- if not $of.persistence.enabled }}
+  {{- $limit := include "toolwire.scalar" $of.spool.sizeLimit }}
+  {{- $volumes = prepend $volumes (dict "name" "data" "emptyDir" (empty $limit | ternary dict (dict "sizeLimit" $limit))) }}
+  {{- end }}
+  {{- with $volumes }}
   volumes:
-    {{- if not $of.persistence.enabled }}
-    - name: data
-      emptyDir: {{- if $of.spool.sizeLimit }}
-        sizeLimit: {{ include "toolwire.scalar" $of.spool.sizeLimit }}
-        {{- else }} {}
-        {{- end }}
-    {{- end }}
-    {{- with $of.extraVolumes }}
     {{- include "toolwire.tpl" (list . $root) | nindent 4 }}
-    {{- end }}
   {{- end }}
 {{- end -}}
