@@ -1,13 +1,15 @@
 // Sockets, sockets not logged in and rooms of sessions are counted; at their limits accepting waits, or a login finds
-// no room. Sockets that have sent nothing are in two lists by age, of all and of their address: when one is full, its
-// oldest has to close, so that nobody is kept out by sockets that do nothing. The rate is a token bucket: each socket
-// takes one, and what is missing is the wait. Failed logins are counted for each address from its first, for a minute.
+// no room. Each socket that is no session has a state; those that may have to make room are in a queue by address:
+// silent ones, those that are closing, and those that are closing after a session. When all is full one of them goes
+// for each that is accepted, so that nobody is kept out by sockets that do nothing. The rate is a token bucket: each
+// socket takes one, and what is missing is the wait. Failed logins are counted for each address from its first, for a
+// minute.
 #include "edge/admission.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
-
-#include "edge/networks.h"
+#include <vector>
 
 namespace toolwire {
 namespace {
@@ -16,10 +18,8 @@ constexpr Duration kMinute = std::chrono::minutes(1);
 // How long to wait for a socket to log in or close before looking again.
 constexpr Duration kFullWait = std::chrono::milliseconds(20);
 
-// Who has been silent for so long makes room: longer than a request is under way, also from afar or in a storm.
-constexpr Duration kSilentGrace = std::chrono::seconds(1);
-// So many at once; then until they are closed.
-constexpr size_t kClosedAtOnce = 32;
+// So many may still be closing that were asked to make room, while those for whom they do are accepted.
+constexpr int kLeavingMax = 16;
 constexpr Duration kRoomWait = std::chrono::milliseconds(1);
 
 double Seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
@@ -28,48 +28,65 @@ double Seconds(Duration duration) { return std::chrono::duration<double>(duratio
 
 Admission::Place::~Place() {
   MutexLock lock(admission_.mu_);
-  --admission_.unauthenticated_;
-  admission_.UnmarkSilent(this);
+  admission_.Move(this, State::kNone);
 }
 
-void Admission::MarkSilent(Place* place) {
-  const std::string key = AddressKey(place->address);
-  Share& share = shares_[key];
-  if (share.silent.empty()) share.address = key;
-  place->share_ = &share;
-  place->in_all_ = silent_.insert(silent_.end(), place);
-  place->in_share_ = share.silent.insert(share.silent.end(), place);
+ByAddress<Admission::Place>* Admission::QueueOf(State state) {
+  return state == State::kSilent    ? &silent_
+         : state == State::kClosing ? &closing_
+         : state == State::kEnding  ? &ending_
+                                    : nullptr;
 }
 
-void Admission::UnmarkSilent(Place* place) {
-  Share* const share = std::exchange(place->share_, nullptr);
-  if (share == nullptr) return;
-  silent_.erase(place->in_all_);
-  share->silent.erase(place->in_share_);
-  if (share->silent.empty()) shares_.erase(std::string(share->address));
+void Admission::Move(Place* place, State to) {
+  const auto is_unauthenticated = [](State state) { return state == State::kSilent || state == State::kSpoke; };
+  const State from = std::exchange(place->state_, to);
+  if (auto* const queue = QueueOf(from)) queue->Remove(place);
+  if (auto* const queue = QueueOf(to)) queue->Add(place, place->key);
+  unauthenticated_ += is_unauthenticated(to) - is_unauthenticated(from);
+  leaving_ += (to == State::kLeaving) - (from == State::kLeaving);
 }
 
-void Admission::TakeSilent(const std::list<Place*>& silent, size_t left, MonoTime now, std::vector<uint64_t>* ids) {
-  while (silent.size() > left && ids->size() < kClosedAtOnce && now - silent.front()->accepted_at >= kSilentGrace) {
-    ids->push_back(silent.front()->id);
-    UnmarkSilent(silent.front());
-  }
+size_t Admission::silent_max() const {
+  return static_cast<size_t>(
+      std::clamp(options_.silent_per_address_max, 1, std::max(options_.unauthenticated_max / 4, 1)));
+}
+
+// An address over its share makes room before others, once its sockets are old enough.
+Admission::Place* Admission::FirstSilent(MonoTime now) const {
+  Place* const first = silent_.First();
+  if (first == nullptr || IsSilentForLong(*first, now)) return first;
+  if (silent_.SizeOf(first->key) > silent_max()) return nullptr;
+  return silent_.FirstIf([now](const Place& place) { return IsSilentForLong(place, now); });
 }
 
 Duration Admission::AcceptDelay(MonoTime now) {
-  std::vector<uint64_t> make_room;
-  MutexLock lock(mu_);
-  LimitCounter* const full = sockets_ - options_.sessions_max >= options_.spare_sockets_max ? &counters_.sockets_full
-                             : unauthenticated_ >= options_.unauthenticated_max ? &counters_.unauthenticated_full
-                                                                                : nullptr;
-  // Counted when it is reached, not each time it is looked at.
-  if (std::exchange(full_, full) != full && full != nullptr) full->Add();
-  if (full != nullptr) {
-    TakeSilent(silent_, 0, now, &make_room);
-    lock.Unlock();
-    for (const uint64_t id : make_room) close_silent_(id);
-    return make_room.empty() ? kFullWait : kRoomWait;
+  std::optional<uint64_t> make_room;
+  bool is_closing = false;
+  {
+    MutexLock lock(mu_);
+    const Duration pace = PaceDelay(now);
+    if (pace > Duration::zero()) return pace;
+    const int others = sockets_ - options_.sessions_max - std::min(leaving_, kLeavingMax);
+    LimitCounter* const full = others >= options_.spare_sockets_max               ? &counters_.sockets_full
+                               : unauthenticated_ >= options_.unauthenticated_max ? &counters_.unauthenticated_full
+                                                                                  : nullptr;
+    // Counted when it is reached, not each time it is looked at.
+    if (std::exchange(full_, full) != full && full != nullptr) full->Add();
+    if (full == nullptr) return Duration::zero();
+    if (leaving_ >= kLeavingMax) return kRoomWait;
+    Place* one = full == &counters_.sockets_full ? closing_.size() > 0 ? closing_.First() : ending_.First() : nullptr;
+    is_closing = one != nullptr;
+    if (one == nullptr) one = FirstSilent(now);
+    if (one == nullptr) return kFullWait;
+    make_room = one->id;
+    Move(one, State::kLeaving);
   }
+  make_room_(*make_room, is_closing);
+  return Duration::zero();
+}
+
+Duration Admission::PaceDelay(MonoTime now) {
   const double rate = options_.handshakes_per_second_max;
   // A tenth of a second's worth may come at once, and always one.
   tokens_ = std::min(tokens_ + rate * std::max(Seconds(now - tokens_at_), 0.0), std::max(rate / 10, 1.0));
@@ -82,31 +99,49 @@ Duration Admission::AcceptDelay(MonoTime now) {
 
 std::unique_ptr<Admission::Place> Admission::Accepted(uint64_t id, std::string address, MonoTime now) {
   auto place = std::make_unique<Place>(*this, id, std::move(address), now);
-  const auto silent_max = static_cast<size_t>(
-      std::clamp(options_.silent_per_address_max, 1, std::max(options_.unauthenticated_max / 4, 1)));
   std::vector<uint64_t> make_room;
   {
     MutexLock lock(mu_);
     ++sockets_;
-    ++unauthenticated_;
     tokens_ -= 1;
     counters_.accepted.Add();
-    MarkSilent(place.get());
-    TakeSilent(place->share_->silent, silent_max, now, &make_room);
+    Move(place.get(), State::kSilent);
+    // Two, so that what came within a second shrinks to its share.
+    while (make_room.size() < 2 && silent_.SizeOf(place->key) > silent_max()) {
+      Place* const oldest = silent_.FirstOf(place->key);
+      if (!IsSilentForLong(*oldest, now)) break;
+      make_room.push_back(oldest->id);
+      Move(oldest, State::kLeaving);
+    }
   }
-  for (const uint64_t one : make_room) close_silent_(one);
+  for (const uint64_t one : make_room) make_room_(one, /*is_closing=*/false);
   return place;
 }
 
 void Admission::Spoke(Place* place) {
   MutexLock lock(mu_);
-  UnmarkSilent(place);
+  Move(place, State::kSpoke);
 }
 
 void Admission::Keep(Place* place) {
   MutexLock lock(mu_);
-  UnmarkSilent(place);
-  MarkSilent(place);
+  Move(place, State::kSilent);
+}
+
+void Admission::Closing(Place* place) {
+  std::optional<uint64_t> cut;
+  {
+    MutexLock lock(mu_);
+    Move(place, State::kClosing);
+    Place* const one = closing_.SizeOf(place->key) > options_.closing_per_address_max ? closing_.FirstOf(place->key)
+                       : closing_.size() > options_.closing_max                       ? closing_.First()
+                                                                                      : nullptr;
+    if (one == nullptr) return;
+    counters_.closing_cut.Add();
+    cut = one->id;
+    Move(one, State::kLeaving);
+  }
+  make_room_(*cut, /*is_closing=*/true);
 }
 
 bool Admission::HasRoom() {
@@ -129,6 +164,14 @@ bool Admission::TakeRoom(bool beyond) {
 void Admission::GiveRoomBack() {
   MutexLock lock(mu_);
   --rooms_taken_;
+}
+
+std::unique_ptr<Admission::Place> Admission::SessionEnded(uint64_t id, std::string address) {
+  auto place = std::make_unique<Place>(*this, id, std::move(address), MonoTime());
+  MutexLock lock(mu_);
+  --rooms_taken_;
+  Move(place.get(), State::kEnding);
+  return place;
 }
 
 void Admission::Closed() {

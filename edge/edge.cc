@@ -25,7 +25,8 @@ Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, S
       started_(clock.Now()),
       instance_id_(RandomHex(8)),
       revocations_(clock, options.login_timeout),
-      admission_(options.admission, [this](uint64_t id) { loops_[EdgeLoop::LoopOf(id)]->CloseSilent(id); }),
+      admission_(options.admission,
+                 [this](uint64_t id, bool is_closing) { loops_[EdgeLoop::LoopOf(id)]->MakeRoom(id, is_closing); }),
       authenticator_(store) {
   shared_.server_id = options.server_id;
   shared_.limits = options.session;
@@ -82,6 +83,7 @@ Edge::~Edge() {
   const MonoTime until = std::chrono::steady_clock::now() + kStopGrace;
   Stop(until);
   WriteStatus(until);
+  for (const auto& loop : loops_) loop->StopThread();  // All, before the first is gone.
 }
 
 // --- links -----------------------------------------------------------------------------------------------------------

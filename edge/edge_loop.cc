@@ -23,7 +23,10 @@ EdgeLoop::EdgeLoop(uint32_t index, EdgeShared& shared)
       server_(io_, {shared.frame_bytes_max, Logins::kEarlyBytesMax}, *this),
       thread_([this] { Run(); }) {}
 
-EdgeLoop::~EdgeLoop() {
+EdgeLoop::~EdgeLoop() { StopThread(); }
+
+void EdgeLoop::StopThread() {
+  if (!thread_.joinable()) return;
   asio::post(io_, [this] { io_.stop(); });
   thread_.join();
 }
@@ -73,9 +76,10 @@ void EdgeLoop::Adopt(int fd, std::unique_ptr<Admission::Place> place) {
   });
 }
 
-void EdgeLoop::CloseSilent(SessionId id) {
-  // After a busy moment its request may wait here, unread.
-  Post([this, id] {
+void EdgeLoop::MakeRoom(SessionId id, bool is_closing) {
+  Post([this, id, is_closing] {
+    if (is_closing) return server_.Cut(id);
+    // After a busy moment its request may wait here, unread.
     if (logins_.MakeRoom(id, server_.HasUnread(id))) Close(id, close_reason::kLoginTimedOut, false);
   });
 }

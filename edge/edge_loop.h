@@ -45,8 +45,11 @@ struct CallForSession {
 class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
  public:
   EdgeLoop(uint32_t index, EdgeShared& shared);
-  // Stops the thread at once; call CloseAll and wait first, so that agents get their close frames.
+  // Stops like StopThread().
   ~EdgeLoop();
+  // At once; call CloseAll and wait first, so that agents get their close frames. The other loops of the edge may still
+  // call this one.
+  void StopThread();
 
   // What else runs on this loop's thread: links to controls.
   asio::io_context& io() { return io_; }
@@ -56,8 +59,8 @@ class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
   static uint32_t LoopOf(SessionId id) { return static_cast<uint32_t>(id >> 48); }
   // Takes over a connected socket, whose place has the id.
   void Adopt(int fd, std::unique_ptr<Admission::Place> place);
-  // Closes the socket if it is silent still.
-  void CloseSilent(SessionId id);
+  // Ends the socket: one that is closing by a reset, another if it is silent still.
+  void MakeRoom(SessionId id, bool is_closing);
   void Deliver(std::vector<CallForSession> deliveries);
   void CancelCalls(LinkId link, std::vector<uint64_t> call_ids);
   void LinkDown(LinkId link);

@@ -25,30 +25,29 @@ void Logins::Accepted(std::unique_ptr<Admission::Place> place) {
 
 bool Logins::MakeRoom(SessionId id, bool unread) {
   auto found = logins_.find(id);
-  if (found == logins_.end() || found->second->spoke || found->second->place == nullptr) return false;
+  if (found == logins_.end() || found->second->spoke || found->second->closing) return false;
   if (unread) {
     shared_.admission->Keep(found->second->place.get());
     return false;
   }
   shared_.admission->counters().silent_closed.Add();
-  found->second->place.reset();
   return true;
 }
 
 void Logins::Spoke(SessionId id) {
   auto found = logins_.find(id);
-  if (found == logins_.end() || found->second->place == nullptr) return;
+  if (found == logins_.end() || found->second->closing) return;
   if (!std::exchange(found->second->spoke, true)) shared_.admission->Spoke(found->second->place.get());
 }
 
 std::string Logins::AddressOf(SessionId id) const {
   auto found = logins_.find(id);
-  return found == logins_.end() || found->second->place == nullptr ? std::string() : found->second->place->address;
+  return found == logins_.end() ? std::string() : found->second->place->address;
 }
 
 void Logins::Begin(SessionId id, const std::string& target, const std::string& authorization) {
   auto found = logins_.find(id);
-  if (found == logins_.end() || found->second->place == nullptr) return;
+  if (found == logins_.end() || found->second->closing) return;
   Spoke(id);
   Login& login = *found->second;
   auto check = ParseLoginRequest(target, authorization);
@@ -130,6 +129,7 @@ void Logins::OnClaimed(SessionId id, const std::string& user_id, const absl::Sta
 void Logins::Open(SessionId id, uint64_t epoch, bool current) {
   const std::unique_ptr<Login> login = std::move(logins_.extract(id).mapped());
   log::Info("agent connected", {{"user", login->user_id}, {"epoch", epoch}, {"address", login->place->address}});
+  addresses_.emplace(id, login->place->address);
   login->place.reset();
   if (!current) {
     // A newer connection of this user got through the login first.
@@ -158,6 +158,7 @@ void Logins::Cancel(SessionId id) {
   login.early = {};
   if (std::exchange(login.has_room, false)) shared_.admission->GiveRoomBack();
   wheel_.Disarm(&login);
+  if (!std::exchange(login.closing, true)) shared_.admission->Closing(login.place.get());
 }
 
 void Logins::Closed(SessionId id) {
@@ -166,7 +167,10 @@ void Logins::Closed(SessionId id) {
 }
 
 void Logins::LogOut(SessionId id, const std::string& user_id, uint64_t epoch) {
-  shared_.admission->GiveRoomBack();
+  auto login = std::make_unique<Login>();
+  login->closing = true;
+  login->place = shared_.admission->SessionEnded(id, std::move(addresses_.extract(id).mapped()));
+  logins_.emplace(id, std::move(login));
   // Only the user's current session may clean up: a replaced one would take the newer one's lease and status away.
   if (shared_.directory->Remove(user_id, id)) Release(user_id, epoch);
   log::Info("agent disconnected", {{"user", user_id}, {"epoch", epoch}});

@@ -73,17 +73,17 @@ class Logins {
 
   // A socket was accepted, and has this place at the admission.
   void Accepted(std::unique_ptr<Admission::Place> place);
-  // It has to make room if it is silent still, and nothing of it waits `unread`: true, and its place is given back.
+  // It has to make room if it is silent still, and nothing of it waits `unread`: true.
   bool MakeRoom(SessionId id, bool unread);
   // It has sent a request that is no login.
   void Spoke(SessionId id);
-  // Where its peer is; empty after it became a session.
+  // Where its peer is.
   std::string AddressOf(SessionId id) const;
   // It became a WebSocket with this request.
   void Begin(SessionId id, const std::string& target, const std::string& authorization);
   // A frame came before the login was decided. Takes it, unless there is no login under way.
   void KeepEarly(SessionId id, std::string& text);
-  // The socket is ending: a login under way opens no session. Idempotent.
+  // The socket is ending: a login under way opens no session, and others may have its place. Idempotent.
   void Cancel(SessionId id);
   // The socket is closed, whether or not it became a session. Once for each Accepted.
   void Closed(SessionId id);
@@ -100,7 +100,8 @@ class Logins {
     bool under_way = false;  // From Begin until it is decided.
     bool has_room = false;   // At the admission; passes to the session.
     bool spoke = false;
-    std::unique_ptr<Admission::Place> place;  // Null once the login is decided.
+    bool closing = false;
+    std::unique_ptr<Admission::Place> place;
     std::string user_id;
     MonoTime check_began{};  // When its secret went to the store.
     std::vector<std::string> early;
@@ -120,6 +121,7 @@ class Logins {
   TimerWheel wheel_;
   // Of sockets that are no sessions, from Accepted to Closed.
   absl::flat_hash_map<SessionId, std::unique_ptr<Login>> logins_;
+  absl::flat_hash_map<SessionId, std::string> addresses_;  // Of sessions.
 };
 
 }  // namespace toolwire

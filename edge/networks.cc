@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/base/by_address.h"
 
 namespace toolwire {
 namespace {
@@ -16,17 +17,9 @@ using asio::ip::address_v6;
 using asio::ip::network_v6;
 
 constexpr unsigned short kAddressBits = 128, kMappedBits = 96;
-constexpr size_t kKeyBytes = 8;  // Of a /64.
 
 address_v6 Mapped(const asio::ip::address_v4& address) {
   return asio::ip::make_address_v6(asio::ip::v4_mapped, address);
-}
-
-std::optional<address_v6> ParseAddress(const std::string& text) {
-  asio::error_code error;
-  const auto address = asio::ip::make_address(text, error);
-  if (error) return std::nullopt;
-  return address.is_v4() ? Mapped(address.to_v4()) : address.to_v6();
 }
 
 std::optional<network_v6> ParseNetwork(const std::string& text) {
@@ -74,15 +67,6 @@ bool Networks::Contains(const std::string& address) const {
     if (network_v6(bytes, network.prefix_length()).canonical() == network) return true;
   }
   return false;
-}
-
-std::string AddressKey(const std::string& address) {
-  const auto parsed = ParseAddress(address);
-  if (!parsed) return address;
-  const auto bytes = parsed->to_bytes();
-  const bool is_v4 = parsed->is_v4_mapped();
-  return is_v4 ? std::string(bytes.begin() + kMappedBits / 8, bytes.end())
-               : std::string(bytes.begin(), bytes.begin() + kKeyBytes);
 }
 
 }  // namespace toolwire

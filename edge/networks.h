@@ -1,4 +1,4 @@
-// Networks of IP addresses, as options name them, and which addresses count as one.
+// Networks of IP addresses, as options name them.
 #ifndef TOOLWIRE_EDGE_NETWORKS_H_
 #define TOOLWIRE_EDGE_NETWORKS_H_
 
@@ -22,10 +22,6 @@ class Networks {
  private:
   std::vector<asio::ip::network_v6> networks_;  // One of IPv4 as the IPv6 network that is mapped to it.
 };
-
-// What the limits on one address count it as: an IPv4 address itself, also if it is mapped into IPv6; of an IPv6
-// address its /64, since whoever has one address has them all.
-std::string AddressKey(const std::string& address);
 
 }  // namespace toolwire
 

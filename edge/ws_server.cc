@@ -304,6 +304,14 @@ void WsServer::Close(uint64_t id, const CloseReason& reason) {
   connection->ReadOn();
 }
 
+void WsServer::Cut(uint64_t id) {
+  const ConnectionPtr connection = impl_->Find(id);
+  if (!connection || !connection->ended) return;
+  connection->Reset();
+  // Does nothing while it lingers.
+  connection->terminate(websocketpp::error::make_error_code(websocketpp::error::general));
+}
+
 Duration WsServer::SinceHeard(uint64_t id) const {
   const ConnectionPtr connection = impl_->Find(id);
   return connection ? connection->SinceHeard() : Duration::max();

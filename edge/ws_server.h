@@ -70,6 +70,8 @@ class WsServer {
   void WriteFrames(uint64_t id);
   // Nothing is sent or received any more but the closing handshake. Without a WebSocket yet, the socket is just closed.
   void Close(uint64_t id, const CloseReason& reason);
+  // Ends by a reset what Close or OnEnd has left to do; nothing if neither was called.
+  void Cut(uint64_t id);
   // How long ago bytes of the socket came, read or not.
   Duration SinceHeard(uint64_t id) const;
   // Whether bytes of the socket wait in the kernel, to be read soon.

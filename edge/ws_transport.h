@@ -83,6 +83,13 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
   }
   // The shutdown does not linger.
   void CloseAtOnce() { lingers_ = false; }
+  // The shutdown, also one that lingers, ends with a reset.
+  void Reset() {
+    lingers_ = false;
+    asio::error_code ignored;
+    if (socket_) socket_->set_option(asio::socket_base::linger(true, 0), ignored);
+    if (linger_timer_) linger_timer_->cancel();
+  }
   timer_ptr set_timer(long duration_ms, transport::timer_handler handler) {
     auto timer = std::make_shared<asio::steady_timer>(*context_->io, std::chrono::milliseconds(duration_ms));
     timer->async_wait([timer, handler = std::move(handler)](const asio::error_code& ec) {

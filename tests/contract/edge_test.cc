@@ -210,6 +210,13 @@ class Agent {
     return "close " + std::to_string(code) + " " + body.substr(2);
   }
   EdgeFrameText::Type NextType() { return DecodeEdgeFrame(Next(), 64).type; }
+  // Waits until it ends, and answers nothing. Whether by a reset.
+  bool EndsByReset() {
+    char bytes[4096];
+    ssize_t size = 0;
+    while ((size = recv(fd_, bytes, sizeof bytes, 0)) > 0) continue;
+    return size < 0 && errno == ECONNRESET;
+  }
   // How it ends, and the texts before it in `*texts`.
   std::string End(std::vector<std::string>* texts = nullptr) {
     for (;;) {
@@ -240,8 +247,9 @@ class EdgeTest : public ::testing::Test {
     options.port = 0;
     options.server_id = "edge-1";
     options.io_threads = 2;
-    options.admission.failed_logins_per_minute_max = 0;
     options.login_timeout = login_timeout_;
+    options.admission = admission_;
+    options.admission.failed_logins_per_minute_max = 0;
     ASSERT_TRUE(Validate(&options).ok());
     edge_.emplace(options, clock_, registry_, store_);
     link_ = edge_->Attach(control_);
@@ -303,6 +311,7 @@ class EdgeTest : public ::testing::Test {
   }
 
   Duration login_timeout_ = kForever;
+  Admission::Options admission_;
   SystemClock clock_;
   RevocableStore store_;
   HoldingRegistry registry_{clock_};
@@ -323,6 +332,47 @@ TEST_F(EdgeTest, RevokedSessionIsClosedAndItsSentCallsAreLostAtOnce) {
   EXPECT_FALSE(registry_.HasLease(kUser));
   EXPECT_EQ(Metric("toolwire_edge_sessions_revoked_total"), 1);
   EXPECT_EQ(Dial()->End(), "close 1008 Invalid credentials");
+}
+
+// An edge that is full with one session, and strangers whose logins were refused, and who never end their sockets.
+class FullEdgeTest : public EdgeTest {
+ protected:
+  FullEdgeTest() { admission_.sessions_max = 1; }
+  void SetUp() override {
+    EdgeTest::SetUp();
+    EXPECT_TRUE(store_.Revoke("stranger").ok());
+    agent_ = Connect();
+    for (int i = 0; i < 30; ++i) strangers_.push_back(Dial("stranger"));
+  }
+  void TearDown() override {
+    agent_.reset();
+    strangers_.clear();
+    EdgeTest::TearDown();
+  }
+
+  std::unique_ptr<Agent> agent_;
+  std::vector<std::unique_ptr<Agent>> strangers_;
+};
+
+class FewSocketsTest : public FullEdgeTest {
+ protected:
+  FewSocketsTest() { admission_.spare_sockets_max = 8; }
+};
+
+TEST_F(FewSocketsTest, SocketsThatAreClosingMakeRoomForAnAgentThatComesBack) {
+  const auto again = Connect();
+  EXPECT_EQ(agent_->End().substr(0, 10), "close 4001");
+  EXPECT_TRUE(strangers_.front()->EndsByReset());
+}
+
+class FewClosingTest : public FullEdgeTest {
+ protected:
+  FewClosingTest() { admission_.closing_per_address_max = 4; }
+};
+
+TEST_F(FewClosingTest, RefusedSocketsThatDoNotEndAreResetPastTheirShare) {
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(strangers_[static_cast<size_t>(i)]->EndsByReset());
+  EXPECT_EQ(strangers_.back()->End().substr(0, 10), "close 1013");
 }
 
 TEST_F(EdgeTest, OperatorsDisconnectEndsTheSessionAndTheAgentMayComeBack) {

@@ -53,15 +53,18 @@ class AdmissionTest : public ::testing::Test {
   }
   Admission& Make(const Admission::Options& options) {
     places_.clear();
-    admission_ = std::make_unique<Admission>(options, [this](uint64_t id) { told_.push_back(id); });
+    admission_ = std::make_unique<Admission>(
+        options, [this](uint64_t id, bool is_closing) { (is_closing ? cut_ : told_).push_back(id); });
     return *admission_;
   }
   // The sockets that have to close, since the last call.
   std::vector<uint64_t> MakingRoom() { return std::exchange(told_, {}); }
+  // Of those that are closing.
+  std::vector<uint64_t> Cut() { return std::exchange(cut_, {}); }
 
   FakeClock clock_;
   uint64_t last_id_ = 0;
-  std::vector<uint64_t> told_;
+  std::vector<uint64_t> told_, cut_;
   std::unique_ptr<Admission> admission_;
   std::vector<std::unique_ptr<Admission::Place>> places_;  // In the order of their ids, from 1 on.
 };
@@ -151,7 +154,7 @@ TEST_F(AdmissionTest, NoAddressTakesMoreThanAQuarterOfAllByBeingSilent) {
   EXPECT_EQ(MakingRoom(), std::vector<uint64_t>{1});
 }
 
-TEST_F(AdmissionTest, WhenAllIsFullThoseThatHaveBeenSilentForASecondMakeRoom) {
+TEST_F(AdmissionTest, WhenAllIsFullOneThatHasBeenSilentForASecondMakesRoomForEachThatIsAccepted) {
   Admission::Options options = Wide();
   options.unauthenticated_max = 3;
   Admission& admission = Make(options);
@@ -160,12 +163,110 @@ TEST_F(AdmissionTest, WhenAllIsFullThoseThatHaveBeenSilentForASecondMakeRoom) {
   EXPECT_GT(admission.AcceptDelay(clock_.Now()), milliseconds(1));
   EXPECT_EQ(MakingRoom(), std::vector<uint64_t>()) << "their requests may be under way";
   clock_.Advance(seconds(1));
-  EXPECT_GT(admission.AcceptDelay(clock_.Now()), Duration::zero());
-  EXPECT_EQ(MakingRoom(), (std::vector<uint64_t>{2, 3}));
-  admission.AcceptDelay(clock_.Now());
-  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>()) << "once each";
-  CloseNewest(&admission);
   EXPECT_TRUE(MayAccept(&admission));
+  EXPECT_TRUE(MayAccept(&admission));
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>{2}) << "one, however often it is asked";
+  Accept(&admission);
+  EXPECT_EQ(admission.unauthenticated(), 3);
+  EXPECT_TRUE(MayAccept(&admission));
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>{3});
+  Accept(&admission);
+  EXPECT_FALSE(MayAccept(&admission)) << "one has spoken, and two are not silent for long";
+}
+
+TEST_F(AdmissionTest, WhenAllIsFullTheAddressThatHasMostMakesRoom) {
+  Admission::Options options = Wide();
+  options.unauthenticated_max = 8;
+  Admission& admission = Make(options);
+  Accept(&admission, "10.0.0.1");
+  Accept(&admission, "10.0.0.2");
+  for (int i = 0; i < 6; ++i) Accept(&admission, "10.0.0.3");
+  clock_.Advance(seconds(1));
+  for (uint64_t i = 3; i <= 7; ++i) {
+    EXPECT_TRUE(MayAccept(&admission));
+    EXPECT_EQ(MakingRoom(), std::vector<uint64_t>{i});
+    Accept(&admission, "10.0.1." + std::to_string(i));
+  }
+}
+
+TEST_F(AdmissionTest, AddressThatFillsAllWithinASecondCostsOthersNoSocket) {
+  Admission::Options options = Wide();
+  options.unauthenticated_max = 8;
+  Admission& admission = Make(options);
+  Accept(&admission, "10.0.0.2");
+  clock_.Advance(seconds(1));
+  EXPECT_EQ(AcceptAll(&admission, 100), 7);
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>());
+  clock_.Advance(seconds(1));
+  EXPECT_TRUE(MayAccept(&admission));
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>{2});
+}
+
+TEST_F(AdmissionTest, SocketsThatDoNotGoWhenAskedLetFewMoreIn) {
+  Admission::Options options = Wide();
+  options.unauthenticated_max = 100;
+  options.silent_per_address_max = 100;
+  Admission& admission = Make(options);
+  for (int i = 2; i < 102; ++i) Accept(&admission, "10.0.0." + std::to_string(i));
+  clock_.Advance(seconds(1));
+  EXPECT_EQ(AcceptAll(&admission, 1000), 16);
+  EXPECT_EQ(admission.sockets(), 116);
+}
+
+TEST_F(AdmissionTest, SocketThatIsClosingLeavesItsPlaceToOthers) {
+  Admission::Options options = Wide();
+  options.unauthenticated_max = 2;
+  Admission& admission = Make(options);
+  EXPECT_EQ(AcceptAll(&admission, 10), 2);
+  admission.Spoke(places_[0].get());
+  admission.Closing(places_[0].get());
+  EXPECT_EQ(admission.unauthenticated(), 1);
+  EXPECT_EQ(AcceptAll(&admission, 10), 1);
+  EXPECT_EQ(admission.sockets(), 3) << "its descriptor counts";
+  EXPECT_EQ(Cut(), std::vector<uint64_t>());
+}
+
+TEST_F(AdmissionTest, OldestThatIsClosingIsResetWhenThereAreTooMany) {
+  Admission::Options options = Wide();
+  options.closing_max = 4;
+  options.closing_per_address_max = 3;
+  Admission& admission = Make(options);
+  const auto close = [&](const std::string& address) {
+    Accept(&admission, address);
+    admission.Closing(places_.back().get());
+  };
+  close("10.0.0.9");
+  for (int i = 0; i < 3; ++i) close("10.0.0.1");
+  EXPECT_EQ(Cut(), std::vector<uint64_t>()) << "at the limits";
+  close("10.0.0.1");
+  EXPECT_EQ(Cut(), std::vector<uint64_t>{2}) << "one past that of an address";
+  close("10.0.0.2");
+  EXPECT_EQ(Cut(), std::vector<uint64_t>{3}) << "one past that of all: of the address that has most";
+  EXPECT_EQ(admission.counters().closing_cut.value(), 2u);
+}
+
+TEST_F(AdmissionTest, AtTheLimitOfSocketsOneThatIsClosingIsResetForEachThatIsAccepted) {
+  Admission::Options options = Wide();
+  options.sessions_max = 3;
+  options.spare_sockets_max = 2;
+  Admission& admission = Make(options);
+  EXPECT_EQ(AcceptAll(&admission, 10), 5);
+  for (uint64_t i = 0; i < 3; ++i) {
+    places_.erase(places_.begin());
+    EXPECT_TRUE(admission.TakeRoom(/*beyond=*/false));
+  }
+  EXPECT_FALSE(MayAccept(&admission));
+  const auto ended = admission.SessionEnded(1, "10.0.0.1");
+  EXPECT_TRUE(admission.HasRoom());
+  admission.Closing(places_[1].get());
+  EXPECT_TRUE(MayAccept(&admission));
+  EXPECT_EQ(Cut(), std::vector<uint64_t>{5}) << "at once, and before a socket that was a session's";
+  Accept(&admission, "10.0.0.2");
+  EXPECT_TRUE(MayAccept(&admission));
+  EXPECT_EQ(Cut(), std::vector<uint64_t>{1});
+  Accept(&admission, "10.0.0.2");
+  EXPECT_FALSE(MayAccept(&admission));
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>());
 }
 
 TEST_F(AdmissionTest, RoomForSessionsIsLimitedByThoseThatHaveTakenIt) {

@@ -92,10 +92,14 @@ class LoginTest : public ::testing::Test, protected Logins::Handler {
     RunNext();
   }
   void KeepEarly(SessionId id, std::string text) { logins_.KeepEarly(id, text); }
-  // The socket is gone, as when its peer has closed it: what the loop does.
-  void CloseSocket(SessionId id) {
+  // Its close begins; the socket lingers.
+  void BeginClose(SessionId id) {
     logins_.Cancel(id);
     if (auto open = open_.extract(id)) logins_.LogOut(id, open.mapped().first, open.mapped().second);
+  }
+  // The socket is gone, as when its peer has closed it: what the loop does.
+  void CloseSocket(SessionId id) {
+    BeginClose(id);
     accepted_.erase(id);
     logins_.Closed(id);
   }
@@ -170,8 +174,7 @@ class LoginTest : public ::testing::Test, protected Logins::Handler {
     events_.push_back("close " + std::to_string(id) + " " + std::to_string(static_cast<int>(reason.code)) + " " +
                       reason.text);
     if (closed_at_once_) return CloseSocket(id);
-    logins_.Cancel(id);
-    if (auto open = open_.extract(id)) logins_.LogOut(id, open.mapped().first, open.mapped().second);
+    BeginClose(id);
   }
   void OpenSession(SessionId id, const std::string& user_id, uint64_t epoch, Strings early) override {
     events_.push_back("open " + std::to_string(id) + " " + user_id + " epoch " + std::to_string(epoch));
@@ -218,6 +221,7 @@ TEST_F(LoginTest, SilentSocketMakesRoomUnlessItsRequestIsHere) {
   EXPECT_FALSE(logins_.MakeRoom(1, /*unread=*/true));
   Accept(2);
   EXPECT_TRUE(logins_.MakeRoom(2, /*unread=*/false));
+  logins_.Cancel(2);
   EXPECT_FALSE(logins_.MakeRoom(2, /*unread=*/false)) << "once";
   EXPECT_EQ(admission_.unauthenticated(), 1) << "its place is free before the socket is closed";
   CloseSocket(2);
@@ -225,6 +229,21 @@ TEST_F(LoginTest, SilentSocketMakesRoomUnlessItsRequestIsHere) {
   EXPECT_FALSE(logins_.MakeRoom(3, /*unread=*/false)) << "its login is under way";
   EXPECT_EQ(admission_.counters().silent_closed.value(), 1u);
   RunAll();
+}
+
+TEST_F(LoginTest, RefusedLoginAndEndedSessionGiveTheirPlacesBackBeforeTheirSocketsAreClosed) {
+  Dial(1, kUser, "wrong");
+  RunNext();
+  EXPECT_EQ(Events(), Strings{"close 1 1008 Invalid credentials"});
+  EXPECT_EQ(admission_.unauthenticated(), 0);
+  EXPECT_EQ(admission_.sockets(), 1);
+  LogIn(2);
+  LogIn(3);
+  EXPECT_EQ(logins_.AddressOf(3), "");
+  BeginClose(3);
+  EXPECT_EQ(logins_.AddressOf(3), "10.0.0.1");
+  EXPECT_EQ(admission_.unauthenticated(), 0);
+  EXPECT_EQ(admission_.sockets(), 3);
 }
 
 TEST_F(LoginTest, HandshakeAndLoginHaveOneDeadlineFromTheAcceptOn) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/base/by_address.h"
+
 namespace toolwire {
 namespace {
 
