@@ -1,9 +1,10 @@
 // Each connection is silent until its first bytes are there, then gRPC's. gRPC reports no end of a connection, so the
 // port remembers the inode of each descriptor's socket: when the descriptor has another one or none, the connection has
-// ended. All are looked at once a second, and when a limit is reached, but then no more often than every 50 ms. The
-// descriptor is never duplicated: its registration in gRPC's epoll set would outlive gRPC's use of it.
+// ended. All are looked at once a second, and when a limit is reached, but then no more often than every 50 ms. gRPC's
+// statistics know a connection by its peer; of two with the same the later number belongs to the later descriptor.
 #include "control/callers_port.h"
 
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -57,17 +58,23 @@ asio::ip::address Unmapped(const asio::ip::address& address) {
   return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
 }
 
-std::string PeerOf(const tcp::endpoint& peer) {
-  const asio::ip::address address = Unmapped(peer.address());
-  const std::string host = address.to_string();
-  return absl::StrCat(address.is_v4() ? "ipv4:" : "ipv6:", JoinHostPort(host, peer.port()));
-}
+// What gRPC takes it for.
+tcp::endpoint PeerOf(const tcp::endpoint& peer) { return {Unmapped(peer.address()), peer.port()}; }
 
-// Ends the connection at once. shutdown(2) would leave gRPC megabytes to read that the kernel has received.
-void Cut(int fd) {
+std::string TextOf(const tcp::endpoint& peer) { return JoinHostPort(peer.address().to_string(), peer.port()); }
+
+// Ends the connection at once, if `fd` still is it. shutdown(2) would leave gRPC megabytes to read that the kernel has
+// received. gRPC may close the descriptor at any time and another socket get it, so what is looked at and what is cut
+// is a duplicate. It lives for microseconds, since gRPC's registration in its epoll set lasts as long as the last one.
+bool Cut(int fd, ino_t inode) {
+  const int same = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (same < 0) return false;
+  const bool is_it = InodeOf(same) == inode;
   sockaddr none{};
   none.sa_family = AF_UNSPEC;
-  connect(fd, &none, sizeof none);
+  if (is_it) connect(same, &none, sizeof none);
+  close(same);
+  return is_it;
 }
 
 // Whoever has one IPv6 address has its /64.
@@ -84,14 +91,16 @@ std::string WhoIs(const tcp::endpoint& peer) {
 struct CallersPort::Impl {
   struct Silent {
     tcp::socket socket;
-    std::string who, peer;
+    std::string who;
+    tcp::endpoint peer;
     MonoTime until;
   };
   struct Handed {
     ino_t inode;
     std::string who;
-    std::string peer;  // As gRPC names it.
+    tcp::endpoint peer;
     uint64_t received = 0;
+    std::optional<int64_t> number;  // gRPC's, once it was looked up.
   };
   using SilentMap = std::map<uint64_t, Silent>;  // By numbers that grow: the oldest first.
 
@@ -104,7 +113,7 @@ struct CallersPort::Impl {
   void Readable(SilentMap::iterator it);
   void Drop(SilentMap::iterator it);
   void Forget(const std::string& who);
-  void Ended(const Handed& one);
+  void Ended(int fd, const Handed& one);
   void CutFloods();
   void Sweep();
   void Tick();
@@ -128,6 +137,7 @@ struct CallersPort::Impl {
   SilentMap silent;
   uint64_t last_number = 0;
   absl::flat_hash_map<int, Handed> handed;  // By descriptor.
+  std::map<tcp::endpoint, int> fd_of_peer;  // The newest of those with this peer.
   absl::flat_hash_map<std::string, int> of_address;
   GrpcStreams streams;
   MonoTime swept_at{};
@@ -138,7 +148,7 @@ void CallersPort::Impl::Accepted(int fd, const tcp::endpoint& peer) {
   counters.accepted.Add();
   // gRPC has closed this descriptor meanwhile.
   if (const auto old = handed.find(fd); old != handed.end()) {
-    Ended(old->second);
+    Ended(fd, old->second);
     handed.erase(old);
   }
   std::string who = WhoIs(peer);
@@ -203,7 +213,8 @@ void CallersPort::Impl::Readable(SilentMap::iterator it) {
   asio::error_code ec;
   const int fd = one.socket.release(ec);
   if (ec) return Drop(it);
-  handed[fd] = {*inode, std::move(one.who), std::move(one.peer)};
+  fd_of_peer[one.peer] = fd;
+  handed[fd] = {*inode, std::move(one.who), one.peer, 0, std::nullopt};
   silent.erase(it);
   on_connection(fd);
 }
@@ -219,22 +230,32 @@ void CallersPort::Impl::Forget(const std::string& who) {
   if (--found->second == 0) of_address.erase(found);
 }
 
-void CallersPort::Impl::Ended(const Handed& one) {
+void CallersPort::Impl::Ended(int fd, const Handed& one) {
   Forget(one.who);
-  streams.Forget(one.peer);
+  const auto newest = fd_of_peer.find(one.peer);
+  if (newest != fd_of_peer.end() && newest->second == fd) fd_of_peer.erase(newest);
 }
 
 // Callers that open and reset streams, or that open them without end before they have read how many they may.
 void CallersPort::Impl::CutFloods() {
+  std::vector<int> busy;
   for (auto& [fd, one] : handed) {
     const uint64_t received = BytesReceived(fd);
-    const bool busy = received > one.received + kBusyBytes;
+    if (received > one.received + kBusyBytes) busy.push_back(fd);
     one.received = received;
-    if (!busy || InodeOf(fd) != one.inode) continue;
-    if (streams.Unfinished(one.peer) <= kUnfinishedFactor * options.connection_streams_max) continue;
+  }
+  if (busy.empty()) return;
+  streams.ReadNew([this](const tcp::endpoint& peer, int64_t number) {
+    const auto newest = fd_of_peer.find(peer);
+    if (newest != fd_of_peer.end()) handed.at(newest->second).number = number;
+  });
+  for (const int fd : busy) {
+    const Handed& one = handed.at(fd);
+    if (!one.number) streams = {};  // Two that began at once may be there in the wrong order: all are read again.
+    if (!one.number || streams.Unfinished(*one.number) <= kUnfinishedFactor * options.connection_streams_max) continue;
+    if (!Cut(fd, one.inode)) continue;
     counters.streams_unfinished.Add();
-    log::Warn("caller cut, its streams do not end", {{"caller", one.peer}});
-    Cut(fd);
+    log::Warn("caller cut, its streams do not end", {{"caller", TextOf(one.peer)}});
   }
 }
 
@@ -242,7 +263,7 @@ void CallersPort::Impl::Sweep() {
   swept_at = std::chrono::steady_clock::now();
   absl::erase_if(handed, [this](const auto& one) {
     if (InodeOf(one.first) == one.second.inode) return false;
-    Ended(one.second);
+    Ended(one.first, one.second);
     return true;
   });
   open = size();

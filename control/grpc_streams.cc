@@ -1,5 +1,4 @@
-// gRPC keeps statistics of each connection and gives them as JSON. A connection's number there is looked up by its
-// peer once; numbers only grow, so that only those of newer connections are read.
+// gRPC gives its statistics as JSON. Numbers of connections only grow, so that only newer ones are read.
 #include "control/grpc_streams.h"
 
 #include <grpc/grpc.h>
@@ -11,12 +10,15 @@
 #include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
-#include <string_view>
-#include <utility>
+#include <string>
+
+#include "common/base/host_port.h"
+#include "common/base/percent.h"
 
 namespace toolwire {
 namespace {
 
+using asio::ip::tcp;
 using nlohmann::json;
 
 json Take(char* text) {
@@ -32,31 +34,38 @@ int64_t Number(const json& object, const char* name) {
 
 }  // namespace
 
-int64_t GrpcStreams::Unfinished(const std::string& peer) {
-  auto found = sockets_.find(peer);
-  if (found == sockets_.end()) {
-    ReadNewSockets();
-    found = sockets_.find(peer);
-    if (found == sockets_.end()) return 0;
-  }
-  const json data =
-      Take(grpc_channelz_get_socket(found->second)).value(json::json_pointer("/socket/data"), json::object());
-  return Number(data, "streamsStarted") - Number(data, "streamsSucceeded") - Number(data, "streamsFailed");
+std::optional<tcp::endpoint> PeerInName(std::string_view name) {
+  // What is before the address has a colon at its end, as gRPC writes it: `chttp2 ipv6:`.
+  const size_t address = name.find(':');
+  std::string plain;
+  if (address == std::string_view::npos || !PercentDecode(name.substr(address + 1), &plain)) return std::nullopt;
+  const auto parsed = ParseHostPort(plain);
+  if (!parsed.ok() || !parsed->port) return std::nullopt;
+  asio::error_code ec;
+  const auto host = asio::ip::make_address(parsed->host, ec);
+  if (ec) return std::nullopt;
+  return tcp::endpoint(host, static_cast<unsigned short>(*parsed->port));
 }
 
-void GrpcStreams::ReadNewSockets() {
+void GrpcStreams::ReadNew(const std::function<void(const tcp::endpoint& peer, int64_t number)>& on_connection) {
   // The process has one gRPC server.
   const json servers = Take(grpc_channelz_get_servers(0));
   const int64_t server = Number(servers.value(json::json_pointer("/server/0/ref"), json::object()), "serverId");
-  const json sockets = Take(grpc_channelz_get_server_sockets(server, next_socket_, 0));
-  constexpr std::string_view kTransport = "chttp2 ";
-  for (const json& one : sockets.value("socketRef", json::array())) {
-    std::string name = one.value("name", "");
-    if (name.compare(0, kTransport.size(), kTransport) == 0) name.erase(0, kTransport.size());
-    const int64_t number = Number(one, "socketId");
-    sockets_[std::move(name)] = number;
-    next_socket_ = std::max(next_socket_, number + 1);
+  for (bool at_end = false; !at_end;) {
+    const json page = Take(grpc_channelz_get_server_sockets(server, next_, 0));
+    const json sockets = page.value("socketRef", json::array());
+    at_end = page.value("end", false) || sockets.empty();
+    for (const json& one : sockets) {
+      const int64_t number = Number(one, "socketId");
+      next_ = std::max(next_, number + 1);
+      if (const auto peer = PeerInName(one.value("name", ""))) on_connection(*peer, number);
+    }
   }
+}
+
+int64_t GrpcStreams::Unfinished(int64_t number) {
+  const json data = Take(grpc_channelz_get_socket(number)).value(json::json_pointer("/socket/data"), json::object());
+  return Number(data, "streamsStarted") - Number(data, "streamsSucceeded") - Number(data, "streamsFailed");
 }
 
 uint64_t BytesReceived(int fd) {

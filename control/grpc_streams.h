@@ -1,29 +1,30 @@
-// How many streams each of gRPC's connections has that are not over.
+// gRPC's connections, and how many streams each has that are not over.
 #ifndef TOOLWIRE_CONTROL_GRPC_STREAMS_H_
 #define TOOLWIRE_CONTROL_GRPC_STREAMS_H_
 
+#include <asio/ip/tcp.hpp>
 #include <cstdint>
-#include <string>
-
-#include "absl/container/flat_hash_map.h"
+#include <functional>
+#include <optional>
+#include <string_view>
 
 namespace toolwire {
 
-// Reads gRPC's own statistics, which it calls channelz. Streams that the caller has reset count until gRPC has cleaned
-// them up, which takes it longer than the caller takes to open and reset them.
+// Reads gRPC's own statistics, which it calls channelz.
 class GrpcStreams {
  public:
-  // `peer` as gRPC names it: `ipv4:127.0.0.1:80`. 0 if gRPC knows no such connection.
-  int64_t Unfinished(const std::string& peer);
-  // The connection has ended.
-  void Forget(const std::string& peer) { sockets_.erase(peer); }
+  // gRPC's numbers of the connections that it has begun to serve since the last call, with their peers.
+  void ReadNew(const std::function<void(const asio::ip::tcp::endpoint& peer, int64_t number)>& on_connection);
+  // Streams that the caller has reset count until gRPC has cleaned them up, which takes it longer than the caller takes
+  // to open and reset them. 0 if gRPC has no such connection any more.
+  static int64_t Unfinished(int64_t number);
 
  private:
-  void ReadNewSockets();
-
-  int64_t next_socket_ = 0;
-  absl::flat_hash_map<std::string, int64_t> sockets_;  // gRPC's numbers of them.
+  int64_t next_ = 0;
 };
+
+// The peer in gRPC's name of a connection: `chttp2 ipv4:127.0.0.1:80`, `chttp2 ipv6:%5B::1%5D:80`.
+std::optional<asio::ip::tcp::endpoint> PeerInName(std::string_view name);
 
 // That the kernel has received on a TCP connection; 0 if `fd` is none.
 uint64_t BytesReceived(int fd);

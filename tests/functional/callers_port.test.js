@@ -21,8 +21,8 @@ async function silent(scope, port, count) {
   return sockets;
 }
 // Connections that speak HTTP/2, and so are gRPC's.
-async function speaking(scope, port, count, localAddress) {
-  const callers = Array.from({length: count}, () => scope.own(new RawCaller(port, localAddress)));
+async function speaking(scope, port, count, from) {
+  const callers = Array.from({length: count}, () => scope.own(new RawCaller(port, from)));
   for (const caller of callers) await caller.greet();
   await until('each is served or refused', () => callers.every((one) => one.isClosed || one.saw(FRAME.settings)));
   return callers;
@@ -77,15 +77,15 @@ claim('past its limit of connections of one address others come in', async (scop
   await tw.agent('user_1');
   const elsewhere = tw.caller().dispatch();
   assert.equal((await elsewhere.call('user_1', 'echo')).code, 0);
-  const callers = await speaking(scope, tw.ports.callers, 10, '127.0.0.2');
+  const callers = await speaking(scope, tw.ports.callers, 10, {localAddress: '127.0.0.2'});
   assert.equal(await tw.metric(HITS, {limit: 'address_connections'}), 0);
-  const [refused] = await speaking(scope, tw.ports.callers, 1, '127.0.0.2');
+  const [refused] = await speaking(scope, tw.ports.callers, 1, {localAddress: '127.0.0.2'});
   await refused.closed();
   assert.equal(await tw.metric(HITS, {limit: 'address_connections'}), 1);
   await served(tw);
   destroy(callers);
   await until('the address has room again', async () => {
-    const [caller] = await speaking(scope, tw.ports.callers, 1, '127.0.0.2');
+    const [caller] = await speaking(scope, tw.ports.callers, 1, {localAddress: '127.0.0.2'});
     return !caller.isClosed;
   });
 });
@@ -185,6 +185,17 @@ function streams(first, count, {reset}) {
   return [Buffer.concat(frames), stream];
 }
 
+async function isCutFor(tw, caller, {reset}) {
+  const before = await tw.metric(HITS, {limit: 'connection_streams'});
+  for (let next = 100_001; next < 1_100_000 && !caller.isClosed;) {
+    const [bytes, after] = streams(next, 500, {reset});
+    await caller.write(bytes);
+    next = after;
+  }
+  await caller.closed();
+  assert.ok((await tw.metric(HITS, {limit: 'connection_streams'})) > before);
+}
+
 for (const reset of [true, false]) {
   claim(`a caller that opens ${reset ? 'and resets streams' : 'streams'} without end is cut, others are served`, async (scope) => {
     const tw = await scope.toolwire({topology: 'split'});
@@ -192,17 +203,19 @@ for (const reset of [true, false]) {
     const other = tw.caller().dispatch();
     assert.equal((await other.call('user_1', 'echo')).code, 0);
     const [caller] = await speaking(scope, tw.ports.callers, 1);
-    for (let next = 1; next < 1_000_000 && !caller.isClosed;) {
-      const [bytes, after] = streams(next, 500, {reset});
-      await caller.write(bytes);
-      next = after;
-    }
-    await caller.closed();
-    assert.ok((await tw.metric(HITS, {limit: 'connection_streams'})) > 0);
+    await isCutFor(tw, caller, {reset});
     assert.equal((await other.call('user_1', 'echo')).code, 0);
     await served(tw);
   });
 }
+
+claim('a caller of any family of addresses is cut for streams without end', async (scope) => {
+  const tw = await scope.toolwire({flags: {listen: '::', insecure: true}});
+  for (const from of [{host: '::1'}, {host: '127.0.0.1'}]) {
+    const [caller] = await speaking(scope, tw.ports.callers, 1, from);
+    await isCutFor(tw, caller, {reset: true});
+  }
+});
 
 // A header with a value of `size` bytes, without the value.
 const headerOf = (size) => header('a', Buffer.alloc(size, 'b').toString()).subarray(0, -size);

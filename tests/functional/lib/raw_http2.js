@@ -48,8 +48,9 @@ export class RawCaller {
   #closed = deferred();
   #rest = Buffer.alloc(0);
 
-  constructor(port, localAddress) {
-    this.#socket = net.connect({port, host: '127.0.0.1', localAddress});
+  // `from`: localAddress, or host if not 127.0.0.1.
+  constructor(port, from = {}) {
+    this.#socket = net.connect({port, host: '127.0.0.1', ...from});
     this.#socket.on('error', () => {});
     this.#socket.on('close', () => this.#closed.resolve());
     this.#socket.on('data', (data) => this.#read(data));
