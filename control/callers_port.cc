@@ -109,6 +109,7 @@ struct CallersPort::Impl {
 
   void Accepted(int fd, const tcp::endpoint& peer);
   bool MakeRoom(const std::string& who);
+  bool DropSilent(const std::string& who);
   void AwaitFirstBytes(uint64_t number, Silent& one);
   void Readable(SilentMap::iterator it);
   void Drop(SilentMap::iterator it);
@@ -172,7 +173,7 @@ void CallersPort::Impl::Accepted(int fd, const tcp::endpoint& peer) {
   open = size();
 }
 
-// Silent connections make room for new ones, the oldest first: whoever speaks stays.
+// Silent connections make room for new ones: whoever speaks stays.
 bool CallersPort::Impl::MakeRoom(const std::string& who) {
   if ((IsFull() || IsFull(who)) && std::chrono::steady_clock::now() >= swept_at + kSweepAtLimitEvery) Sweep();
   if (IsFull(who)) {
@@ -184,13 +185,30 @@ bool CallersPort::Impl::MakeRoom(const std::string& who) {
   }
   if (IsFull()) {
     counters.connections_full.Add();
-    if (silent.empty()) return false;
-    Drop(silent.begin());
+    if (!DropSilent(who)) return false;
   }
-  if (silent.size() >= static_cast<size_t>(options.silent_connections_max)) {
-    counters.silent_full.Add();
-    Drop(silent.begin());
+  if (silent.size() < static_cast<size_t>(options.silent_connections_max)) return true;
+  counters.silent_full.Add();
+  return DropSilent(who);
+}
+
+// The address with the most connections pays, by its oldest silent one: of those that have one, and `who` with its new
+// one. False: that is the new one.
+bool CallersPort::Impl::DropSilent(const std::string& who) {
+  const auto count = [this](const std::string& address) {
+    const auto found = of_address.find(address);
+    return found == of_address.end() ? 0 : found->second;
+  };
+  auto pays = silent.end();
+  int most = count(who) + 1;
+  for (auto it = silent.begin(); it != silent.end(); ++it) {
+    const int connections = count(it->second.who) + (it->second.who == who ? 1 : 0);
+    if (connections < most || (connections == most && pays != silent.end())) continue;
+    most = connections;
+    pays = it;
   }
+  if (pays == silent.end()) return false;
+  Drop(pays);
   return true;
 }
 

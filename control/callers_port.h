@@ -21,7 +21,8 @@ class CallersPort {
   struct Options {
     int connections_max = 0;             // gRPC's and silent ones; more are closed at once. Default: see Validate.
     int address_connections_max = 1024;  // Of one IPv4 address or IPv6 /64, which may be that of a proxy.
-    int silent_connections_max = 256;    // That have sent nothing yet; past it the oldest is closed.
+    // That have sent nothing yet; past it the address with the most connections loses its oldest of these.
+    int silent_connections_max = 256;
     Duration connect_timeout = std::chrono::seconds(5);  // For the first bytes.
     int connection_streams_max = 2000;  // Calls and streams of one connection at once; more wait at the caller.
   };

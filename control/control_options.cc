@@ -43,7 +43,7 @@ void AddControlFlags(CLI::App* app, ControlOptions* options) {
   Number(app, "--address-connections-max", &options->callers.address_connections_max, 1, kMaxInt,
          "Connections of one IPv4 address or IPv6 /64");
   Number(app, "--silent-connections-max", &options->callers.silent_connections_max, 1, kMaxInt,
-         "Connections that have sent nothing yet; past it the oldest of them is closed");
+         "Connections that have sent nothing yet; past it the address with most connections loses one");
   Milliseconds(app, "--connect-timeout", &options->callers.connect_timeout, 50, 600000,
                "Time for a connection's first bytes, and again for its HTTP/2 preface, in ms");
   Number(app, "--connection-streams-max", &options->callers.connection_streams_max, 1, kMaxInt,
@@ -74,6 +74,14 @@ absl::Status Validate(ControlOptions* options, uint64_t files) {
     return absl::InvalidArgumentError(absl::StrCat("--connections-max=", connections_max,
                                                    " needs more open files than this process may have for callers (",
                                                    files, "): raise ulimit -n"));
+  }
+  // The default may be above a small --connections-max, and has no effect then.
+  const int address_connections_max = options->callers.address_connections_max;
+  if (address_connections_max > connections_max &&
+      address_connections_max != CallersPort::Options().address_connections_max) {
+    return absl::InvalidArgumentError(absl::StrCat("--address-connections-max=", address_connections_max,
+                                                   " is more than --connections-max=", connections_max,
+                                                   ": one address could take all connections"));
   }
   if (options->edge_address.empty()) return absl::OkStatus();
   return CheckDialAddress("--edge", options->edge_address);

@@ -12,9 +12,9 @@ import {until} from './lib/until.js';
 const HITS = 'toolwire_control_limit_hits_total';
 
 // Connections that are made and send nothing, once all are there or refused.
-async function silent(scope, port, count) {
+async function silent(scope, port, count, localAddress) {
   const sockets = Array.from({length: count}, () => {
-    const socket = scope.own(net.connect(port, '127.0.0.1'));
+    const socket = scope.own(net.connect({port, host: '127.0.0.1', localAddress}));
     return socket.on('error', () => {}).resume();
   });
   await Promise.all(sockets.map((socket) => new Promise((done) => socket.once('connect', done).once('close', done))));
@@ -103,6 +103,18 @@ claim('connections that send nothing make room for those that come, and end afte
   await until('the others are closed in time', () => more.every((one) => one.closed));
   assert.ok((await tw.metric(HITS, {limit: 'connect_time'})) > 0);
 });
+
+for (const [limit, flags] of [['connections', {'connections-max': 20}], ['silent_connections', {'silent-connections-max': 20}]]) {
+  claim(`when there are as many ${limit} as there may be, the address with most of them makes room`, async (scope) => {
+    const tw = await scope.toolwire({topology: 'split', flags: {...flags, 'connect-timeout': 60_000}});
+    const few = await silent(scope, tw.ports.callers, 2);
+    await silent(scope, tw.ports.callers, 50, '127.0.0.2');
+    assert.ok((await tw.metric(HITS, {limit})) >= 32);
+    const [caller] = await speaking(scope, tw.ports.callers, 1);
+    assert.ok(!caller.isClosed);
+    assert.deepEqual(few.map((one) => one.closed), [false, false]);
+  });
+}
 
 claim('a connection that ends its HTTP/2 preface halfway is closed after --connect-timeout', async (scope) => {
   const tw = await scope.toolwire({topology: 'split', flags: {'connect-timeout': 1000}});

@@ -89,6 +89,17 @@ TEST_F(ControlOptionsTest, ConnectionsFollowFromOpenFilesAndMayNotExceedThem) {
   EXPECT_EQ(Validate(&options_, 1024).code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST_F(ControlOptionsTest, OneAddressMayNotBeGivenMoreConnectionsThanThereAre) {
+  CallersPort::Options& callers = options_.callers;
+  callers.connections_max = 100;
+  EXPECT_TRUE(Validate(&options_, 1024).ok());  // Not given.
+  callers.address_connections_max = 100;
+  EXPECT_TRUE(Validate(&options_, 1024).ok());
+  callers.address_connections_max = 101;
+  EXPECT_EQ(Validate(&options_, 1024).message(),
+            "--address-connections-max=101 is more than --connections-max=100: one address could take all connections");
+}
+
 TEST_F(ControlOptionsTest, DefaultTimeOfACallMayNotExceedTheLongest) {
   options_.call_timeout_default = milliseconds(1000);
   options_.call_timeout_max = milliseconds(1000);
