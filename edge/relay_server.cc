@@ -11,12 +11,12 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "common/base/by_address.h"
 #include "common/base/host_port.h"
 #include "common/base/log.h"
 #include "common/base/mutex.h"
 #include "common/link/relay_socket.h"
 #include "common/process/tcp_listener.h"
-#include "edge/networks.h"
 
 namespace toolwire {
 namespace {
@@ -24,6 +24,8 @@ namespace {
 constexpr size_t kLinksMax = 1024;
 // Connections that have not shown yet that they are controls.
 constexpr size_t kStrangersMax = 64;
+// The same, with those that were cut and are not closed yet because their loops are busy.
+constexpr size_t kUnadmittedMax = 2 * kStrangersMax;
 constexpr char kTooManyLinks[] = "too many links";
 constexpr char kMadeRoom[] = "it made room for others to show that they are controls";
 // Refusals with less than this between them are one spell, which is logged once.
@@ -50,7 +52,8 @@ class Link final : public ToControl, public std::enable_shared_from_this<Link> {
     const auto self = shared_from_this();
     preface_timer_.expires_after(kPrefaceWaitMax);
     preface_timer_.async_wait([self](const asio::error_code& ec) {
-      if (!ec) self->Close("no preface");
+      // After a pause of this process the preface may have been read a moment ago.
+      if (!ec && self->link_ == 0) self->Close("no preface");
     });
     EdgeSocket::Events events;
     events.opened = [self, admit = std::move(admit)] {
@@ -150,14 +153,18 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
     uint64_t number = 0;
     {
       MutexLock lock(mu_);
+      if (links_.size() - admitted_ >= kUnadmittedMax) return edge_.counters().link_strangers_closed.Add();
       if (strangers_.size() >= kStrangersMax) {
         edge_.counters().link_strangers_closed.Add();
-        strangers_.begin()->second->Close(kMadeRoom);
-        strangers_.erase(strangers_.begin());
+        Connection* const first = strangers_.First();
+        first->link->Close(kMadeRoom);
+        strangers_.Remove(first);
       }
       number = ++last_number_;
-      links_.emplace(number, Connection{link, AddressKey(address)});
-      strangers_.emplace(number, link);
+      Connection& connection = links_[number];
+      connection.link = link;
+      connection.address = AddressKey(address);
+      strangers_.Add(&connection, connection.address);
     }
     asio::post(executor, [self = shared_from_this(), link, number, peer] {
       link->Start([self, number, peer] { return self->Admit(number, peer); }, [self, number] { self->Ended(number); });
@@ -167,8 +174,8 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
   // Gives a stranger a link's place. False: there is none for it.
   bool Admit(uint64_t number, const std::string& peer) {
     MutexLock lock(mu_);
-    if (strangers_.erase(number) == 0) return false;  // It has had to go.
     Connection& connection = links_.at(number);
+    if (!strangers_.Remove(&connection)) return false;  // It has had to go.
     size_t& of_address = of_address_[connection.address];
     LimitCounter* const full = admitted_ >= kLinksMax                 ? &edge_.counters().links_full
                                : of_address >= links_per_address_max_ ? &edge_.counters().address_links_full
@@ -191,8 +198,9 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
 
   void Ended(uint64_t number) {
     MutexLock lock(mu_);
-    strangers_.erase(number);
-    const Connection connection = std::move(links_.extract(number).mapped());
+    auto ended = links_.extract(number);
+    Connection& connection = ended.mapped();
+    strangers_.Remove(&connection);
     if (connection.admitted) {
       --admitted_;
       auto of_address = of_address_.find(connection.address);
@@ -201,7 +209,7 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
     changed_.NotifyAll();
   }
 
-  struct Connection {
+  struct Connection : ByAddress<Connection>::Member {
     std::shared_ptr<Link> link;
     std::string address;  // As AddressKey.
     bool admitted = false;
@@ -218,8 +226,7 @@ class RelayServer::Impl : public std::enable_shared_from_this<Impl> {
   bool listening_ ABSL_GUARDED_BY(mu_) = true;
   uint64_t last_number_ ABSL_GUARDED_BY(mu_) = 0;
   std::map<uint64_t, Connection> links_ ABSL_GUARDED_BY(mu_);  // All that are not closed.
-  std::map<uint64_t, std::shared_ptr<Link>> strangers_
-      ABSL_GUARDED_BY(mu_);  // Of those, not admitted; the oldest first.
+  ByAddress<Connection> strangers_ ABSL_GUARDED_BY(mu_);       // Of those, not admitted, and not cut either.
   size_t admitted_ ABSL_GUARDED_BY(mu_) = 0;
   absl::flat_hash_map<std::string, size_t> of_address_ ABSL_GUARDED_BY(mu_);  // Those that are admitted.
   MonoTime quiet_from_ ABSL_GUARDED_BY(mu_){};

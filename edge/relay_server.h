@@ -13,8 +13,8 @@ namespace toolwire {
 // Each connection is one control: attached to the edge when it has shown that it speaks the relay's protocol
 // (common/link/relay_socket.h), detached when it breaks. Links run on the loops of the edge, in turn, so that a
 // delivery needs no thread hop between its link and its session. At most 1,024 links, many times the controls of any
-// cluster, and a share of them for each address. Connections that have not shown it take no link's place: of 64 the
-// oldest is cut when one more comes.
+// cluster, and a share of them for each address. Connections that have not shown it take no link's place: of 64 one
+// is cut when one more comes, the oldest of the address that has most.
 class RelayServer {
  public:
   // `edge` outlives the server. Port 0: any free one. UNAVAILABLE: cannot listen.

@@ -53,11 +53,11 @@ class ByAddress {
     order_.insert(Rank(share));
     ++size_;
   }
-  // Nothing if it is in no queue.
-  void Remove(T* one) {
+  // False, and nothing, if it is in no queue.
+  bool Remove(T* one) {
     Member* const member = one;
     Share* const share = std::exchange(member->share_, nullptr);
-    if (share == nullptr) return;
+    if (share == nullptr) return false;
     order_.erase(Rank(*share));
     share->members.erase(member->at_);
     --size_;
@@ -66,6 +66,7 @@ class ByAddress {
     } else {
       order_.insert(Rank(*share));
     }
+    return true;
   }
   // The oldest of the address that has most; null if there is none.
   T* First() const { return order_.empty() ? nullptr : std::get<2>(*order_.begin())->members.front().second; }

@@ -1,8 +1,8 @@
 // A small HTTP server on one thread: a connection reads a request with websocketpp's parser, writes the response, and
 // reads the next one or says goodbye. A timer bounds each request from its start until its response is read. What a
 // peer does costs its own connection: nothing here waits for one, and past kConnectionsMax the one that has had no
-// response for longest is closed. The samples are collected anew for each request and grouped into families by name.
-// Below: what the process measures of itself.
+// response for longest is closed, of the address that has most. The samples are collected anew for each request and
+// grouped into families by name. Below: what the process measures of itself.
 #include "common/process/metrics_endpoint.h"
 
 #include <dirent.h>
@@ -16,7 +16,6 @@
 #include <asio.hpp>
 #include <cstdio>
 #include <exception>
-#include <list>
 #include <map>
 #include <string>
 #include <thread>
@@ -25,6 +24,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/by_address.h"
 #include "common/base/log.h"
 #include "common/process/tcp_listener.h"
 
@@ -88,13 +88,15 @@ std::string ResponseTo(const Request& request, const Body& body) {
 }
 
 class Connection;
-using Connections = std::list<std::shared_ptr<Connection>>;
+using Connections = ByAddress<Connection>;
 
-// Loop thread only, as all of this file but MetricsEndpoint itself.
-class Connection : public std::enable_shared_from_this<Connection> {
+// Loop thread only, as all of this file but MetricsEndpoint itself. Its handlers keep it.
+class Connection : public std::enable_shared_from_this<Connection>, public Connections::Member {
  public:
-  Connection(asio::ip::tcp::socket socket, Duration time, const Body& body, Counters& counters, Connections& all)
+  Connection(asio::ip::tcp::socket socket, std::string address_key, Duration time, const Body& body, Counters& counters,
+             Connections& all)
       : socket_(std::move(socket)),
+        address_key_(std::move(address_key)),
         timer_(socket_.get_executor()),
         time_(time),
         body_(body),
@@ -102,7 +104,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         all_(all) {}
 
   void Start() {
-    place_ = all_.insert(all_.end(), shared_from_this());
+    all_.Add(this, address_key_);
     BeginRequest();
   }
   void Close() {
@@ -110,7 +112,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     asio::error_code ignored;
     socket_.close(ignored);
     timer_.cancel();
-    all_.erase(place_);  // Whoever calls this holds another reference.
+    all_.Remove(this);
   }
 
  private:
@@ -157,7 +159,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
                       [self = shared_from_this()](const asio::error_code& ec, size_t) {
                         // Another's place may have been made of this one's since the write was done.
                         if (ec || !self->socket_.is_open()) return self->Close();
-                        self->all_.splice(self->all_.end(), self->all_, self->place_);
+                        self->all_.Remove(self.get());
+                        self->all_.Add(self.get(), self->address_key_);
                         if (!self->is_last_) {
                           self->is_idle_ = self->unparsed_.empty();
                           return self->BeginRequest();
@@ -169,12 +172,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   asio::ip::tcp::socket socket_;
+  const std::string address_key_;
   asio::steady_timer timer_;
   const Duration time_;
   const Body& body_;
   Counters& counters_;
   Connections& all_;  // By when they had their last response, or were accepted.
-  Connections::iterator place_;
   Request request_;
   size_t request_bytes_ = 0;  // Of it, as far as it was parsed.
   std::string unparsed_;
@@ -201,8 +204,7 @@ struct MetricsEndpoint::Impl {
   void Accepted(int fd, const asio::ip::tcp::endpoint& peer, Duration request_time) {
     if (connections.size() >= kConnectionsMax) {
       counters.connections.Add();
-      const std::shared_ptr<Connection> oldest = connections.front();
-      oldest->Close();
+      connections.First()->Close();
     }
     asio::ip::tcp::socket socket(io);
     asio::error_code ec;
@@ -210,7 +212,9 @@ struct MetricsEndpoint::Impl {
       close(fd);
       return;
     }
-    std::make_shared<Connection>(std::move(socket), request_time, body, counters, connections)->Start();
+    std::make_shared<Connection>(std::move(socket), AddressKey(peer.address().to_string()), request_time, body,
+                                 counters, connections)
+        ->Start();
   }
 
   const SampleSource source;

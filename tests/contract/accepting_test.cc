@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -18,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/link/relay_socket.h"
 #include "common/process/metrics_endpoint.h"
 #include "common/registry/memory_registry.h"
 #include "edge/edge.h"
@@ -139,6 +141,22 @@ TEST_P(AcceptingTest, APortThatClosesWhileAConnectionIsTakenEnds) {
     ADD_FAILURE() << "the port never closes";
     std::_Exit(1);  // A thread turns in circles.
   }
+}
+
+TEST_P(AcceptingTest, AFloodOfConnectsFromOneAddressEndsNoConnectionOfAnother) {
+  if (!PortIs("Relay")) return;
+  const Peer control(port_, 2);
+  std::vector<std::unique_ptr<Peer>> flood;
+  for (int i = 0; i < 200; ++i) flood.push_back(std::make_unique<Peer>(port_));
+  char preface[kRelayPrefaceBytes];
+  ASSERT_EQ(control.ReadSome(preface, sizeof preface), static_cast<ssize_t>(sizeof preface));
+  control.Send(kRelayPreface);
+  EXPECT_TRUE(Await([&] {
+    std::vector<Sample> samples;
+    edge_->AddSamples(&samples);
+    return std::any_of(samples.begin(), samples.end(),
+                       [](const Sample& one) { return one.name == "toolwire_edge_links" && one.value == 1; });
+  }));
 }
 
 TEST_P(AcceptingTest, AgentMayNotReadForAsLongAsItMayBeSilent) {

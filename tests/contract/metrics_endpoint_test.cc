@@ -58,6 +58,18 @@ TEST(MetricsEndpointTest, SixtyFourConnectionsAreHeldAndThenTheOldestGoes) {
   EXPECT_NE(peers[0]->Read().find("200 OK"), std::string::npos);
 }
 
+TEST(MetricsEndpointTest, AFloodOfConnectsFromOneAddressEndsNoScrapeOfAnother) {
+  const auto endpoint = Started();
+  const Peer scraper(endpoint->port(), 2);
+  scraper.Send("GET /metrics HTTP/1.1\r\n");
+  std::vector<std::unique_ptr<Peer>> flood;
+  for (int i = 0; i < 200; ++i) flood.push_back(std::make_unique<Peer>(endpoint->port()));
+  ASSERT_TRUE(Await([&] { return flood[100]->IsClosed(); }));
+  EXPECT_FALSE(scraper.IsClosed());
+  scraper.Send("Host: x\r\nConnection: close\r\n\r\n");
+  EXPECT_TRUE(Begins(scraper.Read(), "HTTP/1.1 200 OK\r\n"));
+}
+
 // The oldest is answered, and one makes room, in one turn of the loop: a scrape holds it up until both have come.
 TEST(MetricsEndpointTest, AConnectionThatMakesRoomWhileItIsAnsweredIsGone) {
   std::atomic<int> held{0}, go{0};
