@@ -33,7 +33,8 @@ void InitLog(const LogOptions& options) {
 }
 
 void AddListenFlags(CLI::App* app, ListenOptions* options) {
-  Text(app, "--listen", &options->host, "IP address of every listener").Env("LISTEN");
+  Text(app, "--listen", &options->host, "IP address of every listener; 0.0.0.0 takes IPv4 alone, :: both")
+      .Env("LISTEN");
   Switch(app, "--insecure", &options->insecure,
          "Allow a --listen address that other machines can reach, although nothing is encrypted");
   Port(app, "--metrics-port", &options->metrics_port, "Prometheus endpoint").Env("METRICS_PORT");
@@ -41,7 +42,14 @@ void AddListenFlags(CLI::App* app, ListenOptions* options) {
 
 absl::Status Validate(const ListenOptions& options) {
   in_addr ipv4{};
+  in6_addr ipv6{};
   const bool is_ipv4 = inet_pton(AF_INET, options.host.c_str(), &ipv4) == 1;
+  // What is behind % is an interface.
+  const bool is_ipv6 = inet_pton(AF_INET6, options.host.substr(0, options.host.find('%')).c_str(), &ipv6) == 1;
+  if (!is_ipv4 && !is_ipv6 && options.host != "localhost") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--listen=", options.host, ": not an IP address, which is written without brackets and port, nor localhost"));
+  }
   const bool loopback =
       options.host == "::1" || options.host == "localhost" || (is_ipv4 && ntohl(ipv4.s_addr) >> 24 == 127);
   if (!loopback && !options.insecure) {

@@ -105,6 +105,7 @@ claim('an address that other machines reach is refused without --insecure, by ev
     for (const address of ['0.0.0.0', '::']) {
       assert.match(await refused(scope, name, [...args, `--listen=${address}`]), /--insecure/, `${name} ${address}`);
     }
+    assert.match(await refused(scope, name, [...args, '--listen=[::1]']), /without brackets/, name);
   }
   const tw = await scope.toolwire({flags: {listen: '0.0.0.0', insecure: true}});
   assert.equal((await tw.http('/health')).status, 200);

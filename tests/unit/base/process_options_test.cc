@@ -97,15 +97,22 @@ bool MayListen(const std::string& host, bool insecure) {
 
 TEST_F(ProcessOptionsTest, AddressesThatOthersCanReachNeedAWordForIt) {
   for (const char* host : {"127.0.0.1", "127.1.2.3", "::1", "localhost"}) EXPECT_TRUE(MayListen(host, false)) << host;
-  for (const char* host : {"0.0.0.0", "::", "192.168.1.5", "10.0.0.1", "fe80::1", "", "128.0.0.1", "1127.0.0.1"}) {
+  for (const char* host : {"0.0.0.0", "::", "192.168.1.5", "10.0.0.1", "fe80::1", "fe80::1%eth0", "128.0.0.1"}) {
     EXPECT_FALSE(MayListen(host, false)) << host;
     EXPECT_TRUE(MayListen(host, true)) << host;
   }
 }
 
-TEST_F(ProcessOptionsTest, NameThatLooksLikeLoopbackIsNotLoopback) {
-  EXPECT_FALSE(MayListen("127.example.com", false));
-  EXPECT_FALSE(MayListen("127.0.0.1.example.com", false));
+TEST_F(ProcessOptionsTest, WhatIsNoAddressIsRefusedWithItsReason) {
+  for (const char* host : {"", "1127.0.0.1", "127.example.com", "127.0.0.1.example.com", "[::1]", "[::1]:80", "::1]",
+                           "127.0.0.1:80", "%eth0"}) {
+    ListenOptions options;
+    options.host = host;
+    options.insecure = true;
+    EXPECT_EQ(Validate(options).message(),
+              std::string("--listen=") + host +
+                  ": not an IP address, which is written without brackets and port, nor localhost");
+  }
 }
 
 TEST_F(ProcessOptionsTest, LogLevelsAreTheOnesAskedFor) {
