@@ -54,6 +54,11 @@ void AddControlFlags(CLI::App* app, ControlOptions* options) {
                "Silence of a connection after which the caller is pinged, in ms");
   Milliseconds(app, "--keepalive-timeout", &options->keepalive_timeout, 1000, kMaxInt,
                "Time for the answer to such a ping before the connection is cut, in ms");
+  Milliseconds(app, "--connection-idle-timeout", &options->connection_idle_timeout, 1000, kMaxInt,
+               "Time without a call or stream after which a connection is closed, in ms");
+  Milliseconds(
+      app, "--stream-idle-timeout", &options->stream_idle_timeout, 0, kMaxInt,
+      "Time without a call after which a Dispatch stream ends, with OK, in ms, looked at each second; 0: none");
   Number(app, "--grpc-threads", &options->grpc_threads, 0, 16,
          "Threads that serve callers: one takes the least time for a call, more let large calls hold up fewer others; "
          "0: as many as gRPC starts, half of the cores");

@@ -40,6 +40,11 @@ struct ControlOptions {
   // A caller that vanished without a word keeps its streams and their places for these two.
   Duration keepalive_interval = std::chrono::seconds(30);  // Of silence, then it is pinged.
   Duration keepalive_timeout = std::chrono::seconds(20);   // For its answer.
+  // Connections without a stream hold places, and keepalive shows only that their callers live. Clients dial again by
+  // themselves with the next call.
+  Duration connection_idle_timeout = std::chrono::minutes(10);
+  // Of a Dispatch stream without a call; 0: none. Backends keep one open, and pay for the next to be opened.
+  Duration stream_idle_timeout{};
   Duration drain_timeout = kDrainTimeout;
   PayloadOptions payload;
 };

@@ -28,6 +28,7 @@ std::optional<MonoTime> DeadlineOf(const grpc::CallbackServerContext& context, c
   return clock.Now() + std::chrono::duration_cast<Duration>(left);
 }
 
+constexpr Duration kUnusedLookEvery = std::chrono::seconds(1);
 constexpr size_t kLargeBytes = 64u << 10;
 
 // One CallTool. Keeps itself alive until gRPC is done with it.
@@ -146,9 +147,13 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Di
     grpc::CallbackServerContext* context) {
   auto stream =
       std::make_shared<DispatchStream>(dispatcher_, requests_, options_, counters_, caller_bytes_, turns_, context);
-  const uint64_t number = AdmitStream([weak = std::weak_ptr<DispatchStream>(stream)] {
-    if (const auto alive = weak.lock()) alive->EndWhenIdle();
-  });
+  const std::weak_ptr<DispatchStream> weak = stream;
+  const uint64_t number = AdmitStream({[weak] {
+                                         if (const auto alive = weak.lock()) alive->EndWhenIdle();
+                                       },
+                                       [weak, limit = options_.stream_idle_timeout](MonoTime now) {
+                                         if (const auto alive = weak.lock()) alive->EndIfUnused(now, limit);
+                                       }});
   if (number == 0) {
     return new Refused<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>(ToStatus(TooManyStreams()));
   }
@@ -225,22 +230,24 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* DispatchService::WatchAgents(grpc::C
   }
   auto stream =
       std::make_shared<WatchStream>(directory_, counters_, caller_bytes_, options_.watch_unread_bytes_max, context);
-  const uint64_t number = AdmitStream([weak = std::weak_ptr<WatchStream>(stream)] {
+  const std::weak_ptr<WatchStream> weak = stream;
+  const auto end = [weak] {
     if (const auto alive = weak.lock()) alive->End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "control is stopping"));
-  });
+  };
+  const uint64_t number = AdmitStream({end, nullptr});
   if (number == 0) return new Ended(ToStatus(TooManyStreams()));
   stream->Begin({request.user_ids().begin(), request.user_ids().end()}, [this, number] { StreamDone(number); });
   return stream.get();
 }
 
-uint64_t DispatchService::AdmitStream(std::function<void()> end) {
+uint64_t DispatchService::AdmitStream(OpenStream stream) {
   MutexLock lock(mu_);
   if (ending_) return 0;
   if (streams_.size() >= static_cast<size_t>(options_.streams_max)) {
     counters_.streams_full.Add();
     return 0;
   }
-  streams_.emplace(++last_stream_, std::move(end));
+  streams_.emplace(++last_stream_, std::move(stream));
   return last_stream_;
 }
 
@@ -254,9 +261,23 @@ void DispatchService::EndStreams() {
   {
     MutexLock lock(mu_);
     ending_ = true;
-    for (const auto& [number, end] : streams_) ends.push_back(end);
+    for (const auto& [number, stream] : streams_) ends.push_back(stream.end);
   }
   for (const auto& end : ends) end();
+}
+
+void DispatchService::EndUnusedStreams() {
+  const MonoTime now = clock_.Now();
+  if (now - unused_looked_at_ < kUnusedLookEvery) return;
+  unused_looked_at_ = now;
+  std::vector<std::function<void(MonoTime)>> ends;
+  {
+    MutexLock lock(mu_);
+    for (const auto& [number, stream] : streams_) {
+      if (stream.end_if_unused) ends.push_back(stream.end_if_unused);
+    }
+  }
+  for (const auto& end : ends) end(now);
 }
 
 void DispatchService::AddSamples(std::vector<Sample>* out) const {

@@ -50,15 +50,21 @@ class DispatchService final : public DispatchServiceBase {
   void Tick() {
     caller_bytes_.Tick();
     turns_.Tick();
+    if (options_.stream_idle_timeout > Duration::zero()) EndUnusedStreams();
   }
   void AddSamples(std::vector<Sample>* out) const;
 
  private:
   void Get(UnaryAnswer* answer, const v1::GetAgentRequest* request, v1::Agent* response);
   void List(UnaryAnswer* answer, const v1::ListAgentsRequest* request, v1::ListAgentsResponse* response);
+  struct OpenStream {
+    std::function<void()> end;
+    std::function<void(MonoTime now)> end_if_unused;  // May be empty.
+  };
   // A number for the stream, or 0 if there are too many.
-  uint64_t AdmitStream(std::function<void()> end);
+  uint64_t AdmitStream(OpenStream stream);
   void StreamDone(uint64_t number);
+  void EndUnusedStreams();
 
   const Clock& clock_;
   Dispatcher& dispatcher_;
@@ -73,7 +79,8 @@ class DispatchService final : public DispatchServiceBase {
   mutable Mutex mu_;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;
   uint64_t last_stream_ ABSL_GUARDED_BY(mu_) = 0;
-  absl::flat_hash_map<uint64_t, std::function<void()>> streams_ ABSL_GUARDED_BY(mu_);  // How to end each.
+  absl::flat_hash_map<uint64_t, OpenStream> streams_ ABSL_GUARDED_BY(mu_);
+  MonoTime unused_looked_at_{};  // The ticking thread's.
 };
 
 }  // namespace toolwire

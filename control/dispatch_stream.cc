@@ -52,6 +52,19 @@ void DispatchStream::EndWhenIdle() {
   FinishIfIdleLocked();
 }
 
+// In good order: a call that the caller sends meanwhile is not read, which the end of the stream shows.
+void DispatchStream::EndIfUnused(MonoTime now, Duration limit) {
+  MutexLock lock(mu_);
+  if (ending_) return;
+  if (std::exchange(used_, false) || reading_ > 0 || writing_ || !in_flight_.empty() || !replies_.empty()) {
+    unused_since_ = now;
+  } else if (now - unused_since_ >= limit) {
+    counters_.stream_idle.Add();
+    ending_ = true;
+    FinishIfIdleLocked();
+  }
+}
+
 void DispatchStream::EndWith(grpc::Status status) {
   MutexLock lock(mu_);
   ending_ = true;
@@ -64,6 +77,7 @@ void DispatchStream::OnReadDone(bool ok) {
   {
     MutexLock lock(mu_);
     ++reading_;
+    used_ = true;
   }
   const MonoTime began = turns_.Now();
   ReadingTurns::Message message;
@@ -204,6 +218,7 @@ void DispatchStream::Settle(v1::DispatchAnswer&& outcome) {
   auto found = in_flight_.find(id);
   Release(found->second.bytes);
   in_flight_.erase(found);
+  used_ = true;
   QueueLocked(std::move(field));
 }
 

@@ -46,6 +46,8 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   void Begin(std::function<void()> on_done);
   // No new calls; the stream ends when its calls have settled.
   void EndWhenIdle();
+  // Ends it if it has had nothing to do for `limit`, as far as these calls have seen: call each second.
+  void EndIfUnused(MonoTime now, Duration limit);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -109,6 +111,8 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   // Threads that start a message's calls or the next read: until they are done the stream does not finish.
   int reading_ ABSL_GUARDED_BY(mu_) = 0;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  bool used_ ABSL_GUARDED_BY(mu_) = true;  // Since EndIfUnused was called.
+  MonoTime unused_since_ ABSL_GUARDED_BY(mu_){};
   bool reading_paused_ ABSL_GUARDED_BY(mu_) = false;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;  // The caller sends no more, or control is stopping.
   // The caller has cancelled: answers are dropped. Written with mu_ held.

@@ -167,6 +167,33 @@ claim('callers that vanish without a word lose their streams, so that others get
   assert.equal((await reading.call('user_1', 'echo')).code, 0);
 });
 
+claim('a connection without a stream is closed after --connection-idle-timeout, one with a stream is not', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', flags: {'connection-idle-timeout': 1000}});
+  await tw.agent('user_1');
+  const calls = tw.caller().dispatch();
+  assert.equal((await calls.call('user_1', 'echo')).code, 0);
+  const [idle] = await speaking(scope, tw.ports.callers, 1);
+  await idle.closed();
+  await until('its place is free', async () => (await tw.metric('toolwire_control_connections')) === 1);
+  assert.equal((await calls.call('user_1', 'echo')).code, 0);
+  await served(tw);
+});
+
+claim('a Dispatch stream without a call ends with OK after --stream-idle-timeout, one with a call does not', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', flags: {'stream-idle-timeout': 1000}});
+  await tw.agent('user_1');
+  await tw.agent('user_2', {answer: () => undefined});
+  const unused = tw.caller().dispatch();
+  assert.equal((await unused.call('user_1', 'echo')).code, 0);
+  const waiting = tw.caller().dispatch();
+  const outcome = waiting.call('user_2', 'slow', {}, {timeoutMs: 4000});
+  assert.equal((await unused.ended()).code, 0);
+  assert.equal(await tw.metric(HITS, {limit: 'stream_idle'}), 1);
+  assert.equal((await outcome).reason, 'CALL_TIMEOUT');
+  assert.equal(await tw.metric('toolwire_control_streams'), 1);
+  assert.equal((await waiting.ended()).code, 0);
+});
+
 claim('a connection has no more streams than --connection-streams-max, and its calls wait for each other', async (scope) => {
   const tw = await scope.toolwire({topology: 'split', flags: {'connection-streams-max': 5}});
   await tw.agent('user_1');

@@ -18,7 +18,7 @@ const CONTROL_ONLY = [
   'call-timeout-default', 'call-timeout-max', 'stream-calls-max', 'streams-max', 'grpc-threads', 'message-calls-max',
   'hand-form-bytes-max', 'watch-users-max', 'stream-unread-bytes-max', 'watch-unread-bytes-max', 'caller-bytes-max',
   'connections-max', 'address-connections-max', 'silent-connections-max', 'connect-timeout', 'connection-streams-max',
-  'grpc-memory-bytes', 'keepalive-interval', 'keepalive-timeout',
+  'grpc-memory-bytes', 'keepalive-interval', 'keepalive-timeout', 'connection-idle-timeout', 'stream-idle-timeout',
 ];
 const BOTH = [
   'drain-timeout', 'payload-bytes-max', 'json-depth-max', 'data-dir', 'log-format', 'log-level', 'audit-json-bytes-max',

@@ -74,6 +74,8 @@ TEST_F(ControlOptionsTest, NumbersOutsideTheirBoundsAreRefused) {
                       {"--grpc-memory-bytes", 16 << 20, int64_t{1} << 40},
                       {"--keepalive-interval", 1000, kMaxInt},
                       {"--keepalive-timeout", 1000, kMaxInt},
+                      {"--connection-idle-timeout", 1000, kMaxInt},
+                      {"--stream-idle-timeout", 0, kMaxInt},
                       {"--grpc-threads", 0, 16}});
 }
 
