@@ -86,7 +86,8 @@ void EdgeLoop::MakeRoom(SessionId id, bool is_closing) {
 
 void EdgeLoop::CancelCalls(LinkId link, std::vector<uint64_t> call_ids) {
   Post([this, link, call_ids = std::move(call_ids)] {
-    for (const uint64_t call_id : call_ids) table_.Cancel(link, call_id);
+    table_.CancelLater(link, call_ids);
+    ScheduleAdvance();
   });
 }
 
@@ -116,7 +117,7 @@ void EdgeLoop::CloseSession(SessionId id, CloseReason reason, bool answers_lost)
 
 void EdgeLoop::CloseAll(CloseReason reason) {
   Post([this, reason] {
-    for (const SessionId id : server_.Sockets()) Close(id, reason, false);
+    for (const SessionId id : server_.Sockets()) table_.closing().emplace_back(id, reason);
   });
 }
 
@@ -176,8 +177,8 @@ void EdgeLoop::Round() {
     shared_.send_to_controls(&table_.batches());
     table_.batches().Clear();
   }
-  const auto closing = std::exchange(table_.closing(), {});
-  for (const auto& [id, reason] : closing) Close(id, reason, false);
+  for (const auto& [id, reason] : table_.TakeClosing()) Close(id, reason, false);
+  if (!table_.closing().empty()) ScheduleRound();
   const auto writable = std::exchange(table_.writable(), {});
   for (const SessionId id : writable) server_.WriteFrames(id);
   ArmTick();
@@ -205,7 +206,11 @@ void EdgeLoop::OnTick() {
 }
 
 void EdgeLoop::AdvanceTable() {
-  if (table_.Advance() || std::exchange(advance_scheduled_, true)) return;
+  if (!table_.Advance()) ScheduleAdvance();
+}
+
+void EdgeLoop::ScheduleAdvance() {
+  if (std::exchange(advance_scheduled_, true)) return;
   asio::post(io_, [this] {
     advance_scheduled_ = false;
     AdvanceTable();

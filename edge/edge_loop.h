@@ -89,6 +89,7 @@ class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
   void OnTick();
   // Advances the table in slices, with whatever else is ready between them.
   void AdvanceTable();
+  void ScheduleAdvance();
   void ReportSessions(LinkId link, std::vector<SessionId> ids, std::function<void()> done);
   void RefreshHeard();
 

@@ -99,6 +99,17 @@ void SessionTable::Cancel(LinkId link, uint64_t call_id) {
   NoteWritable(*session);
 }
 
+void SessionTable::CancelLater(LinkId link, const std::vector<uint64_t>& call_ids) {
+  for (const uint64_t call_id : call_ids) cancels_.emplace_back(link, call_id);
+}
+
+void SessionTable::CancelSome() {
+  for (size_t i = 0; i < kAtOnce && !cancels_.empty(); ++i) {
+    Cancel(cancels_.front().first, cancels_.front().second);
+    cancels_.pop_front();
+  }
+}
+
 // One walk over the keys, 0.3 ms for 100,000; to drop so many calls takes 50 ms. Sessions know meanwhile whose calls
 // these are.
 void SessionTable::LinkDown(LinkId link) {
@@ -137,7 +148,18 @@ void SessionTable::Snapshot(LinkId link, std::vector<SessionId>* ids) {
   }
 }
 
+std::vector<std::pair<SessionId, CloseReason>> SessionTable::TakeClosing() {
+  std::vector<std::pair<SessionId, CloseReason>> now;
+  for (size_t cost = 0; cost < kAtOnce && !closing_.empty(); closing_.pop_front()) {
+    const Session* const session = Find(closing_.front().first);
+    cost += kAtOnce / kClosesAtOnce + (session == nullptr ? 0 : session->calls_in_flight());
+    now.push_back(closing_.front());
+  }
+  return now;
+}
+
 bool SessionTable::Advance() {
+  CancelSome();
   DropOrphans();
   const Session::Context context = ContextNow();
   const auto time_out = [&](TimerNode* node) {
@@ -159,7 +181,8 @@ bool SessionTable::Advance() {
     closing_.emplace_back(entry->session.id(), close_reason::kNoHeartbeat);
   };
   const bool calls_done = call_wheel_.Advance(context.now, time_out, kAtOnce);
-  return heartbeat_wheel_.Advance(context.now, close_if_silent, kClosesAtOnce) && calls_done && orphans_.empty();
+  return heartbeat_wheel_.Advance(context.now, close_if_silent, kClosesAtOnce) && calls_done && orphans_.empty() &&
+         cancels_.empty();
 }
 
 bool SessionTable::NextFrame(SessionId id, std::string* text) {

@@ -3,6 +3,7 @@
 #define TOOLWIRE_EDGE_SESSION_TABLE_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -58,14 +59,16 @@ class SessionTable {
 
   void Deliver(SessionId id, LinkId link, v1::Deliver&& deliver);
   void Cancel(LinkId link, uint64_t call_id);
+  // The same for many, by Advance.
+  void CancelLater(LinkId link, const std::vector<uint64_t>& call_ids);
   // The link's calls are dropped: the first kAtOnce now, the others by Advance.
   void LinkDown(LinkId link);
   // Reports every session to a new link, kAtOnce in a call: `ids` are SessionIds() at first, then those that are left.
   void Snapshot(LinkId link, std::vector<SessionId>* ids);
   std::vector<SessionId> SessionIds() const;
 
-  // Settles overdue calls and finds silent agents. Call every kTick while `has_timers()`, otherwise every second.
-  // False: there is more to do, by another call once other events have had their turn.
+  // Settles overdue and cancelled calls and finds silent agents. Call every kTick while `has_timers()`, otherwise every
+  // second. False: there is more to do, by another call once other events have had their turn.
   bool Advance();
   bool has_timers() const { return !call_wheel_.empty(); }
 
@@ -76,7 +79,10 @@ class SessionTable {
 
   LinkBatches& batches() { return batches_; }
   std::vector<SessionId>& writable() { return writable_; }
-  std::vector<std::pair<SessionId, CloseReason>>& closing() { return closing_; }
+  std::deque<std::pair<SessionId, CloseReason>>& closing() { return closing_; }
+  // Of these, those to close now: the fewer, the more calls they have. The rest is for another call once other events
+  // have had their turn.
+  std::vector<std::pair<SessionId, CloseReason>> TakeClosing();
 
   // The sessions whose leases are due, as `visit(user_id, epoch)`: those that sent a heartbeat since the last call.
   template <typename Visit>
@@ -123,6 +129,8 @@ class SessionTable {
   void NoteWritable(const Session& session);
   // Drops calls of links that are down, kAtOnce.
   void DropOrphans();
+  // Cancels calls that are to be, kAtOnce.
+  void CancelSome();
 
   const Clock& clock_;
   const SessionLimits& limits_;
@@ -135,8 +143,9 @@ class SessionTable {
   LinkBatches batches_;
   std::vector<SessionId> heartbeats_;
   std::vector<SessionId> writable_;
-  std::vector<std::pair<SessionId, CloseReason>> closing_;
+  std::deque<std::pair<SessionId, CloseReason>> closing_;
   absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*> calls_;
+  std::deque<std::pair<LinkId, uint64_t>> cancels_;   // Calls to cancel; some may have ended since.
   std::vector<LinkId> links_down_;                    // Those of the orphans.
   std::vector<std::pair<LinkId, uint64_t>> orphans_;  // Calls to drop; some may have ended since.
   absl::flat_hash_map<SessionId, std::unique_ptr<Entry>> sessions_;

@@ -176,6 +176,39 @@ TEST_F(SessionTest, ManySilentSessionsAreClosedInSlices) {
   table().closing().clear();
 }
 
+TEST_F(SessionTest, ManyCallsCancelledTogetherEndInSlicesInTheirOrder) {
+  const uint64_t count = 2 * SessionTable::kAtOnce + 1;
+  OpenAndRead();
+  for (uint64_t id = 1; id <= count; ++id) Deliver(id, "req_" + std::to_string(id));
+  std::vector<uint64_t> all;
+  for (uint64_t id = 1; id <= count; ++id) all.push_back(id);
+  table().CancelLater(kLink, all);
+  EXPECT_EQ(table().calls(), count);
+  EXPECT_FALSE(table().Advance());
+  Collect();
+  EXPECT_EQ(table().calls(), count - SessionTable::kAtOnce);
+  EXPECT_EQ(OutcomeOf(SessionTable::kAtOnce), "CANCELLED NOT_SENT");
+  EXPECT_EQ(OutcomeOf(SessionTable::kAtOnce + 1), "open");
+  EXPECT_FALSE(table().Advance());
+  EXPECT_TRUE(table().Advance());
+  Collect();
+  EXPECT_EQ(table().calls(), 0u);
+}
+
+TEST_F(SessionTest, SessionsWithManyCallsAreClosedFewAtATime) {
+  for (SessionId id = 1; id <= 4; ++id) {
+    Open(id, "user_" + std::to_string(id), id);
+    for (uint64_t i = 0; i < SessionTable::kAtOnce / 2; ++i) DeliverTo(id, kLink, id * 10'000 + i, std::to_string(i));
+  }
+  for (SessionId id = 1; id <= 4 + SessionTable::kClosesAtOnce; ++id) {
+    table().closing().emplace_back(id, close_reason::kNoHeartbeat);
+  }
+  EXPECT_EQ(table().TakeClosing().size(), 2u);
+  EXPECT_EQ(table().TakeClosing().size(), 2u);
+  EXPECT_EQ(table().TakeClosing().size(), SessionTable::kClosesAtOnce);
+  EXPECT_EQ(table().TakeClosing().size(), 0u);
+}
+
 TEST_F(SessionTest, HeartbeatsMakeLeasesDueOnceEach) {
   Open(1, "user_1", 5);
   Open(2, "user_2", 6);
