@@ -180,25 +180,25 @@ dnsConfig: {}
 {{- if .Values.migrate.enabled -}}{{- $parts = append $parts "migrate" -}}{{- end -}}
 {{- range $name, $server := dict "redis" "Redis" "database" "PostgreSQL" -}}
 {{- $without := list -}}
-{{- range $part := $parts -}}
+{{- $have := eq $name "redis" | ternary (without $parts "migrate") $parts -}}
+{{- range $part := $have -}}
 {{- $source := include "toolwire.source" (list $ $part $name) | mustFromJson -}}
 {{- $at := eq $source.from "values" | ternary (printf "%s.url" $name) (printf "%s_URL in the extraEnv of %s" (upper $name) $part) -}}
-{{- if and (eq $part "migrate") (eq $name "redis") -}}
-{{- else if not $source.from -}}
+{{- if not $source.from -}}
 {{- $without = append $without $part -}}
-{{- else if or (not $source.url) (hasPrefix "$(" $source.url) -}}
-{{- else if and (eq $name "redis") (not (hasPrefix "redis://" $source.url)) -}}
-{{- $problems = append $problems (printf "%s must begin with redis://. This version speaks to one Redis, without TLS." $at) -}}
-{{- else if and (eq $name "database") (not (regexMatch "^postgres(ql)?://" $source.url)) -}}
-{{- $problems = append $problems (printf "%s must begin with postgresql://." $at) -}}
-{{- else if and (eq $name "database") (regexMatch "^[^?]*/[^?]*@" (regexReplaceAll "^[a-z]+://[^@/]*@?" $source.url "")) -}}
-{{- $problems = append $problems (printf "%s: write a / of the password as %%2F, and an @ as %%40." $at) -}}
+{{- else if and $source.url (not (hasPrefix "$(" $source.url)) -}}
+{{- with include "toolwire.check.url" (list $name $source.url) -}}
+{{- $problems = append $problems (printf "%s%s" $at .) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- with $without -}}
-{{- $for := lt (len .) (len (without $parts (eq $name "redis" | ternary "migrate" ""))) | ternary (printf "%s: " (join ", " .)) "" -}}
+{{- $for := lt (len .) (len $have) | ternary (printf "%s: " (join ", " .)) "" -}}
 {{- $problems = append $problems (printf "%sname a %s: %s.existingSecret or %s.url. To try Toolwire, take values-dev.yaml, which brings one." $for $server $name $name) -}}
 {{- end -}}
+{{- end -}}
+{{- range $part := $parts -}}
+{{- $problems = concat $problems (include "toolwire.check.volumes" (list $ $part) | fromYamlArray) -}}
 {{- end -}}
 {{- if not (has (toString .Values.tls.mode) (list "off" "false")) -}}
 {{- $problems = append $problems (printf "tls.mode=%v: this version has no TLS. Leave it at off, and let an Ingress or a Gateway end TLS for agents." .Values.tls.mode) -}}
@@ -223,6 +223,47 @@ dnsConfig: {}
 {{- end -}}
 {{- end -}}
 
+{{/* List of: `redis` or `database`, a URL. What is wrong with it, without a word of it: it may hold a password. */}}
+{{- define "toolwire.check.url" -}}
+{{- $url := index . 1 -}}
+{{- if eq (index . 0) "redis" -}}
+{{- $place := regexReplaceAll "(?s)^redis://(.*@)?" $url "" -}}
+{{- if not (hasPrefix "redis://" $url) }} must begin with redis://. This version speaks to one Redis, without TLS.
+{{- else if not (or (contains "$(" $place) (regexMatch `^(\[[^\]]+\]|[^\[\]:,/?#]+)(:[0-9]+)?(/[0-9]*)?$` $place)) }} must be redis://[user[:password]@]host[:port][/db]. This version speaks to one Redis.
+{{- end -}}
+{{- else -}}
+{{- $place := regexReplaceAll "^[a-z]+://([^@/]*@)?" $url "" -}}
+{{- if not (regexMatch "^postgres(ql)?://" $url) }} must begin with postgresql://.
+{{- else if regexMatch "^[^?]*@" $place }}: write a / of the password as %2F, and an @ as %40.
+{{- else if and (regexMatch "^([/?]|$)" $place) (not (regexMatch "[?&]host" $place)) }} names no host.
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* List of: root, `edge`, `control` or `migrate`. What is wrong with its volumes, as a list. */}}
+{{- define "toolwire.check.volumes" -}}
+{{- $root := index . 0 -}}
+{{- $part := index . 1 -}}
+{{- $of := get $root.Values $part -}}
+{{- $problems := list -}}
+{{- $names := list -}}
+{{- range include "toolwire.tpl" (list (concat $root.Values.extraVolumes $of.extraVolumes) $root) | fromYamlArray -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- if ne $part "migrate" -}}
+{{- if has "data" $names -}}
+{{- $problems = append $problems (printf "%s: a volume of extraVolumes is called data, as the chart's own is." $part) -}}
+{{- end -}}
+{{- $names = append $names "data" -}}
+{{- end -}}
+{{- range include "toolwire.tpl" (list (concat $root.Values.extraVolumeMounts $of.extraVolumeMounts) $root) | fromYamlArray -}}
+{{- if not (has .name $names) -}}
+{{- $problems = append $problems (printf "%s: extraVolumeMounts names %s, which is not in extraVolumes." $part .name) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $problems -}}
+{{- end -}}
+
 {{/* List of: root, component. What is wrong, as a list. */}}
 {{- define "toolwire.check.part" -}}
 {{- $root := index . 0 -}}
@@ -243,6 +284,10 @@ dnsConfig: {}
 {{- end -}}
 {{- if and (eq $of.updateStrategy.type "OnDelete") (not $of.persistence.enabled) -}}
 {{- $problems = append $problems (printf "%s.updateStrategy.type=OnDelete needs %s.persistence.enabled: a Deployment does not know it." $part $part) -}}
+{{- end -}}
+{{- $rolling := $of.updateStrategy.rollingUpdate -}}
+{{- if and (eq $of.updateStrategy.type "RollingUpdate") (regexMatch "^0+%?,0+%?$" (printf "%s,%s" (include "toolwire.scalar" (get $rolling "maxSurge")) (include "toolwire.scalar" (get $rolling "maxUnavailable")))) -}}
+{{- $problems = append $problems (printf "%s.updateStrategy.rollingUpdate: maxSurge and maxUnavailable must not both be 0." $part) -}}
 {{- end -}}
 {{- $ports := dict -}}
 {{- range $name, $port := $of.ports -}}

@@ -32,7 +32,7 @@
 
 {{/* What every object's name begins with. A Service's name has no dots and begins with a letter. */}}
 {{- define "toolwire.fullname" -}}
-{{- $name := include "toolwire.scalar" .Values.fullnameOverride -}}
+{{- $name := include "toolwire.tpl" (list (include "toolwire.scalar" .Values.fullnameOverride) .) -}}
 {{- if not $name -}}
 {{- $chart := include "toolwire.name" . -}}
 {{- $name = contains $chart .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $chart) -}}
@@ -140,26 +140,41 @@ imagePullSecrets:
 {{- end -}}
 
 {{/*
-List of: lists of environment entries. One list without two of a name: the last one counts, where it stands, since it
-may name variables that stand before it.
+List of: `name` or another key, lists of maps. One list without two of a name: the last one counts, where it stands, since
+a variable may name others that stand before it.
 */}}
-{{- define "toolwire.env" -}}
+{{- define "toolwire.unique" -}}
+{{- $key := index . 0 -}}
 {{- $entries := list -}}
-{{- range . -}}{{- $entries = concat $entries (. | default list) -}}{{- end -}}
+{{- range rest . -}}{{- $entries = concat $entries (. | default list) -}}{{- end -}}
 {{- $seen := dict -}}
 {{- $kept := list -}}
 {{- range reverse $entries -}}
-{{- if not (hasKey $seen .name) -}}
-{{- $_ := set $seen .name true -}}
-{{- $entry := deepCopy . -}}
-{{- if not (get $entry "valueFrom") -}}
-{{- $_ := unset $entry "valueFrom" -}}
-{{- $_ := set $entry "value" (include "toolwire.scalar" (get $entry "value")) -}}
-{{- end -}}
-{{- $kept = prepend $kept $entry -}}
+{{- if not (hasKey $seen (toString (get . $key))) -}}
+{{- $_ := set $seen (toString (get . $key)) true -}}
+{{- $kept = prepend $kept . -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml $kept -}}
+{{- end -}}
+
+{{/* List of: lists of environment entries. */}}
+{{- define "toolwire.env" -}}
+{{- $kept := list -}}
+{{- range include "toolwire.unique" (prepend . "name") | fromYamlArray -}}
+{{- if not (get . "valueFrom") -}}
+{{- $_ := unset . "valueFrom" -}}
+{{- $_ := set . "value" (include "toolwire.scalar" (get . "value")) -}}
+{{- end -}}
+{{- $kept = append $kept . -}}
+{{- end -}}
+{{- toYaml $kept -}}
+{{- end -}}
+
+{{/* A number, or a percentage. */}}
+{{- define "toolwire.intOrPercent" -}}
+{{- $text := include "toolwire.scalar" . -}}
+{{- contains "%" $text | ternary (quote $text) (int64 $text) -}}
 {{- end -}}
 
 {{/* List of: root, `redis` or `database`. The URL that the values hold; empty if a Secret that is there has it. */}}

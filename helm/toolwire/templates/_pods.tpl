@@ -105,7 +105,7 @@ nodeSelector:
 {{- end }}
 {{- end -}}
 
-{{/* List of: root, its values, its mounts. What each container of Toolwire's image has behind its environment. */}}
+{{/* List of: root, its values, lists of its mounts. What each container of Toolwire's image has behind its environment. */}}
 {{- define "toolwire.containerEnd" -}}
 {{- $root := index . 0 -}}
 {{- $of := index . 1 -}}
@@ -117,7 +117,7 @@ resources:
 securityContext:
   {{- . | nindent 2 }}
 {{- end }}
-{{- with index . 2 }}
+{{- with include "toolwire.unique" (prepend (index . 2) "mountPath") | fromYamlArray }}
 volumeMounts:
   {{- include "toolwire.tpl" (list . $root) | nindent 2 }}
 {{- end }}
@@ -228,11 +228,11 @@ spec:
             seconds: {{ int64 $of.preStopSeconds }}
       {{- end }}
       {{- $data := dict "name" "data" "mountPath" "/data" }}
-      {{- include "toolwire.containerEnd" (list $root $of (concat (list $data) $root.Values.extraVolumeMounts $of.extraVolumeMounts)) | nindent 6 }}
+      {{- include "toolwire.containerEnd" (list $root $of (list (list $data) $root.Values.extraVolumeMounts $of.extraVolumeMounts)) | nindent 6 }}
     {{- with $of.extraContainers }}
     {{- include "toolwire.tpl" (list . $root) | nindent 4 }}
     {{- end }}
-  {{- $volumes := concat $root.Values.extraVolumes $of.extraVolumes }}
+  {{- $volumes := include "toolwire.unique" (list "name" $root.Values.extraVolumes $of.extraVolumes) | fromYamlArray }}
   {{- if not $of.persistence.enabled }}
   {{- $limit := include "toolwire.scalar" $of.spool.sizeLimit }}
   {{- $volumes = prepend $volumes (dict "name" "data" "emptyDir" (empty $limit | ternary dict (dict "sizeLimit" $limit))) }}
