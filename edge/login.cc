@@ -4,6 +4,7 @@
 // two answers is seen because the session enters the directory first and Revocations are asked after that.
 #include "edge/login.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/log.h"
@@ -13,13 +14,19 @@
 namespace toolwire {
 
 Logins::Logins(uint32_t loop, const LoginShared& shared, Handler& handler)
-    : loop_(loop), shared_(shared), handler_(handler), wheel_(kTick, 256, shared.clock->Now()) {}
+    : loop_(loop),
+      shared_(shared),
+      handler_(handler),
+      advanced_at_(shared.clock->Now()),
+      time_(advanced_at_),
+      wheel_(kTick, 256, time_) {}
 
 void Logins::Accepted(std::unique_ptr<Admission::Place> place) {
   auto login = std::make_unique<Login>();
   login->id = place->id;
   login->place = std::move(place);
-  wheel_.Arm(login.get(), login->place->accepted_at + shared_.login_timeout);
+  if (wheel_.empty()) advanced_at_ = shared_.clock->Now();  // Without timers nobody has called Advance.
+  wheel_.Arm(login.get(), Time() + shared_.login_timeout);
   logins_.emplace(login->id, std::move(login));
 }
 
@@ -82,6 +89,7 @@ void Logins::OnVerdict(SessionId id, Verdict verdict) {
   switch (verdict) {
     case Verdict::kRight:
       // A claim would end a session elsewhere that was opened with a newer secret.
+      if (IsStale(*login)) return FailAsLate(id);
       if (shared_.revocations->Covers(login->user_id, login->check_began)) return FailAsRevoked(id, login->user_id);
       // Taken now: others have found the same room free meanwhile.
       login->has_room = shared_.admission->TakeRoom(/*beyond=*/shared_.directory->Find(login->user_id).has_value());
@@ -109,11 +117,9 @@ void Logins::OnClaimed(SessionId id, const std::string& user_id, const absl::Sta
     return;
   }
   if (!epoch.ok()) return Fail(id, close_reason::kRegistryUnavailable);
-  if (shared_.clock->Now() > login->deadline()) {
-    // The timer is late: a busy loop. Revocations are not remembered for longer than this.
-    shared_.counters->logins_late.Add();
+  if (IsStale(*login)) {
     Release(user_id, *epoch);
-    return Fail(id, close_reason::kLoginTimedOut);
+    return FailAsLate(id);
   }
   const auto inserted = shared_.directory->Insert(user_id, SessionRef{loop_, id, *epoch});
   // After the insert: a revocation that comes later finds the session.
@@ -176,18 +182,31 @@ void Logins::LogOut(SessionId id, const std::string& user_id, uint64_t epoch) {
   log::Info("agent disconnected", {{"user", user_id}, {"epoch", epoch}});
 }
 
+MonoTime Logins::Time() const { return time_ + std::min<Duration>(shared_.clock->Now() - advanced_at_, 2 * kTick); }
+
+bool Logins::IsStale(const Login& login) const {
+  return shared_.clock->Now() - login.check_began > shared_.login_timeout;
+}
+
+// By the time of the last call: what came while this process was paused or busy is read before anybody is judged.
 void Logins::Advance() {
-  wheel_.Advance(shared_.clock->Now(), [this](TimerNode* node) {
+  wheel_.Advance(time_, [this](TimerNode* node) {
     const auto* login = static_cast<const Login*>(node);
     if (login->under_way) log::Warn("login timed out", {{"user", login->user_id}});
-    shared_.counters->logins_late.Add();
-    Fail(login->id, close_reason::kLoginTimedOut);
+    FailAsLate(login->id);
   });
+  time_ = Time();
+  advanced_at_ = shared_.clock->Now();
 }
 
 void Logins::Fail(SessionId id, const CloseReason& reason) {
   Cancel(id);
   handler_.CloseSocket(id, reason);
+}
+
+void Logins::FailAsLate(SessionId id) {
+  shared_.counters->logins_late.Add();
+  Fail(id, close_reason::kLoginTimedOut);
 }
 
 void Logins::FailAsRevoked(SessionId id, const std::string& user_id) {

@@ -90,7 +90,7 @@ class Logins {
   // A session that was opened here has ended. Gives back its room and, if it is the user's current one, its lease.
   void LogOut(SessionId id, const std::string& user_id, uint64_t epoch);
 
-  // Closes sockets whose time to log in is over, counted from the accept. Call every kTick while `has_timers()`.
+  // Closes sockets whose time to log in is over, counted from Accepted. Call every kTick while `has_timers()`.
   void Advance();
   bool has_timers() const { return !wheel_.empty(); }
 
@@ -112,12 +112,20 @@ class Logins {
   void OnClaimed(SessionId id, const std::string& user_id, const absl::StatusOr<uint64_t>& epoch);
   void Open(SessionId id, uint64_t epoch, bool current);
   void Fail(SessionId id, const CloseReason& reason);
+  void FailAsLate(SessionId id);
   void FailAsRevoked(SessionId id, const std::string& user_id);
   void Release(const std::string& user_id, uint64_t epoch);
+
+  // The time, without that in which the loop was paused or busy since the last Advance.
+  MonoTime Time() const;
+  // Revocations are not remembered for longer than a login may take, by the clock.
+  bool IsStale(const Login& login) const;
 
   const uint32_t loop_;
   const LoginShared& shared_;
   Handler& handler_;
+  MonoTime advanced_at_;
+  MonoTime time_;  // As of then.
   TimerWheel wheel_;
   // Of sockets that are no sessions, from Accepted to Closed.
   absl::flat_hash_map<SessionId, std::unique_ptr<Login>> logins_;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -103,9 +104,12 @@ class LoginTest : public ::testing::Test, protected Logins::Handler {
     accepted_.erase(id);
     logins_.Closed(id);
   }
+  // As the loop does: in ticks.
   void Advance(Duration by) {
-    clock_.Advance(by);
-    logins_.Advance();
+    for (; by > Duration::zero(); by -= std::min<Duration>(by, Logins::kTick)) {
+      clock_.Advance(std::min<Duration>(by, Logins::kTick));
+      logins_.Advance();
+    }
   }
 
   // --- what came of it ---
@@ -252,11 +256,11 @@ TEST_F(LoginTest, HandshakeAndLoginHaveOneDeadlineFromTheAcceptOn) {
   logins_.Begin(1, "/?userId=" + kUser + "&secret=" + kSecret, "");
   AwaitPosted(1);
   EXPECT_EQ(Events(), Strings());
-  Advance(kMs + Logins::kTick);
+  Advance(2 * Logins::kTick);
   EXPECT_EQ(Events(), Strings{"close 1 1013 Login timed out"});
   RunNext();
   Accept(2);
-  Advance(kLoginTimeout + Logins::kTick);
+  Advance(kLoginTimeout + 2 * Logins::kTick);
   EXPECT_EQ(Events(), Strings{"close 2 1013 Login timed out"}) << "without a request";
   EXPECT_EQ(counters_.logins_late.value(), 2u);
 }
@@ -460,7 +464,7 @@ TEST_F(LoginTest, SocketsMayBeClosedAtOnce) {
   RunNext();
   Dial(3);
   AwaitPosted(1);
-  Advance(kLoginTimeout + Logins::kTick);
+  Advance(kLoginTimeout + 2 * Logins::kTick);
   RunNext();
   Dial(4);
   RunNext();
@@ -496,11 +500,35 @@ TEST_F(LoginTest, LoginThatTakesTooLongIsClosedAndClaimsNothingLater) {
   EXPECT_TRUE(logins_.has_timers());
   Advance(kLoginTimeout - Logins::kTick);
   EXPECT_EQ(Events(), Strings());
-  Advance(2 * Logins::kTick);
+  Advance(3 * Logins::kTick);
   EXPECT_EQ(Events(), Strings{"close 1 1013 Login timed out"});
   EXPECT_EQ(counters_.logins_late.value(), 1u);
   RunNext();
   EXPECT_EQ(pending(), 0u) << "no claim was made";
+}
+
+TEST_F(LoginTest, TimeInWhichTheProcessWasPausedIsNotALogins) {
+  Accept(1);
+  Advance(kLoginTimeout - Logins::kTick);
+  Dial(2);
+  AwaitPosted(1);
+  clock_.Advance(kLoginTimeout -
+                 kMs);  // Paused: the request of the first waits unread, the verdict of the second, too.
+  logins_.Advance();
+  EXPECT_EQ(Events(), Strings()) << "nobody is judged before what has come is read";
+  RunAll();
+  EXPECT_EQ(Events(), Strings{"open 2 user_42 epoch 1"});
+  logins_.Begin(1, "/?userId=user_1&secret=other", "");
+  RunNext();
+  RunNext();
+  EXPECT_EQ(Events(), Strings{"open 1 user_1 epoch 2"});
+  Accept(3);
+  clock_.Advance(10 * kLoginTimeout);
+  logins_.Advance();
+  Advance(kLoginTimeout - 3 * Logins::kTick);
+  EXPECT_EQ(Events(), Strings());
+  Advance(3 * Logins::kTick);
+  EXPECT_EQ(Events(), Strings{"close 3 1013 Login timed out"}) << "who sends nothing has its time, and no more";
 }
 
 TEST_F(LoginTest, LeaseThatComesAfterTheTimeIsReleasedThoughTheTimerIsLate) {
