@@ -3,13 +3,14 @@
 #include "control/caller_bytes.h"
 
 #include <algorithm>
+#include <queue>
 #include <utility>
 
 namespace toolwire {
 namespace {
 
 // Of one tick.
-constexpr size_t kDropsMax = 64;
+constexpr size_t kDropsMax = 256;
 // Ticks, of 10 ms each, in which a caller may read why its stream ends.
 constexpr uint64_t kPatience = 100;
 
@@ -27,7 +28,11 @@ void CallerBytes::Leave(Holder* holder) {
 
 std::vector<std::shared_ptr<CallerBytes::Holder>> CallerBytes::TakeLargest() {
   std::vector<std::shared_ptr<Holder>> taken;
-  std::vector<std::pair<size_t, Holder*>> rest;
+  struct Peer {
+    size_t held = 0;
+    std::vector<std::pair<size_t, Holder*>> parts;
+  };
+  absl::flat_hash_map<size_t, Peer> peers;  // What may still be dropped.
   MutexLock lock(mu_);
   ++ticks_;
   const auto take = [&](Holder* holder) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
@@ -40,15 +45,27 @@ std::vector<std::shared_ptr<CallerBytes::Holder>> CallerBytes::TakeLargest() {
     const size_t held = holder->held();
     if (held == 0) continue;
     if (holder->drops_ == 0) {
-      rest.emplace_back(held, holder);
+      Peer& peer = peers[holder->peer_];
+      peer.held += held;
+      peer.parts.emplace_back(held, holder);
       continue;
     }
     staying -= std::min(staying, held);
     if (holder->drops_ == 1 && ticks_ - holder->dropped_at_ > kPatience) take(holder);
   }
-  std::sort(rest.rbegin(), rest.rend());
-  for (const auto& [held, holder] : rest) {
-    if (staying <= bytes_max_ || taken.size() >= kDropsMax) break;
+  std::priority_queue<std::pair<size_t, Peer*>> largest;
+  for (auto& [hash, peer] : peers) {
+    std::make_heap(peer.parts.begin(), peer.parts.end());
+    largest.emplace(peer.held, &peer);
+  }
+  while (staying > bytes_max_ && taken.size() < kDropsMax && !largest.empty()) {
+    Peer* const peer = largest.top().second;
+    largest.pop();
+    std::pop_heap(peer->parts.begin(), peer->parts.end());
+    const auto [held, holder] = peer->parts.back();
+    peer->parts.pop_back();
+    peer->held -= held;
+    if (!peer->parts.empty()) largest.emplace(peer->held, peer);
     staying -= std::min(staying, held);
     take(holder);
   }

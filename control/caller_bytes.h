@@ -6,29 +6,36 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/hash/hash.h"
 #include "common/base/counter.h"
 #include "common/base/mutex.h"
 
 namespace toolwire {
 
-// Counts the bytes of all streams and calls together. While they are too many, those that hold most lose what they
-// hold: who causes a queue pays for it. Thread-safe.
+// Counts the bytes of all streams and calls together. While they are too many, the connection whose streams and calls
+// hold most loses the largest of them: who causes a queue pays for it, in however many parts. Thread-safe.
 class CallerBytes {
  public:
   struct Counters : CounterSet {
     LimitCounter full{this, kControlLimitHits, "caller_bytes"};
   };
 
+  // What a call in flight takes, beside its params: in the dispatcher, its stream and the audit log, about.
+  static constexpr size_t kCallBytes = 1024;
+  // Why a stream or call ends that loses what it holds.
+  static constexpr char kFull[] = "control holds too much for its callers (--caller-bytes-max), and for this one most";
+
   // One stream or call. Its bytes are counted from its first `Hold` on; only one that has joined can lose them.
   class Holder {
    public:
-    explicit Holder(CallerBytes& all) : all_(all) {}
+    // `peer`: its connection, as gRPC names it.
+    Holder(CallerBytes& all, std::string_view peer) : all_(all), peer_(absl::HashOf(peer)) {}
     virtual ~Holder() { Release(held()); }
-    // It holds more than any other: gives up what it can and ends. Called again if it holds something a second later:
-    // then it is cut.
+    // Gives up what it can and ends. Called again if it holds something a second later: then it is cut.
     // With no lock held.
     virtual void Drop() = 0;
 
@@ -49,6 +56,7 @@ class CallerBytes {
    private:
     friend class CallerBytes;
     CallerBytes& all_;
+    const size_t peer_;
     std::atomic<size_t> held_{0};
     int drops_ = 0;  // Guarded by the lock of `all_`, as is the next.
     uint64_t dropped_at_ = 0;

@@ -1,6 +1,6 @@
-// CallTool is a UnaryCall, a sink of its one call; Dispatch and WatchAgents are streams in files of their own, kept in
-// a table so that they can be ended when control stops. GetAgent and ListAgents answer from the directory, GetAgent
-// from the registry for a user whom the directory does not know.
+// CallTool is a UnaryCall; Dispatch and WatchAgents are streams in files of their own, kept in a table so that they can
+// be ended when control stops. GetAgent and ListAgents answer from the directory, GetAgent from the registry for a user
+// whom the directory does not know.
 #include "control/dispatch_service.h"
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/grpc_threads.h"
 #include "control/raw_message.h"
-#include "control/salvage.h"
+#include "control/unary_call.h"
 
 namespace toolwire {
 
@@ -17,99 +17,7 @@ using E = v1::CallError;
 
 namespace {
 
-grpc::Status ToStatus(const v1::CallFailure& failure) {
-  return grpc::Status(static_cast<grpc::StatusCode>(failure.code()), failure.message(), PackStatusDetails(failure));
-}
-
-// The deadline that the caller gave to gRPC, on our clock.
-std::optional<MonoTime> DeadlineOf(const grpc::CallbackServerContext& context, const Clock& clock) {
-  const auto left = context.deadline() - std::chrono::system_clock::now();
-  if (left > std::chrono::hours(24 * 365)) return std::nullopt;  // gRPC's "none" is a time in the far future.
-  return clock.Now() + std::chrono::duration_cast<Duration>(left);
-}
-
 constexpr Duration kUnusedLookEvery = std::chrono::seconds(1);
-constexpr size_t kLargeBytes = 64u << 10;
-
-// One CallTool. Keeps itself alive until gRPC is done with it.
-class UnaryCall final : public grpc::ServerUnaryReactor,
-                        public CallSink,
-                        public CallerBytes::Holder,
-                        public std::enable_shared_from_this<UnaryCall> {
- public:
-  UnaryCall(const Clock& clock, Dispatcher& dispatcher, grpc::ByteBuffer* response, CallerBytes& all,
-            grpc::CallbackServerContext* context)
-      : Holder(all), clock_(clock), dispatcher_(dispatcher), response_(response), context_(context) {}
-
-  void Begin(CallRequests& requests, grpc::ByteBuffer bytes, std::optional<MonoTime> deadline) {
-    self_ = shared_from_this();
-    std::vector<Call> calls(1);
-    Call& call = calls.front();
-    call.call_id = call_id_ = dispatcher_.NextCallId();
-    call.sink = self_;
-    std::optional<v1::CallFailure> failure;
-    v1::CallToolRequest request;
-    const Shape shape = ShapeOf(ShapeOfCall, requests.bounds(), &bytes);
-    if (shape == Shape::kFine && FromBuffer(&bytes, &request)) {
-      if (request.has_params()) call.sink = std::make_shared<HandFormSink>(requests, self_);
-      failure = requests.Read(std::move(request), deadline, &call);
-    } else if (shape == Shape::kManyFields) {
-      failure = requests.RefuseUnreadable(SalvagedCall(), &call);
-    } else {
-      SalvagedCall salvaged;
-      if (!SalvageCall(BytesOf(bytes), requests.bounds().hand_form_bytes_max, &salvaged)) salvaged.bad_field = "params";
-      failure = requests.RefuseUnreadable(std::move(salvaged), &call);
-    }
-    if (failure) {
-      dispatcher_.RecordRejected(std::move(call), *failure);
-      return Finish(ToStatus(*failure));
-    }
-    deadline_ = call.deadline;
-    HoldLarge(call.params_json.size());
-    dispatcher_.Begin(std::move(calls));
-  }
-
-  void Settle(v1::DispatchAnswer&& outcome) override {
-    if (outcome.has_failure()) return Finish(ToStatus(outcome.failure()));
-    *response_ = ToBuffer(outcome.response());
-    HoldLarge(response_->Length());
-    Finish(grpc::Status::OK);
-  }
-  void Flush() override {}
-  void OnCancel() override {
-    // gRPC also cancels when the deadline has passed; then the dispatcher settles the call as CALL_TIMEOUT.
-    if (clock_.Now() < deadline_) dispatcher_.Cancel({call_id_});
-  }
-  void OnDone() override {
-    {
-      MutexLock lock(mu_);
-      context_ = nullptr;
-    }
-    if (joined_) Leave();
-    self_.reset();
-  }
-  void Drop() override {
-    MutexLock lock(mu_);
-    if (context_ != nullptr) context_->TryCancel();
-  }
-
- private:
-  // Smaller ones are bounded by the connection's streams; most calls take no lock here.
-  void HoldLarge(size_t bytes) {
-    Hold(bytes);
-    if (bytes >= kLargeBytes && !std::exchange(joined_, true)) Join(weak_from_this());
-  }
-
-  const Clock& clock_;
-  Dispatcher& dispatcher_;
-  grpc::ByteBuffer* const response_;
-  MonoTime deadline_{};  // Constant after Begin.
-  uint64_t call_id_ = 0;
-  bool joined_ = false;  // As one that holds much.
-  std::shared_ptr<UnaryCall> self_;
-  Mutex mu_;
-  grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(mu_);  // Null once gRPC is done.
-};
 
 // A stream that may not begin.
 template <typename Reactor>
@@ -138,8 +46,11 @@ DispatchService::DispatchService(const Clock& clock, Dispatcher& dispatcher, Age
 
 grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  auto call = std::make_shared<UnaryCall>(clock_, dispatcher_, response, caller_bytes_, context);
-  call->Begin(requests_, *request, DeadlineOf(*context, clock_));
+  auto call = std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, caller_bytes_, context, response);
+  // gRPC would keep the request until the call is over.
+  grpc::ByteBuffer bytes;
+  bytes.Swap(const_cast<grpc::ByteBuffer*>(request));
+  call->Begin(std::move(bytes));
   return call.get();
 }
 

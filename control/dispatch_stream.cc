@@ -202,11 +202,12 @@ std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call) {
     counters_.stream_calls_full.Add();
     return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, call.request_id);
   }
-  if (!in_flight_.try_emplace(call.caller_id, InFlight{call.call_id, call.params_json.size()}).second) {
+  const size_t bytes = CallerBytes::kCallBytes + call.params_json.size();
+  if (!in_flight_.try_emplace(call.caller_id, InFlight{call.call_id, bytes}).second) {
     return MakeFailure(E::DUPLICATE_REQUEST, E::NOT_SENT, call.request_id,
                        "a call with this id is in flight on this stream", "id");
   }
-  Hold(call.params_json.size());
+  Hold(bytes);
   return std::nullopt;
 }
 
@@ -245,7 +246,7 @@ void DispatchStream::Flush() {
     FinishIfIdleLocked();
   }
   if (write) Write();
-  if (too_much) Drop();
+  if (too_much && EndNow("the caller does not read its answers")) counters_.stream_ended.Add();
 }
 
 bool DispatchStream::TakeNextLocked() {
@@ -306,21 +307,23 @@ void DispatchStream::BreakLocked() {
   FinishIfIdleLocked();
 }
 
-// The first time as if the caller had cancelled, but it reads why if it reads the message that is being written; the
-// second time that message is given up, too.
-void DispatchStream::Drop() {
+void DispatchStream::Drop() { EndNow(CallerBytes::kFull); }
+
+bool DispatchStream::EndNow(const char* why) {
+  bool first = false;
   {
     MutexLock lock(mu_);
-    if (finished_ || broken_) {
-      if (context_ != nullptr) context_->TryCancel();
-    } else {
-      counters_.stream_ended.Add();
-      status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the caller does not read its answers");
+    first = !finished_ && !broken_;
+    if (first) {
+      status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, why);
       BreakLocked();
+    } else if (context_ != nullptr) {
+      context_->TryCancel();
     }
   }
   turns_.Leave(&share_);
   CancelCalls();
+  return first;
 }
 
 void DispatchStream::CancelCalls() {

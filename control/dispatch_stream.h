@@ -34,7 +34,7 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   // `context` is gRPC's of this stream; null in tests.
   DispatchStream(Dispatcher& dispatcher, CallRequests& requests, const ControlOptions& options,
                  StreamCounters& counters, CallerBytes& all, ReadingTurns& turns, grpc::CallbackServerContext* context)
-      : Holder(all),
+      : Holder(all, context == nullptr ? std::string() : context->peer()),
         dispatcher_(dispatcher),
         requests_(requests),
         calls_in_flight_max_(static_cast<size_t>(options.stream_calls_in_flight_max)),
@@ -61,7 +61,7 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
  private:
   struct InFlight {
     uint64_t call_id = 0;
-    size_t bytes = 0;  // Its params.
+    size_t bytes = 0;  // That it holds.
   };
 
   // Not OK: what the stream must end with, as the message is none that can be read.
@@ -70,6 +70,9 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   // Takes the call in, unless the stream has too many or one with its id.
   std::optional<v1::CallFailure> Admit(const Call& call);
   void CancelCalls();
+  // The first time as if the caller had cancelled, but it reads why if it reads the message that is being written; the
+  // second time that message is given up, too. False if the stream was ending so already.
+  bool EndNow(const char* why);
   void BreakLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Counts, audits and answers a call that may not start.
   void Reject(Call&& call, v1::CallFailure failure);

@@ -27,7 +27,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // `context` is gRPC's of this stream; null in tests.
   WatchStream(AgentDirectory& directory, StreamCounters& counters, CallerBytes& all, size_t unread_bytes_max,
               grpc::CallbackServerContext* context)
-      : Holder(all),
+      : Holder(all, context == nullptr ? std::string() : context->peer()),
         directory_(directory),
         counters_(counters),
         unread_bytes_max_(unread_bytes_max),

@@ -1,0 +1,67 @@
+// One CallTool: a call of the dispatcher's for one request of gRPC's.
+#ifndef TOOLWIRE_CONTROL_UNARY_CALL_H_
+#define TOOLWIRE_CONTROL_UNARY_CALL_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "control/call_request.h"
+#include "control/caller_bytes.h"
+#include "control/dispatcher.h"
+
+namespace toolwire {
+
+grpc::Status ToStatus(const v1::CallFailure& failure);
+
+// Keeps itself alive until gRPC is done with it.
+class UnaryCall final : public grpc::ServerUnaryReactor,
+                        public CallSink,
+                        public CallerBytes::Holder,
+                        public std::enable_shared_from_this<UnaryCall> {
+ public:
+  // `context` is gRPC's of this call; null in tests.
+  UnaryCall(const Clock& clock, Dispatcher& dispatcher, CallRequests& requests, CallerBytes& all,
+            grpc::CallbackServerContext* context, grpc::ByteBuffer* response)
+      : Holder(all, context == nullptr ? std::string() : context->peer()),
+        clock_(clock),
+        dispatcher_(dispatcher),
+        requests_(requests),
+        response_(response),
+        context_(context) {}
+
+  void Begin(grpc::ByteBuffer bytes);
+
+  void Settle(v1::DispatchAnswer&& outcome) override;
+  void Flush() override {}
+  void OnCancel() override;
+  void OnDone() override;
+  // Cancels the call, which then ends with RESOURCE_EXHAUSTED; once it has ended, what is unread of it is given up.
+  void Drop() override;
+
+ private:
+  std::optional<v1::CallFailure> Read(grpc::ByteBuffer bytes, std::optional<MonoTime> deadline, Call* call);
+  void End(grpc::Status status);
+
+  const Clock& clock_;
+  Dispatcher& dispatcher_;
+  CallRequests& requests_;
+  grpc::ByteBuffer* const response_;
+  MonoTime deadline_{};  // Constant after Begin, as is the next.
+  uint64_t call_id_ = 0;
+  size_t params_bytes_ = 0;
+  std::atomic<bool> dropped_{false};
+  std::shared_ptr<UnaryCall> self_;
+  Mutex mu_;
+  grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(mu_);  // Null once gRPC is done.
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_UNARY_CALL_H_
