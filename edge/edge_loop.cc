@@ -229,7 +229,6 @@ void EdgeLoop::RefreshHeard() {
 // --- sockets, logins, sessions ---------------------------------------------------------------------------------------
 
 std::optional<WsServer::HttpReply> EdgeLoop::OnHttp(SessionId id, const std::string& path) {
-  logins_.Spoke(id);
   return shared_.http(path, logins_.AddressOf(id), [this, id](WsServer::HttpReply reply) {
     Post([this, id, reply = std::move(reply)] { server_.Reply(id, reply); });
   });

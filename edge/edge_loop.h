@@ -93,6 +93,7 @@ class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
   void ReportSessions(LinkId link, std::vector<SessionId> ids, std::function<void()> done);
   void RefreshHeard();
 
+  void OnRequest(SessionId id) override { logins_.Spoke(id); }
   std::optional<WsServer::HttpReply> OnHttp(SessionId id, const std::string& path) override;
   void OnOpen(SessionId id, const std::string& target, const std::string& authorization) override;
   void OnFrame(SessionId id, std::string& text) override;

@@ -55,7 +55,6 @@ std::string Logins::AddressOf(SessionId id) const {
 void Logins::Begin(SessionId id, const std::string& target, const std::string& authorization) {
   auto found = logins_.find(id);
   if (found == logins_.end() || found->second->closing) return;
-  Spoke(id);
   Login& login = *found->second;
   auto check = ParseLoginRequest(target, authorization);
   if (!check) {

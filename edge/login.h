@@ -75,7 +75,7 @@ class Logins {
   void Accepted(std::unique_ptr<Admission::Place> place);
   // It has to make room if it is silent still, and nothing of it waits `unread`: true.
   bool MakeRoom(SessionId id, bool unread);
-  // It has sent a request that is no login.
+  // It has sent a complete request, whether a login or another.
   void Spoke(SessionId id);
   // Where its peer is.
   std::string AddressOf(SessionId id) const;

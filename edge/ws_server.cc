@@ -123,7 +123,11 @@ WsServer::Impl::Impl(asio::io_context& loop_io, const Options& server_options, H
     if (const ConnectionPtr connection = FromHandle(handle)) End(connection, false);
   };
   server.set_http_handler([this](auto handle) { OnHttp(FromHandle(handle)); });
-  server.set_validate_handler([](auto handle) { return CheckVersion(FromHandle(handle)); });
+  server.set_validate_handler([this](auto handle) {
+    const ConnectionPtr connection = FromHandle(handle);
+    handler.OnRequest(connection->id);
+    return CheckVersion(connection);
+  });
   server.set_open_handler([this](auto handle) { OnOpen(FromHandle(handle)); });
   server.set_message_handler([this](auto handle, auto message) {
     const ConnectionPtr connection = FromHandle(handle);
@@ -137,6 +141,7 @@ WsServer::Impl::Impl(asio::io_context& loop_io, const Options& server_options, H
 }
 
 void WsServer::Impl::OnHttp(const ConnectionPtr& connection) {
+  handler.OnRequest(connection->id);
   std::string path = connection->get_resource();
   path = path.substr(0, path.find('?'));
   const std::optional<HttpReply> reply = handler.OnHttp(connection->id, path);

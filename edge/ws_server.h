@@ -30,6 +30,8 @@ class WsServer {
   // What happens to sockets. Each may call the server again.
   class Handler {
    public:
+    // A request was read completely; nothing of its response is written yet.
+    virtual void OnRequest(uint64_t id) = 0;
     // A request that is no upgrade to a WebSocket. Nothing: Reply will be called.
     virtual std::optional<HttpReply> OnHttp(uint64_t id, const std::string& path) = 0;
     // The WebSocket is open; `target` and `authorization` are those of its request.

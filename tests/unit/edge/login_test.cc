@@ -68,6 +68,7 @@ class LoginTest : public ::testing::Test, protected Logins::Handler {
   void Dial(SessionId id, const std::string& user_id = kUser, const std::string& secret = kSecret,
             const std::string& address = "10.0.0.1") {
     Accept(id, address);
+    logins_.Spoke(id);
     logins_.Begin(id, "/?userId=" + user_id + "&secret=" + secret, "");
   }
   // Waits until that many tasks are posted and not run.
