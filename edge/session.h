@@ -87,14 +87,9 @@ struct EdgeCounters : CounterSet {
 // Frames for the controls, gathered while a loop works through its events; sent at the end of the round.
 class LinkBatches {
  public:
-  v1::EdgeFrame* For(LinkId link) {
-    for (auto& [id, frame] : frames_) {
-      if (id == link) return &frame;
-    }
-    frames_.emplace_back(link, v1::EdgeFrame());
-    return &frames_.back().second;
-  }
-  std::vector<std::pair<LinkId, v1::EdgeFrame>>* frames() { return &frames_; }
+  // Until the next `For` of another link.
+  v1::EdgeFrame* For(LinkId link) { return &frames_[link]; }
+  absl::flat_hash_map<LinkId, v1::EdgeFrame>* frames() { return &frames_; }
   // For every link: answers whose call this edge does not know.
   std::vector<v1::StrayAnswer>* strays() { return &strays_; }
   // For every link: sessions that began or ended.
@@ -107,7 +102,7 @@ class LinkBatches {
   }
 
  private:
-  std::vector<std::pair<LinkId, v1::EdgeFrame>> frames_;
+  absl::flat_hash_map<LinkId, v1::EdgeFrame> frames_;
   std::vector<v1::StrayAnswer> strays_;
   std::vector<v1::SessionEvent> sessions_;
 };

@@ -174,7 +174,7 @@ void SessionStep(benchmark::State& state) {
     table.Deliver(id, kLink, std::move(deliver));
     table.NextFrame(id, &frame);
     table.Receive(id, answer);
-    benchmark::DoNotOptimize(table.batches().frames()->data());
+    benchmark::DoNotOptimize(table.batches().frames()->size());
     clear();
   }
   if (counters.answered.value() != call_id || table.calls() != 0) state.SkipWithError("calls without an answer");
