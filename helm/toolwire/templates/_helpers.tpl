@@ -183,7 +183,8 @@ a variable may name others that stand before it.
 {{- $of := get $root.Values (index . 1) -}}
 {{- if not $of.existingSecret -}}
 {{- if $of.url -}}
-{{- include "toolwire.tpl" (list (include "toolwire.scalar" $of.url) $root) -}}
+{{- /* A file that --set-file takes ends in a new line. */ -}}
+{{- include "toolwire.tpl" (list (include "toolwire.scalar" $of.url) $root) | trim -}}
 {{- else if and (eq (index . 1) "redis") $root.Values.dev.redis.enabled -}}
 redis://{{ include "toolwire.object" (list $root "redis") }}:6379
 {{- else if and (eq (index . 1) "database") $root.Values.dev.postgresql.enabled -}}
