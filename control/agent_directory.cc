@@ -1,11 +1,14 @@
-// One entry for each connected user, ordered for paging, with a hash index for calls. An event counts only if it
-// concerns the session that the entry knows, by edge and epoch; a newer epoch replaces the entry. A new link marks the
-// edge's entries as stale; events of its snapshot clear the mark, and at the snapshot's end the stale ones go. A
-// watcher's snapshot is a walk over user ids, in steps; changes behind the place that it has reached are reported at
-// once, and those before it when it comes there.
+// One entry for each connected user, ordered for paging, with a hash index for calls and an ordered one for each edge.
+// An event counts only if it concerns the session that the entry knows, by edge and epoch; a newer epoch replaces the
+// entry. Each snapshot of an edge has a number, and an entry that of the one that named it last: at a snapshot's end
+// those with an earlier number go. A watcher's snapshot is a walk over user ids; changes behind the place that it has
+// reached are reported at once, and those before it when it comes there. What edges report is taken in in steps, and
+// between them the lock is released, as thousands of agents may go at once and each watcher is notified of each.
 #include "control/agent_directory.h"
 
 #include <algorithm>
+#include <limits>
+#include <thread>
 #include <utility>
 
 namespace toolwire {
@@ -27,6 +30,9 @@ using W = v1::WatchAgentsResponse;
 
 namespace {
 
+constexpr uint64_t kEveryLink = std::numeric_limits<uint64_t>::max();
+constexpr uint64_t kEverySnapshot = std::numeric_limits<uint64_t>::max();
+
 void AppendEvent(W::Kind kind, const std::string& user_id, const Presence* presence, std::string* events) {
   W message;
   W::Event* const event = message.add_events();
@@ -38,29 +44,62 @@ void AppendEvent(W::Kind kind, const std::string& user_id, const Presence* prese
 
 }  // namespace
 
+void AgentDirectory::LetOthersIn() const {
+  for (int i = 0; i < 1000 && waiting_.load(std::memory_order_relaxed) > 0; ++i) std::this_thread::yield();
+}
+
 void AgentDirectory::Apply(const std::string& edge_id,
                            const google::protobuf::RepeatedPtrField<v1::SessionEvent>& events, MonoTime now) {
-  MutexLock lock(mu_);
-  for (const v1::SessionEvent& event : events) {
-    if (event.snapshot_complete()) {
-      for (auto it = agents_.begin(); it != agents_.end();) {
-        auto next = std::next(it);
-        if (it->second.stale && it->second.presence.edge_id == edge_id) RemoveLocked(it);
-        it = next;
+  for (int i = 0; i < events.size(); LetOthersIn()) {
+    if (events[i].snapshot_complete()) {
+      uint64_t before = 0;
+      {
+        MutexLock lock(mu_);
+        const auto edge = edges_.find(edge_id);
+        if (edge != edges_.end()) before = edge->second.snapshots;
       }
-    } else if (event.connected()) {
-      ConnectedLocked(edge_id, event);
-    } else {
-      auto found = index_.find(event.user_id());
-      if (found == index_.end()) continue;
-      Entry& entry = found->second->second;
-      if (entry.presence.edge_id != edge_id || entry.presence.epoch != event.epoch()) continue;
-      if (!event.replaced()) {
-        RemoveLocked(found->second);
-      } else if (!std::exchange(entry.moving, true)) {
-        moves_.push_back({now, event.user_id(), event.epoch()});
-      }
+      if (before > 0) ForgetNamedUntil(edge_id, before - 1, kEveryLink);
+      ++i;
+      continue;
     }
+    MutexLock lock(mu_);
+    const uint64_t end = work_ + kSnapshotStep;
+    for (; i < events.size() && !events[i].snapshot_complete() && work_ < end; ++i) {
+      ApplyLocked(edge_id, events[i], now);
+    }
+  }
+}
+
+void AgentDirectory::ApplyLocked(const std::string& edge_id, const v1::SessionEvent& event, MonoTime now) {
+  ++work_;
+  if (event.connected()) return ConnectedLocked(edge_id, event);
+  auto found = index_.find(event.user_id());
+  if (found == index_.end()) return;
+  Entry& entry = found->second->second;
+  if (entry.presence.edge_id != edge_id || entry.presence.epoch != event.epoch()) return;
+  if (!event.replaced()) {
+    RemoveLocked(found->second);
+  } else if (!std::exchange(entry.moving, true)) {
+    moves_.push_back({now, event.user_id(), event.epoch()});
+  }
+}
+
+void AgentDirectory::ForgetNamedUntil(const std::string& edge_id, uint64_t last, uint64_t link_number) {
+  std::string from;
+  for (bool at_end = false; !at_end; LetOthersIn()) {
+    MutexLock lock(mu_);
+    const auto edge = edges_.find(edge_id);
+    if (edge == edges_.end() || edge->second.link > link_number) return;
+    auto& agents = edge->second.agents;
+    const uint64_t end = work_ + kSnapshotStep;
+    auto it = agents.lower_bound(from);
+    while (it != agents.end() && work_ < end) {
+      ++work_;
+      const Agents::iterator agent = (it++)->second;
+      if (agent->second.named_in <= last) RemoveLocked(agent);
+    }
+    at_end = it == agents.end();
+    if (!at_end) from = it->first;
   }
 }
 
@@ -79,46 +118,36 @@ void AgentDirectory::ConnectedLocked(const std::string& edge_id, const v1::Sessi
   Presence& known = it->second.presence;
   if (!is_new && known.epoch > event.epoch()) return;
   const bool same = !is_new && known.epoch == event.epoch() && known.edge_id == edge_id;
-  it->second.stale = false;
+  Edge& edge = edges_[edge_id];
+  it->second.named_in = edge.snapshots;
   if (same) return;
   it->second.moving = false;
-  if (!is_new) CountOutLocked(known.edge_id);
-  ++sizes_[edge_id];
+  if (!is_new) edges_.find(known.edge_id)->second.agents.erase(it->first);
+  edge.agents.emplace(it->first, it);
   known = Presence{edge_id, event.epoch(), event.connected_at_ms()};
   if (is_new) index_.emplace(it->first, it);
   NotifyLocked(is_new ? v1::WatchAgentsResponse::CONNECTED : v1::WatchAgentsResponse::MOVED, it->first, known);
 }
 
-void AgentDirectory::CountOutLocked(const std::string& edge_id) {
-  auto found = sizes_.find(edge_id);
-  if (--found->second == 0) sizes_.erase(found);
-}
-
 void AgentDirectory::RemoveLocked(Agents::iterator it) {
   NotifyLocked(v1::WatchAgentsResponse::DISCONNECTED, it->first, it->second.presence);
-  CountOutLocked(it->second.presence.edge_id);
+  edges_.find(it->second.presence.edge_id)->second.agents.erase(it->first);
   index_.erase(it->first);
   agents_.erase(it);
 }
 
 void AgentDirectory::BeginSnapshot(const std::string& edge_id, uint64_t link_number) {
   MutexLock lock(mu_);
-  edges_[edge_id] = link_number;
-  for (auto& [user_id, entry] : agents_) {
-    if (entry.presence.edge_id == edge_id) entry.stale = true;
-  }
+  Edge& edge = edges_[edge_id];
+  edge.link = link_number;
+  ++edge.snapshots;
 }
 
 void AgentDirectory::RemoveEdge(const std::string& edge_id, uint64_t link_number) {
+  ForgetNamedUntil(edge_id, kEverySnapshot, link_number);
   MutexLock lock(mu_);
-  auto edge = edges_.find(edge_id);
-  if (edge != edges_.end() && edge->second > link_number) return;
-  if (edge != edges_.end()) edges_.erase(edge);
-  for (auto it = agents_.begin(); it != agents_.end();) {
-    auto next = std::next(it);
-    if (it->second.presence.edge_id == edge_id) RemoveLocked(it);
-    it = next;
-  }
+  const auto edge = edges_.find(edge_id);
+  if (edge != edges_.end() && edge->second.link <= link_number && edge->second.agents.empty()) edges_.erase(edge);
 }
 
 void AgentDirectory::Forget(const std::string& user_id, const std::string& edge_id, uint64_t epoch) {
@@ -131,7 +160,9 @@ void AgentDirectory::Forget(const std::string& user_id, const std::string& edge_
 }
 
 std::optional<Presence> AgentDirectory::Find(const std::string& user_id) const {
+  waiting_.fetch_add(1, std::memory_order_relaxed);
   MutexLock lock(mu_);
+  waiting_.fetch_sub(1, std::memory_order_relaxed);
   auto found = index_.find(user_id);
   if (found == index_.end() || found->second->second.moving) return std::nullopt;
   return found->second->second.presence;
@@ -139,10 +170,17 @@ std::optional<Presence> AgentDirectory::Find(const std::string& user_id) const {
 
 std::vector<v1::Agent> AgentDirectory::List(const std::string& after, size_t limit, const std::string& edge_id) const {
   std::vector<v1::Agent> out;
+  const auto list = [&](const auto& agents, const auto& agent_at) {
+    for (auto it = agents.upper_bound(after); it != agents.end() && out.size() < limit; ++it) {
+      const Agents::value_type& agent = agent_at(it);
+      out.push_back(ToAgent(agent.first, agent.second.presence));
+    }
+  };
   MutexLock lock(mu_);
-  for (auto it = agents_.upper_bound(after); it != agents_.end() && out.size() < limit; ++it) {
-    if (!edge_id.empty() && it->second.presence.edge_id != edge_id) continue;
-    out.push_back(ToAgent(it->first, it->second.presence));
+  if (edge_id.empty()) {
+    list(agents_, [](const auto& it) -> const Agents::value_type& { return *it; });
+  } else if (const auto edge = edges_.find(edge_id); edge != edges_.end()) {
+    list(edge->second.agents, [](const auto& it) -> const Agents::value_type& { return *it->second; });
   }
   return out;
 }
@@ -154,18 +192,27 @@ size_t AgentDirectory::size() const {
 
 size_t AgentDirectory::size_of(const std::string& edge_id) const {
   MutexLock lock(mu_);
-  auto found = sizes_.find(edge_id);
-  return found == sizes_.end() ? 0 : found->second;
+  const auto found = edges_.find(edge_id);
+  return found == edges_.end() ? 0 : found->second.agents.size();
 }
 
 uint64_t AgentDirectory::Watch(std::set<std::string> users, Watcher watcher) {
-  MutexLock lock(mu_);
-  Watch_& watch = watches_[++last_watch_id_];
-  watch.users = std::move(users);
-  watch.watcher = std::move(watcher);
-  for (const std::string& user_id : watch.users) watches_of_user_[user_id].push_back(&watch);
-  if (watch.users.empty()) watches_of_all_.push_back(&watch);
-  return last_watch_id_;
+  uint64_t watch_id = 0;
+  Watch_* watch = nullptr;
+  {
+    MutexLock lock(mu_);
+    watch_id = ++last_watch_id_;
+    watch = &watches_[watch_id];
+    watch->users = std::move(users);
+    watch->watcher = std::move(watcher);
+    if (watch->users.empty()) watches_of_all_.insert(watch);
+  }
+  // Nothing is reported to it before the first `Continue`.
+  for (auto it = watch->users.begin(); it != watch->users.end(); LetOthersIn()) {
+    MutexLock lock(mu_);
+    for (size_t n = 0; it != watch->users.end() && n < kSnapshotStep; ++it, ++n) watches_of_user_[*it].insert(watch);
+  }
+  return watch_id;
 }
 
 bool AgentDirectory::Continue(uint64_t watch_id) {
@@ -199,24 +246,31 @@ bool AgentDirectory::Continue(uint64_t watch_id) {
 }
 
 void AgentDirectory::Unwatch(uint64_t watch_id) {
-  MutexLock lock(mu_);
-  auto found = watches_.find(watch_id);
-  if (found == watches_.end()) return;
-  Watch_* const watch = &found->second;
-  const auto erase = [watch](std::vector<Watch_*>* from) { from->erase(std::find(from->begin(), from->end(), watch)); };
-  if (watch->users.empty()) erase(&watches_of_all_);
-  for (const std::string& user_id : watch->users) {
-    auto of_user = watches_of_user_.find(user_id);
-    erase(&of_user->second);
-    if (of_user->second.empty()) watches_of_user_.erase(of_user);
+  std::map<uint64_t, Watch_>::node_type node;
+  {
+    MutexLock lock(mu_);
+    node = watches_.extract(watch_id);
+    if (node.empty()) return;
+    // Nothing is reported to it from here on, although it stands in the index for a while.
+    node.mapped().complete = false;
+    node.mapped().reported_to.clear();
+    watches_of_all_.erase(&node.mapped());
   }
-  watches_.erase(found);
+  const std::set<std::string>& users = node.mapped().users;
+  for (auto it = users.begin(); it != users.end(); LetOthersIn()) {
+    MutexLock lock(mu_);
+    for (size_t n = 0; it != users.end() && n < kSnapshotStep; ++it, ++n) {
+      auto of_user = watches_of_user_.find(*it);
+      of_user->second.erase(&node.mapped());
+      if (of_user->second.empty()) watches_of_user_.erase(of_user);
+    }
+  }
 }
 
 void AgentDirectory::NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std::string& user_id,
                                   const Presence& presence) {
   WatchBytes bytes;
-  const auto notify = [&](const std::vector<Watch_*>& watches) {
+  const auto notify = [&](const Watches& watches) {
     for (const Watch_* watch : watches) {
       if (!watch->complete && user_id > watch->reported_to) continue;
       if (bytes == nullptr) {
@@ -228,8 +282,11 @@ void AgentDirectory::NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std:
     }
   };
   notify(watches_of_all_);
+  work_ += watches_of_all_.size();
   auto found = watches_of_user_.find(user_id);
-  if (found != watches_of_user_.end()) notify(found->second);
+  if (found == watches_of_user_.end()) return;
+  notify(found->second);
+  work_ += found->second.size();
 }
 
 }  // namespace toolwire

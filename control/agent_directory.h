@@ -2,6 +2,7 @@
 #ifndef TOOLWIRE_CONTROL_AGENT_DIRECTORY_H_
 #define TOOLWIRE_CONTROL_AGENT_DIRECTORY_H_
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -10,10 +11,12 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "toolwire/v1/dispatch.pb.h"
@@ -39,7 +42,8 @@ class AgentDirectory {
   using WatchBytes = std::shared_ptr<const std::string>;
   using Watcher = std::function<void(const WatchBytes& events)>;
 
-  // Agents of one step of a watcher's snapshot: some 90 KB, and a lock for a third of a millisecond.
+  // Agents of one step of a watcher's snapshot: some 90 KB, and a lock for a third of a millisecond. Of what edges
+  // report, too, where each watcher that is notified counts as one more.
   static constexpr size_t kSnapshotStep = 1000;
 
   // How long an agent that is moving may be on its way before it counts as gone.
@@ -76,8 +80,8 @@ class AgentDirectory {
  private:
   struct Entry {
     Presence presence;
-    bool stale = false;   // Known before the edge's running snapshot, not named in it yet.
-    bool moving = false;  // Left its edge for another, which has not reported it yet.
+    uint64_t named_in = 0;  // The snapshot of its edge that was the last when it was reported.
+    bool moving = false;    // Left its edge for another, which has not reported it yet.
   };
   struct Watch_ {
     std::set<std::string> users;
@@ -86,21 +90,34 @@ class AgentDirectory {
     bool complete = false;
   };
   using Agents = std::map<std::string, Entry>;  // Ordered, for paging.
+  using Watches = absl::flat_hash_set<const Watch_*>;
+  struct Edge {
+    uint64_t link = 0;       // The newest to it.
+    uint64_t snapshots = 0;  // Begun. Agents named in an earlier one go when this one ends.
+    std::map<std::string_view, Agents::iterator> agents;
+  };
 
+  // Makes room in the lock for those who wait for it: the thread that has just released it would get it before them.
+  void LetOthersIn() const ABSL_LOCKS_EXCLUDED(mu_);
+  void ApplyLocked(const std::string& edge_id, const v1::SessionEvent& event, MonoTime now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Forgets agents of the edge that were named in no snapshot after the `last` one, by and by. Stops if a link after
+  // `link_number` begins.
+  void ForgetNamedUntil(const std::string& edge_id, uint64_t last, uint64_t link_number) ABSL_LOCKS_EXCLUDED(mu_);
   void ConnectedLocked(const std::string& edge_id, const v1::SessionEvent& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RemoveLocked(Agents::iterator it) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void CountOutLocked(const std::string& edge_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std::string& user_id, const Presence& presence)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
+  mutable std::atomic<int> waiting_{0};  // Threads that wait for mu_ to find an agent.
   mutable Mutex mu_;
+  uint64_t work_ ABSL_GUARDED_BY(mu_) = 0;  // Agents that were looked at and watchers notified.
   Agents agents_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, Agents::iterator> index_ ABSL_GUARDED_BY(mu_);  // For the call path.
-  absl::flat_hash_map<std::string, size_t> sizes_ ABSL_GUARDED_BY(mu_);            // Agents of each edge.
-  absl::flat_hash_map<std::string, uint64_t> edges_ ABSL_GUARDED_BY(mu_);          // The newest link of each.
+  absl::flat_hash_map<std::string, Edge> edges_ ABSL_GUARDED_BY(mu_);
   std::map<uint64_t, Watch_> watches_ ABSL_GUARDED_BY(mu_);
-  std::vector<Watch_*> watches_of_all_ ABSL_GUARDED_BY(mu_);
-  absl::flat_hash_map<std::string, std::vector<Watch_*>> watches_of_user_ ABSL_GUARDED_BY(mu_);
+  Watches watches_of_all_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<std::string, Watches> watches_of_user_ ABSL_GUARDED_BY(mu_);
   struct Move {
     MonoTime since;
     std::string user_id;

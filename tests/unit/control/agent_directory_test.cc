@@ -449,6 +449,64 @@ TEST(AgentDirectoryTest, SnapshotComesInStepsAndChangesBehindItFollowAtOnce) {
   EXPECT_EQ(watched.Take(), Strings{});
 }
 
+TEST(AgentDirectoryTest, CallsFindTheirAgentsWhileManyOthersGo) {
+  constexpr int kAgents = 10000;
+  for (const bool by_snapshot : {true, false}) {
+    AgentDirectory directory;
+    directory.Apply("edge_b", Connected("user", 1));
+    for (int i = 0; i < kAgents; ++i) directory.Apply("edge_a", Connected("user_" + std::to_string(i), 1));
+    // What the first event starts finds its agent before the last event.
+    std::atomic<int> seen{0};
+    std::atomic<bool> finds{false};
+    std::thread caller;
+    int seen_when_found = 0;
+    Watch(&directory, {}, Each([&](const W::Event& event) {
+      if (event.kind() != W::DISCONNECTED) return;
+      if (seen == 0) {
+        caller = std::thread([&] {
+          finds = true;
+          EXPECT_EQ(Where(directory, "user"), "edge_b 1");
+          seen_when_found = seen;
+        });
+        while (!finds) std::this_thread::yield();
+      }
+      if (++seen % 100 == 0) std::this_thread::yield();
+    }));
+    directory.BeginSnapshot("edge_a", 1);
+    if (by_snapshot) {
+      directory.Apply("edge_a", SnapshotComplete());
+    } else {
+      directory.RemoveEdge("edge_a", 1);
+    }
+    caller.join();
+    EXPECT_EQ(seen, kAgents);
+    EXPECT_LT(seen_when_found, kAgents);
+  }
+}
+
+TEST(AgentDirectoryTest, SameEdgeMayComeBackWhileItsAgentsGo) {
+  AgentDirectory directory;
+  directory.BeginSnapshot("edge_a", 1);
+  for (int i = 0; i < 5000; ++i) directory.Apply("edge_a", Connected("user_" + std::to_string(i), 1));
+  // Between two steps: watchers are called with the lock held, so the link comes from another thread.
+  std::thread link;
+  bool started = false;
+  Watch(&directory, {}, Each([&](const W::Event& event) {
+    if (event.kind() != W::DISCONNECTED || std::exchange(started, true)) return;
+    link = std::thread([&] {
+      directory.BeginSnapshot("edge_a", 2);
+      directory.Apply("edge_a", Connected("user_0", 1));
+      directory.Apply("edge_a", Connected("user_4999", 1));
+    });
+  }));
+  directory.RemoveEdge("edge_a", 1);
+  link.join();
+  directory.Apply("edge_a", SnapshotComplete());
+  EXPECT_EQ(directory.size(), 2u);
+  EXPECT_EQ(directory.size_of("edge_a"), 2u);
+  EXPECT_EQ(Ids(directory.List("", 10, "edge_a")), (Strings{"user_0", "user_4999"}));
+}
+
 TEST(AgentDirectoryTest, WatchersShareTheBytesOfAnEvent) {
   AgentDirectory directory;
   std::vector<AgentDirectory::WatchBytes> seen;
