@@ -2,7 +2,7 @@
 //
 //   OnCommand -> kDelivered -> answer or refusal: settled
 //                    |  ^
-//                    |  +-- every tick -- kWaiting: the session is not open yet (NOT_SENT), for 2 s at most
+//                    |  +-- once it is -- kWaiting: the session is not open yet (NOT_SENT), for 2 s at most
 //                    +------------------> kLost: sent, its session gone; an answer may come through any edge
 //
 // Whatever settles a call publishes its response, except that a second call of an id in flight gets none, and at a stop
@@ -68,6 +68,7 @@ OldResponse ResponseOf(const std::string& user_id, v1::Answer&& answer) {
 struct OldChannels::Pending : TimerNode, CallRecord {
   MonoTime deadline;
   MonoTime wait_until{};  // Waiting for a session ends here; unset until it first waits.
+  Duration try_after = kTick;
   State state = State::kDelivered;
   // The answer that came through another edge, and the edge that offers one, until this edge has noticed that the agent
   // has moved there.
@@ -181,6 +182,7 @@ void OldChannels::DeliverLocked(Pending* call, Work* work) {
   const Duration left = call->deadline - clock_.Now();
   if (left <= Duration::zero()) return FailLocked(call, E::CALL_TIMEOUT, true, work);
   call->state = State::kDelivered;
+  waiting_.erase({call->user_id, call->call_id});
   wheel_.Disarm(call);  // The edge keeps the deadline.
   call->FillDeliver(left, work->frame()->add_deliveries());
 }
@@ -191,6 +193,9 @@ void OldChannels::Send(v1::EdgeFrame&& frame) {
   Work work(this);
   {
     MutexLock lock(mu_);
+    for (const v1::SessionEvent& event : frame.sessions()) {
+      if (event.connected()) WakeLocked(event.user_id());
+    }
     for (v1::Answer& answer : *frame.mutable_answers()) {
       if (Pending* call = FindLocked(answer.call_id())) AnswerLocked(call, std::move(answer), &work);
     }
@@ -200,6 +205,13 @@ void OldChannels::Send(v1::EdgeFrame&& frame) {
     for (v1::StrayAnswer& stray : *frame.mutable_strays()) StrayLocked(std::move(stray), &work);
   }
   work.Run();
+}
+
+// In slices, by the next tick.
+void OldChannels::WakeLocked(const std::string& user_id) {
+  for (auto it = waiting_.lower_bound({user_id, 0}); it != waiting_.end() && it->first == user_id; ++it) {
+    wheel_.Arm(FindLocked(it->second), clock_.Now());
+  }
 }
 
 void OldChannels::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
@@ -224,7 +236,11 @@ void OldChannels::RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* 
       if (call->wait_until == MonoTime{}) {
         call->wait_until = std::min(call->deadline, clock_.Now() + options_.session_wait);
       }
-      return wheel_.Arm(call, clock_.Now() + kTick);
+      waiting_.emplace(call->user_id, call->call_id);
+      // The event of the session may have come before this refusal, through another loop: so it is tried again anyway.
+      wheel_.Arm(call, std::min(call->wait_until, clock_.Now() + call->try_after));
+      call->try_after *= 2;
+      return;
     default:
       return FailLocked(call, ReasonOf(refusal.cause()), true, work);
   }
@@ -337,6 +353,7 @@ void OldChannels::SettleLocked(Pending* call, AuditRow&& row, Work* work) {
   auto by_request = by_request_.find(RequestKey(call->user_id, call->request_id));
   if (by_request != by_request_.end() && by_request->second == call) by_request_.erase(by_request);
   const uint64_t call_id = call->call_id;
+  waiting_.erase({call->user_id, call_id});
   call->MoveInto(&row, clock_.WallMs());
   work->Audit(call->ticket, std::move(row));
   calls_.erase(call_id);

@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -104,7 +105,8 @@ class OldChannels final : public ToControl, public std::enable_shared_from_this<
   const Counters& counters() const { return counters_; }
 
  private:
-  // kWaiting: tried again every tick until its session is open. kLost: its frame left, its session is gone.
+  // kWaiting: tried again when its session opens, and after pauses that double. kLost: its frame left, its session is
+  // gone.
   enum class State { kWaiting, kDelivered, kLost };
   struct Pending;
   // What a locked section decided, carried out after the lock is released.
@@ -112,6 +114,8 @@ class OldChannels final : public ToControl, public std::enable_shared_from_this<
   using RequestKey = std::pair<std::string_view, std::string_view>;  // user id, request id
 
   void DeliverLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The user's session is open: its calls need not wait.
+  void WakeLocked(const std::string& user_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void StrayLocked(v1::StrayAnswer&& stray, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -139,7 +143,8 @@ class OldChannels final : public ToControl, public std::enable_shared_from_this<
   mutable Mutex mu_;
   uint64_t last_call_id_ ABSL_GUARDED_BY(mu_) = 0;
   absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> calls_ ABSL_GUARDED_BY(mu_);
-  absl::flat_hash_map<RequestKey, Pending*> by_request_ ABSL_GUARDED_BY(mu_);  // Keys point into the pending calls.
+  absl::flat_hash_map<RequestKey, Pending*> by_request_ ABSL_GUARDED_BY(mu_);     // Keys point into the pending calls.
+  std::set<std::pair<std::string_view, uint64_t>> waiting_ ABSL_GUARDED_BY(mu_);  // User and number, likewise.
   TimerWheel wheel_ ABSL_GUARDED_BY(mu_);
   LateAnswers late_ ABSL_GUARDED_BY(mu_);
   std::deque<uint64_t> to_fetch_ ABSL_GUARDED_BY(mu_);  // Lost calls whose answers are offered, each once.

@@ -258,6 +258,40 @@ TEST_F(OldChannelsTest, WaitingForASessionEnds) {
   EXPECT_EQ(Rows(), (RowSet{{"req_1", "AGENT_NOT_CONNECTED"}}));
 }
 
+TEST_F(OldChannelsTest, WaitingCallIsDeliveredWhenItsSessionOpensAndSeldomBefore) {
+  options_.session_wait = std::chrono::seconds(2);
+  MakeChannels();
+  Command("req_1");
+  int deliveries = 0;
+  const auto pass = [&](Duration time) {
+    for (Duration passed{}; passed < time; passed += OldChannels::kTick) {
+      for (; !delivered_.empty(); ++deliveries) Refuse(TakeDelivered().call_id(), v1::Refusal::NOT_HERE, E::NOT_SENT);
+      Pass(OldChannels::kTick);
+    }
+  };
+  const auto opens = [&](const char* user_id) {
+    v1::EdgeFrame frame;
+    v1::SessionEvent* const event = frame.add_sessions();
+    event->set_user_id(user_id);
+    event->set_connected(true);
+    channels_->Send(std::move(frame));
+  };
+  pass(std::chrono::milliseconds(1500));
+  EXPECT_LE(deliveries, 7);
+  EXPECT_TRUE(delivered_.empty());
+  opens("use");
+  opens("user_2");
+  Pass(OldChannels::kTick);
+  EXPECT_TRUE(delivered_.empty());
+  opens("user");
+  Pass(OldChannels::kTick);
+  Answer(TakeDelivered().call_id(), "1");
+  EXPECT_EQ(Rows(), (RowSet{{"req_1", "ok"}}));
+  opens("user");
+  Pass(OldChannels::kTick);
+  EXPECT_TRUE(delivered_.empty());
+}
+
 TEST_F(OldChannelsTest, LostCallIsAnsweredThroughTheNextSessionOfThisEdge) {
   Command("req_1");
   Refuse(TakeDelivered().call_id(), v1::Refusal::SESSION_LOST, E::SENT);
