@@ -77,6 +77,7 @@ Duration Admission::AcceptDelay(MonoTime now) {
     if (leaving_ >= kLeavingMax) return kRoomWait;
     Place* one = full == &counters_.sockets_full ? closing_.size() > 0 ? closing_.First() : ending_.First() : nullptr;
     is_closing = one != nullptr;
+    if (is_closing) counters_.closing_cut.Add();
     if (one == nullptr) one = FirstSilent(now);
     if (one == nullptr) return kFullWait;
     make_room = one->id;

@@ -267,6 +267,7 @@ TEST_F(AdmissionTest, AtTheLimitOfSocketsOneThatIsClosingIsResetForEachThatIsAcc
   Accept(&admission, "10.0.0.2");
   EXPECT_FALSE(MayAccept(&admission));
   EXPECT_EQ(MakingRoom(), std::vector<uint64_t>());
+  EXPECT_EQ(admission.counters().closing_cut.value(), 2u);
 }
 
 TEST_F(AdmissionTest, RoomForSessionsIsLimitedByThoseThatHaveTakenIt) {
@@ -461,6 +462,7 @@ TEST_F(AdmissionTest, CountsHoldWhenManyThreadsComeAndGo) {
         auto place = admission.Accepted(static_cast<uint64_t>(t * 1000 + i), "10.0.0.1", clock_.Now());
         if (i % 2 == 0) admission.Spoke(place.get());
         if (i % 3 == 0) admission.Keep(place.get());
+        if (i % 5 == 0) admission.Closing(place.get());
         admission.LoginFailed("10.0.0." + std::to_string(t), clock_.Now());
         admission.MayLogIn("10.0.0.1", clock_.Now());
         place.reset();
