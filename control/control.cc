@@ -21,6 +21,9 @@ namespace {
 
 constexpr Duration kLastAnswersMin = std::chrono::milliseconds(500), kLastAnswersMax = std::chrono::seconds(2);
 
+// gRPC's reflection takes a thread for each of its streams, and no other service does; one of these accepts.
+constexpr int kReflectionThreadsMax = 4;
+
 int Ms(Duration time) { return static_cast<int>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()); }
 
 // What gRPC 1.51 has against callers that send too much or vanish.
@@ -36,9 +39,11 @@ void SetLimits(const ControlOptions& options, grpc::ServerBuilder* builder) {
   }
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.callers.connection_streams_max);
   builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
-  grpc::ResourceQuota memory("callers");
-  memory.Resize(options.grpc_memory_bytes_max);
-  builder->SetResourceQuota(memory);
+  grpc::ResourceQuota quota("callers");
+  quota.Resize(options.grpc_memory_bytes_max);
+  quota.SetMaxThreads(kReflectionThreadsMax);
+  builder->SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+  builder->SetResourceQuota(quota);
   // For the HTTP/2 preface, once the first bytes are there.
   builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Ms(options.callers.connect_timeout));
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Ms(options.keepalive_interval));

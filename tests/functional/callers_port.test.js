@@ -1,7 +1,7 @@
 // The callers' port against those who take its connections, its files and its memory.
 import assert from 'node:assert/strict';
 import {execFileSync} from 'node:child_process';
-import {readdirSync} from 'node:fs';
+import {readFileSync, readdirSync} from 'node:fs';
 import net from 'node:net';
 import zlib from 'node:zlib';
 import grpc from '@grpc/grpc-js';
@@ -302,6 +302,30 @@ claim('metadata of more than 8 KiB is refused', async (scope) => {
   });
   assert.equal(await call(7 << 10), 0);
   assert.equal(await call(9 << 10), grpc.status.RESOURCE_EXHAUSTED);
+});
+
+claim('streams of reflection take no more than four threads, and calls are served meanwhile', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split'});
+  await tw.agent('user_1');
+  const threads = () => Number(readFileSync(`/proc/${tw.control.pid}/status`, 'utf8').match(/Threads:\s+(\d+)/)[1]);
+  await served(tw);
+  const before = threads();
+  const headers = requestHeaders('', {':path': '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo'});
+  const [caller] = await speaking(scope, tw.ports.callers, 1);
+  await caller.write(frame(FRAME.settings, FLAG.ack, 0));
+  for (let i = 0; i < 1500; i++) await caller.write(frame(FRAME.headers, FLAG.endHeaders, 1 + 2 * i, headers));
+  await until('the others are refused', () => caller.frames.filter(({type}) => type === FRAME.headers).length >= 1496);
+  assert.ok(threads() <= before + 4, `${threads()} threads, ${before} before`);
+  await served(tw);
+  caller.destroy();
+  await until('reflection is served again', async () => {
+    const [again] = await speaking(scope, tw.ports.callers, 1);
+    await again.write(frame(FRAME.headers, FLAG.endHeaders, 1, headers));
+    const listServices = Buffer.from([0x3a, 1, 0x2a]);
+    await again.send(1, message(listServices));
+    await until('it is answered', () => again.saw(FRAME.headers, 1));
+    return again.saw(FRAME.data, 1)?.payload.includes('toolwire.v1.ToolDispatch');
+  });
 });
 
 claim('callers that cancel as many calls at once as a connection may have are not cut', async (scope) => {
