@@ -232,7 +232,7 @@ async function isCutFor(tw, caller, {reset}) {
     next = after;
   }
   await caller.closed();
-  assert.ok((await tw.metric(HITS, {limit: 'connection_streams'})) > before);
+  await until('it is counted', async () => (await tw.metric(HITS, {limit: 'connection_streams'})) > before);
 }
 
 for (const reset of [true, false]) {
