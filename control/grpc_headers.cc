@@ -17,11 +17,11 @@
 namespace toolwire {
 namespace {
 
-struct Counters : CounterSet {
+struct HeaderCounters : CounterSet {
   LimitCounter header_bytes{this, kControlLimitHits, "header_bytes"};
 };
-Counters& OfProcess() {
-  static Counters counters;
+HeaderCounters& HeaderCountersOfProcess() {
+  static HeaderCounters counters;
   return counters;
 }
 
@@ -34,14 +34,14 @@ struct HPackParserHead {
 [[maybe_unused]] absl::Status CheckKept(const void* parser) {
   const auto* const head = static_cast<const HPackParserHead*>(parser);
   if (head->kept_end - head->kept_begin <= static_cast<ptrdiff_t>(kHeaderBytesMax)) return absl::OkStatus();
-  OfProcess().header_bytes.Add();
+  HeaderCountersOfProcess().header_bytes.Add();
   log::Warn("caller cut, one of its headers is too long");
   return absl::ResourceExhaustedError("a header is too long");
 }
 
 }  // namespace
 
-void AddHeaderSamples(std::vector<Sample>* out) { OfProcess().AddSamples(out); }
+void AddHeaderSamples(std::vector<Sample>* out) { HeaderCountersOfProcess().AddSamples(out); }
 
 }  // namespace toolwire
 
