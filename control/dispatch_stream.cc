@@ -144,6 +144,7 @@ grpc::Status DispatchStream::StartCalls(ReadingTurns::Message* cost) {
     call.caller_id = one.id;
     v1::CallFailure failure = requests_.RefuseUnreadable(std::move(one), &call);
     Reject(std::move(call), std::move(failure));
+    ++cost->rejected;
   }
   std::vector<Call> calls;
   calls.reserve(static_cast<size_t>(request.calls_size()));
@@ -161,6 +162,7 @@ grpc::Status DispatchStream::StartCalls(ReadingTurns::Message* cost) {
     if (!failure) failure = Admit(call);
     if (failure) {
       Reject(std::move(call), std::move(*failure));
+      ++cost->rejected;
     } else {
       calls.push_back(std::move(call));
     }

@@ -13,6 +13,8 @@ using std::chrono::nanoseconds;
 // Measured on a machine of 2 cores: gRPC's read and the callbacks of a message, a small call, a cancel; a byte of JSON
 // and one of a Struct.
 constexpr Duration kMessageCost = microseconds(3), kCallCost = microseconds(3), kCancelCost = nanoseconds(200);
+// A call that is refused costs its caller two bytes, and the audit log a row, which its threads write.
+constexpr Duration kRejectedCost = microseconds(20);
 constexpr Duration kByteCost = nanoseconds(2), kParamsByteCost = nanoseconds(12);
 // Ticks: after a long message so many are used up at most, and so often one goes on however busy the threads are.
 constexpr int kTicksMax = 10;
@@ -20,15 +22,16 @@ constexpr int kTicksMax = 10;
 }  // namespace
 
 Duration ReadingTurns::Message::Cost() const {
-  return kMessageCost + kCallCost * calls + kCancelCost * cancels + (params ? kParamsByteCost : kByteCost) * bytes;
+  return kMessageCost + kCallCost * calls + kRejectedCost * rejected + kCancelCost * cancels +
+         (params ? kParamsByteCost : kByteCost) * bytes;
 }
 
 bool ReadingTurns::MustWait(MonoTime began, const Message& message, Share* share, std::function<void()> resume) {
-  const Duration took = clock_.Now() - began;
   const uint64_t tick = tick_.load(std::memory_order_relaxed);
   if (std::exchange(share->tick, tick) != tick) share->cost = Duration::zero();
   const Duration cost = message.Cost();
   share->cost += cost;
+  const Duration took = clock_.Now() - began + kRejectedCost * message.rejected;
   const Duration busy(busy_.fetch_add(took.count(), std::memory_order_relaxed) + took.count());
   if (busy <= busy_max_ || share->cost <= kOwnCostMax) return false;
   counters_.waits.Add();

@@ -35,6 +35,7 @@ class ReadingTurns {
   struct Message {
     size_t bytes = 0, calls = 0, cancels = 0;
     bool params = false;  // Some are in the form for use by hand.
+    size_t rejected = 0;  // Of the calls.
     Duration Cost() const;
   };
   // What one stream has sent in this tick. Its reader's.

@@ -86,6 +86,10 @@ class DispatchStreamTest : public ::testing::Test {
     answer->set_result_json(std::move(result_json));
     dispatcher_.Receive(link_, std::move(frame));
   }
+  // Until the stream's turn has come.
+  void WaitForTurn() {
+    while (turns_.waiting() > 0) turns_.Tick();
+  }
   void RefuseCancelled() {
     v1::EdgeFrame frame;
     for (const uint64_t call_id : edge_->cancels()) {
@@ -179,6 +183,7 @@ TEST_F(DispatchStreamTest, MessageWithTooManyCallsEndsTheStreamOnceItsCallsInFli
   v1::DispatchRequest most;
   for (int i = 0; i < options_.message_calls_max; ++i) most.add_calls();
   ASSERT_TRUE(caller_->Send(most));
+  WaitForTurn();
   EXPECT_TRUE(caller_->reads()) << "at the limit each is answered";
   EXPECT_EQ(counters_.message_full.value(), 0u);
   most.add_calls();
@@ -238,7 +243,7 @@ TEST_F(DispatchStreamTest, CallerThatDoesNotReadItsRefusalsIsNotReadFromPastTheL
   v1::DispatchRequest request;
   for (int i = 0; i < 100; ++i) request.add_calls();  // Of no user.
   int sent = 0;
-  while (caller_->Send(request)) ++sent;
+  for (; caller_->Send(request); ++sent) WaitForTurn();
   EXPECT_EQ(counters_.answers_unread.value(), 1u);
   EXPECT_GT(all_.total(), 1u << 20);
   EXPECT_LT(all_.total(), 1536u << 10) << "in memory, not as objects";

@@ -60,6 +60,13 @@ TEST_F(ReadingTurnsTest, TickResumesAsManyAsThereIsTimeFor) {
   EXPECT_EQ(resumed_.front(), &shares[0]) << "in their order";
 }
 
+TEST_F(ReadingTurnsTest, CallsThatAreRefusedCostTheirAuditRows) {
+  ReadingTurns::Share share;
+  EXPECT_TRUE(Read(&share, {2000, 1000, 0, false, 1000}, milliseconds(3)));
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Tick(), 0u);
+  EXPECT_EQ(Tick(), 1u);
+}
+
 TEST_F(ReadingTurnsTest, LongMessageUsesTheTimeOfLaterTicks) {
   ReadingTurns::Share share;
   ASSERT_TRUE(Read(&share, Large(), 4 * ReadingTurns::kBusyMax));
