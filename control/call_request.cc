@@ -24,6 +24,8 @@ constexpr Duration kAnswerMargin = std::chrono::milliseconds(20);
 // What gRPC clients receive by default, less what is around one response. A result that does not fit beside its text is
 // left out.
 constexpr size_t kResponseBytesMax = (4u << 20) - 1024;
+// Made at once: that takes up to 50 us.
+constexpr size_t kSmallResultBytesMax = 4096;
 // Around the result: DispatchReply, DispatchAnswer and CallToolResponse.
 constexpr int kResultLevel = 3;
 
@@ -129,6 +131,24 @@ v1::CallFailure CallRequests::RefuseUnreadable(SalvagedCall&& salvaged, Call* ca
   if (field.empty()) return Invalid(*call, "", "too many repeated or unknown fields");
   const bool message = field == "params" || field == "timeout";
   return Invalid(*call, field, field + (message ? " cannot be read" : " is not UTF-8"));
+}
+
+void CallRequests::SettleInHandForm(const std::shared_ptr<CallSink>& sink, v1::DispatchAnswer&& outcome) {
+  const size_t bytes = outcome.response().result_json().size();
+  if (bytes <= kSmallResultBytesMax || bytes > options_.hand_form_bytes_max) {
+    if (outcome.has_response()) AddResultValue(outcome.mutable_response());
+    return sink->Settle(std::move(outcome));
+  }
+  const auto kept = std::make_shared<v1::DispatchAnswer>(std::move(outcome));
+  const bool taken = thread_.Post(bytes, [this, sink, kept] {
+    AddResultValue(kept->mutable_response());
+    sink->Settle(std::move(*kept));
+    sink->Flush();
+  });
+  if (taken) return;
+  counters_.hand_form_queue_full.Add();
+  kept->mutable_response()->set_result_omitted(true);
+  sink->Settle(std::move(*kept));
 }
 
 // The value is made as bytes, and is a field of the response that this process does not know: objects of it would take

@@ -13,6 +13,7 @@
 #include "common/base/counter.h"
 #include "control/control_options.h"
 #include "control/dispatcher.h"
+#include "control/hand_form_thread.h"
 #include "control/request_shape.h"
 #include "control/salvage.h"
 #include "toolwire/v1/tool.pb.h"
@@ -26,6 +27,7 @@ class CallRequests {
     LimitCounter params_too_large{this, kControlLimitHits, "payload_bytes"};
     LimitCounter params_too_deep{this, kControlLimitHits, "json_depth"};
     LimitCounter hand_form_large{this, kControlLimitHits, "hand_form_bytes"};
+    LimitCounter hand_form_queue_full{this, kControlLimitHits, "hand_form_queue_bytes"};
     LimitCounter timeouts_cut{this, kControlLimitHits, "call_timeout"};
   };
 
@@ -42,6 +44,8 @@ class CallRequests {
 
   // Adds `result` to the response of a request that used `params`, as bytes; or says that it is left out.
   void AddResultValue(v1::CallToolResponse* response);
+  // Settles with it, later if that takes long.
+  void SettleInHandForm(const std::shared_ptr<CallSink>& sink, v1::DispatchAnswer&& outcome);
 
   const RequestBounds& bounds() const { return bounds_; }
   const Counters& counters() const { return counters_; }
@@ -56,17 +60,15 @@ class CallRequests {
   const std::string id_prefix_;
   std::atomic<uint64_t> ids_made_{0};
   Counters counters_;
+  HandFormThread thread_;  // Last: it uses the others.
 };
 
-// Between the dispatcher and the sink of a call that used `params`: adds the result in that form, with no lock held.
+// Between the dispatcher and the sink of a call that used `params`: adds the result in that form.
 class HandFormSink final : public CallSink {
  public:
   HandFormSink(CallRequests& requests, std::shared_ptr<CallSink> sink) : requests_(requests), sink_(std::move(sink)) {}
 
-  void Settle(v1::DispatchAnswer&& outcome) override {
-    if (outcome.has_response()) requests_.AddResultValue(outcome.mutable_response());
-    sink_->Settle(std::move(outcome));
-  }
+  void Settle(v1::DispatchAnswer&& outcome) override { requests_.SettleInHandForm(sink_, std::move(outcome)); }
   void Flush() override { sink_->Flush(); }
 
  private:

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
+#include <future>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,6 +16,7 @@
 
 #include "common/base/json_text.h"
 #include "tests/fakes/fake_clock.h"
+#include "tests/fakes/recording_sink.h"
 
 namespace toolwire {
 namespace {
@@ -390,6 +394,39 @@ TEST_F(CallRequestTest, ResultOverTheBoundOfTheHandFormIsLeftOut) {
   EXPECT_FALSE(response.has_result());
   EXPECT_TRUE(response.result_omitted());
   EXPECT_EQ(requests().counters().hand_form_large.value(), 1u);
+}
+
+TEST_F(CallRequestTest, ResultsThatTakeLongInTheHandFormAreMadeByAThreadOfTheirOwnAndFewWait) {
+  std::promise<void> first_begun, go_on;
+  std::atomic<bool> first{true};
+  const auto sink = std::make_shared<RecordingSink>([&](const v1::DispatchAnswer& outcome) {
+    if (outcome.id() == 0 || !first.exchange(false)) return;
+    first_begun.set_value();
+    go_on.get_future().wait();
+  });
+  const auto settle = [&](uint64_t id, size_t bytes) {
+    v1::DispatchAnswer outcome;
+    outcome.set_id(id);
+    outcome.mutable_response()->set_result_json(Quoted(bytes));
+    HandFormSink(requests(), sink).Settle(std::move(outcome));
+  };
+  settle(1, 200'000);
+  first_begun.get_future().wait();
+  settle(0, 100);
+  ASSERT_EQ(sink->Of(0).size(), 1u) << "a small one is made at once, and waits for nobody";
+  EXPECT_FALSE(sink->Of(0)[0].response().result_omitted());
+  uint64_t last = 1;
+  while (requests().counters().hand_form_queue_full.value() == 0) settle(++last, 200'000);
+  EXPECT_EQ(last - 1, HandFormThread::kQueueBytesMax / 200'000);
+  ASSERT_EQ(sink->Of(last).size(), 1u);
+  EXPECT_TRUE(sink->Of(last)[0].response().result_omitted());
+  EXPECT_EQ(sink->Of(2).size(), 0u);
+  go_on.set_value();
+  requests_.reset();  // Finishes what waits.
+  for (uint64_t id = 1; id < last; ++id) {
+    ASSERT_EQ(sink->Of(id).size(), 1u);
+    EXPECT_FALSE(sink->Of(id)[0].response().result_omitted());
+  }
 }
 
 TEST_F(CallRequestTest, ResultThatWouldMakeTheResponseLargerThanCallersReceiveIsLeftOut) {
