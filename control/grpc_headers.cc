@@ -1,8 +1,9 @@
 // gRPC 1.51 keeps a header of which a part has come, whatever length it announces, and copies all of that part with
 // each frame of it: 22 MB held a thread, and with it all callers, for 30 s (CVE-2023-33953; later versions check the
-// length first). No option bounds it, and neither the socket nor gRPC's statistics tell a long header from a long
-// message. So this program has a function of the name of gRPC's own that takes the bytes of headers. The linker
-// resolves gRPC's use of it to this one, which calls gRPC's and then looks at how much is kept. Built for 1.51 alone.
+// length first). It counts headers against their limit for each frame alone: 100 MB of small ones in CONTINUATION
+// frames were 1.5 GB and 4 s. No option bounds these, and neither the socket nor gRPC's statistics tell headers from
+// messages. So this program has a function of the name of gRPC's own that takes the bytes of headers. The linker
+// resolves gRPC's use of it to this one, which calls gRPC's and then looks at what came. Built for 1.51 alone.
 #include "control/grpc_headers.h"
 
 #include <dlfcn.h>
@@ -10,6 +11,7 @@
 #include <grpcpp/version_info.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "absl/status/status.h"
 #include "common/base/log.h"
@@ -25,18 +27,19 @@ HeaderCounters& HeaderCountersOfProcess() {
   return counters;
 }
 
-// How gRPC's parser begins; the rest is of no concern.
-struct HPackParserHead {
-  void* metadata;
-  const uint8_t *kept_begin, *kept_end;  // Of a std::vector: what could not be parsed yet.
-};
+// Where gRPC's function adds the bytes that it is given, for the stream's statistics.
+constexpr size_t kHeaderBytesAt = 0x178;
 
-[[maybe_unused]] absl::Status CheckKept(const void* parser) {
-  const auto* const head = static_cast<const HPackParserHead*>(parser);
-  if (head->kept_end - head->kept_begin <= static_cast<ptrdiff_t>(kHeaderBytesMax)) return absl::OkStatus();
+[[maybe_unused]] uint64_t HeaderBytesOf(const void* stream) {
+  uint64_t bytes = 0;
+  if (stream != nullptr) std::memcpy(&bytes, static_cast<const char*>(stream) + kHeaderBytesAt, sizeof bytes);
+  return bytes;
+}
+
+[[maybe_unused]] absl::Status TooLong() {
   HeaderCountersOfProcess().header_bytes.Add();
-  log::Warn("caller cut, one of its headers is too long");
-  return absl::ResourceExhaustedError("a header is too long");
+  log::Warn("caller cut, its headers are too long");
+  return absl::ResourceExhaustedError("headers are too long");
 }
 
 }  // namespace
@@ -55,8 +58,13 @@ __attribute__((visibility("default"))) absl::Status grpc_chttp2_header_parser_pa
     void* parser, grpc_chttp2_transport* transport, grpc_chttp2_stream* stream, const grpc_slice& slice, int is_last) {
   static const auto of_grpc = reinterpret_cast<decltype(&grpc_chttp2_header_parser_parse)>(dlsym(
       RTLD_NEXT, "_Z31grpc_chttp2_header_parser_parsePvP21grpc_chttp2_transportP18grpc_chttp2_streamRK10grpc_slicei"));
+  const uint64_t before = toolwire::HeaderBytesOf(stream);
   absl::Status status = of_grpc(parser, transport, stream, slice, is_last);
-  return status.ok() ? toolwire::CheckKept(parser) : status;
+  if (!status.ok()) return status;
+  const uint64_t bytes = toolwire::HeaderBytesOf(stream);
+  // As gRPC adds them; if not, its streams are others than those that this knows.
+  const bool counts = bytes - before == GRPC_SLICE_LENGTH(slice);
+  return counts && bytes > toolwire::kHeaderBytesMax ? toolwire::TooLong() : status;
 }
 
 #endif

@@ -1,4 +1,4 @@
-// Bounds the header that gRPC 1.51 holds while only a part of it has come.
+// Bounds the headers that gRPC 1.51 takes of one stream.
 #ifndef TOOLWIRE_CONTROL_GRPC_HEADERS_H_
 #define TOOLWIRE_CONTROL_GRPC_HEADERS_H_
 
@@ -13,8 +13,8 @@ namespace toolwire {
 // Announced to callers; more is RESOURCE_EXHAUSTED. As much as gRPC takes by default.
 inline constexpr int kMetadataBytesMax = 8 << 10;
 
-// Of one header that has come in part, as it is on the wire. At twice what a request's headers may be the connection is
-// closed. A header in frames of one byte takes the square of this to parse: 50 ms.
+// All headers of one stream, as they are on the wire. At twice what a request's may be the connection is closed. A
+// header in frames of one byte takes the square of this to parse: 50 ms.
 inline constexpr size_t kHeaderBytesMax = 2 * kMetadataBytesMax;
 
 // Connections that were closed for it. Any thread.
