@@ -47,6 +47,8 @@ class CallRequests {
   // Settles with it, later if that takes long.
   void SettleInHandForm(const std::shared_ptr<CallSink>& sink, v1::DispatchAnswer&& outcome);
 
+  void CountHandFormQueueFull() { counters_.hand_form_queue_full.Add(); }
+  HandFormThread& thread() { return thread_; }
   const RequestBounds& bounds() const { return bounds_; }
   const Counters& counters() const { return counters_; }
 

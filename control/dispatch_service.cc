@@ -40,9 +40,9 @@ DispatchService::DispatchService(const Clock& clock, Dispatcher& dispatcher, Age
       directory_(directory),
       registry_(registry),
       options_(options),
-      requests_(clock, options),
       caller_bytes_(options.caller_bytes_max),
-      turns_(clock, GrpcThreads::Serving(options.grpc_threads)) {}
+      turns_(clock, GrpcThreads::Serving(options.grpc_threads)),
+      requests_(clock, options) {}
 
 grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {

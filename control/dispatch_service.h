@@ -71,10 +71,10 @@ class DispatchService final : public DispatchServiceBase {
   AgentDirectory& directory_;
   Registry& registry_;
   const ControlOptions options_;
-  CallRequests requests_;
   StreamCounters counters_;
   CallerBytes caller_bytes_;
   ReadingTurns turns_;
+  CallRequests requests_;  // After what its thread uses.
 
   mutable Mutex mu_;
   bool ending_ ABSL_GUARDED_BY(mu_) = false;

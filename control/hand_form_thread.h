@@ -1,4 +1,4 @@
-// A thread for results in the form for use by hand, which take milliseconds to make.
+// A thread for params and results in the form for use by hand, which take milliseconds to read and make.
 #ifndef TOOLWIRE_CONTROL_HAND_FORM_THREAD_H_
 #define TOOLWIRE_CONTROL_HAND_FORM_THREAD_H_
 
@@ -12,11 +12,11 @@
 
 namespace toolwire {
 
-// Does one piece of work after another, at a lower priority than all other threads: links' threads, which settle calls,
-// must not wait for it. Thread-safe.
+// Does one piece of work after another, at a lower priority than all other threads: gRPC's, which reads all callers,
+// and links' threads, which settle calls, must not wait for it. Thread-safe.
 class HandFormThread {
  public:
-  // Of results that wait, as JSON: some 200 ms of work. One may always wait.
+  // Of params, and of results as JSON, that wait: some 200 ms of work. One may always wait.
   static constexpr size_t kQueueBytesMax = 16u << 20;
 
   HandFormThread() : thread_([this] { Run(); }) {}

@@ -44,6 +44,7 @@ class Walker {
     });
   }
 
+  bool has_params() const { return params_ > 0; }
   Shape shape() const {
     if (ended_) return shape_;
     return fields_ > kFieldsMax + kFieldsOfCallMax * calls_ ? Shape::kManyFields : shape_;
@@ -147,6 +148,12 @@ Shape ShapeOfCall(google::protobuf::io::ZeroCopyInputStream* message, const Requ
   Walker walker(message, bounds);
   walker.Call();
   return walker.shape();
+}
+
+bool HasParams(google::protobuf::io::ZeroCopyInputStream* message, const RequestBounds& bounds) {
+  Walker walker(message, bounds);
+  walker.Call();
+  return walker.has_params();
 }
 
 Shape ShapeOfDispatch(google::protobuf::io::ZeroCopyInputStream* message, const RequestBounds& bounds) {

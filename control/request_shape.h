@@ -36,6 +36,8 @@ enum class Shape {
 // Walks the tags of a message, in nanoseconds each and without memory.
 Shape ShapeOfCall(google::protobuf::io::ZeroCopyInputStream* message, const RequestBounds& bounds);
 Shape ShapeOfDispatch(google::protobuf::io::ZeroCopyInputStream* message, const RequestBounds& bounds);
+// Whether the call has `params`, the form for use by hand.
+bool HasParams(google::protobuf::io::ZeroCopyInputStream* message, const RequestBounds& bounds);
 Shape ShapeOfWatch(google::protobuf::io::ZeroCopyInputStream* message, const RequestBounds& bounds);
 
 }  // namespace toolwire

@@ -45,6 +45,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
   void Drop() override;
 
  private:
+  void Start(grpc::ByteBuffer bytes, std::optional<MonoTime> deadline);
   std::optional<v1::CallFailure> Read(grpc::ByteBuffer bytes, std::optional<MonoTime> deadline, Call* call);
   void End(grpc::Status status);
 
@@ -52,13 +53,13 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
   Dispatcher& dispatcher_;
   CallRequests& requests_;
   grpc::ByteBuffer* const response_;
-  MonoTime deadline_{};  // Constant after Begin, as is the next.
-  uint64_t call_id_ = 0;
-  size_t params_bytes_ = 0;
-  std::atomic<bool> dropped_{false};
+  uint64_t call_id_ = 0;     // Constant after Begin.
+  size_t params_bytes_ = 0;  // Constant after Start.
+  std::atomic<bool> cancelled_{false}, dropped_{false};
   std::shared_ptr<UnaryCall> self_;
   Mutex mu_;
   grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(mu_);  // Null once gRPC is done.
+  MonoTime deadline_ ABSL_GUARDED_BY(mu_) = MonoTime::max();   // Of the call, once it is known.
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
 };
 

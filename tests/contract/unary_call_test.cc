@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -83,8 +84,8 @@ class UnaryCallTest : public ::testing::Test {
   Dispatcher dispatcher_{clock_, registry_, directory_, nullptr, Dispatcher::Options()};
   std::shared_ptr<ScriptedEdge> edge_ = std::make_shared<ScriptedEdge>();
   uint64_t link_ = 0;
-  CallRequests requests_{clock_, ControlOptions()};
   CallerBytes all_{50'000};
+  CallRequests requests_{clock_, ControlOptions()};
   grpc::ByteBuffer response_;
   std::shared_ptr<UnaryCall> call_ =
       std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, all_, nullptr, &response_);
@@ -131,6 +132,66 @@ TEST_F(UnaryCallTest, OneThatIsDroppedBeforeItBeginsIsNotSent) {
   Begin("{}");
   EXPECT_EQ(edge_->deliveries().size(), 0u);
   EXPECT_EQ(caller_->finished()->error_message(), CallerBytes::kFull);
+}
+
+TEST_F(UnaryCallTest, LargeParamsInTheHandFormAreReadByAThreadOfTheirOwnUnlessTooManyWait) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "it fills a map of protobuf's, which ThreadSanitizer breaks";
+#endif
+  std::promise<void> busy, go_on, delivered;
+  requests_.thread().Post(1, [&] {
+    busy.set_value();
+    go_on.get_future().wait();
+  });
+  busy.get_future().wait();
+  v1::CallToolRequest request;
+  request.set_user_id("user_1");
+  request.set_tool("tool");
+  (*request.mutable_params()->mutable_fields())["a"].set_string_value(std::string(100'000, 'x'));
+  call_->Begin(ToBuffer(request));
+  caller_ = std::make_unique<CallerOfOne>(call_.get());
+  EXPECT_EQ(edge_->deliveries().size(), 0u) << "who reads all callers does not wait for it";
+  ASSERT_TRUE(requests_.thread().Post(HandFormThread::kQueueBytesMax - 200'000, [] {}));
+  grpc::ByteBuffer response;
+  const auto refused = std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, all_, nullptr, &response);
+  refused->Begin(ToBuffer(request));
+  CallerOfOne other(refused.get());
+  ASSERT_TRUE(other.finished());
+  EXPECT_EQ(other.finished()->error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(requests_.counters().hand_form_queue_full.value(), 1u);
+  refused->OnDone();
+  edge_->SetJudge([&](const v1::ControlFrame&) {
+    delivered.set_value();
+    return true;
+  });
+  go_on.set_value();
+  delivered.get_future().wait();
+  edge_->SetJudge(nullptr);
+  std::promise<void> over;
+  requests_.thread().Post(1, [&] { over.set_value(); });
+  over.get_future().wait();
+  Answer("1");
+  EXPECT_TRUE(caller_->finished()->ok());
+}
+
+TEST_F(UnaryCallTest, CallThatIsCancelledWhileItsParamsWaitIsNotSent) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "it fills a map of protobuf's, which ThreadSanitizer breaks";
+#endif
+  std::promise<void> go_on, read;
+  requests_.thread().Post(1, [&] { go_on.get_future().wait(); });
+  v1::CallToolRequest request;
+  request.set_user_id("user_1");
+  request.set_tool("tool");
+  (*request.mutable_params()->mutable_fields())["a"].set_string_value(std::string(100'000, 'x'));
+  call_->Begin(ToBuffer(request));
+  caller_ = std::make_unique<CallerOfOne>(call_.get());
+  call_->OnCancel();
+  go_on.set_value();
+  requests_.thread().Post(1, [&] { read.set_value(); });
+  read.get_future().wait();
+  EXPECT_EQ(edge_->deliveries().size(), 0u);
+  EXPECT_EQ(dispatcher_.counters().failed(E::CALLER_CANCELLED).value(), 1u);
 }
 
 TEST_F(UnaryCallTest, RejectedCallHoldsNothingButItselfUntilGrpcIsDone) {

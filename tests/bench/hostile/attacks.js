@@ -79,6 +79,17 @@ export const attacks = {
         requests(target, 'CallTool', grpc.callRequest({user, params, seconds: 10}))));
     },
   },
+  'hand-form-params': {
+    what: 'CallTools whose params are a Struct of 250 KiB of numbers, 32 at a time',
+    async run(target) {
+      const [{user, secret}] = target.users;
+      await rawAgent(target.agents, user, secret, {onCall: (id, socket) => socket.write(answer(id, '1'))});
+      const numbers = repeated(grpc.bytes(1, Buffer.concat([Buffer.from([0x11]), Buffer.alloc(8)])), 23_000);
+      const params = grpc.bytes(1, Buffer.concat([grpc.bytes(1, 'a'), grpc.bytes(2, grpc.bytes(6, numbers))]));
+      await Promise.all(Array.from({length: 32}, () =>
+        requests(target, 'CallTool', grpc.callRequest({user, params, seconds: 10}))));
+    },
+  },
   'empty-calls': {
     what: 'DispatchRequests of 500,000 empty calls',
     run: (target) => requests(target, 'Dispatch', repeated(EMPTY_CALL, 500_000)),
