@@ -4,7 +4,14 @@
 
 #include <algorithm>
 #include <queue>
+#include <string>
 #include <utility>
+
+#include "absl/container/node_hash_map.h"
+#include "absl/hash/hash.h"
+#include "common/base/by_address.h"
+#include "common/base/host_port.h"
+#include "common/base/percent.h"
 
 namespace toolwire {
 namespace {
@@ -14,7 +21,28 @@ constexpr size_t kDropsMax = 256;
 // Ticks, of 10 ms each, in which a caller may read why its stream ends.
 constexpr uint64_t kPatience = 100;
 
+// Of what limits on one address count as one.
+size_t HashOfAddress(std::string_view peer) {
+  const std::string_view address = peer.substr(0, peer.rfind(':'));
+  if (peer.rfind("ipv6:", 0) != 0) return absl::HashOf(address);
+  // gRPC writes ipv6:%5B::1%5D:80.
+  std::string plain;
+  if (!PercentDecode(peer.substr(peer.find(':') + 1), &plain)) return absl::HashOf(address);
+  const auto parsed = ParseHostPort(plain);
+  return parsed.ok() ? absl::HashOf(AddressKey(parsed->host)) : absl::HashOf(address);
+}
+
+// What is held in parts, of which the largest go first.
+template <typename Part>
+struct Parts {
+  size_t held = 0;
+  std::priority_queue<std::pair<size_t, Part>> largest;
+};
+
 }  // namespace
+
+CallerBytes::Holder::Holder(CallerBytes& all, std::string_view peer)
+    : all_(all), address_(HashOfAddress(peer)), connection_(absl::HashOf(peer)) {}
 
 void CallerBytes::Join(Holder* holder, std::weak_ptr<Holder> self) {
   MutexLock lock(mu_);
@@ -27,12 +55,11 @@ void CallerBytes::Leave(Holder* holder) {
 }
 
 std::vector<std::shared_ptr<CallerBytes::Holder>> CallerBytes::TakeLargest() {
+  using Connection = Parts<Holder*>;
+  using Address = Parts<Connection*>;
   std::vector<std::shared_ptr<Holder>> taken;
-  struct Peer {
-    size_t held = 0;
-    std::vector<std::pair<size_t, Holder*>> parts;
-  };
-  absl::flat_hash_map<size_t, Peer> peers;  // What may still be dropped.
+  // What may still be dropped: each address, and of it each connection.
+  absl::node_hash_map<size_t, std::pair<Address, absl::node_hash_map<size_t, Connection>>> addresses;
   MutexLock lock(mu_);
   ++ticks_;
   const auto take = [&](Holder* holder) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
@@ -45,27 +72,32 @@ std::vector<std::shared_ptr<CallerBytes::Holder>> CallerBytes::TakeLargest() {
     const size_t held = holder->held();
     if (held == 0) continue;
     if (holder->drops_ == 0) {
-      Peer& peer = peers[holder->peer_];
-      peer.held += held;
-      peer.parts.emplace_back(held, holder);
+      auto& [address, connections] = addresses[holder->address_];
+      Connection& connection = connections[holder->connection_];
+      address.held += held;
+      connection.held += held;
+      connection.largest.emplace(held, holder);
       continue;
     }
     staying -= std::min(staying, held);
     if (holder->drops_ == 1 && ticks_ - holder->dropped_at_ > kPatience) take(holder);
   }
-  std::priority_queue<std::pair<size_t, Peer*>> largest;
-  for (auto& [hash, peer] : peers) {
-    std::make_heap(peer.parts.begin(), peer.parts.end());
-    largest.emplace(peer.held, &peer);
+  std::priority_queue<std::pair<size_t, Address*>> largest;
+  for (auto& [hash, one] : addresses) {
+    for (auto& [connection_hash, connection] : one.second) one.first.largest.emplace(connection.held, &connection);
+    largest.emplace(one.first.held, &one.first);
   }
   while (staying > bytes_max_ && taken.size() < kDropsMax && !largest.empty()) {
-    Peer* const peer = largest.top().second;
+    Address* const address = largest.top().second;
     largest.pop();
-    std::pop_heap(peer->parts.begin(), peer->parts.end());
-    const auto [held, holder] = peer->parts.back();
-    peer->parts.pop_back();
-    peer->held -= held;
-    if (!peer->parts.empty()) largest.emplace(peer->held, peer);
+    Connection* const connection = address->largest.top().second;
+    address->largest.pop();
+    const auto [held, holder] = connection->largest.top();
+    connection->largest.pop();
+    connection->held -= held;
+    address->held -= held;
+    if (!connection->largest.empty()) address->largest.emplace(connection->held, connection);
+    if (!address->largest.empty()) largest.emplace(address->held, address);
     staying -= std::min(staying, held);
     take(holder);
   }

@@ -10,14 +10,14 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/hash/hash.h"
 #include "common/base/counter.h"
 #include "common/base/mutex.h"
 
 namespace toolwire {
 
-// Counts the bytes of all streams and calls together. While they are too many, the connection whose streams and calls
-// hold most loses the largest of them: who causes a queue pays for it, in however many parts. Thread-safe.
+// Counts the bytes of all streams and calls together. While they are too many, the address whose connections hold most
+// loses the largest stream or call of the connection that holds most: who causes a queue pays for it, in however many
+// parts. Thread-safe.
 class CallerBytes {
  public:
   struct Counters : CounterSet {
@@ -33,7 +33,7 @@ class CallerBytes {
   class Holder {
    public:
     // `peer`: its connection, as gRPC names it.
-    Holder(CallerBytes& all, std::string_view peer) : all_(all), peer_(absl::HashOf(peer)) {}
+    Holder(CallerBytes& all, std::string_view peer);
     virtual ~Holder() { Release(held()); }
     // Gives up what it can and ends. Called again if it holds something a second later: then it is cut.
     // With no lock held.
@@ -56,7 +56,7 @@ class CallerBytes {
    private:
     friend class CallerBytes;
     CallerBytes& all_;
-    const size_t peer_;
+    const size_t address_, connection_;  // Hashes.
     std::atomic<size_t> held_{0};
     int drops_ = 0;  // Guarded by the lock of `all_`, as is the next.
     uint64_t dropped_at_ = 0;

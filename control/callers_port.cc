@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <asio.hpp>
 #include <atomic>
 #include <cerrno>
@@ -21,6 +20,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/by_address.h"
 #include "common/base/host_port.h"
 #include "common/base/log.h"
 #include "common/process/tcp_listener.h"
@@ -77,21 +77,12 @@ bool Cut(int fd, ino_t inode) {
   return is_it;
 }
 
-// Whoever has one IPv6 address has its /64.
-std::string WhoIs(const tcp::endpoint& peer) {
-  const asio::ip::address address = Unmapped(peer.address());
-  if (address.is_v4()) return address.to_string();
-  auto bytes = address.to_v6().to_bytes();
-  std::fill(bytes.begin() + 8, bytes.end(), 0);
-  return asio::ip::make_address_v6(bytes).to_string();
-}
-
 }  // namespace
 
 struct CallersPort::Impl {
   struct Silent {
     tcp::socket socket;
-    std::string who;
+    std::string who;  // As of AddressKey.
     tcp::endpoint peer;
     MonoTime until;
   };
@@ -152,7 +143,7 @@ void CallersPort::Impl::Accepted(int fd, const tcp::endpoint& peer) {
     Ended(fd, old->second);
     handed.erase(old);
   }
-  std::string who = WhoIs(peer);
+  std::string who = AddressKey(peer.address().to_string());
   if (!MakeRoom(who)) {
     close(fd);
     return;

@@ -43,7 +43,10 @@ void WatchStream::Add(const Events& events) {
   waiting_.push_back(events);
   waiting_bytes_ += kPointerBytes + kSharedBytes + events->size();
   Hold(CostOf(events));
-  if (waiting_bytes_ > unread_bytes_max_) return EndUnreadLocked();
+  if (waiting_bytes_ > unread_bytes_max_) {
+    counters_.events_unread.Add();
+    return EndUnreadLocked("the watcher does not keep up; watch again");
+  }
   WriteNextLocked();
 }
 
@@ -54,12 +57,11 @@ void WatchStream::TakeFirstLocked() {
 }
 
 // So much gathers only while a message is being written, so OnWriteDone finishes.
-void WatchStream::EndUnreadLocked() {
+void WatchStream::EndUnreadLocked(const char* why) {
   if (std::exchange(ended_, true)) return;
-  counters_.events_unread.Add();
   while (!waiting_.empty()) TakeFirstLocked();
   waiting_.shrink_to_fit();
-  status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the watcher does not keep up; watch again");
+  status_ = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, why);
   if (!writing_ && !std::exchange(finished_, true)) Finish(status_);
 }
 
@@ -105,7 +107,7 @@ void WatchStream::Drop() {
   {
     MutexLock lock(mu_);
     if (!ended_) {
-      EndUnreadLocked();
+      EndUnreadLocked(CallerBytes::kFull);
     } else if (context_ != nullptr) {
       context_->TryCancel();
     }

@@ -49,7 +49,7 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   size_t CostOf(const Events& events) const;
   void WriteNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TakeFirstLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void EndUnreadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EndUnreadLocked(const char* why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   AgentDirectory& directory_;
   StreamCounters& counters_;

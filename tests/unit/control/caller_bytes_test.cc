@@ -42,6 +42,32 @@ TEST(CallerBytesTest, ConnectionThatHoldsMostInManySmallPartsPaysBeforeOneWithAL
   EXPECT_EQ(all.counters().full.value(), 10u) << "no more than needed";
 }
 
+TEST(CallerBytesTest, AddressThatHoldsMostInManyConnectionsPaysBeforeOneWithALargerConnection) {
+  for (const auto& [honest, hostile] : {std::pair("ipv4:10.0.0.1:7", "ipv4:10.0.0.2:"),
+                                        std::pair("ipv6:%5B2001:db8::1%5D:7", "ipv6:%5B2001:db8:0:1::%5D:"),
+                                        std::pair("ipv6:%5B2001:db8::1%5D:7", "ipv6:%5B::ffff:10.0.0.2%5D:")}) {
+    CallerBytes all(100'000);
+    const auto stream = TestHolder::Make(all, honest, 20'000);
+    std::vector<std::shared_ptr<TestHolder>> streams;
+    for (int i = 0; i < 90; ++i) streams.push_back(TestHolder::Make(all, hostile + std::to_string(i), 1000));
+    all.Tick();
+    EXPECT_EQ(all.total(), 100'000u);
+    EXPECT_EQ(stream->drops, 0);
+  }
+}
+
+TEST(CallerBytesTest, AddressesOfOneNetworkOfIpv6CountAsOne) {
+  CallerBytes all(100'000);
+  const auto stream = TestHolder::Make(all, "ipv6:%5B2001:db8::1%5D:7", 20'000);
+  std::vector<std::shared_ptr<TestHolder>> streams;
+  for (int i = 1; i <= 90; ++i) {
+    const std::string peer = "ipv6:%5B2001:db8:0:1::" + std::to_string(i) + "%5D:7";
+    streams.push_back(TestHolder::Make(all, peer, 1000));
+  }
+  all.Tick();
+  EXPECT_EQ(stream->drops, 0);
+}
+
 TEST(CallerBytesTest, LargestPartsOfTheConnectionGoFirst) {
   CallerBytes all(100'000);
   const auto small = TestHolder::Make(all, "hostile", 30'000), large = TestHolder::Make(all, "hostile", 60'000);
