@@ -11,9 +11,9 @@
 
 #include "common/base/clock.h"
 #include "common/base/counter.h"
+#include "common/base/low_priority_thread.h"
 #include "control/control_options.h"
 #include "control/dispatcher.h"
-#include "control/hand_form_thread.h"
 #include "control/request_shape.h"
 #include "control/salvage.h"
 #include "toolwire/v1/tool.pb.h"
@@ -30,6 +30,9 @@ class CallRequests {
     LimitCounter hand_form_queue_full{this, kControlLimitHits, "hand_form_queue_bytes"};
     LimitCounter timeouts_cut{this, kControlLimitHits, "call_timeout"};
   };
+
+  // Of params in the hand form, and of results as JSON, that wait: some 200 ms of work. One may always wait.
+  static constexpr size_t kHandFormQueueBytesMax = 16u << 20;
 
   CallRequests(const Clock& clock, const ControlOptions& options);
 
@@ -48,7 +51,9 @@ class CallRequests {
   void SettleInHandForm(const std::shared_ptr<CallSink>& sink, v1::DispatchAnswer&& outcome);
 
   void CountHandFormQueueFull() { counters_.hand_form_queue_full.Add(); }
-  HandFormThread& thread() { return thread_; }
+  // Reads params and makes results of some size: gRPC's thread, which reads all callers, and links' threads, which
+  // settle calls, must not wait for that.
+  LowPriorityThread& thread() { return thread_; }
   const RequestBounds& bounds() const { return bounds_; }
   const Counters& counters() const { return counters_; }
 
@@ -62,7 +67,7 @@ class CallRequests {
   const std::string id_prefix_;
   std::atomic<uint64_t> ids_made_{0};
   Counters counters_;
-  HandFormThread thread_;  // Last: it uses the others.
+  LowPriorityThread thread_{kHandFormQueueBytesMax};  // Last: it uses the others.
 };
 
 // Between the dispatcher and the sink of a call that used `params`: adds the result in that form.

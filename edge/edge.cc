@@ -39,6 +39,7 @@ Edge::Edge(const EdgeOptions& options, const Clock& clock, Registry& registry, S
   shared_.directory = &directory_;
   shared_.revocations = &revocations_;
   shared_.counters = &counters_;
+  shared_.large_frames = &large_frames_;
   shared_.send_to_controls = [this](LinkBatches* batches) { SendToControls(batches); };
   shared_.close_displaced = [this](const SessionRef& ref, bool revoked) {
     if (revoked) return CloseRevoked(ref);

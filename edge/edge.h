@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -102,6 +103,8 @@ class Edge {
 
   MetricsPage metrics_page_{clock_, [this](bool with_users) { return MetricsJson(with_users); }};
   std::vector<std::unique_ptr<EdgeLoop>> loops_;
+  // After the loops, to which it gives what it has decoded. Each session has one frame there at most.
+  LowPriorityThread large_frames_{std::numeric_limits<size_t>::max()};
   std::unique_ptr<Acceptor> acceptor_;
   std::atomic<uint32_t> next_loop_{0};       // For agents' sockets,
   std::atomic<uint32_t> next_link_loop_{0};  // and for links.

@@ -11,6 +11,12 @@
 #include "common/base/log.h"
 
 namespace toolwire {
+namespace {
+
+// A frame that takes a millisecond to decode and more: all agents of the loop would wait for it.
+constexpr size_t kLargeFrameBytes = 256u << 10;
+
+}  // namespace
 
 EdgeLoop::EdgeLoop(uint32_t index, EdgeShared& shared)
     : index_(index),
@@ -240,8 +246,41 @@ void EdgeLoop::OnOpen(SessionId id, const std::string& target, const std::string
 }
 
 void EdgeLoop::OnFrame(SessionId id, std::string& text) {
+  if (const auto found = decoding_.find(id); found != decoding_.end()) {
+    found->second.behind.push_back(std::move(text));
+    return;
+  }
+  if (text.size() > kLargeFrameBytes && table_.Find(id) != nullptr) return DecodeLarge(id, std::move(text));
   if (table_.Receive(id, text)) return ScheduleRound();
   logins_.KeepEarly(id, text);
+}
+
+// One at a time of each session, so that frames stay in their order and agents take turns.
+void EdgeLoop::DecodeLarge(SessionId id, std::string text) {
+  server_.HoldReads(id);
+  const auto shared = std::make_shared<const std::string>(std::move(text));
+  decoding_.emplace(id, Decoding{shared, {}});
+  shared_.large_frames->Post(shared->size(), [this, id, shared] {
+    const auto frame = std::make_shared<AgentFrame>();
+    table_.decoder().Decode(*shared, frame.get());
+    Post([this, id, shared, frame] { OnDecoded(id, *shared, frame.get()); });
+  });
+}
+
+void EdgeLoop::OnDecoded(SessionId id, std::string_view text, AgentFrame* frame) {
+  auto decoding = decoding_.extract(id);
+  if (!decoding) return;  // The session has ended.
+  if (table_.Receive(id, text, frame)) ScheduleRound();
+  for (std::string& one : decoding.mapped().behind) OnFrame(id, one);
+  if (decoding_.find(id) == decoding_.end()) server_.ReadOn(id);
+}
+
+// The session ends; what was read of it before counts.
+void EdgeLoop::DecodeNow(SessionId id) {
+  auto decoding = decoding_.extract(id);
+  if (!decoding) return;
+  table_.Receive(id, *decoding.mapped().text);
+  for (const std::string& one : decoding.mapped().behind) table_.Receive(id, one);
 }
 
 void EdgeLoop::OpenSession(SessionId id, const std::string& user_id, uint64_t epoch, std::vector<std::string> early) {
@@ -277,6 +316,7 @@ void EdgeLoop::EndSession(SessionId id, const CloseReason& reason, bool answers_
   logins_.Cancel(id);
   const Session* const session = table_.Find(id);
   if (session == nullptr) return;
+  DecodeNow(id);
   const std::string user_id = session->user_id();
   const uint64_t epoch = session->epoch();
   // Here, where it is known that there was a session.

@@ -7,12 +7,16 @@
 #include <asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
+#include "common/base/low_priority_thread.h"
 #include "common/base/mutex.h"
 #include "edge/login.h"
 #include "edge/session.h"
@@ -25,6 +29,7 @@ namespace toolwire {
 struct EdgeShared : LoginShared {
   SessionLimits limits;
   size_t frame_bytes_max = 0;
+  LowPriorityThread* large_frames = nullptr;  // Decodes them.
   // Sends what a loop gathered to the controls.
   std::function<void(LinkBatches* batches)> send_to_controls;
   // Plain HTTP on the agents' port. Without a reply `later` is called with it, on any thread.
@@ -97,6 +102,9 @@ class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
   std::optional<WsServer::HttpReply> OnHttp(SessionId id, const std::string& path) override;
   void OnOpen(SessionId id, const std::string& target, const std::string& authorization) override;
   void OnFrame(SessionId id, std::string& text) override;
+  void DecodeLarge(SessionId id, std::string text);
+  void OnDecoded(SessionId id, std::string_view text, AgentFrame* frame);
+  void DecodeNow(SessionId id);
   bool NextFrame(SessionId id, std::string* text) override;
   void OnWritable(SessionId id) override;
   void OnEnd(SessionId id, bool too_big) override;
@@ -121,6 +129,11 @@ class EdgeLoop final : private WsServer::Handler, private Logins::Handler {
   bool round_scheduled_ = false;
   uint64_t sockets_made_ = 0;  // The acceptor's.
   bool advance_scheduled_ = false;
+  struct Decoding {
+    std::shared_ptr<const std::string> text;
+    std::vector<std::string> behind;  // What came after it: no more than one read of the socket.
+  };
+  absl::flat_hash_map<SessionId, Decoding> decoding_;  // Sessions of which a large frame is being decoded.
   SessionTable table_;
   Logins logins_;
   WsServer server_;

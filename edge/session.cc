@@ -97,19 +97,24 @@ void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context
 
 void Session::Receive(std::string_view text, const Context& context) {
   if (closing_) return;
-  context.counters->frames_in.Add();
   AgentFrame frame;
   context.decoder->Decode(text, &frame);
-  if (frame.type != AgentFrame::Type::kBad) last_heard_ = context.now;
-  switch (frame.type) {
+  Receive(text, &frame, context);
+}
+
+void Session::Receive(std::string_view text, AgentFrame* frame, const Context& context) {
+  if (closing_) return;
+  context.counters->frames_in.Add();
+  if (frame->type != AgentFrame::Type::kBad) last_heard_ = context.now;
+  switch (frame->type) {
     case AgentFrame::Type::kHeartbeat:
       context.counters->heartbeats.Add();
       context.heartbeats->push_back(id_);
       return QueueReply(EncodeHeartbeatAck(context.wall_ms), context);
     case AgentFrame::Type::kToolResponse:
-      return ReceiveResponse(&frame, context);
+      return ReceiveResponse(frame, context);
     case AgentFrame::Type::kHello:
-      capabilities_ = frame.capabilities & kEdgeCapabilities;
+      capabilities_ = frame->capabilities & kEdgeCapabilities;
       return QueueReply(EncodeHelloAck(capabilities_), context);
     case AgentFrame::Type::kUnknown:
       context.counters->unknown_frames.Add();
@@ -121,7 +126,7 @@ void Session::Receive(std::string_view text, const Context& context) {
   // RFC 6455: text that is not UTF-8 ends the connection.
   if (!json::IsUtf8(text)) return CloseWith(close_reason::kInvalidUtf8);
   // A tool_response nested too deep fails its call, like one that is too large.
-  if (SessionCall* const call = FindCall(frame.request_id, context); call != nullptr && call->sent) {
+  if (SessionCall* const call = FindCall(frame->request_id, context); call != nullptr && call->sent) {
     Drop(call, v1::Refusal::ANSWER_LOST, context);
   }
   if (bad_frames_ == 0 || context.now - bad_frames_since_ > std::chrono::minutes(1)) {

@@ -171,6 +171,8 @@ class Session {
   void Deliver(LinkId link, v1::Deliver&& deliver, const Context& context);
   // The agent sent a text frame. A close is due if `close` is set afterwards.
   void Receive(std::string_view text, const Context& context);
+  // The same, decoded already: `*frame` is of `text`.
+  void Receive(std::string_view text, AgentFrame* frame, const Context& context);
   // The call's deadline has passed, or its caller has cancelled.
   void TimeOut(SessionCall* call, const Context& context) { EndUnanswered(call, v1::Refusal::TIMED_OUT, context); }
   void Cancel(SessionCall* call, const Context& context) { EndUnanswered(call, v1::Refusal::CANCELLED, context); }

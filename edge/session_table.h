@@ -53,6 +53,10 @@ class SessionTable {
   bool Receive(SessionId id, std::string_view text) {
     return At(id, [&](Session& session, const Session::Context& context) { session.Receive(text, context); });
   }
+  // The same, decoded already.
+  bool Receive(SessionId id, std::string_view text, AgentFrame* frame) {
+    return At(id, [&](Session& session, const Session::Context& context) { session.Receive(text, frame, context); });
+  }
   // The socket is gone, whichever side closed it. With `answers_lost` an answer broke a limit, or the edge is stopping;
   // `replaced`: a newer session of the user is here or elsewhere.
   void Close(SessionId id, bool answers_lost, bool replaced = false);
@@ -76,6 +80,7 @@ class SessionTable {
   bool HasFrames(SessionId id) const;
   // Null if there is no such session.
   const Session* Find(SessionId id) const;
+  const WireDecoder& decoder() const { return decoder_; }
 
   LinkBatches& batches() { return batches_; }
   std::vector<SessionId>& writable() { return writable_; }

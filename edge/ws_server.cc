@@ -268,6 +268,14 @@ void WsServer::TrustPeer(uint64_t id) {
   if (const ConnectionPtr connection = impl_->Find(id)) connection->ReadOn();
 }
 
+void WsServer::HoldReads(uint64_t id) {
+  if (const ConnectionPtr connection = impl_->Find(id)) connection->HoldReadsAfter(0);
+}
+
+void WsServer::ReadOn(uint64_t id) {
+  if (const ConnectionPtr connection = impl_->Find(id)) connection->ReadOn();
+}
+
 void WsServer::Reply(uint64_t id, const HttpReply& reply) {
   auto found = impl_->unanswered.extract(id);
   if (!found || found.mapped()->ended) return;

@@ -66,6 +66,9 @@ class WsServer {
   void Adopt(uint64_t id, int fd);
   // Its frames may be as large as `frame_bytes_max` from now on.
   void TrustPeer(uint64_t id);
+  // After what was read already no more frames come until ReadOn; the rest waits in the kernel.
+  void HoldReads(uint64_t id);
+  void ReadOn(uint64_t id);
   // Answers a request of OnHttp that has no reply yet, if its socket is still there.
   void Reply(uint64_t id, const HttpReply& reply);
   // Sends the handler's next frames, as far as the kernel keeps up.

@@ -151,7 +151,7 @@ TEST_F(UnaryCallTest, LargeParamsInTheHandFormAreReadByAThreadOfTheirOwnUnlessTo
   call_->Begin(ToBuffer(request));
   caller_ = std::make_unique<CallerOfOne>(call_.get());
   EXPECT_EQ(edge_->deliveries().size(), 0u) << "who reads all callers does not wait for it";
-  ASSERT_TRUE(requests_.thread().Post(HandFormThread::kQueueBytesMax - 200'000, [] {}));
+  ASSERT_TRUE(requests_.thread().Post(CallRequests::kHandFormQueueBytesMax - 200'000, [] {}));
   grpc::ByteBuffer response;
   const auto refused = std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, all_, nullptr, &response);
   refused->Begin(ToBuffer(request));

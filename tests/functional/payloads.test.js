@@ -210,3 +210,39 @@ claimInBoth('a result nested deeper than the limit fails its call at once, not w
   assert.equal(agent.closeFrame, undefined);
   await tw.idle();
 });
+
+claimInBoth('large answers, and the small ones behind them, count though their agent leaves at once', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  const held = [];
+  const answer = (requestId, bytes) =>
+    `{"type":"tool_response","requestId":"${requestId}","success":true,"result":[${'0,'.repeat(bytes / 2)}0]}`;
+  const agent = await tw.agent('user_1', {
+    answer: ({requestId}, self) => {
+      held.push(requestId);
+      if (held.length < 6) return;
+      // Two large ones, each with small ones behind it, all in one write; then the agent leaves.
+      for (const [i, id] of ['0', '1', '2', '3', '4', '5'].entries()) self.sendText(answer(id, i % 3 === 0 ? 4 * MiB : 100));
+      self.close();
+    },
+  });
+  const stream = tw.caller().dispatch();
+  const outcomes = await Promise.all(['0', '1', '2', '3', '4', '5'].map(async (requestId) => {
+    const outcome = await stream.call('user_1', 'any', {}, {requestId, timeoutMs: 60_000});
+    return outcome.code;
+  }));
+  assert.deepEqual(outcomes, Array(6).fill(0));
+  assert.equal((await agent.closed()).code, 1000);
+  await tw.idle();
+});
+
+claimInBoth('large frames that are wrong end as small ones do', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  const wrong = await tw.agent('user_1');
+  for (let i = 0; i < 9; ++i) wrong.sendText(`{"type":"tool_response","x":[${'0,'.repeat(MiB)}`);
+  wrong.sendText('{}');  // The tenth.
+  assert.equal((await wrong.closed()).code, 1008);
+  const notText = await tw.agent('user_2');
+  notText.sendBytesAsText(Buffer.alloc(MiB, 0xff));
+  assert.equal((await notText.closed()).code, 1007);
+  await tw.idle();
+});

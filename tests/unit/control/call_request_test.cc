@@ -417,7 +417,7 @@ TEST_F(CallRequestTest, ResultsThatTakeLongInTheHandFormAreMadeByAThreadOfTheirO
   EXPECT_FALSE(sink->Of(0)[0].response().result_omitted());
   uint64_t last = 1;
   while (requests().counters().hand_form_queue_full.value() == 0) settle(++last, 200'000);
-  EXPECT_EQ(last - 1, HandFormThread::kQueueBytesMax / 200'000);
+  EXPECT_EQ(last - 1, CallRequests::kHandFormQueueBytesMax / 200'000);
   ASSERT_EQ(sink->Of(last).size(), 1u);
   EXPECT_TRUE(sink->Of(last)[0].response().result_omitted());
   EXPECT_EQ(sink->Of(2).size(), 0u);

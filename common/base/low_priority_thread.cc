@@ -1,10 +1,10 @@
-#include "control/hand_form_thread.h"
+#include "common/base/low_priority_thread.h"
 
 #include <sys/resource.h>
 
 namespace toolwire {
 
-HandFormThread::~HandFormThread() {
+LowPriorityThread::~LowPriorityThread() {
   {
     MutexLock lock(mu_);
     stopping_ = true;
@@ -13,10 +13,10 @@ HandFormThread::~HandFormThread() {
   thread_.join();
 }
 
-bool HandFormThread::Post(size_t bytes, std::function<void()> work) {
+bool LowPriorityThread::Post(size_t bytes, std::function<void()> work) {
   {
     MutexLock lock(mu_);
-    if (bytes_ > 0 && bytes_ + bytes > kQueueBytesMax) return false;
+    if (bytes_ > 0 && bytes_ + bytes > bytes_max_) return false;
     bytes_ += bytes;
     queue_.push_back(Work{bytes, std::move(work)});
   }
@@ -24,7 +24,7 @@ bool HandFormThread::Post(size_t bytes, std::function<void()> work) {
   return true;
 }
 
-void HandFormThread::Run() {
+void LowPriorityThread::Run() {
   setpriority(PRIO_PROCESS, 0, 10);  // On Linux: of this thread.
   for (;;) {
     Work work;

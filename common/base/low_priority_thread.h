@@ -1,6 +1,6 @@
-// A thread for params and results in the form for use by hand, which take milliseconds to read and make.
-#ifndef TOOLWIRE_CONTROL_HAND_FORM_THREAD_H_
-#define TOOLWIRE_CONTROL_HAND_FORM_THREAD_H_
+// A thread for work that takes milliseconds, of which threads that many wait for must be free.
+#ifndef TOOLWIRE_COMMON_BASE_LOW_PRIORITY_THREAD_H_
+#define TOOLWIRE_COMMON_BASE_LOW_PRIORITY_THREAD_H_
 
 #include <cstddef>
 #include <deque>
@@ -12,16 +12,13 @@
 
 namespace toolwire {
 
-// Does one piece of work after another, at a lower priority than all other threads: gRPC's, which reads all callers,
-// and links' threads, which settle calls, must not wait for it. Thread-safe.
-class HandFormThread {
+// Does one piece of work after another, at a lower priority than all other threads. Thread-safe.
+class LowPriorityThread {
  public:
-  // Of params, and of results as JSON, that wait: some 200 ms of work. One may always wait.
-  static constexpr size_t kQueueBytesMax = 16u << 20;
-
-  HandFormThread() : thread_([this] { Run(); }) {}
+  // `bytes_max`: of the work that waits and runs. One piece may always wait.
+  explicit LowPriorityThread(size_t bytes_max) : bytes_max_(bytes_max), thread_([this] { Run(); }) {}
   // Finishes what waits.
-  ~HandFormThread();
+  ~LowPriorityThread();
 
   // False if too much waits: `work` will not run.
   bool Post(size_t bytes, std::function<void()> work);
@@ -33,6 +30,7 @@ class HandFormThread {
   };
   void Run();
 
+  const size_t bytes_max_;
   Mutex mu_;
   CondVar wake_;
   std::deque<Work> queue_ ABSL_GUARDED_BY(mu_);
@@ -43,4 +41,4 @@ class HandFormThread {
 
 }  // namespace toolwire
 
-#endif  // TOOLWIRE_CONTROL_HAND_FORM_THREAD_H_
+#endif  // TOOLWIRE_COMMON_BASE_LOW_PRIORITY_THREAD_H_
