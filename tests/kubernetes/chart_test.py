@@ -17,7 +17,9 @@ HELMS = {"helm 3": os.path.join(ROOT, ".tools/bin/helm"), "helm 4": os.path.join
 CHART = os.path.join(ROOT, "helm/toolwire")
 VALUES = os.path.join(ROOT, "tests/helm/values")
 # The storage of the kwok nodes, and pods that stop at once: no process is there that drains.
-HERE = ["--set", "edge.persistence.storageClass=", "--set", "control.persistence.storageClass="]
+HERE = ["--set", "edge.persistence.storageClass=,control.persistence.storageClass="]
+# What the set `everything` names and no cluster has, and its plain containers, which `restricted` refuses.
+OTHER_SCHEDULER = ["--set", "edge.schedulerName=,control.schedulerName="]
 SETS = {
     "dev": [os.path.join(CHART, "values-dev.yaml")],
     "minimal": [os.path.join(VALUES, "minimal.yaml")],
@@ -25,6 +27,9 @@ SETS = {
     "persistent": [os.path.join(VALUES, "persistent.yaml")],
     "everything": [os.path.join(VALUES, "everything.yaml")],
 }
+
+
+LAST_EVENTS = []  # Of the namespace of the claim that failed last.
 
 
 class Failed(Exception):
@@ -55,19 +60,22 @@ def until(what, condition, seconds=120):
 
 
 class Namespace:
-    """One that enforces PodSecurity `restricted`, and holds the Secrets that the value sets name."""
+    """One that enforces a level of PodSecurity."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, level="restricted"):
+        self.name, self.level = name, level
 
     def __enter__(self):
         kubectl("apply", "-f", "-", stdin=json.dumps({
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name, "labels": {
-                "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}}}))
+                "pod-security.kubernetes.io/enforce": self.level}}}))
+        kubectl("-n", self.name, "create", "serviceaccount", "migrator")
         until("the service account", lambda: "default" in kubectl("-n", self.name, "get", "serviceaccount", "-o", "name"))
         return self.name
 
-    def __exit__(self, *_):
+    def __exit__(self, wrong, *_):
+        if wrong:
+            LAST_EVENTS[:] = kubectl("-n", self.name, "get", "events,pods", "--sort-by=.metadata.creationTimestamp").splitlines()
         kubectl("delete", "namespace", self.name, "--timeout", "180s")
 
 
@@ -97,8 +105,10 @@ def workloads(namespace):
 
 
 def installs(version, values):
-    with Namespace(f"set-{values}") as namespace:
-        install(version, namespace, values)
+    everything = values == "everything"
+    extra = OTHER_SCHEDULER if everything else ()
+    with Namespace(f"set-{values}", "privileged" if everything else "restricted") as namespace:
+        install(version, namespace, values, *extra)
         for one in workloads(namespace):
             wanted, ready = one["spec"]["replicas"], one["status"].get("readyReplicas", 0)
             assert wanted == ready > 0, f"{one['metadata']['name']}: {ready} of {wanted} ready"
@@ -106,7 +116,7 @@ def installs(version, values):
         manifest = run(HELMS[version], "get", "manifest", "toolwire", "--namespace", namespace)
         kubectl("-n", namespace, "apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=manifest)
         before = pods(namespace).keys()
-        install(version, namespace, values, verb="upgrade")
+        install(version, namespace, values, *extra, verb="upgrade")
         assert pods(namespace).keys() == before, "an upgrade that changes nothing replaced pods"
         if values != "minimal":
             helm(version, "test", namespace, "--timeout", "120s")
@@ -164,8 +174,7 @@ def long_names(version):
 
 def spreads(version):
     with Namespace("spread") as namespace:
-        install(version, namespace, "minimal", "--set", "edge.replicas=2", "--set", "control.replicas=2",
-                "--set-json", 'edge.topologySpread={"enabled":true}')
+        install(version, namespace, "production", "--set", "edge.autoscaling.enabled=false,control.replicas=2")
         zone = {one["metadata"]["name"]: one["metadata"]["labels"]["topology.kubernetes.io/zone"]
                 for one in json.loads(kubectl("get", "nodes", "-o", "json"))["items"]}
         for part in ("edge", "control"):
@@ -180,7 +189,7 @@ def drains(version):
                     "--set", f"edge.replicas={replicas}", "--set", f"control.replicas={replicas}")
             node = next(iter(pods(namespace).values()))["spec"]["nodeName"]
             try:
-                kubectl("drain", node, "--timeout", "120s", "--pod-selector", "app.kubernetes.io/name=toolwire")
+                kubectl("drain", node, "--timeout", "120s", "--delete-emptydir-data", "--pod-selector", "app.kubernetes.io/name=toolwire")
             finally:
                 kubectl("uncordon", node)
             until("all are ready again", lambda: all(
@@ -235,6 +244,8 @@ def main():
         except (Failed, AssertionError, KeyError) as wrong:
             failed += 1
             print(f"FAILED  {text}\n        {wrong}", flush=True)
+            for event in LAST_EVENTS[-10:]:
+                print(f"        {event}", flush=True)
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)
 
