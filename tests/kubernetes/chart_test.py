@@ -75,7 +75,7 @@ class Namespace:
 
     def __exit__(self, wrong, *_):
         if wrong:
-            LAST_EVENTS[:] = kubectl("-n", self.name, "get", "events,pods", "--sort-by=.metadata.creationTimestamp").splitlines()
+            LAST_EVENTS[:] = kubectl("-n", self.name, "get", "events", "--sort-by=.lastTimestamp").splitlines()
         kubectl("delete", "namespace", self.name, "--timeout", "180s")
 
 
