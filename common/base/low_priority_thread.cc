@@ -2,44 +2,29 @@
 
 #include <sys/resource.h>
 
+#include <asio/post.hpp>
+#include <utility>
+
 namespace toolwire {
 
-LowPriorityThread::~LowPriorityThread() {
-  {
-    MutexLock lock(mu_);
-    stopping_ = true;
-  }
-  wake_.NotifyOne();
-  thread_.join();
+LowPriorityThread::LowPriorityThread(size_t bytes_max) : bytes_max_(bytes_max) {
+  asio::post(thread_, [] { setpriority(PRIO_PROCESS, 0, 10); });  // On Linux: of this thread.
 }
+
+LowPriorityThread::~LowPriorityThread() { thread_.join(); }
 
 bool LowPriorityThread::Post(size_t bytes, std::function<void()> work) {
-  {
-    MutexLock lock(mu_);
-    if (bytes_ > 0 && bytes_ + bytes > bytes_max_) return false;
-    bytes_ += bytes;
-    queue_.push_back(Work{bytes, std::move(work)});
+  const size_t before = bytes_.fetch_add(bytes);
+  if (before > 0 && before + bytes > bytes_max_) {
+    bytes_.fetch_sub(bytes);
+    return false;
   }
-  wake_.NotifyOne();
+  asio::post(thread_, [this, bytes, work = std::move(work)]() mutable {
+    work();
+    work = nullptr;  // What it holds goes before its bytes do.
+    bytes_.fetch_sub(bytes);
+  });
   return true;
-}
-
-void LowPriorityThread::Run() {
-  setpriority(PRIO_PROCESS, 0, 10);  // On Linux: of this thread.
-  for (;;) {
-    Work work;
-    {
-      MutexLock lock(mu_);
-      wake_.Wait(mu_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !queue_.empty() || stopping_; });
-      if (queue_.empty()) return;
-      work = std::move(queue_.front());
-      queue_.pop_front();
-    }
-    work.run();
-    work.run = nullptr;
-    MutexLock lock(mu_);
-    bytes_ -= work.bytes;
-  }
 }
 
 }  // namespace toolwire

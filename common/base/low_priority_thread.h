@@ -2,13 +2,10 @@
 #ifndef TOOLWIRE_COMMON_BASE_LOW_PRIORITY_THREAD_H_
 #define TOOLWIRE_COMMON_BASE_LOW_PRIORITY_THREAD_H_
 
+#include <asio/thread_pool.hpp>
+#include <atomic>
 #include <cstddef>
-#include <deque>
 #include <functional>
-#include <thread>
-#include <utility>
-
-#include "common/base/mutex.h"
 
 namespace toolwire {
 
@@ -16,7 +13,7 @@ namespace toolwire {
 class LowPriorityThread {
  public:
   // `bytes_max`: of the work that waits and runs. One piece may always wait.
-  explicit LowPriorityThread(size_t bytes_max) : bytes_max_(bytes_max), thread_([this] { Run(); }) {}
+  explicit LowPriorityThread(size_t bytes_max);
   // Finishes what waits.
   ~LowPriorityThread();
 
@@ -24,19 +21,9 @@ class LowPriorityThread {
   bool Post(size_t bytes, std::function<void()> work);
 
  private:
-  struct Work {
-    size_t bytes = 0;
-    std::function<void()> run;
-  };
-  void Run();
-
   const size_t bytes_max_;
-  Mutex mu_;
-  CondVar wake_;
-  std::deque<Work> queue_ ABSL_GUARDED_BY(mu_);
-  size_t bytes_ ABSL_GUARDED_BY(mu_) = 0;  // Of the queue, and of the work that runs.
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  std::thread thread_;  // Last: it uses the others.
+  std::atomic<size_t> bytes_{0};
+  asio::thread_pool thread_{1};
 };
 
 }  // namespace toolwire
