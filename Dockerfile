@@ -2,7 +2,7 @@
 # own, no privileges, and a read-only root is enough; data goes to /data.
 #
 #   docker build -t toolwire .        or, without a registry and an engine: scripts/image build
-#   docker run -p 8082:8082 toolwire toolwire dev --listen 0.0.0.0 --insecure
+#   docker run -p 8082:8082 toolwire toolwire dev --listen 0.0.0.0 --tls
 
 FROM debian:bookworm-slim AS build
 COPY scripts/setup /src/scripts/

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "cli/control_channel.h"
 #include "common/base/clock.h"
 #include "common/base/flags.h"
@@ -22,7 +23,7 @@ namespace toolwire {
 using flags::Text;
 namespace {
 
-constexpr int kPageMax = 1000;                  // Of AgentAdmin.
+constexpr int kPageMax = 1000;                       // Of AgentAdmin.
 constexpr std::chrono::seconds kAdminAnswerMax(30);  // Longer than control waits for its store.
 constexpr int kNotReached = 3;
 constexpr int kNoAnswer = 4;
@@ -63,23 +64,23 @@ class RemoteAdmin final : public AdminClient {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::string> Rotate(const std::string& user, bool keep_session) override {
+  absl::StatusOr<Rotated> Rotate(const std::string& user, bool keep_session) override {
     v1::RotateCredentialRequest request;
     request.set_user_id(user);
     request.set_keep_session(keep_session);
     v1::CredentialSecret made;
     const absl::Status status = Ask(&v1::AgentAdmin::Stub::RotateCredential, request, &made);
     if (!status.ok()) return status;
-    return made.secret();
+    return Rotated{made.secret(), ReachOf(made)};
   }
 
-  absl::StatusOr<bool> Revoke(const std::string& user) override {
+  absl::StatusOr<Revoked> Revoke(const std::string& user) override {
     v1::RevokeCredentialRequest request;
     request.set_user_id(user);
     v1::RevokeCredentialResponse done;
     const absl::Status status = Ask(&v1::AgentAdmin::Stub::RevokeCredential, request, &done);
     if (!status.ok()) return status;
-    return done.session_closed();
+    return Revoked{done.session_closed(), ReachOf(done)};
   }
 
   absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override {
@@ -124,6 +125,11 @@ class RemoteAdmin final : public AdminClient {
     return ToStatus((*stub_.*method)(&context, request, response));
   }
 
+  template <typename Response>
+  static Reach ReachOf(const Response& response) {
+    return {response.everywhere(), {response.edges_not_heard().begin(), response.edges_not_heard().end()}};
+  }
+
   static AuditRow ToRow(v1::Execution&& one) {
     AuditRow row;
     row.user_id = std::move(*one.mutable_user_id());
@@ -135,6 +141,7 @@ class RemoteAdmin final : public AdminClient {
     row.error = std::move(*one.mutable_error());
     if (one.has_execution_time_ms()) row.execution_time_ms = one.execution_time_ms();
     row.created_at_ms = ToMs(one.created_at());
+    row.caller = std::move(*one.mutable_caller());
     return row;
   }
 
@@ -161,17 +168,17 @@ class DirectAdmin final : public AdminClient {
     return status;
   }
 
-  absl::StatusOr<std::string> Rotate(const std::string& user, bool) override {
+  absl::StatusOr<Rotated> Rotate(const std::string& user, bool) override {
     const std::string secret = MakeSecret();
     const absl::Status status = store_->ReplaceSecret(user, HashSecret(secret));
     if (!status.ok()) return status;
-    return secret;
+    return Rotated{secret, {}};
   }
 
-  absl::StatusOr<bool> Revoke(const std::string& user) override {
+  absl::StatusOr<Revoked> Revoke(const std::string& user) override {
     const absl::Status status = store_->Revoke(user);
     if (!status.ok()) return status;
-    return false;
+    return Revoked();
   }
 
   absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override {
@@ -179,22 +186,32 @@ class DirectAdmin final : public AdminClient {
   }
 
   absl::StatusOr<std::vector<AuditRow>> ListAudit(const AuditQuery& query) override {
-    auto rows = store_->ListAudit(query);
-    if (!rows.ok()) return rows.status();
-    return std::vector<AuditRow>(std::make_move_iterator(rows->begin()), std::make_move_iterator(rows->end()));
+    // In pieces, so that no statement takes too long.
+    std::vector<AuditRow> listed;
+    AuditQuery next = query;
+    while (true) {
+      next.limit = std::min(query.limit - static_cast<int>(listed.size()), kPageMax);
+      auto rows = store_->ListAudit(next);
+      if (!rows.ok()) return rows.status();
+      const bool is_last = static_cast<int>(rows->size()) < next.limit;
+      if (!rows->empty()) next.after = rows->back().cursor;
+      listed.insert(listed.end(), std::make_move_iterator(rows->begin()), std::make_move_iterator(rows->end()));
+      if (is_last || static_cast<int>(listed.size()) >= query.limit) return listed;
+    }
   }
 
  private:
   const std::unique_ptr<Store> store_;
 };
 
-absl::StatusOr<std::unique_ptr<AdminClient>> OpenRemote(const std::string& address) {
-  const auto channel = ConnectToControl(address);
-  if (channel == nullptr) {
-    return absl::UnavailableError(NoControlAt(address) +
-                                  ", or open the store directly with --database-url or --data-dir");
+absl::StatusOr<std::unique_ptr<AdminClient>> OpenRemote(const ControlTarget& target) {
+  const auto channel = ConnectToControl(target);
+  if (absl::IsUnavailable(channel.status())) {
+    return absl::UnavailableError(
+        absl::StrCat(channel.status().message(), ", or open the store directly with --database-url or --data-dir"));
   }
-  return std::unique_ptr<AdminClient>(std::make_unique<RemoteAdmin>(channel));
+  if (!channel.ok()) return channel.status();
+  return std::unique_ptr<AdminClient>(std::make_unique<RemoteAdmin>(*channel));
 }
 
 absl::StatusOr<std::unique_ptr<AdminClient>> OpenDirect(const std::string& database_url, const std::string& data_dir) {
@@ -206,34 +223,33 @@ absl::StatusOr<std::unique_ptr<AdminClient>> OpenDirect(const std::string& datab
   return std::unique_ptr<AdminClient>(std::make_unique<DirectAdmin>(*std::move(store)));
 }
 
-std::string Environment(const char* name) {
-  const char* const value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 }  // namespace
 
 // Not by CLI11's envname: a flag that is given must win over any variable.
 void AddAdminFlags(CLI::App* app, AdminFlags* flags) {
-  Text(app, "--address", &flags->address,
+  Text(app, "--address", &flags->control.address,
        "Ask the control at host:port (Env:TOOLWIRE_ADDRESS); default: " + std::string(kDefaultControlAddress));
-  Text(app, "--database-url", &flags->database_url, "Open this PostgreSQL store directly (Env:DATABASE_URL)");
+  AddControlAccessFlags(app, &flags->control);
+  Text(app, "--database-url", &flags->database_url, "Open this PostgreSQL store directly (Env:DATABASE_URL)")
+      .MayHavePassword("DATABASE_URL");
   Text(app, "--data-dir", &flags->data_dir, "Open the SQLite store in this directory directly (Env:TOOLWIRE_DATA_DIR)");
 }
 
 absl::StatusOr<std::unique_ptr<AdminClient>> OpenAdmin(const AdminFlags& flags) {
   const bool names_store = !flags.database_url.empty() || !flags.data_dir.empty();
-  if (!flags.address.empty() && names_store) {
+  ControlTarget control = flags.control;
+  if (!control.address.empty() && names_store) {
     return absl::InvalidArgumentError(
         "--address asks a control, --database-url and --data-dir open the store directly: give one or the other");
   }
-  if (!flags.address.empty()) return OpenRemote(flags.address);
+  if (!control.address.empty()) return OpenRemote(control);
   if (names_store) return OpenDirect(flags.database_url, flags.data_dir);
-  const std::string address = Environment("TOOLWIRE_ADDRESS");
-  if (!address.empty()) return OpenRemote(address);
-  const std::string database_url = Environment("DATABASE_URL"), data_dir = Environment("TOOLWIRE_DATA_DIR");
+  control.address = flags::Variable("TOOLWIRE_ADDRESS");
+  if (!control.address.empty()) return OpenRemote(control);
+  const std::string database_url = flags::Variable("DATABASE_URL"), data_dir = flags::Variable("TOOLWIRE_DATA_DIR");
   if (!database_url.empty() || !data_dir.empty()) return OpenDirect(database_url, data_dir);
-  return OpenRemote(kDefaultControlAddress);
+  control.address = kDefaultControlAddress;
+  return OpenRemote(control);
 }
 
 int FailAdmin(const std::string& command, const absl::Status& status) {

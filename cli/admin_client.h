@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cli/control_target.h"
 #include "cli/time_text.h"
 #include "common/store/store.h"
 
@@ -20,7 +21,9 @@ namespace toolwire {
 // What the user named; empty: nothing. The flags come before the environment, and in the environment a control before a
 // store.
 struct AdminFlags {
-  std::string address, database_url, data_dir;
+  AdminFlags() { control.address.clear(); }
+  ControlTarget control;
+  std::string database_url, data_dir;
 };
 
 void AddAdminFlags(CLI::App* app, AdminFlags* flags);
@@ -36,10 +39,22 @@ class AdminClient {
   // Appends the secrets of those users that were created, in order; all of them unless it fails.
   virtual absl::Status Create(const std::vector<std::string>& users, const std::string& platform,
                               std::vector<std::string>* secrets) = 0;
-  // The new secret.
-  virtual absl::StatusOr<std::string> Rotate(const std::string& user, bool keep_session) = 0;
-  // Whether a live session was closed.
-  virtual absl::StatusOr<bool> Revoke(const std::string& user) = 0;
+  // Where live sessions have ended, if `closes_sessions()`: everywhere, or not at these edges, or, if none is named,
+  // nobody knows.
+  struct Reach {
+    bool everywhere = false;
+    std::vector<std::string> edges_not_heard;
+  };
+  struct Rotated {
+    std::string secret;
+    Reach reach;
+  };
+  virtual absl::StatusOr<Rotated> Rotate(const std::string& user, bool keep_session) = 0;
+  struct Revoked {
+    bool session_closed = false;
+    Reach reach;
+  };
+  virtual absl::StatusOr<Revoked> Revoke(const std::string& user) = 0;
   // As Store::ListCredentials.
   virtual absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) = 0;
   // The first `limit` rows, newest first. `after` is not used.

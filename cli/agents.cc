@@ -1,12 +1,15 @@
 // `toolwire agents` and `toolwire where`: who is connected, and where.
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 #include "cli/commands.h"
 #include "cli/control_channel.h"
 #include "cli/dispatch_client.h"
+#include "cli/shown_text.h"
 #include "cli/time_text.h"
 #include "common/base/flags.h"
 #include "toolwire/v1/dispatch.pb.h"
@@ -22,7 +25,7 @@ namespace {
 constexpr int kNotConnected = 3;  // As `toolwire call`, which would not reach the agent either.
 
 struct AgentsFlags {
-  std::string address = kDefaultControlAddress;
+  ControlTarget control;
   std::string user, server_id;
   bool json = false;
 };
@@ -38,41 +41,43 @@ std::string JsonOf(const v1::Agent& agent) {
 }
 
 int RunAgents(const AgentsFlags& flags) {
-  const auto control = DispatchClient::Connect(flags.address);
-  if (control == nullptr) return FailCommand("agents", NoControlAt(flags.address));
+  const auto control = DispatchClient::Connect(flags.control);
+  if (!control.ok()) return FailCommand("agents", std::string(control.status().message()));
   v1::ListAgentsRequest request;
   request.set_page_size(1000);
   request.set_server_id(flags.server_id);
-  int64_t total = 0;
+  int64_t total = 0, listed = 0;
   while (true) {
-    const auto page = control->ListAgents(request);
+    const auto page = (*control)->ListAgents(request);
     if (!page.ok()) return FailCommand("agents", std::string(page.status().message()));
+    listed += page->agents_size();
     for (const v1::Agent& agent : page->agents()) {
       if (flags.json) {
         std::cout << JsonOf(agent) << "\n";
       } else {
-        std::cout << agent.user_id() << "\tat " << agent.server_id() << "\n";
+        std::cout << ShownText(agent.user_id()) << "\tat " << ShownText(agent.server_id()) << "\n";
       }
     }
     total = page->total_connected();
-    if (page->next_page_token().empty()) break;
+    if (page->next_page_token().empty() || !std::cout) break;
     request.set_page_token(page->next_page_token());
   }
-  if (!flags.json) std::cerr << total << " connected\n";
+  // Control does not count them all for a token that is bound to users.
+  if (!flags.json) std::cerr << std::max(total, listed) << " connected\n";
   return 0;
 }
 
 int RunWhere(const AgentsFlags& flags) {
-  const auto control = DispatchClient::Connect(flags.address);
-  if (control == nullptr) return FailCommand("where", NoControlAt(flags.address));
+  const auto control = DispatchClient::Connect(flags.control);
+  if (!control.ok()) return FailCommand("where", std::string(control.status().message()));
   v1::GetAgentRequest request;
   request.set_user_id(flags.user);
-  const auto agent = control->GetAgent(request);
+  const auto agent = (*control)->GetAgent(request);
   if (!agent.ok()) return FailCommand("where", std::string(agent.status().message()));
   if (flags.json) {
     std::cout << JsonOf(*agent) << "\n";
   } else if (agent->connected()) {
-    std::cout << agent->user_id() << " is at " << agent->server_id();
+    std::cout << ShownText(agent->user_id()) << " is at " << ShownText(agent->server_id());
     if (agent->has_connected_at()) std::cout << " since " << TimeText(ConnectedAtMs(*agent));
     std::cout << ", epoch " << agent->epoch() << "\n";
   } else {
@@ -84,22 +89,23 @@ int RunWhere(const AgentsFlags& flags) {
 }  // namespace
 
 void AddAgentsCommands(CLI::App* app, Command* chosen) {
-  auto flags = std::make_shared<AgentsFlags>();
+  // Each has its own flags: a variable is read for commands that are not chosen, too.
+  const auto agents_flags = std::make_shared<AgentsFlags>(), where_flags = std::make_shared<AgentsFlags>();
   CLI::App* agents = Subcommand(app, "agents", "The connected agents");
-  Text(agents, "--server", &flags->server_id, "Only those at this edge");
+  Text(agents, "--server", &agents_flags->server_id, "Only those at this edge");
   Footer(agents,
          "Example: toolwire agents --server edge-1\n"
          "Exit status: 0 listed, 1 no control, 2 wrong flags.");
-  OnChosen(agents, [flags, chosen] { *chosen = [flags] { return RunAgents(*flags); }; });
+  OnChosen(agents, [agents_flags, chosen] { *chosen = [agents_flags] { return RunAgents(*agents_flags); }; });
 
   CLI::App* where = Subcommand(app, "where", "At which edge a user's agent is, since when, and its epoch");
-  Text(where, "user", &flags->user, "Whose agent").Required();
+  Text(where, "user", &where_flags->user, "Whose agent").Required();
   Footer(where,
          "Example: toolwire where user_1\n"
          "Exit status: 0 connected, 3 not connected, 1 not known, since no control answers; 2 wrong flags.");
-  OnChosen(where, [flags, chosen] { *chosen = [flags] { return RunWhere(*flags); }; });
-  for (CLI::App* command : {agents, where}) {
-    AddAddressFlag(command, &flags->address);
+  OnChosen(where, [where_flags, chosen] { *chosen = [where_flags] { return RunWhere(*where_flags); }; });
+  for (const auto& [command, flags] : {std::pair(agents, agents_flags.get()), std::pair(where, where_flags.get())}) {
+    AddControlTargetFlags(command, &flags->control);
     Switch(command, "--json", &flags->json, "One JSON object a line, for programs");
   }
 }

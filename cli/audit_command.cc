@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "cli/admin_client.h"
 #include "cli/commands.h"
+#include "cli/shown_text.h"
 #include "common/base/clock.h"
 #include "common/base/flags.h"
 
@@ -55,17 +56,20 @@ std::string CheckTime(const std::string& text) {
 
 void PrintRow(const AuditRow& row, bool json) {
   if (json) {
-    nlohmann::ordered_json line = {
-        {"at", row.created_at_ms},   {"userId", row.user_id},     {"requestId", row.request_id},
-        {"tool", row.tool},          {"success", row.success},    {"error", row.error},
-        {"params", row.params_json}, {"result", row.result_json}, {"executionTimeMs", nullptr}};
+    nlohmann::ordered_json line = {{"at", row.created_at_ms},     {"userId", row.user_id},
+                                   {"requestId", row.request_id}, {"tool", row.tool},
+                                   {"success", row.success},      {"error", row.error},
+                                   {"params", row.params_json},   {"result", row.result_json},
+                                   {"executionTimeMs", nullptr},  {"caller", nullptr}};
     if (row.execution_time_ms) line["executionTimeMs"] = *row.execution_time_ms;
+    if (!row.caller.empty()) line["caller"] = row.caller;
     std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
     return;
   }
-  std::cout << TimeText(row.created_at_ms) << "  " << row.user_id << "  " << row.tool << "  "
-            << (row.success ? "ok" : "failed: " + row.error);
+  std::cout << TimeText(row.created_at_ms) << "  " << ShownText(row.user_id) << "  " << ShownText(row.tool) << "  "
+            << (row.success ? "ok" : "failed: " + ShownText(row.error));
   if (row.execution_time_ms) std::cout << "  " << *row.execution_time_ms << " ms";
+  if (!row.caller.empty()) std::cout << "  called by " << ShownText(row.caller);
   std::cout << "\n";
 }
 
@@ -99,12 +103,13 @@ void AddAuditCommand(CLI::App* app, Command* chosen) {
   Number(audit, "--limit", &flags->limit, 1, 1000000, "How many at most");
   AddAdminFlags(audit, &flags->admin);
   Switch(audit, "--json", &flags->json, "One JSON object a line, for programs");
-  Footer(audit,
-         std::string("With --json: {\"at\":1767225600000,\"userId\":\"u1\",\"requestId\":\"r1\",\"tool\":\"read_file\","
-                     "\"success\":true,\n\"error\":\"\",\"params\":\"{}\",\"result\":\"null\",\"executionTimeMs\":3}, "
-                     "where params and result are JSON as text.\n"
-                     "Example: toolwire audit user_1 --since 10m\n") +
-             kAdminExitStatus);
+  Footer(audit, std::string(
+                    "With --json: {\"at\":1767225600000,\"userId\":\"u1\",\"requestId\":\"r1\",\"tool\":\"read_file\","
+                    "\"success\":true,\n\"error\":\"\",\"params\":\"{}\",\"result\":\"null\",\"executionTimeMs\":3,"
+                    "\"caller\":\"shop\"},\n"
+                    "where params and result are JSON as text, and caller is the name of the caller's token, or null.\n"
+                    "Example: toolwire audit user_1 --since 10m\n") +
+                    kAdminExitStatus);
   OnChosen(audit, [flags, chosen] { *chosen = [flags] { return ListAudit(*flags); }; });
 }
 

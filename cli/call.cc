@@ -1,11 +1,16 @@
 // `toolwire call`: one tool call by hand.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <chrono>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <system_error>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -13,6 +18,8 @@
 #include "cli/control_channel.h"
 #include "cli/dispatch_client.h"
 #include "cli/interrupt.h"
+#include "cli/output.h"
+#include "cli/shown_text.h"
 #include "common/base/flags.h"
 #include "toolwire/v1/dispatch.pb.h"
 
@@ -30,9 +37,11 @@ constexpr int kToolFailed = 1;
 constexpr int kWrongFlags = 2;
 constexpr int kNotSent = 3;
 constexpr int kSent = 4;
+// Params that are read: more than a control can be told to take.
+constexpr size_t kParamsBytesMax = 257u << 20;
 
 struct CallFlags {
-  std::string address = kDefaultControlAddress;
+  ControlTarget control;
   std::string user, tool, params = "{}", request_id;
   int timeout_ms = 60000;
   bool json = false;
@@ -48,8 +57,8 @@ int PrintFailure(const CallFlags& flags, const v1::CallFailure& failure) {
         {"delivery", delivery}, {"message", failure.message()}, {"requestId", detail.request_id()}};
     std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   } else {
-    std::cerr << "no answer: " << failure.message() << " (" << (detail.reason() == 0 ? "" : reason + ", ") << delivery
-              << ": "
+    std::cerr << "no answer: " << ShownText(failure.message()) << " (" << (detail.reason() == 0 ? "" : reason + ", ")
+              << delivery << ": "
               << (detail.delivery() == v1::CallError::NOT_SENT ? "the tool did not run" : "the tool may have run")
               << ")\n";
   }
@@ -58,18 +67,21 @@ int PrintFailure(const CallFlags& flags, const v1::CallFailure& failure) {
 
 int PrintResponse(const CallFlags& flags, const v1::CallToolResponse& response) {
   if (flags.json) {
-    // The result is printed as the agent wrote it, so the line is put together by hand around it.
-    const nlohmann::json error = response.error();
+    // The result keeps members, numbers and their order as the agent wrote them, so the line is put together by hand.
+    const auto quoted = [](const std::string& text) {
+      return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    };
     std::cout << R"({"ok":true,"success":)" << (response.success() ? "true" : "false") << R"(,"result":)"
-              << (response.result_json().empty() ? "null" : response.result_json()) << R"(,"error":)" << error.dump();
+              << (response.result_json().empty() ? "null" : ShownJson(response.result_json(), /*one_line=*/true))
+              << R"(,"error":)" << quoted(response.error());
     if (response.has_execution_time_ms()) std::cout << R"(,"executionTimeMs":)" << response.execution_time_ms();
-    std::cout << R"(,"requestId":)" << nlohmann::json(response.request_id()).dump() << "}\n";
+    std::cout << R"(,"requestId":)" << quoted(response.request_id()) << "}\n";
   } else if (response.success()) {
-    std::cout << response.result_json() << "\n";
+    std::cout << ShownJson(response.result_json(), /*one_line=*/false) << "\n";
   } else {
-    std::cerr << "the tool failed: " << response.error() << "\n";
+    std::cerr << "the tool failed: " << ShownText(response.error()) << "\n";
     if (!response.result_json().empty() && response.result_json() != "null") {
-      std::cout << response.result_json() << "\n";
+      std::cout << ShownJson(response.result_json(), /*one_line=*/false) << "\n";
     }
   }
   return response.success() ? 0 : kToolFailed;
@@ -78,11 +90,30 @@ int PrintResponse(const CallFlags& flags, const v1::CallToolResponse& response) 
 // Params as they are written, from a file (@FILE), or from standard input (-).
 absl::StatusOr<std::string> ReadParams(const std::string& given) {
   if (given != "-" && given.rfind('@', 0) != 0) return given;
-  std::ifstream file;
-  if (given != "-") file.open(given.substr(1), std::ios::binary);
-  std::istream& in = given == "-" ? std::cin : file;
-  std::string text(std::istreambuf_iterator<char>(in), {});
-  if (in.fail()) return absl::InvalidArgumentError("params: cannot read " + given.substr(1));
+  const bool is_file = given != "-";
+  const std::string name = is_file ? given.substr(1) : "standard input";
+  const auto wrong = [&name](const std::string& what) {
+    return absl::InvalidArgumentError("params: " + name + ": " + what);
+  };
+  const auto unreadable = [&name](int error) {
+    return absl::InvalidArgumentError("params: cannot read " + name + ": " + std::generic_category().message(error));
+  };
+  const int fd = is_file ? open(name.c_str(), O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+  if (fd < 0) return unreadable(errno);
+  if (!is_file && !IsInherited(fd)) return wrong("closed");
+  std::string text;
+  std::array<char, 64 * 1024> buffer;
+  ssize_t got = 0;
+  do {
+    got = read(fd, buffer.data(), buffer.size());
+    text.append(buffer.data(), static_cast<size_t>(std::max<ssize_t>(got, 0)));
+  } while (text.size() <= kParamsBytesMax && (got > 0 || (got < 0 && errno == EINTR)));
+  const int error = got < 0 ? errno : 0;
+  if (is_file) close(fd);
+  if (error != 0) return unreadable(error);
+  if (text.size() > kParamsBytesMax) return wrong("longer than any control takes");
+  // Nobody means to call with nothing: whatever was to write it has failed.
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos) return wrong("empty; {} stands for no params");
   return text;
 }
 
@@ -101,9 +132,10 @@ int RunCall(const CallFlags& flags) {
     FailCommand("call", std::string(params.status().message()));
     return kWrongFlags;
   }
-  const auto control = DispatchClient::Connect(flags.address);
-  if (control == nullptr) {
-    return PrintFailure(flags, FailureBeforeSending(absl::StatusCode::kUnavailable, NoControlAt(flags.address)));
+  const auto control = DispatchClient::Connect(flags.control);
+  if (!control.ok()) {
+    const std::string message(control.status().message());
+    return PrintFailure(flags, FailureBeforeSending(control.status().code(), message));
   }
   if (interrupt.seen()) return PrintFailure(flags, FailureBeforeSending(absl::StatusCode::kCancelled, "interrupted"));
   v1::CallToolRequest request;
@@ -113,7 +145,7 @@ int RunCall(const CallFlags& flags) {
   request.set_request_id(flags.request_id);
   request.mutable_timeout()->set_seconds(flags.timeout_ms / 1000);
   request.mutable_timeout()->set_nanos(flags.timeout_ms % 1000 * 1000000);
-  const v1::DispatchAnswer answer = control->Call(request, std::chrono::milliseconds(flags.timeout_ms), &interrupt);
+  const v1::DispatchAnswer answer = (*control)->Call(request, std::chrono::milliseconds(flags.timeout_ms), &interrupt);
   return answer.has_response() ? PrintResponse(flags, answer.response()) : PrintFailure(flags, answer.failure());
 }
 
@@ -127,14 +159,14 @@ void AddCallCommand(CLI::App* app, Command* chosen) {
   Text(call, "params", &flags->params, "A JSON object; - reads it from standard input, @FILE from a file");
   Number(call, "--timeout", &flags->timeout_ms, 1, 86400000, "How long to wait for the answer, in ms");
   Text(call, "--request-id", &flags->request_id, "The call's id; default: control makes one");
-  AddAddressFlag(call, &flags->address);
+  AddControlTargetFlags(call, &flags->control);
   Switch(call, "--json", &flags->json, "One JSON object a line, for programs");
   Footer(
       call,
       "Ctrl-C cancels the call, so that its agent may stop the tool, and prints whether the tool may have run.\n"
       "Example: toolwire call user_1 read_file '{\"path\":\"README.md\"}' --timeout 5000\n"
-      "Exit status: 0 the tool succeeded, 1 it ran and failed, 2 wrong flags, 3 no answer and the tool did not run,\n"
-      "4 no answer and the tool may have run.");
+      "Exit status: 0 the tool succeeded, 1 it ran and failed, or its result could not be printed, 2 wrong flags,\n"
+      "3 no answer and the tool did not run, 4 no answer and the tool may have run.");
   OnChosen(call, [flags, chosen] { *chosen = [flags] { return RunCall(*flags); }; });
 }
 

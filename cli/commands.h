@@ -24,6 +24,10 @@ void AddWatchCommand(CLI::App* app, Command* chosen);
 // `credentials create|rotate|revoke|list`, `audit`: through a control, or in the store.
 void AddCredentialsCommand(CLI::App* app, Command* chosen);
 void AddAuditCommand(CLI::App* app, Command* chosen);
+// `certificates`: a private CA and what it signs.
+void AddCertificatesCommand(CLI::App* app, Command* chosen);
+// `tokens create`: tokens of callers.
+void AddTokensCommand(CLI::App* app, Command* chosen);
 // `migrate`: the tables, before servers need them.
 void AddMigrateCommand(CLI::App* app, Command* chosen);
 

@@ -1,4 +1,4 @@
-// How commands reach a control: its address, the channel, and the message when there is none.
+// How commands reach a control: the token, the channel, and the message when there is none.
 #ifndef TOOLWIRE_CLI_CONTROL_CHANNEL_H_
 #define TOOLWIRE_CLI_CONTROL_CHANNEL_H_
 
@@ -6,33 +6,31 @@
 #include <string>
 
 #include "absl/status/status.h"
-
-namespace CLI {
-class App;
-}
+#include "absl/status/statusor.h"
+#include "cli/control_target.h"
 
 namespace grpc {
 class Channel;
+class ChannelArguments;
 class Status;
-}
+}  // namespace grpc
 
 namespace toolwire {
 
-inline constexpr char kDefaultControlAddress[] = "127.0.0.1:50051";
+// The token, read now; empty: none is given. INVALID_ARGUMENT if its file cannot be read or holds none.
+absl::StatusOr<std::string> ReadToken(const std::string& token_file);
+// A channel that sends `token` with each RPC, unless it is empty, with the TLS files as they are now. It shares no
+// connection with others. INVALID_ARGUMENT if a file is wrong, or the token may not be sent there.
+absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ControlTarget& target,
+                                                           grpc::ChannelArguments arguments, const std::string& token);
 
-// --address, also TOOLWIRE_ADDRESS; its default is what `address` holds.
-void AddAddressFlag(CLI::App* app, std::string* address);
-
-// A channel to the control at `address` (host:port) that is connected and takes messages of any size; waits up to 5 s,
-// and up to 2 s for one that refuses, as it does while it starts. Null if the control cannot be reached: then nothing
-// has left.
-std::shared_ptr<grpc::Channel> ConnectToControl(const std::string& address);
+// A channel that is connected and takes messages of any size; waits up to 5 s, and up to 2 s for a control that
+// refuses, as it does while it starts. UNAVAILABLE if the control cannot be reached, with the reason if TLS is in the
+// way; INVALID_ARGUMENT as of ReadToken and MakeChannel. Then nothing has left.
+absl::StatusOr<std::shared_ptr<grpc::Channel>> ConnectToControl(const ControlTarget& target);
 
 // The same code and message.
 absl::Status ToStatus(const grpc::Status& status);
-
-// The sentence for that.
-std::string NoControlAt(const std::string& address);
 
 // Prints `toolwire COMMAND: MESSAGE` for people, and returns the exit status of a command that failed: 1.
 int FailCommand(const std::string& command, const std::string& message);

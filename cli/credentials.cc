@@ -1,6 +1,5 @@
 // `toolwire credentials`: who may connect an agent.
-#include <sys/stat.h>
-
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -8,8 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "cli/admin_client.h"
 #include "cli/commands.h"
+#include "cli/files.h"
+#include "cli/output.h"
+#include "cli/shown_text.h"
 #include "common/base/flags.h"
 
 namespace toolwire {
@@ -41,6 +45,48 @@ std::string SecretLine(const std::string& user, const std::string& secret) {
   return Line({{"userId", user}, {"secret", secret}});
 }
 
+// One line of each, as `toolwire agent --credentials` reads them where there are several or a file.
+std::string LinesOf(const CredentialFlags& flags, const std::vector<std::string>& users,
+                    const std::vector<std::string>& secrets) {
+  std::string lines;
+  for (size_t i = 0; i < secrets.size(); ++i) {
+    if (flags.json) {
+      lines += SecretLine(users[i], secrets[i]);
+    } else {
+      if (users.size() > 1 || !flags.out.empty()) lines += users[i] + " ";
+      lines += secrets[i] + "\n";
+    }
+  }
+  return lines;
+}
+
+bool IsRegularOrMissing(const std::string& path) {
+  std::error_code ec;
+  const auto status = std::filesystem::status(path, ec);
+  return !std::filesystem::exists(status) || std::filesystem::is_regular_file(status);
+}
+
+// What is there stays until all new secrets are: they may be the only copies.
+int CreateIntoFile(const CredentialFlags& flags, const std::vector<std::string>& users, AdminClient* admin,
+                   size_t bytes) {
+  auto file = NewFile::Make(flags.out, bytes);
+  if (!file.ok()) return FailAdmin(kCredentialsCommand, absl::InvalidArgumentError(file.status().message()));
+  std::vector<std::string> secrets;
+  absl::Status status = admin->Create(users, flags.platform, &secrets);
+  if (secrets.empty()) return status.ok() ? 0 : FailAdmin(kCredentialsCommand, status);
+  const absl::Status written = (*file)->Write(LinesOf(flags, users, secrets));
+  if (status.ok() && !written.ok()) status = absl::InternalError(written.message());
+  if (status.ok()) {
+    if (const absl::Status committed = (*file)->Commit(); committed.ok()) return 0;
+    status = absl::InternalError("the new file could not take the old one's place");
+  }
+  const std::string where = absl::StrCat(written.ok() ? "" : "some of them ", "are in ", (*file)->Keep());
+  return FailAdmin(kCredentialsCommand,
+                   absl::Status(status.code(), absl::StrCat(status.message(), "; ", secrets.size(),
+                                                            " secrets were made, and ", where, "; ", flags.out,
+                                                            " is as it was")));
+}
+
 int Create(const CredentialFlags& flags) {
   std::vector<std::string> users;
   if (flags.count == 0) {
@@ -50,72 +96,101 @@ int Create(const CredentialFlags& flags) {
   }
   const auto admin = OpenAdmin(flags.admin);
   if (!admin.ok()) return FailAdmin(kCredentialsCommand, admin.status());
-  std::ofstream file;
+  size_t bytes = 0;
+  for (const std::string& user : users) bytes += user.size() * 6 + 256;
+  const auto said = [&](int status, size_t made) {
+    if (status != 0) return status;
+    std::cerr << "created " << made << (made == 1 ? " credential" : " credentials")
+              << "; the store keeps only hashes, so this is the only time the secret is shown\n";
+    return 0;
+  };
+  if (!flags.out.empty() && IsRegularOrMissing(flags.out)) {
+    return said(CreateIntoFile(flags, users, admin->get(), bytes), users.size());
+  }
+  std::ofstream device;  // /dev/stdout and the like.
   if (!flags.out.empty()) {
-    umask(0077);  // Only for this user to read.
-    file.open(flags.out);
-    if (!file) return FailAdmin(kCredentialsCommand, absl::InvalidArgumentError("cannot write " + flags.out));
+    device.open(flags.out);
+    if (!device) return FailAdmin(kCredentialsCommand, absl::InvalidArgumentError("cannot write " + flags.out));
+  } else if (const absl::Status status = CheckOutput(bytes); !status.ok()) {
+    return FailAdmin(kCredentialsCommand, status);
   }
   std::vector<std::string> secrets;
   const absl::Status status = (*admin)->Create(users, flags.platform, &secrets);
-  std::ostream& out = flags.out.empty() ? std::cout : file;
-  for (size_t i = 0; i < secrets.size(); ++i) {
-    if (flags.json) {
-      out << SecretLine(users[i], secrets[i]);
-    } else {
-      if (users.size() > 1 || !flags.out.empty()) out << users[i] << " ";
-      out << secrets[i] << "\n";
-    }
-  }
+  std::ostream& out = flags.out.empty() ? std::cout : device;
+  out << LinesOf(flags, users, secrets);
   out.flush();
   if (!out) {
     return FailAdmin(kCredentialsCommand,
                      absl::InternalError("the secrets could not be written; rotate them for new ones"));
   }
-  if (!secrets.empty()) {
-    std::cerr << "created " << secrets.size() << (secrets.size() == 1 ? " credential" : " credentials")
-              << "; the store keeps only hashes, so this is the only time the secret is shown\n";
-  }
+  if (!secrets.empty()) said(0, secrets.size());
   return status.ok() ? 0 : FailAdmin(kCredentialsCommand, status);
 }
 
-// After a change of the store alone: the user's session may still be open.
-void WarnOfSessions(const AdminClient& admin) {
-  if (admin.closes_sessions()) return;
-  std::cerr << "no live session was closed, since the store was opened directly: a session that is open goes on until "
-               "it ends by itself; ask a control (--address) to close it\n";
+std::string NotHeard(const AdminClient::Reach& reach) {
+  return reach.edges_not_heard.empty() ? "some edges, as the registry is unavailable"
+                                       : absl::StrJoin(reach.edges_not_heard, ", ");
+}
+
+// The user's session may still be open.
+void WarnOfSessions(const AdminClient& admin, const AdminClient::Reach& reach) {
+  constexpr char kUntil[] = "goes on until its edge checks its secret again (--secret-recheck-interval)";
+  if (!admin.closes_sessions()) {
+    std::cerr << "no live session was closed, since the store was opened directly: a session that is open " << kUntil
+              << "; ask a control (--address) to close it\n";
+  } else if (!reach.everywhere) {
+    std::cerr << "not confirmed by " << NotHeard(reach) << ": a session there " << kUntil << "\n";
+  }
 }
 
 int Rotate(const CredentialFlags& flags) {
   const auto admin = OpenAdmin(flags.admin);
   if (!admin.ok()) return FailAdmin(kCredentialsCommand, admin.status());
+  // Before the old secret is refused, as the new one is shown once.
+  if (const absl::Status status = CheckOutput(flags.user.size() * 6 + 256); !status.ok()) {
+    return FailAdmin(kCredentialsCommand, status);
+  }
   const auto secret = (*admin)->Rotate(flags.user, flags.keep_session);
   if (!secret.ok()) return FailAdmin(kCredentialsCommand, secret.status());
-  std::cout << (flags.json ? SecretLine(flags.user, *secret) : *secret + "\n");
+  std::cout << (flags.json ? SecretLine(flags.user, secret->secret) : secret->secret + "\n");
+  if (!std::cout.flush()) {
+    return FailAdmin(kCredentialsCommand, absl::InternalError("the new secret could not be written, and the old one is "
+                                                              "refused from now on: rotate once more"));
+  }
   std::cerr << "the old secret is refused from now on; the store keeps only a hash of the new one, so this is the only "
                "time it is shown\n";
-  if (!flags.keep_session) WarnOfSessions(**admin);
+  // Also of a session that is to stay: no edge learns that from the store.
+  if (!flags.keep_session || !(*admin)->closes_sessions()) WarnOfSessions(**admin, secret->reach);
   return 0;
 }
 
 int Revoke(const CredentialFlags& flags) {
   const auto admin = OpenAdmin(flags.admin);
   if (!admin.ok()) return FailAdmin(kCredentialsCommand, admin.status());
-  const auto closed = (*admin)->Revoke(flags.user);
-  if (!closed.ok()) return FailAdmin(kCredentialsCommand, closed.status());
+  const auto revoked = (*admin)->Revoke(flags.user);
+  if (!revoked.ok()) return FailAdmin(kCredentialsCommand, revoked.status());
+  const AdminClient::Reach& reach = revoked->reach;
   if (flags.json) {
-    std::cout << Line({{"userId", flags.user}, {"revoked", true}, {"sessionClosed", *closed}});
+    std::cout << Line({{"userId", flags.user},
+                       {"revoked", true},
+                       {"sessionClosed", revoked->session_closed},
+                       {"everywhere", reach.everywhere},
+                       {"edgesNotHeard", reach.edges_not_heard}});
   } else {
-    std::cout << "revoked " << flags.user << (*closed ? "; the live session was closed" : "") << "\n";
+    const std::string where = !(*admin)->closes_sessions() ? ""
+                              : reach.everywhere           ? " everywhere"
+                                                           : ", but not confirmed by " + NotHeard(reach);
+    std::cout << "revoked " << flags.user << where << (revoked->session_closed ? "; the live session was closed" : "")
+              << "\n";
   }
-  WarnOfSessions(**admin);
+  WarnOfSessions(**admin, reach);
   return 0;
 }
 
 void PrintCredential(const Credential& one, bool json) {
   if (!json) {
-    std::cout << one.user_id << "\t" << (one.revoked ? "revoked" : StatusWord(one.status)) << "\t" << one.platform
-              << "\t" << (one.last_seen_ms ? TimeText(*one.last_seen_ms) : "never seen") << "\n";
+    std::cout << ShownText(one.user_id) << "\t" << (one.revoked ? "revoked" : StatusWord(one.status)) << "\t"
+              << one.platform << "\t" << (one.last_seen_ms ? TimeText(*one.last_seen_ms) : "never seen") << "\n";
     return;
   }
   nlohmann::ordered_json line = {
@@ -133,7 +208,7 @@ int List(const CredentialFlags& flags) {
     const auto page = (*admin)->ListCredentials(after, kPage);
     if (!page.ok()) return FailAdmin(kCredentialsCommand, page.status());
     for (const Credential& one : *page) PrintCredential(one, flags.json);
-    if (page->size() < kPage) return 0;
+    if (page->size() < kPage || !std::cout) return 0;  // A lost output makes it 1.
     after = page->back().user_id;
   }
 }
@@ -141,45 +216,53 @@ int List(const CredentialFlags& flags) {
 }  // namespace
 
 void AddCredentialsCommand(CLI::App* app, Command* chosen) {
-  auto flags = std::make_shared<CredentialFlags>();
   CLI::App* credentials = Subcommand(app, "credentials", "Agents' credentials");
   RequireSubcommand(credentials);
+  // Each has its own flags: a variable is read for commands that are not chosen, too.
 
+  const auto create_flags = std::make_shared<CredentialFlags>();
   CLI::App* create = Subcommand(credentials, "create", "Make a credential and print its secret once");
-  Text(create, "user", &flags->user, "The user id; with --count its beginning").Required();
-  Text(create, "--platform", &flags->platform, "win32, linux or darwin").OneOf({"win32", "linux", "darwin"});
-  Number(create, "--count", &flags->count, 1, 1000000, "Make so many, for users USER0, USER1, ...").HideDefault();
-  const flags::Flag out =
-      Text(create, "--out", &flags->out, "Write `user secret` lines to this file, for toolwire agent --credentials");
-  OnChosen(create, [flags, chosen] { *chosen = [flags] { return Create(*flags); }; });
+  Text(create, "user", &create_flags->user, "The user id; with --count its beginning").Required();
+  Text(create, "--platform", &create_flags->platform, "win32, linux or darwin").OneOf({"win32", "linux", "darwin"});
+  Number(create, "--count", &create_flags->count, 1, 1000000, "Make so many, for users USER0, USER1, ...")
+      .HideDefault();
+  const flags::Flag out = Text(create, "--out", &create_flags->out,
+                               "Write `user secret` lines to a file of mode 0600, for toolwire agent --credentials");
+  OnChosen(create, [create_flags, chosen] { *chosen = [create_flags] { return Create(*create_flags); }; });
 
+  const auto rotate_flags = std::make_shared<CredentialFlags>();
   CLI::App* rotate =
       Subcommand(credentials, "rotate", "Replace a user's secret, print the new one once, and close the live session");
-  Text(rotate, "user", &flags->user, "The user id").Required();
-  Switch(rotate, "--keep-session", &flags->keep_session, "Leave the session that was opened with the old secret");
-  OnChosen(rotate, [flags, chosen] { *chosen = [flags] { return Rotate(*flags); }; });
+  Text(rotate, "user", &rotate_flags->user, "The user id").Required();
+  Switch(rotate, "--keep-session", &rotate_flags->keep_session,
+         "Leave the session that was opened with the old secret");
+  OnChosen(rotate, [rotate_flags, chosen] { *chosen = [rotate_flags] { return Rotate(*rotate_flags); }; });
 
+  const auto revoke_flags = std::make_shared<CredentialFlags>();
   CLI::App* revoke =
       Subcommand(credentials, "revoke", "Refuse a user's secret from now on, and close the live session");
-  Text(revoke, "user", &flags->user, "The user id").Required().Env("TOOLWIRE_USER");
-  OnChosen(revoke, [flags, chosen] { *chosen = [flags] { return Revoke(*flags); }; });
+  Text(revoke, "user", &revoke_flags->user, "The user id").Required().Env("TOOLWIRE_USER");
+  OnChosen(revoke, [revoke_flags, chosen] { *chosen = [revoke_flags] { return Revoke(*revoke_flags); }; });
 
+  const auto list_flags = std::make_shared<CredentialFlags>();
   CLI::App* list = Subcommand(credentials, "list", "All credentials, without secrets");
-  OnChosen(list, [flags, chosen] { *chosen = [flags] { return List(*flags); }; });
+  OnChosen(list, [list_flags, chosen] { *chosen = [list_flags] { return List(*list_flags); }; });
 
   struct Form {
     CLI::App* command;
+    CredentialFlags* flags;
     const char* example;
     const char* json;
   };
   const Form forms[] = {
-      {create, "create user_1", R"({"userId":"u1","secret":"<64 hex digits>"})"},
-      {rotate, "rotate user_1", R"({"userId":"u1","secret":"<64 hex digits>"})"},
-      {revoke, "revoke user_1", R"({"userId":"u1","revoked":true,"sessionClosed":true})"},
-      {list, "list",
+      {create, create_flags.get(), "create user_1", R"({"userId":"u1","secret":"<64 hex digits>"})"},
+      {rotate, rotate_flags.get(), "rotate user_1", R"({"userId":"u1","secret":"<64 hex digits>"})"},
+      {revoke, revoke_flags.get(), "revoke user_1",
+       R"({"userId":"u1","revoked":true,"sessionClosed":true,"everywhere":true,"edgesNotHeard":[]})"},
+      {list, list_flags.get(), "list",
        "{\"userId\":\"u1\",\"platform\":\"linux\",\"status\":\"connected\",\"createdAt\":1767225600000,"
        "\"lastSeen\":null,\n\"revoked\":false}, times in Unix milliseconds, status as the last session left it"}};
-  for (const auto& [command, example, form] : forms) {
+  for (const auto& [command, flags, example, form] : forms) {
     AddAdminFlags(command, &flags->admin);
     const flags::Flag json = Switch(command, "--json", &flags->json, "One JSON object a line, for programs");
     if (command == create) json.Excludes(out);

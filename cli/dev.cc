@@ -3,9 +3,14 @@
 #include <algorithm>
 #include <iostream>
 #include <memory>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "cli/commands.h"
+#include "cli/dev_tls.h"
 #include "common/audit/audit_samples.h"
 #include "common/base/flags.h"
 #include "common/base/log.h"
@@ -27,6 +32,7 @@ namespace toolwire {
 using flags::Footer;
 using flags::OnChosen;
 using flags::Subcommand;
+using flags::Switch;
 namespace {
 
 struct DevOptions {
@@ -35,10 +41,11 @@ struct DevOptions {
   EdgeOptions edge;
   ControlOptions control;
   StoreOptions store;
+  bool tls = false;
 };
 
 int FailedStart(const absl::Status& status) {
-  std::cerr << "toolwire dev: " << status.message() << "\n";
+  std::cerr << "toolwire dev: " << flags::NamingVariables(std::string(status.message())) << "\n";
   return 1;
 }
 
@@ -46,10 +53,46 @@ int FailedStart(const absl::Status& status) {
 absl::Status ShareOpenFiles(DevOptions* options) {
   const uint64_t files = RaiseOpenFilesLimit();
   if (absl::Status status = Validate(&options->control, files / 2); !status.ok()) return status;
-  const uint64_t left = files - static_cast<uint64_t>(options->control.callers.connections_max);
+  const uint64_t left = files - FilesForCallers(options->control);
   int& spare = options->edge.admission.spare_sockets_max;
   spare = static_cast<int>(std::min<uint64_t>(left / 8, static_cast<uint64_t>(spare)));
   return Validate(&options->edge, left);
+}
+
+// Makes what the ports need for --tls, and points the options at it.
+absl::StatusOr<DevTls> UseDevTls(const Clock& clock, DevOptions* options) {
+  if (absl::Status status = Validate(options->store); !status.ok()) return status;
+  EdgeOptions& edge = options->edge;
+  ControlOptions& control = options->control;
+  if (!edge.tls.certificate_file.empty() || !edge.tls.key_file.empty() || !control.grpc_tls.certificate_file.empty() ||
+      !control.grpc_tls.key_file.empty() || edge.plain_agents || control.plain_grpc) {
+    return absl::InvalidArgumentError(
+        "--tls makes certificates for both ports: leave out --tls-cert, --tls-key, --grpc-tls-cert, --grpc-tls-key, "
+        "--plain-agents and --plain-grpc");
+  }
+  const bool wants_token = control.tokens_file.empty() && !control.no_tokens;
+  auto tls = PrepareDevTls(options->store.data_dir, options->listen.host, wants_token, clock.WallMs() / 1000);
+  if (!tls.ok()) return absl::Status(tls.status().code(), absl::StrCat("--tls: ", tls.status().message()));
+  edge.tls.certificate_file = control.grpc_tls.certificate_file = tls->certificate_file;
+  edge.tls.key_file = control.grpc_tls.key_file = tls->key_file;
+  if (wants_token) control.tokens_file = tls->tokens_file;
+  return tls;
+}
+
+// What no single flag can check; fills in what follows from others. `*tls` stays empty without --tls.
+absl::Status Complete(const Clock& clock, DevOptions* options, std::optional<DevTls>* tls) {
+  options->control.payload = options->edge.payload();
+  if (absl::Status status = Validate(options->listen); !status.ok()) return status;
+  if (options->tls) {
+    auto made = UseDevTls(clock, options);
+    if (!made.ok()) return made.status();
+    *tls = *std::move(made);
+  }
+  if (absl::Status status = ShareOpenFiles(options); !status.ok()) return status;
+  std::vector<std::string> unprotected;
+  AddUnprotected(options->edge, options->listen, &unprotected);
+  AddUnprotected(options->control, options->listen, &unprotected);
+  return RefuseUnprotected(unprotected);
 }
 
 void LogNumbers(const Edge& edge, const Dispatcher& dispatcher) {
@@ -63,12 +106,11 @@ void LogNumbers(const Edge& edge, const Dispatcher& dispatcher) {
 int RunDev(DevOptions options) {
   StopSignal stop;
   InitLog(options.log);
-  options.control.payload = options.edge.payload();
-  if (const absl::Status status = Validate(options.listen); !status.ok()) return FailedStart(status);
-  if (const absl::Status status = ShareOpenFiles(&options); !status.ok()) return FailedStart(status);
+  SystemClock clock;
+  std::optional<DevTls> tls;
+  if (const absl::Status status = Complete(clock, &options, &tls); !status.ok()) return FailedStart(status);
   auto store = OpenStore(options.store);
   if (!store.ok()) return FailedStart(store.status());
-  SystemClock clock;
   MemoryRegistry registry(clock, options.edge.lease_ttl);
   AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
   LinkId link = 0;  // Set before callers can come.
@@ -116,11 +158,16 @@ int RunDev(DevOptions options) {
   if (!started.ok()) return failed(started.status());
   metrics = *std::move(started);
   log::Info("toolwire dev ready", {{"agents", edge.port()},
+                                   {"plainAgents", edge.plain_port()},
                                    {"callers", control.port()},
                                    {"metrics", metrics->port()},
                                    {"data", options.store.data_dir}});
 
-  stop.Wait(kMetricsLineEvery, [&] { LogNumbers(edge, dispatcher); });
+  if (tls) std::cout << ExplainDevTls(*tls, edge.port(), control.port()) << std::flush;
+
+  stop.Wait(
+      kMetricsLineEvery, [&] { LogNumbers(edge, dispatcher); },
+      StopSignal::LookAtAll({edge.LookAtFiles(), control.LookAtFiles()}));
   Stopping stopping(options.edge.drain_timeout);
   Stopping::Step("closing the agents' port");
   edge.StopAccepting();
@@ -146,6 +193,9 @@ void AddDevCommand(CLI::App* app, Command* chosen) {
   AddListenFlags(dev, &options->listen);
   AddEdgeFlags(dev, &options->edge);
   AddControlFlags(dev, &options->control);
+  Switch(
+      dev, "--tls", &options->tls,
+      "TLS on both ports and a token for callers, from --data-dir/tls: a private CA and what it signs are made there");
   AddDrainFlag(dev, &options->edge.drain_timeout);
   AddPayloadFlags(dev, &options->edge.session.payload);
   AddStoreFlags(dev, &options->store);

@@ -139,10 +139,10 @@ class GrpcDispatchClient final : public DispatchClient {
 
 }  // namespace
 
-std::unique_ptr<DispatchClient> DispatchClient::Connect(const std::string& address) {
-  const auto channel = ConnectToControl(address);
-  if (channel == nullptr) return nullptr;
-  return std::make_unique<GrpcDispatchClient>(channel);
+absl::StatusOr<std::unique_ptr<DispatchClient>> DispatchClient::Connect(const ControlTarget& target) {
+  const auto channel = ConnectToControl(target);
+  if (!channel.ok()) return channel.status();
+  return std::make_unique<GrpcDispatchClient>(*channel);
 }
 
 }  // namespace toolwire

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cli/control_channel.h"
 #include "cli/interrupt.h"
 #include "common/base/clock.h"
 #include "toolwire/v1/dispatch.pb.h"
@@ -33,8 +34,8 @@ class AgentWatch {
 // A connected control. Methods block.
 class DispatchClient {
  public:
-  // Waits as ConnectToControl. Null if the control cannot be reached: then nothing has left.
-  static std::unique_ptr<DispatchClient> Connect(const std::string& address);
+  // Waits and fails as ConnectToControl: then nothing has left.
+  static absl::StatusOr<std::unique_ptr<DispatchClient>> Connect(const ControlTarget& target);
 
   virtual ~DispatchClient() = default;
   virtual absl::StatusOr<v1::Agent> GetAgent(const v1::GetAgentRequest& request) = 0;

@@ -4,8 +4,10 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/output.h"
 #include "cli/suggestion.h"
 #include "common/base/flags.h"
+#include "common/base/process_options.h"
 
 namespace toolwire {
 namespace {
@@ -13,6 +15,8 @@ namespace {
 constexpr int kBadUsage = 2;
 
 int Main(int argc, char** argv) {
+  KeepMemoryPrivate();
+  Output output;
   flags::CommandLine line(
       "Toolwire carries tool calls from a backend to a program on a user's own machine, and brings the answer back.",
       "toolwire");
@@ -27,6 +31,8 @@ int Main(int argc, char** argv) {
   AddWatchCommand(app, &chosen);
   AddCredentialsCommand(app, &chosen);
   AddAuditCommand(app, &chosen);
+  AddCertificatesCommand(app, &chosen);
+  AddTokensCommand(app, &chosen);
   AddMigrateCommand(app, &chosen);
   AddDoctorCommand(app, &chosen);
   AddCompletionCommand(app, &chosen);
@@ -36,8 +42,13 @@ int Main(int argc, char** argv) {
       "Each command explains itself: toolwire COMMAND --help. Flags count more than the environment, (Env:...).\n"
       "Example: toolwire dev");
   const auto ending = line.Parse(argc, argv);
-  if (!ending) return chosen();
-  if (ending->status == 0) return ending->Print();
+  if (!ending) {
+    const int status = chosen();
+    // Of the commands with a log it has them.
+    for (const std::string& remark : flags::TakeRemarks()) std::cerr << "toolwire: " << remark << "\n";
+    return output.End(status);
+  }
+  if (ending->status == 0) return output.End(ending->Print());
   const std::string unknown = ExplainUnknown(flags::Describe(app), {argv + 1, argv + argc});
   if (unknown.empty()) {
     ending->Print();

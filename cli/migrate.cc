@@ -36,15 +36,11 @@ struct MigrateFlags {
 // As for the commands that open a store: a flag counts more than any variable, and PostgreSQL more than SQLite.
 absl::StatusOr<StoreOptions> StoreOf(const MigrateFlags& flags) {
   StoreOptions options;
-  const auto environment = [](const char* name) {
-    const char* const value = std::getenv(name);
-    return std::string(value == nullptr ? "" : value);
-  };
   options.database.url = flags.database_url;
   options.data_dir = flags.data_dir;
   if (options.database.url.empty() && options.data_dir.empty()) {
-    options.database.url = environment("DATABASE_URL");
-    options.data_dir = environment("TOOLWIRE_DATA_DIR");
+    options.database.url = flags::Variable("DATABASE_URL");
+    options.data_dir = flags::Variable("TOOLWIRE_DATA_DIR");
   }
   if (options.database.url.empty() && options.data_dir.empty()) {
     return absl::InvalidArgumentError(
@@ -100,7 +96,8 @@ int RunMigrate(const MigrateFlags& flags) {
 void AddMigrateCommand(CLI::App* app, Command* chosen) {
   auto flags = std::make_shared<MigrateFlags>();
   CLI::App* migrate = Subcommand(app, "migrate", "Prepare and check the tables, before or while servers run");
-  Text(migrate, "--database-url", &flags->database_url, "The PostgreSQL store (Env:DATABASE_URL)");
+  Text(migrate, "--database-url", &flags->database_url, "The PostgreSQL store (Env:DATABASE_URL)")
+      .MayHavePassword("DATABASE_URL");
   Text(migrate, "--data-dir", &flags->data_dir, "The directory of the SQLite store (Env:TOOLWIRE_DATA_DIR)");
   Switch(migrate, "--dry-run", &flags->dry_run, "Change nothing; print each step with its SQL and its locks");
   Milliseconds(migrate, "--timeout", &flags->patience, 0, 24 * 3600 * 1000,

@@ -12,6 +12,7 @@
 #include "cli/control_channel.h"
 #include "cli/dispatch_client.h"
 #include "cli/interrupt.h"
+#include "cli/shown_text.h"
 #include "cli/time_text.h"
 #include "common/base/clock.h"
 #include "common/base/flags.h"
@@ -31,8 +32,10 @@ constexpr Duration kRedialMax = std::chrono::seconds(5);
 // started may take to find all edges.
 constexpr std::chrono::seconds kMissingAfter(6);
 
+constexpr int kOutputLost = 1;
+
 struct WatchFlags {
-  std::string address = kDefaultControlAddress;
+  ControlTarget control;
   std::vector<std::string> users;
   bool once = false;
   bool json = false;
@@ -56,8 +59,9 @@ void Print(const AgentView::Event& event, bool json) {
     std::string word = kind;
     std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
     // When it happened, as far as that is known.
-    std::cout << TimeText(gone ? now_ms : ConnectedAtMs(agent)) << "  " << word << "  " << agent.user_id() << "  "
-              << agent.server_id() << "  " << agent.epoch() << "\n";
+    std::cout << TimeText(gone ? now_ms : ConnectedAtMs(agent)) << "  " << word << "  "
+              << ShownText(agent.user_id()) << "  "
+              << ShownText(agent.server_id()) << "  " << agent.epoch() << "\n";
   }
 }
 
@@ -133,14 +137,23 @@ int RunWatch(const WatchFlags& flags) {
   AgentView view;
   Duration wait = kRedialMin;
   std::string reported;
+  bool connected = false;
   while (!interrupt.seen()) {
-    std::string trouble = NoControlAt(flags.address);
-    if (const auto control = DispatchClient::Connect(flags.address)) {
+    // With the token and the certificates that their files hold by now.
+    const auto control = DispatchClient::Connect(flags.control);
+    std::string trouble(control.status().message());
+    // Files that were right once may be in the middle of being replaced.
+    if (absl::IsInvalidArgument(control.status()) && !connected) return FailCommand("watch", trouble);
+    if (control.ok()) {
+      connected = true;
       Stream stream(flags, &view, &interrupt);
-      const absl::Status status = stream.Run(control.get());
+      const absl::Status status = stream.Run(control->get());
       if (interrupt.seen() || (flags.once && stream.complete())) break;
-      if (!std::cout) return FailCommand("watch", "nobody reads the output any more");
-      if (absl::IsInvalidArgument(status)) return FailCommand("watch", std::string(status.message()));
+      if (!std::cout) return kOutputLost;  // Whoever runs this says why.
+      // A stream that was there ends when its token does; then there may be another one.
+      const bool refused = absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status);
+      if (absl::IsInvalidArgument(status) || (refused && !stream.complete()))
+        return FailCommand("watch", std::string(status.message()));
       trouble = "control is gone: " + std::string(status.ok() ? "it ended the stream" : status.message());
       if (stream.complete()) {
         wait = kRedialMin;
@@ -164,13 +177,13 @@ void AddWatchCommand(CLI::App* app, Command* chosen) {
   Texts(watch, "user", &flags->users, "Only these users' agents; default: everyone's");
   Switch(watch, "--once,--snapshot", &flags->once, "Print who is connected now, and end");
   Switch(watch, "--json", &flags->json, "One JSON object a line, for programs");
-  AddAddressFlag(watch, &flags->address);
+  AddControlTargetFlags(watch, &flags->control);
   Footer(
       watch,
       "Prints who is connected, and then each change: time, kind, user, edge, epoch. When control goes, it is dialled\n"
       "again until Ctrl-C (0.25 s doubling to 5 s), and what changed meanwhile is printed then.\n"
       "Example: toolwire watch user_1 user_2\n"
-      "Exit status: 0 ended by Ctrl-C or with --once, 1 no control or no reader, 2 wrong flags.");
+      "Exit status: 0 ended by Ctrl-C or with --once, 1 no control, or the output was lost; 2 wrong flags.");
   OnChosen(watch, [flags, chosen] { *chosen = [flags] { return RunWatch(*flags); }; });
 }
 

@@ -1,7 +1,8 @@
 // Requests are checked on gRPC's threads and end at once if they are wrong; the rest runs on a small thread pool, since
 // the store blocks. What revokes a secret first asks the registry for the session's epoch, changes the store, and then
-// has the dispatcher end sessions at every edge. A page of the audit log is read in several parts, so that neither a
-// part nor the page grows with the size of its rows.
+// has the dispatcher end sessions at every edge; such a request ends when all edges have confirmed it, or after 2 s,
+// and holds no thread meanwhile. A page of the audit log is read in several parts, so that neither a part nor the page
+// grows with the size of its rows.
 #include "control/admin_service.h"
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include "common/base/log.h"
 #include "common/store/secret.h"
 #include "common/wire/names.h"
+#include "control/caller_check.h"
 
 namespace toolwire {
 namespace {
@@ -25,8 +27,10 @@ constexpr int kCredentialsDefault = 100;
 constexpr int kExecutionsDefault = 50;
 constexpr int kPageMax = 1000;
 constexpr size_t kPageBytesMax = 3u << 20;  // gRPC clients take messages of 4 MiB by default.
-// Rows asked of the store at once: with the usual limit on JSON in a row some 6 MB, of which most may not fit the page.
+// Rows asked of the store at once, and of the first ones, which tell how large rows are: with the usual limit on JSON
+// in a row, 20 MB and 3 MB at the most.
 constexpr int kRowsAtOnce = 50;
+constexpr int kFirstRows = 8;
 
 Status Invalid(const std::string& sentence) { return Status(StatusCode::INVALID_ARGUMENT, sentence); }
 
@@ -37,6 +41,9 @@ Status ToStatus(const absl::Status& status) {
   }
   return Status(static_cast<StatusCode>(status.code()), message);
 }
+
+// Of whoever asks; empty: control asks for no tokens.
+std::string CallerName(const std::shared_ptr<Caller>& from) { return from == nullptr ? "" : from->name; }
 
 // The user of a new credential.
 Status CheckNewUser(const std::string& user_id) {
@@ -96,6 +103,7 @@ v1::Execution ToExecution(ListedAuditRow&& row) {
   execution.set_error(std::move(row.error));
   if (row.execution_time_ms) execution.set_execution_time_ms(*row.execution_time_ms);
   SetTime(row.created_at_ms, execution.mutable_created_at());
+  execution.set_caller(std::move(row.caller));
   return execution;
 }
 
@@ -120,13 +128,21 @@ Status CheckQuery(const v1::ListExecutionsRequest& request, AuditQuery* query) {
   return CheckPageSize(request.page_size(), kExecutionsDefault, &query->limit);
 }
 
-// One page: as many rows as were asked for, or as fill its bytes, and at least one.
+template <typename Response>
+void SetReach(RevocationAcks::Reach reach, Response* response) {
+  response->set_everywhere(reach.everywhere);
+  for (std::string& edge_id : reach.not_heard) response->add_edges_not_heard(std::move(edge_id));
+}
+
+// One page: as many rows as were asked for, or as fill its bytes, and at least one. The bytes of the first few rows
+// tell how many more are read: what does not fit would be read again for the next page.
 Status ReadPage(Store& store, const AuditQuery& query, v1::ListExecutionsResponse* page) {
   AuditQuery next = query;
   size_t bytes = 0;
+  int at_once = kFirstRows;
   std::string last;
   while (true) {
-    next.limit = std::min(query.limit - page->executions_size() + 1, kRowsAtOnce);  // One more: is there a next page?
+    next.limit = std::min(query.limit - page->executions_size() + 1, at_once);  // One more: is there a next page?
     auto rows = store.ListAudit(next);
     if (absl::IsInvalidArgument(rows.status())) return Invalid("page_token is not one that ListExecutions gave");
     if (!rows.ok()) return ToStatus(rows.status());
@@ -143,14 +159,17 @@ Status ReadPage(Store& store, const AuditQuery& query, v1::ListExecutionsRespons
     }
     if (static_cast<int>(rows->size()) < next.limit) return Status::OK;
     next.after = last;
+    const size_t row_bytes = std::max<size_t>(bytes / page->executions_size(), 1);
+    const size_t room = kPageBytesMax - std::min(bytes, kPageBytesMax);
+    at_once = static_cast<int>(std::min<size_t>(1 + room / row_bytes, kRowsAtOnce));
   }
 }
 
 }  // namespace
 
-AdminService::AdminService(const Clock& clock, Store& store, Registry& registry, AgentDirectory& directory,
-                           Dispatcher& dispatcher)
-    : clock_(clock), store_(store), registry_(registry), directory_(directory), dispatcher_(dispatcher) {}
+AdminService::AdminService(const Clock& clock, CallerAuth& auth, Store& store, Registry& registry,
+                           AgentDirectory& directory, Dispatcher& dispatcher)
+    : clock_(clock), auth_(auth), store_(store), registry_(registry), directory_(directory), dispatcher_(dispatcher) {}
 
 AdminService::~AdminService() { Stop(); }
 
@@ -162,14 +181,15 @@ void AdminService::Stop() {
     threads = threads_.get();
   }
   if (threads != nullptr) threads->join();
+  dispatcher_.EndWaiting();
 }
 
-void AdminService::Handle(Asked asked, const Status& bad, std::function<Status()> work) {
+void AdminService::Handle(Asked asked, const Status& bad, std::function<Outcome()> work) {
   if (!bad.ok()) return asked.answer->Finish(bad);
   Run(asked, std::move(work));
 }
 
-void AdminService::Run(Asked asked, std::function<Status()> work) {
+void AdminService::Run(Asked asked, std::function<Outcome()> work) {
   const Status is_stopping(StatusCode::UNAVAILABLE, "control is stopping, ask another one; nothing was changed");
   MutexLock lock(mu_);
   if (stopping_ || requests_ >= kRequestsMax) {
@@ -183,20 +203,34 @@ void AdminService::Run(Asked asked, std::function<Status()> work) {
   ++requests_;
   if (threads_ == nullptr) threads_ = std::make_unique<asio::thread_pool>(kThreads);
   asio::post(*threads_, [this, asked, is_stopping, work = std::move(work)] {
-    const Status status = stopping_                      ? is_stopping
-                          : asked.context->IsCancelled() ? Status(StatusCode::CANCELLED, "the caller has cancelled")
-                                                         : work();
-    {
-      MutexLock done(mu_);
-      --requests_;
-    }
-    asked.answer->Finish(status);
+    // It may have waited for the store for long.
+    const auto refused = auth_.CheckGood(asked.from.get());
+    const Outcome outcome = stopping_                      ? is_stopping
+                            : asked.context->IsCancelled() ? Status(StatusCode::CANCELLED, "the caller has cancelled")
+                            : refused                      ? ToStatus(*refused)
+                                                           : work();
+    if (outcome) End(asked, *outcome);
   });
 }
 
+void AdminService::End(Asked asked, const Status& status) {
+  {
+    MutexLock lock(mu_);
+    --requests_;
+  }
+  asked.answer->Finish(status);
+}
+
+Status AdminService::CheckMay(const Asked& asked, const std::string& user_id) {
+  const auto refused = auth_.CheckUser(asked.from.get(), user_id);
+  return refused ? ToStatus(*refused) : Status::OK;
+}
+
 void AdminService::HandleKnowingEpoch(Asked asked, const std::string& user_id,
-                                      std::function<Status(uint64_t epoch)> work) {
-  if (const Status bad = CheckUser(user_id); !bad.ok()) return asked.answer->Finish(bad);
+                                      std::function<Outcome(uint64_t epoch)> work) {
+  Status bad = CheckUser(user_id);
+  if (bad.ok()) bad = CheckMay(asked, user_id);
+  if (!bad.ok()) return asked.answer->Finish(bad);
   registry_.Lookup(user_id, [this, asked, work = std::move(work)](auto lease) {
     // Without the registry the epoch stays unknown, which is no reason to leave a secret good.
     const uint64_t epoch = lease.ok() && *lease ? (*lease)->epoch : 0;
@@ -206,56 +240,55 @@ void AdminService::HandleKnowingEpoch(Asked asked, const std::string& user_id,
 
 // --- the methods -----------------------------------------------------------------------------------------------------
 
+template <typename Request, typename Response>
+grpc::ServerUnaryReactor* AdminService::Ask(Scope scope, grpc::CallbackServerContext* context,
+                                            const grpc::ByteBuffer* request, grpc::ByteBuffer* response,
+                                            void (AdminService::*method)(Asked, const Request*, Response*)) {
+  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, scope);
+  if (admitted.refused) return new RefusedRpc<grpc::ServerUnaryReactor>(*admitted.refused);
+  return RawUnary<Request, Response>::Start(*request, response, [&](UnaryAnswer* answer, Request* in, Response* out) {
+    (this->*method)({context, answer, admitted.caller}, in, out);
+  });
+}
+
 grpc::ServerUnaryReactor* AdminService::CreateCredential(grpc::CallbackServerContext* context,
                                                          const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  return RawUnary<v1::CreateCredentialRequest, v1::CredentialSecret>::Start(*request, response,
-                                                                            [&](auto* answer, auto* in, auto* out) {
-                                                                              Create({context, answer}, in, out);
-                                                                            });
+  return Ask(Scope::kAdmin, context, request, response, &AdminService::Create);
 }
+
 grpc::ServerUnaryReactor* AdminService::RotateCredential(grpc::CallbackServerContext* context,
                                                          const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  return RawUnary<v1::RotateCredentialRequest, v1::CredentialSecret>::Start(*request, response,
-                                                                            [&](auto* answer, auto* in, auto* out) {
-                                                                              Rotate({context, answer}, in, out);
-                                                                            });
+  return Ask(Scope::kAdmin, context, request, response, &AdminService::Rotate);
 }
+
 grpc::ServerUnaryReactor* AdminService::RevokeCredential(grpc::CallbackServerContext* context,
                                                          const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  return RawUnary<v1::RevokeCredentialRequest, v1::RevokeCredentialResponse>::Start(
-      *request, response, [&](auto* answer, auto* in, auto* out) {
-        Revoke({context, answer}, in, out);
-      });
+  return Ask(Scope::kAdmin, context, request, response, &AdminService::Revoke);
 }
+
 grpc::ServerUnaryReactor* AdminService::ListCredentials(grpc::CallbackServerContext* context,
                                                         const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  return RawUnary<v1::ListCredentialsRequest, v1::ListCredentialsResponse>::Start(
-      *request, response, [&](auto* answer, auto* in, auto* out) {
-        List({context, answer}, in, out);
-      });
+  return Ask(Scope::kAdmin, context, request, response, &AdminService::List);
 }
+
 grpc::ServerUnaryReactor* AdminService::DisconnectAgent(grpc::CallbackServerContext* context,
                                                         const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  return RawUnary<v1::DisconnectAgentRequest, v1::DisconnectAgentResponse>::Start(
-      *request, response, [&](auto* answer, auto* in, auto* out) {
-        Disconnect({context, answer}, in, out);
-      });
+  return Ask(Scope::kAdmin, context, request, response, &AdminService::Disconnect);
 }
+
 grpc::ServerUnaryReactor* AdminService::ListExecutions(grpc::CallbackServerContext* context,
                                                        const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  return RawUnary<v1::ListExecutionsRequest, v1::ListExecutionsResponse>::Start(*request, response,
-                                                                                [&](auto* answer, auto* in, auto* out) {
-                                                                                  ListRows({context, answer}, in, out);
-                                                                                });
+  return Ask(Scope::kRead, context, request, response, &AdminService::ListRows);
 }
 
 void AdminService::Create(Asked asked, const v1::CreateCredentialRequest* request, v1::CredentialSecret* response) {
   const std::string platform = request->platform().empty() ? "linux" : request->platform();
   Status bad = CheckNewUser(request->user_id());
+  if (bad.ok()) bad = CheckMay(asked, request->user_id());
   if (bad.ok() && platform != "win32" && platform != "linux" && platform != "darwin") {
     bad = Invalid("platform must be win32, linux or darwin");
   }
-  Handle(asked, bad, [this, user_id = request->user_id(), platform, response] {
+  Handle(asked, bad, [this, asked, user_id = request->user_id(), platform, response] {
     const std::string secret = MakeSecret();
     const absl::Status status = store_.CreateCredentials({{user_id, platform, HashSecret(secret), clock_.WallMs()}});
     if (absl::IsAlreadyExists(status)) {
@@ -263,7 +296,7 @@ void AdminService::Create(Asked asked, const v1::CreateCredentialRequest* reques
                     "the user has a credential already: rotate it for a new secret, or revoke it first");
     }
     if (!status.ok()) return ToStatus(status);
-    log::Info("credential created", {{"user", user_id}});
+    log::Info("credential created", {{"user", user_id}, {"caller", CallerName(asked.from)}});
     response->set_user_id(user_id);
     response->set_secret(secret);
     return Status::OK;
@@ -271,7 +304,7 @@ void AdminService::Create(Asked asked, const v1::CreateCredentialRequest* reques
 }
 
 void AdminService::Rotate(Asked asked, const v1::RotateCredentialRequest* request, v1::CredentialSecret* response) {
-  HandleKnowingEpoch(asked, request->user_id(), [this, request, response](uint64_t epoch) {
+  HandleKnowingEpoch(asked, request->user_id(), [this, asked, request, response](uint64_t epoch) -> Outcome {
     const std::string& user_id = request->user_id();
     const std::string secret = MakeSecret();
     const absl::Status status = store_.ReplaceSecret(user_id, HashSecret(secret));
@@ -279,25 +312,42 @@ void AdminService::Rotate(Asked asked, const v1::RotateCredentialRequest* reques
       return Status(StatusCode::NOT_FOUND, "the user has no credential, or it was revoked: create one");
     }
     if (!status.ok()) return ToStatus(status);
-    // Before anybody has the new secret, so that what ends was opened with the old one.
-    if (!request->keep_session()) dispatcher_.EndRevoked(user_id, epoch);
-    log::Info("credential rotated", {{"user", user_id}, {"keepSession", request->keep_session()}});
     response->set_user_id(user_id);
     response->set_secret(secret);
-    return Status::OK;
+    if (request->keep_session()) {
+      dispatcher_.KeepSession(user_id, DigestOfSecret(secret));
+      log::Info("credential rotated", {{"user", user_id}, {"keepSession", true}, {"caller", CallerName(asked.from)}});
+      return Status::OK;
+    }
+    // Before anybody has the new secret, so that what ends was opened with the old one.
+    dispatcher_.EndRevoked(user_id, epoch, [this, asked, response](RevocationAcks::Reach reach) {
+      SetReach(std::move(reach), response);
+      log::Info(
+          "credential rotated",
+          {{"user", response->user_id()}, {"everywhere", response->everywhere()}, {"caller", CallerName(asked.from)}});
+      End(asked, Status::OK);
+    });
+    return std::nullopt;
   });
 }
 
 void AdminService::Revoke(Asked asked, const v1::RevokeCredentialRequest* request,
                           v1::RevokeCredentialResponse* response) {
-  HandleKnowingEpoch(asked, request->user_id(), [this, request, response](uint64_t epoch) {
+  HandleKnowingEpoch(asked, request->user_id(), [this, asked, request, response](uint64_t epoch) -> Outcome {
     const std::string& user_id = request->user_id();
     const absl::Status status = store_.Revoke(user_id);
     if (absl::IsNotFound(status)) return Status(StatusCode::NOT_FOUND, "the user has no credential");
     if (!status.ok()) return ToStatus(status);
-    response->set_session_closed(dispatcher_.EndRevoked(user_id, epoch));
-    log::Info("credential revoked", {{"user", user_id}, {"sessionClosed", response->session_closed()}});
-    return Status::OK;
+    dispatcher_.EndRevoked(user_id, epoch, [this, asked, request, response](RevocationAcks::Reach reach) {
+      response->set_session_closed(reach.session_closed);
+      SetReach(std::move(reach), response);
+      log::Info("credential revoked", {{"user", request->user_id()},
+                                       {"sessionClosed", response->session_closed()},
+                                       {"everywhere", response->everywhere()},
+                                       {"caller", CallerName(asked.from)}});
+      End(asked, Status::OK);
+    });
+    return std::nullopt;
   });
 }
 
@@ -307,6 +357,9 @@ void AdminService::List(Asked asked, const v1::ListCredentialsRequest* request, 
   // The token is the last user id of the page before, so that credentials may come between pages.
   if (bad.ok() && request->page_token().find('\0') != std::string::npos) {
     bad = Invalid("page_token is not one that ListCredentials gave");
+  }
+  if (bad.ok() && asked.from != nullptr && asked.from->users.kind != UserBound::Kind::kAll) {
+    bad = Status(StatusCode::PERMISSION_DENIED, "the token is bound to users, and this lists the credentials of all");
   }
   Handle(asked, bad, [this, request, response, size] {
     const auto listed = store_.ListCredentials(request->page_token(), size + 1);
@@ -324,17 +377,21 @@ void AdminService::List(Asked asked, const v1::ListCredentialsRequest* request, 
 
 void AdminService::Disconnect(Asked asked, const v1::DisconnectAgentRequest* request,
                               v1::DisconnectAgentResponse* response) {
-  if (const Status bad = CheckUser(request->user_id()); !bad.ok()) return asked.answer->Finish(bad);
-  const auto end = [this, request, response](const Lease& session) {
+  Status bad = CheckUser(request->user_id());
+  if (bad.ok()) bad = CheckMay(asked, request->user_id());
+  if (!bad.ok()) return asked.answer->Finish(bad);
+  const auto end = [this, request, response, caller = CallerName(asked.from)](const Lease& session) {
     if (!dispatcher_.EndSession(request->user_id(), session)) return false;
-    log::Info("agent disconnected by an operator", {{"user", request->user_id()}, {"edge", session.edge_id}});
+    log::Info("agent disconnected by an operator",
+              {{"user", request->user_id()}, {"edge", session.edge_id}, {"caller", caller}});
     response->set_server_id(session.edge_id);
     return true;
   };
   const std::optional<Presence> known = directory_.Find(request->user_id());
   if (known && end({known->edge_id, known->epoch})) return asked.answer->Finish(Status::OK);
   // A control that has just started, or is not linked to that edge, knows less than the registry.
-  registry_.Lookup(request->user_id(), [asked, end](auto lease) {
+  registry_.Lookup(request->user_id(), [this, asked, end](auto lease) {
+    if (const auto refused = auth_.CheckGood(asked.from.get())) return asked.answer->Finish(ToStatus(*refused));
     if (!lease.ok()) {
       return asked.answer->Finish(
           Status(StatusCode::UNAVAILABLE,
@@ -355,7 +412,12 @@ void AdminService::Disconnect(Asked asked, const v1::DisconnectAgentRequest* req
 void AdminService::ListRows(Asked asked, const v1::ListExecutionsRequest* request,
                             v1::ListExecutionsResponse* response) {
   AuditQuery query;
-  const Status bad = CheckQuery(*request, &query);
+  Status bad = CheckQuery(*request, &query);
+  if (bad.ok() && !query.user_id.empty()) bad = CheckMay(asked, query.user_id);
+  if (asked.from != nullptr && query.user_id.empty()) {
+    const UserBound& bound = asked.from->users;
+    (bound.kind == UserBound::Kind::kOne ? query.user_id : query.user_prefix) = bound.text;
+  }
   Handle(asked, bad, [this, query, response] { return ReadPage(store_, query, response); });
 }
 

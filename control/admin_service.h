@@ -7,6 +7,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/base/clock.h"
@@ -14,6 +15,7 @@
 #include "common/registry/registry.h"
 #include "common/store/store.h"
 #include "control/agent_directory.h"
+#include "control/caller_auth.h"
 #include "control/dispatcher.h"
 #include "control/raw_unary.h"
 #include "toolwire/v1/admin.grpc.pb.h"
@@ -36,14 +38,15 @@ class AdminService final : public AdminServiceBase {
  public:
   // Two, so that one request that hangs in the store does not block the others.
   static constexpr size_t kThreads = 2;
-  // Running and waiting. A store takes some milliseconds for each, so the last of so many waits about a second; a store
-  // that hangs would otherwise gather requests whose callers have long gone.
+  // Running and waiting, also for edges to confirm a revocation. A store takes some milliseconds for each, so the last
+  // of so many waits about a second; a store that hangs would otherwise gather requests whose callers have long gone.
   static constexpr size_t kRequestsMax = 256;
   struct Counters : CounterSet {
     LimitCounter requests_full{this, kControlLimitHits, "operators_requests"};
   };
 
-  AdminService(const Clock& clock, Store& store, Registry& registry, AgentDirectory& directory, Dispatcher& dispatcher);
+  AdminService(const Clock& clock, CallerAuth& auth, Store& store, Registry& registry, AgentDirectory& directory,
+               Dispatcher& dispatcher);
   ~AdminService() override;
 
   // Requests that wait, and later ones, are answered UNAVAILABLE. Returns when those that run are done.
@@ -68,7 +71,15 @@ class AdminService final : public AdminServiceBase {
   struct Asked {
     grpc::CallbackServerContext* context;
     UnaryAnswer* answer;
+    std::shared_ptr<Caller> from;  // As of Call.
   };
+  // Has `method` answer, if the caller may do this.
+  template <typename Request, typename Response>
+  grpc::ServerUnaryReactor* Ask(Scope scope, grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                grpc::ByteBuffer* response,
+                                void (AdminService::*method)(Asked, const Request*, Response*));
+  // Whether the caller may name this user.
+  grpc::Status CheckMay(const Asked& asked, const std::string& user_id);
   void Create(Asked asked, const v1::CreateCredentialRequest* request, v1::CredentialSecret* response);
   void Rotate(Asked asked, const v1::RotateCredentialRequest* request, v1::CredentialSecret* response);
   void Revoke(Asked asked, const v1::RevokeCredentialRequest* request, v1::RevokeCredentialResponse* response);
@@ -76,16 +87,22 @@ class AdminService final : public AdminServiceBase {
   void Disconnect(Asked asked, const v1::DisconnectAgentRequest* request, v1::DisconnectAgentResponse* response);
   void ListRows(Asked asked, const v1::ListExecutionsRequest* request, v1::ListExecutionsResponse* response);
 
+  // What becomes of a request; nothing: `End` is called later, on any thread.
+  using Outcome = std::optional<grpc::Status>;
+
   // Runs `work` on the pool and ends the request with what it returns; or ends it at once if there are too many.
   // A request whose caller has cancelled is not begun: nobody would receive a new secret.
-  void Run(Asked asked, std::function<grpc::Status()> work);
+  void Run(Asked asked, std::function<Outcome()> work);
+  // Ends a request whose work has run.
+  void End(Asked asked, const grpc::Status& status);
   // Ends the request with `bad`, unless it is OK, or runs `work`.
-  void Handle(Asked asked, const grpc::Status& bad, std::function<grpc::Status()> work);
+  void Handle(Asked asked, const grpc::Status& bad, std::function<Outcome()> work);
   // The same for what revokes a secret: checks the user's id, and gives `work` the epoch of the session that the
   // registry knew before.
-  void HandleKnowingEpoch(Asked asked, const std::string& user_id, std::function<grpc::Status(uint64_t epoch)> work);
+  void HandleKnowingEpoch(Asked asked, const std::string& user_id, std::function<Outcome(uint64_t epoch)> work);
 
   const Clock& clock_;
+  CallerAuth& auth_;
   Store& store_;
   Registry& registry_;
   AgentDirectory& directory_;

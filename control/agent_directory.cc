@@ -42,6 +42,12 @@ void AppendEvent(W::Kind kind, const std::string& user_id, const Presence* prese
   message.AppendToString(events);
 }
 
+// The first agent after `after` that is within the bound, if there is one.
+template <typename Agents>
+auto FirstAfter(Agents& agents, const std::string& after, const UserBound& bound) {
+  return after < bound.text ? agents.lower_bound(bound.text) : agents.upper_bound(after);
+}
+
 }  // namespace
 
 void AgentDirectory::LetOthersIn() const {
@@ -59,6 +65,7 @@ void AgentDirectory::Apply(const std::string& edge_id,
         if (edge != edges_.end()) before = edge->second.snapshots;
       }
       if (before > 0) ForgetNamedUntil(edge_id, before - 1, kEveryLink);
+      Settle(edge_id);
       ++i;
       continue;
     }
@@ -159,6 +166,22 @@ void AgentDirectory::Forget(const std::string& user_id, const std::string& edge_
   if (entry.presence.edge_id == edge_id && entry.presence.epoch == epoch) RemoveLocked(found->second);
 }
 
+void AgentDirectory::Await(const std::string& edge_id) {
+  MutexLock lock(mu_);
+  awaited_.insert(edge_id);
+}
+
+void AgentDirectory::Settle(const std::string& edge_id) {
+  MutexLock lock(mu_);
+  if (awaited_.erase(edge_id) == 0 || !awaited_.empty()) return;
+  std::string event;
+  AppendEvent(W::SNAPSHOT_COMPLETE, "", nullptr, &event);
+  const auto bytes = std::make_shared<const std::string>(std::move(event));
+  for (auto& [watch_id, watch] : watches_) {
+    if (watch.complete && !std::exchange(watch.is_said, true)) watch.watcher(bytes);
+  }
+}
+
 std::optional<Presence> AgentDirectory::Find(const std::string& user_id) const {
   waiting_.fetch_add(1, std::memory_order_relaxed);
   MutexLock lock(mu_);
@@ -168,11 +191,13 @@ std::optional<Presence> AgentDirectory::Find(const std::string& user_id) const {
   return found->second->second.presence;
 }
 
-std::vector<v1::Agent> AgentDirectory::List(const std::string& after, size_t limit, const std::string& edge_id) const {
+std::vector<v1::Agent> AgentDirectory::List(const std::string& after, size_t limit, const std::string& edge_id,
+                                            const UserBound& bound) const {
   std::vector<v1::Agent> out;
   const auto list = [&](const auto& agents, const auto& agent_at) {
-    for (auto it = agents.upper_bound(after); it != agents.end() && out.size() < limit; ++it) {
+    for (auto it = FirstAfter(agents, after, bound); it != agents.end() && out.size() < limit; ++it) {
       const Agents::value_type& agent = agent_at(it);
+      if (!bound.Covers(agent.first)) break;
       out.push_back(ToAgent(agent.first, agent.second.presence));
     }
   };
@@ -196,7 +221,7 @@ size_t AgentDirectory::size_of(const std::string& edge_id) const {
   return found == edges_.end() ? 0 : found->second.agents.size();
 }
 
-uint64_t AgentDirectory::Watch(std::set<std::string> users, Watcher watcher) {
+uint64_t AgentDirectory::Watch(std::set<std::string> users, Watcher watcher, UserBound bound) {
   uint64_t watch_id = 0;
   Watch_* watch = nullptr;
   {
@@ -204,6 +229,7 @@ uint64_t AgentDirectory::Watch(std::set<std::string> users, Watcher watcher) {
     watch_id = ++last_watch_id_;
     watch = &watches_[watch_id];
     watch->users = std::move(users);
+    watch->bound = std::move(bound);
     watch->watcher = std::move(watcher);
     if (watch->users.empty()) watches_of_all_.insert(watch);
   }
@@ -218,17 +244,20 @@ uint64_t AgentDirectory::Watch(std::set<std::string> users, Watcher watcher) {
 bool AgentDirectory::Continue(uint64_t watch_id) {
   MutexLock lock(mu_);
   auto found = watches_.find(watch_id);
-  if (found == watches_.end() || found->second.complete) return true;
+  if (found == watches_.end() || found->second.is_said) return true;
+  if (found->second.complete) return false;
   Watch_& watch = found->second;
   std::string events;
   size_t count = 0;
   if (watch.users.empty()) {
-    auto it = agents_.upper_bound(watch.reported_to);
-    for (; it != agents_.end() && count < kSnapshotStep; ++it, ++count) {
+    auto it = FirstAfter(agents_, watch.reported_to, watch.bound);
+    const auto end = agents_.end();
+    const auto at_end = [&] { return it == end || !watch.bound.Covers(it->first); };
+    for (; !at_end() && count < kSnapshotStep; ++it, ++count) {
       AppendEvent(W::CONNECTED, it->first, &it->second.presence, &events);
       watch.reported_to = it->first;
     }
-    watch.complete = it == agents_.end();
+    watch.complete = at_end();
   } else {
     auto it = watch.users.upper_bound(watch.reported_to);
     for (; it != watch.users.end() && count < kSnapshotStep; ++it) {
@@ -240,9 +269,10 @@ bool AgentDirectory::Continue(uint64_t watch_id) {
     }
     watch.complete = it == watch.users.end();
   }
-  if (watch.complete) AppendEvent(W::SNAPSHOT_COMPLETE, "", nullptr, &events);
-  watch.watcher(std::make_shared<const std::string>(std::move(events)));
-  return watch.complete;
+  watch.is_said = watch.complete && awaited_.empty();
+  if (watch.is_said) AppendEvent(W::SNAPSHOT_COMPLETE, "", nullptr, &events);
+  if (!events.empty()) watch.watcher(std::make_shared<const std::string>(std::move(events)));
+  return watch.is_said;
 }
 
 void AgentDirectory::Unwatch(uint64_t watch_id) {
@@ -273,6 +303,7 @@ void AgentDirectory::NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std:
   const auto notify = [&](const Watches& watches) {
     for (const Watch_* watch : watches) {
       if (!watch->complete && user_id > watch->reported_to) continue;
+      if (!watch->bound.Covers(user_id)) continue;
       if (bytes == nullptr) {
         std::string event;
         AppendEvent(kind, user_id, &presence, &event);

@@ -19,6 +19,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "control/user_bound.h"
 #include "toolwire/v1/dispatch.pb.h"
 #include "toolwire/v1/relay.pb.h"
 
@@ -63,15 +64,23 @@ class AgentDirectory {
   // The edge answered that it does not have this session: forget it, unless something newer is known.
   void Forget(const std::string& user_id, const std::string& edge_id, uint64_t epoch);
 
+  // Until the edge's next snapshot has ended, or Settle is called, no watcher's snapshot is complete: a control that
+  // has just started knows no agent, which does not mean that none is connected. Any name may stand for what is
+  // awaited.
+  void Await(const std::string& edge_id);
+  void Settle(const std::string& edge_id);
+
   std::optional<Presence> Find(const std::string& user_id) const;
   // Up to `limit` agents with a user id after `after`, in order; of one edge if `edge_id` is not empty.
-  std::vector<v1::Agent> List(const std::string& after, size_t limit, const std::string& edge_id = {}) const;
+  std::vector<v1::Agent> List(const std::string& after, size_t limit, const std::string& edge_id = {},
+                              const UserBound& bound = {}) const;
   size_t size() const;
   size_t size_of(const std::string& edge_id) const;
 
-  // `Continue` reports what is connected, in the order of user ids, and at its end SNAPSHOT_COMPLETE. Changes of users
-  // that were reported follow at once, until `Unwatch` returns. Empty `users` means everyone.
-  uint64_t Watch(std::set<std::string> users, Watcher watcher);
+  // `Continue` reports what is connected, in the order of user ids, and at its end SNAPSHOT_COMPLETE, or by itself
+  // later if edges are awaited. Changes of users that were reported follow at once, until `Unwatch` returns. Empty
+  // `users` means everyone within `bound`.
+  uint64_t Watch(std::set<std::string> users, Watcher watcher, UserBound bound = {});
   // The next step of the watcher's snapshot, for which it has room now. So an unread snapshot takes no memory. True:
   // it is complete.
   bool Continue(uint64_t watch_id);
@@ -85,9 +94,11 @@ class AgentDirectory {
   };
   struct Watch_ {
     std::set<std::string> users;
+    UserBound bound;
     Watcher watcher;
     std::string reported_to;  // The last user id of the snapshot so far.
-    bool complete = false;
+    bool complete = false;    // All were reported; changes of all users follow.
+    bool is_said = false;     // That it is complete.
   };
   using Agents = std::map<std::string, Entry>;  // Ordered, for paging.
   using Watches = absl::flat_hash_set<const Watch_*>;
@@ -115,6 +126,7 @@ class AgentDirectory {
   Agents agents_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, Agents::iterator> index_ ABSL_GUARDED_BY(mu_);  // For the call path.
   absl::flat_hash_map<std::string, Edge> edges_ ABSL_GUARDED_BY(mu_);
+  std::set<std::string> awaited_ ABSL_GUARDED_BY(mu_);
   std::map<uint64_t, Watch_> watches_ ABSL_GUARDED_BY(mu_);
   Watches watches_of_all_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, Watches> watches_of_user_ ABSL_GUARDED_BY(mu_);

@@ -35,8 +35,9 @@ v1::CallFailure Invalid(const Call& call, std::string_view field, const std::str
 
 }  // namespace
 
-CallRequests::CallRequests(const Clock& clock, const ControlOptions& options)
+CallRequests::CallRequests(const Clock& clock, CallerAuth& auth, const ControlOptions& options)
     : clock_(clock),
+      auth_(auth),
       options_(options),
       bounds_{static_cast<size_t>(options.message_calls_max), static_cast<size_t>(options.stream_calls_in_flight_max),
               static_cast<size_t>(options.watch_users_max), options.hand_form_bytes_max},
@@ -59,6 +60,7 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
     CutName(&call->user_id);
     return Invalid(*call, "user_id", absl::StrCat("user_id ", problem));
   }
+  if (auto refused = auth_.CheckUser(call->from.get(), call->user_id, call->request_id)) return refused;
   if (const char* problem = CheckToolName(call->tool)) {
     CutName(&call->tool);
     return Invalid(*call, "tool", absl::StrCat("tool ", problem));

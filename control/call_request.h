@@ -34,10 +34,10 @@ class CallRequests {
   // Of params in the hand form, and of results as JSON, that wait: some 200 ms of work. One may always wait.
   static constexpr size_t kHandFormQueueBytesMax = 16u << 20;
 
-  CallRequests(const Clock& clock, const ControlOptions& options);
+  CallRequests(const Clock& clock, CallerAuth& auth, const ControlOptions& options);
 
-  // Fills `*call` from `request`, whose strings are moved out. `caller_deadline` is the deadline of the gRPC call, if
-  // there is one. On failure `*call` holds what can be audited of the request.
+  // Fills `*call`, which names who calls, from `request`, whose strings are moved out. `caller_deadline` is the
+  // deadline of the gRPC call, if there is one. On failure `*call` holds what can be audited of the request.
   std::optional<v1::CallFailure> Read(v1::CallToolRequest&& request, std::optional<MonoTime> caller_deadline,
                                       Call* call);
 
@@ -62,6 +62,7 @@ class CallRequests {
   v1::CallFailure ParamsTooLarge(const Call& call);
 
   const Clock& clock_;
+  CallerAuth& auth_;
   const ControlOptions options_;
   const RequestBounds bounds_;
   const std::string id_prefix_;

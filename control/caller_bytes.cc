@@ -9,9 +9,7 @@
 
 #include "absl/container/node_hash_map.h"
 #include "absl/hash/hash.h"
-#include "common/base/by_address.h"
-#include "common/base/host_port.h"
-#include "common/base/percent.h"
+#include "control/caller_peer.h"
 
 namespace toolwire {
 namespace {
@@ -20,17 +18,6 @@ namespace {
 constexpr size_t kDropsMax = 256;
 // Ticks, of 10 ms each, in which a caller may read why its stream ends.
 constexpr uint64_t kPatience = 100;
-
-// Of what limits on one address count as one.
-size_t HashOfAddress(std::string_view peer) {
-  const std::string_view address = peer.substr(0, peer.rfind(':'));
-  if (peer.rfind("ipv6:", 0) != 0) return absl::HashOf(address);
-  // gRPC writes ipv6:%5B::1%5D:80.
-  std::string plain;
-  if (!PercentDecode(peer.substr(peer.find(':') + 1), &plain)) return absl::HashOf(address);
-  const auto parsed = ParseHostPort(plain);
-  return parsed.ok() ? absl::HashOf(AddressKey(parsed->host)) : absl::HashOf(address);
-}
 
 // What is held in parts, of which the largest go first.
 template <typename Part>
@@ -42,7 +29,7 @@ struct Parts {
 }  // namespace
 
 CallerBytes::Holder::Holder(CallerBytes& all, std::string_view peer)
-    : all_(all), address_(HashOfAddress(peer)), connection_(absl::HashOf(peer)) {}
+    : all_(all), address_(absl::HashOf(AddressOfPeer(peer))), connection_(absl::HashOf(peer)) {}
 
 void CallerBytes::Join(Holder* holder, std::weak_ptr<Holder> self) {
   MutexLock lock(mu_);

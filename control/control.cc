@@ -10,6 +10,7 @@
 #include <chrono>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/log.h"
 #include "control/grpc_headers.h"
@@ -38,7 +39,9 @@ void SetLimits(const ControlOptions& options, grpc::ServerBuilder* builder) {
     builder->SetCompressionAlgorithmSupportStatus(algorithm, false);
   }
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.callers.connection_streams_max);
-  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
+  const HeaderLimits& headers = options.jwks_file.empty() ? kHeaderLimits : kJwtHeaderLimits;
+  LimitHeaderBytes(headers.header_bytes);
+  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, headers.metadata_bytes);
   grpc::ResourceQuota quota("callers");
   quota.Resize(options.grpc_memory_bytes_max);
   quota.SetMaxThreads(kReflectionThreadsMax);
@@ -64,9 +67,11 @@ void LogForGrpc(gpr_log_func_args* line) {
 
 Control::Control(const ControlOptions& options, const Clock& clock, Registry& registry, Store& store, AuditLog* audit)
     : options_(options),
-      dispatcher_(clock, registry, directory_, audit, Dispatcher::Options()),
-      service_(clock, dispatcher_, directory_, registry, options),
-      admin_(clock, store, registry, directory_, dispatcher_),
+      auth_(clock, options.jwt),
+      clock_(clock),
+      dispatcher_(clock, registry, directory_, audit, options.dispatcher),
+      service_(clock, auth_, dispatcher_, directory_, registry, options),
+      admin_(clock, auth_, store, registry, directory_, dispatcher_),
       ticker_(Dispatcher::kTick, [this] {
         dispatcher_.Tick();
         service_.Tick();
@@ -79,16 +84,19 @@ absl::Status Control::Listen(const ListenOptions& listen) {
   // gRPC's locks are absl's, which Debian builds with a search for deadlocks under one lock for the whole process.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
 #endif
+  if (absl::Status status = LoadTokens(); !status.ok()) return status;
+  if (absl::Status status = LoadTls(); !status.ok()) return status;
   gpr_set_log_function(LogForGrpc);
   grpc::EnableDefaultHealthCheckService(true);
   // Keeps the descriptor in the program; reflection finds it by itself.
   grpc::health::v1::HealthCheckRequest::descriptor();
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  auto port = CallersPort::Listen(listen.host, options_.grpc_port, options_.callers, [this](int fd) {
+  const auto hand_to_grpc = [this](int fd) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
     connection.fd = fd;
     connections_->HandleNewConnection(&connection);
-  });
+  };
+  auto port = CallersPort::Listen(listen.host, options_.grpc_port, options_.callers, tls_files_.get(), hand_to_grpc);
   if (!port.ok()) return port.status();
   grpc::ServerBuilder builder;
   connections_ = builder.experimental().AddExternalConnectionAcceptor(
@@ -104,6 +112,45 @@ absl::Status Control::Listen(const ListenOptions& listen) {
   port_ = *std::move(port);
   port_->Start();
   return absl::OkStatus();
+}
+
+absl::Status Control::LoadTokens() {
+  absl::Status loaded = Load("--tokens-file", options_.tokens_file, TokensFile::TokensOf(auth_));
+  if (loaded.ok()) loaded = Load("--jwks-file", options_.jwks_file, TokensFile::KeysOf(auth_.jwt()));
+  return loaded;
+}
+
+absl::Status Control::Load(const char* flag, const std::string& path, TokensFile::Reader reader) {
+  if (path.empty()) return absl::OkStatus();
+  const absl::Status loaded = token_files_.emplace_back(path, std::move(reader)).Load();
+  return loaded.ok() ? loaded : absl::InvalidArgumentError(absl::StrCat(flag, ": ", loaded.message()));
+}
+
+absl::Status Control::LoadTls() {
+  if (options_.grpc_tls.certificate_file.empty()) return absl::OkStatus();
+  auto files = TlsFiles::Load(options_.grpc_tls, clock_);
+  if (!files.ok()) return files.status();
+  tls_files_ = *std::move(files);
+  return absl::OkStatus();
+}
+
+std::function<void(bool now)> Control::LookAtFiles() {
+  if (token_files_.empty() && !tls_files_) return {};
+  return [this](bool now) {
+    if (tls_files_) tls_files_->Look(now);
+    LookAtTokens(now);
+  };
+}
+
+void Control::LookAtTokens(bool now) {
+  bool changed = false;
+  for (TokensFile& file : token_files_) changed = file.Look(now) || changed;
+  if (changed) {
+    // In this order: whoever is admitted meanwhile by a token that was removed finds that it was.
+    service_.TokensChanged();
+    dispatcher_.CancelRemoved();
+  }
+  auth_.LogRefused();
 }
 
 void Control::StopAccepting() {
@@ -125,6 +172,7 @@ void Control::Stop(MonoTime until) {
   server_->Shutdown(std::chrono::system_clock::now() + left);
   server_->Wait();
   server_.reset();
+  port_->EndTls(std::chrono::steady_clock::now() + kLastAnswersMin);
   threads_.reset();
 }
 
@@ -133,12 +181,18 @@ void Control::AddSamples(std::vector<Sample>* out) const {
     AddGauge(out, name, help, static_cast<double>(value));
   };
   gauge("toolwire_control_calls_in_flight", "Calls begun and not settled.", dispatcher_.in_flight());
+  gauge("toolwire_control_calls_waiting_for_session", "Calls that wait for their agent's next session.",
+        dispatcher_.waiting_for_session());
+  gauge("toolwire_control_unanswered_requests", "Request ids refused, as an earlier call may still be answered.",
+        dispatcher_.unanswered());
   gauge("toolwire_control_edges_linked", "Edges this control is linked to.", dispatcher_.links());
   gauge("toolwire_control_agents", "Agents known to be connected.", directory_.size());
+  auth_.AddSamples(out);
   dispatcher_.counters().AddSamples(out);
   service_.AddSamples(out);
   admin_.counters().AddSamples(out);
   if (port_) port_->AddSamples(out);
+  if (tls_files_) tls_files_->AddSamples(out);
   AddHeaderSamples(out);
 }
 

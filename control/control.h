@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,15 +19,18 @@
 #include "common/store/store.h"
 #include "control/admin_service.h"
 #include "control/agent_directory.h"
+#include "control/caller_auth.h"
 #include "control/callers_port.h"
 #include "control/control_options.h"
 #include "control/dispatch_service.h"
 #include "control/dispatcher.h"
 #include "control/grpc_threads.h"
+#include "control/tokens_file.h"
 
 namespace toolwire {
 
-// One control in this process. Its threads: gRPC's, one that accepts, and one that ticks.
+// One control in this process. Its threads: gRPC's, one that accepts, and one that ticks; with TLS two more, for
+// handshakes and for bytes.
 class Control {
  public:
   // Prepares everything but the callers' port, so that links can be made first. All references outlive the control;
@@ -34,10 +38,14 @@ class Control {
   Control(const ControlOptions& options, const Clock& clock, Registry& registry, Store& store, AuditLog* audit);
   ~Control();
 
-  // Opens the callers' port: gRPC with health and reflection.
+  // Reads the files of tokens, keys and TLS, and opens the callers' port: gRPC with health and reflection, which need no
+  // token.
   absl::Status Listen(const ListenOptions& listen);
 
   Dispatcher& dispatcher() { return dispatcher_; }
+  // For StopSignal::Wait: looks whether the files of tokens, keys or TLS have changed. Empty without any. Between Listen
+  // and Stop.
+  std::function<void(bool now)> LookAtFiles();
 
   // --- stopping, in this order ---
   // New calls are refused; health reports NOT_SERVING.
@@ -52,7 +60,16 @@ class Control {
   void AddSamples(std::vector<Sample>* out) const;
 
  private:
+  absl::Status LoadTokens();
+  absl::Status LoadTls();
+  absl::Status Load(const char* flag, const std::string& path, TokensFile::Reader reader);
+  void LookAtTokens(bool now);
+
   const ControlOptions options_;
+  CallerAuth auth_;
+  std::vector<TokensFile> token_files_;  // Of tokens and of keys, as far as they are given.
+  const Clock& clock_;
+  std::unique_ptr<TlsFiles> tls_files_;  // Null: the port is plain.
   AgentDirectory directory_;
   Dispatcher dispatcher_;
   DispatchService service_;

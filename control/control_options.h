@@ -4,12 +4,17 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
 #include "common/base/process_options.h"
+#include "common/link/link_tls.h"
+#include "common/tls/tls_files.h"
 #include "common/wire/payload_options.h"
 #include "control/callers_port.h"
+#include "control/dispatcher.h"
+#include "control/jwt_auth.h"
 
 namespace CLI {
 class App;
@@ -19,7 +24,14 @@ namespace toolwire {
 
 struct ControlOptions {
   int grpc_port = 50051;
-  std::string edge_address;                                 // host:port of the one edge's relay.
+  std::string tokens_file;  // Who may call; empty: everybody.
+  std::string jwks_file;    // Keys of an issuer, whose tokens are taken too.
+  JwtOptions jwt;
+  bool no_tokens = false;    // Everybody, also of other machines: see AddUnprotected.
+  bool plain_grpc = false;   // No TLS on the callers' port: likewise.
+  TlsOptions grpc_tls;       // Of the callers' port; without a certificate it is plain.
+  std::string edge_address;  // host:port of the one edge's relay.
+  LinkTlsOptions link_tls;
   Duration call_timeout_default = std::chrono::minutes(1);  // As the replaced server.
   // Longer waits are cut to this: a forgotten call must not live for ever.
   Duration call_timeout_max = std::chrono::minutes(10);
@@ -47,12 +59,23 @@ struct ControlOptions {
   Duration stream_idle_timeout{};
   Duration drain_timeout = kDrainTimeout;
   PayloadOptions payload;
+  Dispatcher::Options dispatcher;
+
+  // Whether callers are asked for a token.
+  bool asks_for_tokens() const { return !tokens_file.empty() || !jwks_file.empty(); }
 };
 
 void AddControlFlags(CLI::App* app, ControlOptions* options);
 // INVALID_ARGUMENT for what no single flag can check. `files`: how many this control may have open; the default of
 // --connections-max follows from it.
 absl::Status Validate(ControlOptions* options, uint64_t files = RaiseOpenFilesLimit());
+// How many files callers may take. After Validate.
+uint64_t FilesForCallers(const ControlOptions& options);
+// Append what other machines would reach without a lock, as of RefuseUnprotected: the callers' port, and links to
+// edges. Those that Redis names count as of this machine if `listen` is. After Validate.
+void AddUnprotected(const ControlOptions& options, const ListenOptions& listen, std::vector<std::string>* unprotected);
+void AddUnprotectedLinks(const ControlOptions& options, const ListenOptions& listen,
+                         std::vector<std::string>* unprotected);
 
 }  // namespace toolwire
 

@@ -1,12 +1,14 @@
 // CallTool is a UnaryCall; Dispatch and WatchAgents are streams in files of their own, kept in a table so that they can
-// be ended when control stops. GetAgent and ListAgents answer from the directory, GetAgent from the registry for a user
-// whom the directory does not know.
+// be ended when control stops or their token is no longer good. GetAgent and ListAgents answer from the directory,
+// GetAgent from the registry for a user whom the directory does not know.
 #include "control/dispatch_service.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/wire/names.h"
+#include "control/caller_check.h"
 #include "control/grpc_threads.h"
 #include "control/raw_message.h"
 #include "control/unary_call.h"
@@ -17,36 +19,36 @@ using E = v1::CallError;
 
 namespace {
 
-constexpr Duration kUnusedLookEvery = std::chrono::seconds(1);
-
-// A stream that may not begin.
-template <typename Reactor>
-class Refused final : public Reactor {
- public:
-  explicit Refused(const grpc::Status& status) { this->Finish(status); }
-  void OnDone() override { delete this; }
-};
+constexpr Duration kLookEvery = std::chrono::seconds(1);
+// For whoever has no token any more to read what is left; others want the stream's place.
+constexpr Duration kEndedUnreadMax = std::chrono::seconds(10);
 
 v1::CallFailure TooManyStreams() {
   return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, "", "too many streams are open on this control, or it is stopping");
 }
 
+UserBound BoundOf(const std::shared_ptr<Caller>& from) { return from == nullptr ? UserBound() : from->users; }
+
 }  // namespace
 
-DispatchService::DispatchService(const Clock& clock, Dispatcher& dispatcher, AgentDirectory& directory,
-                                 Registry& registry, const ControlOptions& options)
+DispatchService::DispatchService(const Clock& clock, CallerAuth& auth, Dispatcher& dispatcher,
+                                 AgentDirectory& directory, Registry& registry, const ControlOptions& options)
     : clock_(clock),
+      auth_(auth),
       dispatcher_(dispatcher),
       directory_(directory),
       registry_(registry),
       options_(options),
       caller_bytes_(options.caller_bytes_max),
       turns_(clock, GrpcThreads::Serving(options.grpc_threads)),
-      requests_(clock, options) {}
+      requests_(clock, auth, options) {}
 
 grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  auto call = std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, caller_bytes_, context, response);
+  CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kCall);
+  if (admitted.refused) return new RefusedRpc<grpc::ServerUnaryReactor>(*admitted.refused);
+  auto call = std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, caller_bytes_, context, response,
+                                          std::move(admitted.caller));
   // gRPC would keep the request until the call is over.
   grpc::ByteBuffer bytes;
   bytes.Swap(const_cast<grpc::ByteBuffer*>(request));
@@ -56,38 +58,64 @@ grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext*
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Dispatch(
     grpc::CallbackServerContext* context) {
-  auto stream =
-      std::make_shared<DispatchStream>(dispatcher_, requests_, options_, counters_, caller_bytes_, turns_, context);
+  using Refused = RefusedRpc<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>;
+  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kCall);
+  if (admitted.refused) return new Refused(*admitted.refused);
+  auto stream = std::make_shared<DispatchStream>(dispatcher_, requests_, options_, counters_, caller_bytes_, turns_,
+                                                 context, admitted.caller);
   const std::weak_ptr<DispatchStream> weak = stream;
-  const uint64_t number = AdmitStream({[weak] {
-                                         if (const auto alive = weak.lock()) alive->EndWhenIdle();
-                                       },
-                                       [weak, limit = options_.stream_idle_timeout](MonoTime now) {
-                                         if (const auto alive = weak.lock()) alive->EndIfUnused(now, limit);
-                                       }});
-  if (number == 0) {
-    return new Refused<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>(ToStatus(TooManyStreams()));
-  }
+  const auto calling = [weak](void (DispatchStream::*end)()) {
+    return [weak, end] {
+      if (const auto alive = weak.lock()) (alive.get()->*end)();
+    };
+  };
+  OpenStream open;
+  open.end = calling(&DispatchStream::EndWhenIdle);
+  open.end_if_unused = [weak, limit = options_.stream_idle_timeout](MonoTime now) {
+    if (const auto alive = weak.lock()) alive->EndIfUnused(now, limit);
+  };
+  open.from = admitted.caller;
+  open.end_expired = calling(&DispatchStream::EndExpired);
+  open.end_removed = calling(&DispatchStream::EndRemoved);
+  open.cut_if_unread = [weak](MonoTime now) {
+    if (const auto alive = weak.lock()) alive->CutIfUnread(now, kEndedUnreadMax);
+  };
+  uint64_t number = 0;
+  if (const auto refused = AdmitStream(std::move(open), &number)) return new Refused(*refused);
   stream->Begin([this, number] { StreamDone(number); });
   return stream.get();
 }
 
-grpc::ServerUnaryReactor* DispatchService::GetAgent(grpc::CallbackServerContext*, const grpc::ByteBuffer* request,
-                                                    grpc::ByteBuffer* response) {
-  return RawUnary<v1::GetAgentRequest, v1::Agent>::Start(
-      *request, response, [this](auto* answer, auto* in, auto* out) { Get(answer, in, out); });
+template <typename Request, typename Response>
+grpc::ServerUnaryReactor* DispatchService::Ask(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                               grpc::ByteBuffer* response,
+                                               void (DispatchService::*method)(const Asked&, const Request*,
+                                                                               Response*)) {
+  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kRead);
+  if (admitted.refused) return new RefusedRpc<grpc::ServerUnaryReactor>(*admitted.refused);
+  return RawUnary<Request, Response>::Start(*request, response, [&](UnaryAnswer* answer, Request* in, Response* out) {
+    (this->*method)({answer, admitted.caller}, in, out);
+  });
 }
 
-grpc::ServerUnaryReactor* DispatchService::ListAgents(grpc::CallbackServerContext*, const grpc::ByteBuffer* request,
-                                                      grpc::ByteBuffer* response) {
-  return RawUnary<v1::ListAgentsRequest, v1::ListAgentsResponse>::Start(
-      *request, response, [this](auto* answer, auto* in, auto* out) { List(answer, in, out); });
+grpc::ServerUnaryReactor* DispatchService::GetAgent(grpc::CallbackServerContext* context,
+                                                    const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  return Ask(context, request, response, &DispatchService::Get);
 }
 
-void DispatchService::Get(UnaryAnswer* answer, const v1::GetAgentRequest* request, v1::Agent* response) {
-  if (request->user_id().empty()) {
-    return answer->Finish(
-        ToStatus(MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, "", "user_id must not be empty", "user_id")));
+grpc::ServerUnaryReactor* DispatchService::ListAgents(grpc::CallbackServerContext* context,
+                                                      const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  return Ask(context, request, response, &DispatchService::List);
+}
+
+void DispatchService::Get(const Asked& asked, const v1::GetAgentRequest* request, v1::Agent* response) {
+  UnaryAnswer* const answer = asked.answer;
+  if (const char* problem = CheckUserId(request->user_id())) {
+    return answer->Finish(ToStatus(
+        MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, "", absl::StrCat("user_id ", problem), "user_id")));
+  }
+  if (const auto refused = auth_.CheckUser(asked.from.get(), request->user_id())) {
+    return answer->Finish(ToStatus(*refused));
   }
   const std::optional<Presence> known = directory_.Find(request->user_id());
   if (known) {
@@ -107,28 +135,36 @@ void DispatchService::Get(UnaryAnswer* answer, const v1::GetAgentRequest* reques
   });
 }
 
-void DispatchService::List(UnaryAnswer* answer, const v1::ListAgentsRequest* request,
-                           v1::ListAgentsResponse* response) {
+void DispatchService::List(const Asked& asked, const v1::ListAgentsRequest* request, v1::ListAgentsResponse* response) {
+  UnaryAnswer* const answer = asked.answer;
   if (request->page_size() < 0) {
     return answer->Finish(
         ToStatus(MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, "", "page_size must not be negative", "page_size")));
   }
   const size_t size = request->page_size() == 0 ? 100 : std::min(request->page_size(), 1000);
   // The token is the last user id of the page before, so that agents may come and go between pages.
-  std::vector<v1::Agent> agents = directory_.List(request->page_token(), size + 1, request->server_id());
+  const UserBound bound = BoundOf(asked.from);
+  std::vector<v1::Agent> agents = directory_.List(request->page_token(), size + 1, request->server_id(), bound);
   if (agents.size() > size) {
     agents.pop_back();
     response->set_next_page_token(agents.back().user_id());
   }
   for (v1::Agent& agent : agents) *response->add_agents() = std::move(agent);
-  const size_t total = request->server_id().empty() ? directory_.size() : directory_.size_of(request->server_id());
+  size_t total = request->server_id().empty() ? directory_.size() : directory_.size_of(request->server_id());
+  if (bound.kind != UserBound::Kind::kAll) {
+    // Not counted beyond this page: that would be a walk over all of them.
+    const bool all_here = request->page_token().empty() && response->next_page_token().empty();
+    total = all_here ? static_cast<size_t>(response->agents_size()) : 0;
+  }
   response->set_total_connected(static_cast<int64_t>(total));
   answer->Finish(grpc::Status::OK);
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* DispatchService::WatchAgents(grpc::CallbackServerContext* context,
                                                                          const grpc::ByteBuffer* bytes) {
-  using Ended = Refused<grpc::ServerWriteReactor<grpc::ByteBuffer>>;
+  using Ended = RefusedRpc<grpc::ServerWriteReactor<grpc::ByteBuffer>>;
+  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kRead);
+  if (admitted.refused) return new Ended(*admitted.refused);
   grpc::ByteBuffer message(*bytes);
   v1::WatchAgentsRequest request;
   if (ShapeOf(ShapeOfWatch, requests_.bounds(), &message) != Shape::kFine) {
@@ -139,32 +175,110 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* DispatchService::WatchAgents(grpc::C
   if (!FromBuffer(&message, &request)) {
     return new Ended(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a WatchAgentsRequest"));
   }
+  for (const std::string& user_id : request.user_ids()) {
+    if (const char* problem = CheckUserId(user_id)) {
+      return new Ended(ToStatus(
+          MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, "", absl::StrCat("each of user_ids ", problem), "user_ids")));
+    }
+    if (const auto refused = auth_.CheckUser(admitted.caller.get(), user_id)) return new Ended(*refused);
+  }
+  std::set<std::string> users(request.user_ids().begin(), request.user_ids().end());
+  UserBound bound = BoundOf(admitted.caller);
+  if (users.empty() && bound.kind == UserBound::Kind::kOne) users.insert(bound.text);
   auto stream =
       std::make_shared<WatchStream>(directory_, counters_, caller_bytes_, options_.watch_unread_bytes_max, context);
   const std::weak_ptr<WatchStream> weak = stream;
-  const auto end = [weak] {
-    if (const auto alive = weak.lock()) alive->End(grpc::Status(grpc::StatusCode::UNAVAILABLE, "control is stopping"));
+  const auto ending = [weak](grpc::Status status) {
+    return [weak, status = std::move(status)] {
+      if (const auto alive = weak.lock()) alive->End(status);
+    };
   };
-  const uint64_t number = AdmitStream({end, nullptr});
-  if (number == 0) return new Ended(ToStatus(TooManyStreams()));
-  stream->Begin({request.user_ids().begin(), request.user_ids().end()}, [this, number] { StreamDone(number); });
+  OpenStream open;
+  open.end = ending(grpc::Status(grpc::StatusCode::UNAVAILABLE, "control is stopping"));
+  open.from = admitted.caller;
+  open.end_expired = ending(ToStatus(CallerAuth::Expired()));
+  open.end_removed = ending(ToStatus(CallerAuth::Removed()));
+  open.cut_if_unread = [weak](MonoTime now) {
+    if (const auto alive = weak.lock()) alive->CutIfUnread(now, kEndedUnreadMax);
+  };
+  uint64_t number = 0;
+  if (const auto refused = AdmitStream(std::move(open), &number)) return new Ended(*refused);
+  stream->Begin(
+      std::move(users), [this, number] { StreamDone(number); }, std::move(bound));
   return stream.get();
 }
 
-uint64_t DispatchService::AdmitStream(OpenStream stream) {
+std::optional<v1::CallFailure> DispatchService::AdmitStream(OpenStream stream, uint64_t* number) {
   MutexLock lock(mu_);
-  if (ending_) return 0;
+  if (ending_) return TooManyStreams();
+  // Removed since it was admitted: then TokensChanged may have walked the streams before this one is there.
+  if (stream.from != nullptr && stream.from->IsRemoved()) return CallerAuth::Removed();
   if (streams_.size() >= static_cast<size_t>(options_.streams_max)) {
     counters_.streams_full.Add();
-    return 0;
+    return TooManyStreams();
   }
-  streams_.emplace(++last_stream_, std::move(stream));
-  return last_stream_;
+  *number = ++last_stream_;
+  NoteExpiryLocked(*number, &streams_.emplace(*number, std::move(stream)).first->second);
+  return std::nullopt;
+}
+
+void DispatchService::NoteExpiryLocked(uint64_t number, OpenStream* stream) {
+  const int64_t expires_ms = stream->from == nullptr ? kNeverExpires : stream->from->expires_ms.load();
+  expiries_.erase({stream->expires_ms, number});
+  stream->expires_ms = expires_ms;
+  if (expires_ms != kNeverExpires) expiries_.emplace(expires_ms, number);
 }
 
 void DispatchService::StreamDone(uint64_t number) {
   MutexLock lock(mu_);
-  streams_.erase(number);
+  const auto found = streams_.find(number);
+  if (found == streams_.end()) return;
+  expiries_.erase({found->second.expires_ms, number});
+  without_token_.erase(number);
+  streams_.erase(found);
+}
+
+void DispatchService::TokensChanged() {
+  std::vector<std::function<void()>> ends;
+  {
+    MutexLock lock(mu_);
+    for (auto& [number, stream] : streams_) {
+      if (stream.from != nullptr && stream.from->IsRemoved()) {
+        ends.push_back(stream.end_removed);
+        without_token_.insert(number);
+      }
+      NoteExpiryLocked(number, &stream);
+    }
+  }
+  for (const auto& end : ends) end();
+}
+
+void DispatchService::EndExpired() {
+  std::vector<std::function<void()>> ends;
+  {
+    MutexLock lock(mu_);
+    while (!expiries_.empty() && expiries_.begin()->first <= clock_.WallMs()) {
+      const uint64_t number = expiries_.begin()->second;
+      OpenStream& stream = streams_.find(number)->second;
+      ends.push_back(stream.end_expired);
+      without_token_.insert(number);
+      stream.expires_ms = kNeverExpires;
+      expiries_.erase(expiries_.begin());
+    }
+  }
+  for (const auto& end : ends) end();
+}
+
+void DispatchService::CutUnread() {
+  const MonoTime now = clock_.Now();
+  if (now - unread_looked_at_ < kLookEvery) return;
+  unread_looked_at_ = now;
+  std::vector<std::function<void(MonoTime)>> cuts;
+  {
+    MutexLock lock(mu_);
+    for (const uint64_t number : without_token_) cuts.push_back(streams_.find(number)->second.cut_if_unread);
+  }
+  for (const auto& cut : cuts) cut(now);
 }
 
 void DispatchService::EndStreams() {
@@ -179,7 +293,7 @@ void DispatchService::EndStreams() {
 
 void DispatchService::EndUnusedStreams() {
   const MonoTime now = clock_.Now();
-  if (now - unused_looked_at_ < kUnusedLookEvery) return;
+  if (now - unused_looked_at_ < kLookEvery) return;
   unused_looked_at_ = now;
   std::vector<std::function<void(MonoTime)>> ends;
   {

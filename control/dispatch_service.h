@@ -4,13 +4,18 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <functional>
 #include <memory>
+#include <set>
+#include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "control/agent_directory.h"
 #include "control/call_request.h"
+#include "control/caller_auth.h"
 #include "control/caller_bytes.h"
 #include "control/control_options.h"
 #include "control/dispatch_stream.h"
@@ -30,8 +35,8 @@ using DispatchServiceBase =
 // Runs on gRPC's threads; nothing blocks. All references outlive the gRPC server.
 class DispatchService final : public DispatchServiceBase {
  public:
-  DispatchService(const Clock& clock, Dispatcher& dispatcher, AgentDirectory& directory, Registry& registry,
-                  const ControlOptions& options);
+  DispatchService(const Clock& clock, CallerAuth& auth, Dispatcher& dispatcher, AgentDirectory& directory,
+                  Registry& registry, const ControlOptions& options);
 
   grpc::ServerUnaryReactor* CallTool(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override;
@@ -45,28 +50,49 @@ class DispatchService final : public DispatchServiceBase {
 
   // Ends every stream as soon as its calls have settled; new ones end at once.
   void EndStreams();
+  // Other tokens were taken: ends the streams of those that were removed. Walks all streams.
+  void TokensChanged();
   size_t streams() const;
   // Call every 10 ms.
   void Tick() {
     caller_bytes_.Tick();
     turns_.Tick();
+    EndExpired();
+    CutUnread();
     if (options_.stream_idle_timeout > Duration::zero()) EndUnusedStreams();
   }
   void AddSamples(std::vector<Sample>* out) const;
 
  private:
-  void Get(UnaryAnswer* answer, const v1::GetAgentRequest* request, v1::Agent* response);
-  void List(UnaryAnswer* answer, const v1::ListAgentsRequest* request, v1::ListAgentsResponse* response);
+  // One request of a caller who may make it; `from` as of Call.
+  struct Asked {
+    UnaryAnswer* answer;
+    std::shared_ptr<Caller> from;
+  };
+  void Get(const Asked& asked, const v1::GetAgentRequest* request, v1::Agent* response);
+  void List(const Asked& asked, const v1::ListAgentsRequest* request, v1::ListAgentsResponse* response);
+  template <typename Request, typename Response>
+  grpc::ServerUnaryReactor* Ask(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                grpc::ByteBuffer* response,
+                                void (DispatchService::*method)(const Asked&, const Request*, Response*));
   struct OpenStream {
     std::function<void()> end;
     std::function<void(MonoTime now)> end_if_unused;  // May be empty.
+    std::shared_ptr<Caller> from;
+    std::function<void()> end_expired, end_removed;
+    std::function<void(MonoTime now)> cut_if_unread;  // After either of these: call each second.
+    int64_t expires_ms = kNeverExpires;               // As it stands in `expiries_`.
   };
-  // A number for the stream, or 0 if there are too many.
-  uint64_t AdmitStream(OpenStream stream);
+  // Sets a number for the stream; or why it may not begin.
+  std::optional<v1::CallFailure> AdmitStream(OpenStream stream, uint64_t* number);
   void StreamDone(uint64_t number);
   void EndUnusedStreams();
+  void EndExpired();
+  void CutUnread();
+  void NoteExpiryLocked(uint64_t number, OpenStream* stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Clock& clock_;
+  CallerAuth& auth_;
   Dispatcher& dispatcher_;
   AgentDirectory& directory_;
   Registry& registry_;
@@ -80,7 +106,9 @@ class DispatchService final : public DispatchServiceBase {
   bool ending_ ABSL_GUARDED_BY(mu_) = false;
   uint64_t last_stream_ ABSL_GUARDED_BY(mu_) = 0;
   absl::flat_hash_map<uint64_t, OpenStream> streams_ ABSL_GUARDED_BY(mu_);
-  MonoTime unused_looked_at_{};  // The ticking thread's.
+  std::set<std::pair<int64_t, uint64_t>> expiries_ ABSL_GUARDED_BY(mu_);  // Of tokens, in Unix ms, with their streams.
+  std::set<uint64_t> without_token_ ABSL_GUARDED_BY(mu_);                 // Streams whose token has gone.
+  MonoTime unused_looked_at_{}, unread_looked_at_{};                      // The ticking thread's.
 };
 
 }  // namespace toolwire

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "control/caller_check.h"
 #include "control/raw_message.h"
 #include "control/salvage.h"
 
@@ -35,6 +36,11 @@ std::string FieldOf(const v1::DispatchAnswer& answer) {
   *at++ = kTag;
   answer.SerializeWithCachedSizesToArray(CodedOutputStream::WriteVarint64ToArray(size, at));
   return field;
+}
+
+v1::CallFailure FailureOf(v1::CallFailure failure, const std::string& request_id) {
+  failure.mutable_detail()->set_request_id(request_id);
+  return failure;
 }
 
 }  // namespace
@@ -63,6 +69,34 @@ void DispatchStream::EndIfUnused(MonoTime now, Duration limit) {
     ending_ = true;
     FinishIfIdleLocked();
   }
+}
+
+void DispatchStream::EndExpired() { EndWithFailure(CallerAuth::Expired()); }
+
+void DispatchStream::EndRemoved() {
+  calls_cancelled_ = true;
+  EndWithFailure(CallerAuth::Removed());
+  CancelCalls();
+}
+
+void DispatchStream::EndWithFailure(v1::CallFailure failure) {
+  MutexLock lock(mu_);
+  if (ended_by_ || broken_) return;
+  ending_ = true;
+  status_ = ToStatus(failure);
+  ended_by_ = std::move(failure);
+  FinishIfIdleLocked();
+}
+
+bool DispatchStream::CutIfUnread(MonoTime now, Duration limit) {
+  MutexLock lock(mu_);
+  if (!ended_by_ || finished_ || broken_ || !in_flight_.empty()) return false;
+  if (!unread_since_) unread_since_ = now;
+  if (now - *unread_since_ < limit) return false;
+  counters_.ended_unread.Add();
+  BreakLocked();
+  if (context_ != nullptr) context_->TryCancel();
+  return true;
 }
 
 void DispatchStream::EndWith(grpc::Status status) {
@@ -98,6 +132,8 @@ void DispatchStream::ReadNext() {
   {
     MutexLock lock(mu_);
     if (finished_ || broken_) return;
+    // Whose token is gone could go on for ever: what is not read yet learns why from the end of the stream.
+    if (ended_by_ && in_flight_.empty()) return;
     reading_paused_ = unread_bytes_ > unread_bytes_max_;
     if (reading_paused_) {
       counters_.answers_unread.Add();
@@ -142,6 +178,7 @@ grpc::Status DispatchStream::StartCalls(ReadingTurns::Message* cost) {
   for (SalvagedCall& one : unreadable) {
     Call call;
     call.caller_id = one.id;
+    call.SetFrom(from_);
     v1::CallFailure failure = requests_.RefuseUnreadable(std::move(one), &call);
     Reject(std::move(call), std::move(failure));
     ++cost->rejected;
@@ -153,7 +190,8 @@ grpc::Status DispatchStream::StartCalls(ReadingTurns::Message* cost) {
     call.call_id = dispatcher_.NextCallId();
     call.caller_id = one.id();
     call.sink = self_;
-    call.cancelled_all = &broken_;
+    call.cancelled_all = &calls_cancelled_;
+    call.SetFrom(from_);
     if (one.call().has_params()) {
       cost->params = true;
       call.sink = std::make_shared<HandFormSink>(requests_, self_);
@@ -199,6 +237,7 @@ void DispatchStream::Reject(Call&& call, v1::CallFailure failure) {
 std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call) {
   MutexLock lock(mu_);
   if (broken_) return MakeFailure(E::CALLER_CANCELLED, E::NOT_SENT, call.request_id);
+  if (ended_by_) return FailureOf(*ended_by_, call.request_id);
   if (ending_) return MakeFailure(E::EDGE_UNAVAILABLE, E::NOT_SENT, call.request_id);
   if (in_flight_.size() >= calls_in_flight_max_) {
     counters_.stream_calls_full.Add();
@@ -279,6 +318,7 @@ bool DispatchStream::AfterWrite() {
   {
     MutexLock lock(mu_);
     writing_ = false;
+    unread_since_.reset();
     unread_bytes_ -= outgoing_bytes_;
     Release(outgoing_bytes_);
     outgoing_.Clear();
@@ -301,7 +341,7 @@ void DispatchStream::OnCancel() {
 }
 
 void DispatchStream::BreakLocked() {
-  ending_ = broken_ = true;
+  ending_ = broken_ = calls_cancelled_ = true;
   const size_t waiting = unread_bytes_ - (writing_ ? outgoing_bytes_ : 0);
   unread_bytes_ -= waiting;
   Release(waiting);

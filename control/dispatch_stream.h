@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -31,9 +32,10 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
                              public CallerBytes::Holder,
                              public std::enable_shared_from_this<DispatchStream> {
  public:
-  // `context` is gRPC's of this stream; null in tests.
+  // `context` is gRPC's of this stream; null in tests. `from`: as of Call.
   DispatchStream(Dispatcher& dispatcher, CallRequests& requests, const ControlOptions& options,
-                 StreamCounters& counters, CallerBytes& all, ReadingTurns& turns, grpc::CallbackServerContext* context)
+                 StreamCounters& counters, CallerBytes& all, ReadingTurns& turns, grpc::CallbackServerContext* context,
+                 std::shared_ptr<Caller> from = nullptr)
       : Holder(all, context == nullptr ? std::string() : context->peer()),
         dispatcher_(dispatcher),
         requests_(requests),
@@ -41,13 +43,21 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
         unread_bytes_max_(options.stream_unread_bytes_max),
         counters_(counters),
         turns_(turns),
+        from_(std::move(from)),
         context_(context) {}
 
   void Begin(std::function<void()> on_done);
   // No new calls; the stream ends when its calls have settled.
   void EndWhenIdle();
+  // The stream's token has expired: as EndWhenIdle, and it says so.
+  void EndExpired();
+  // The stream's token was removed: also cancels its calls, which are still answered.
+  void EndRemoved();
   // Ends it if it has had nothing to do for `limit`, as far as these calls have seen: call each second.
   void EndIfUnused(MonoTime now, Duration limit);
+  // Once the stream's token is gone and its calls have settled: gives up what is left if the caller has read nothing
+  // for `limit`, as far as these calls have seen. True: it was given up now.
+  bool CutIfUnread(MonoTime now, Duration limit);
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -70,6 +80,8 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   // Takes the call in, unless the stream has too many or one with its id.
   std::optional<v1::CallFailure> Admit(const Call& call);
   void CancelCalls();
+  // New calls are rejected with this failure, and the stream ends with it once it is idle.
+  void EndWithFailure(v1::CallFailure failure);
   // The first time as if the caller had cancelled, but it reads why if it reads the message that is being written; the
   // second time that message is given up, too. False if the stream was ending so already.
   bool EndNow(const char* why);
@@ -96,6 +108,7 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   const size_t unread_bytes_max_;
   StreamCounters& counters_;
   ReadingTurns& turns_;
+  const std::shared_ptr<Caller> from_;
   std::function<void()> on_done_;
   std::shared_ptr<DispatchStream> self_;
   grpc::ByteBuffer incoming_;  // Reader only, as is the next.
@@ -120,6 +133,9 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   bool ending_ ABSL_GUARDED_BY(mu_) = false;  // The caller sends no more, or control is stopping.
   // The caller has cancelled: answers are dropped. Written with mu_ held.
   std::atomic<bool> broken_{false};
+  std::atomic<bool> calls_cancelled_{false};  // All of them: those that have not begun do not.
+  std::optional<v1::CallFailure> ended_by_ ABSL_GUARDED_BY(mu_);
+  std::optional<MonoTime> unread_since_ ABSL_GUARDED_BY(mu_);  // Of CutIfUnread.
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   grpc::Status status_ ABSL_GUARDED_BY(mu_);  // What the stream ends with.
 };

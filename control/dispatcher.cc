@@ -2,11 +2,12 @@
 //
 //            Begin              lease found            in a frame           answer / refusal / deadline
 //   caller ---------> kLooking -------------> kLeaving -----------> kDelivered --------------------> settled
-//                        ^   NOT_HERE, never left                      |                                ^
-//                        +---------------------------------------------+   left, then session or edge   |
-//                                                                      |   lost                         |
-//                                                                      +-----------------------> kLost -+
-//                                                                          stray answer, or the wait is over
+//                        ^   NOT_HERE, never left              ^       |                                ^
+//                        +-------------------------------------|-------+   left, then session or edge   |
+//                        |   the same lease, or none that      |       |   lost                         |
+//                        |   is linked        a session opens, |       +-----------------------> kLost -+
+//                        +---------------------> kWaiting -----+           stray answer, or the wait is over
+//                                                or another lease
 // What a link is to get, deliveries and cancels, waits in its queue, which one thread at a time sends: so no cancel
 // overtakes its call.
 #include "control/dispatcher.h"
@@ -14,81 +15,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "control/dispatcher_call.h"
+
 namespace toolwire {
 
 using E = v1::CallError;
-
-namespace {
-
-// Of params in one frame, which are copied with the lock held; one call may have more.
-constexpr size_t kFrameBytesMax = 1u << 20;
-
-}  // namespace
-
-struct Dispatcher::Pending : TimerNode, ListNode, Call {
-  explicit Pending(Call&& call) : Call(std::move(call)) {}
-  using Call::deadline;  // The caller's, not the timer's.
-
-  State state = State::kLooking;
-  bool cancelled = false;
-  int attempts = 0;
-  uint64_t link_number = 0;  // But kLooking: the link that is to get it, has or had it.
-  Lease tried;               // The lease of the last delivery.
-  // The caller's error if looking up again finds no other session.
-  Reason last_reason = E::AGENT_NOT_CONNECTED;
-};
-
-class Dispatcher::Work {
- public:
-  explicit Work(Dispatcher* dispatcher) : dispatcher_(dispatcher) {}
-
-  // The link's queue is this work's to send.
-  void SendTo(uint64_t link_number) { links_.push_back(link_number); }
-  void Lookup(uint64_t call_id, std::string user_id) { lookups_.emplace_back(call_id, std::move(user_id)); }
-  void Settle(std::shared_ptr<CallSink> sink, v1::DispatchAnswer&& outcome) {
-    settled_.emplace_back(std::move(sink), std::move(outcome));
-  }
-  void Audit(const AuditTicket& ticket, AuditRow&& row) { audit_.emplace_back(ticket, std::move(row)); }
-
-  // With no lock held. Links first: an agent works while the rest is done. Audit before the callers: if this process
-  // is killed, the row of a call that was answered says so.
-  void Run() {
-    for (const uint64_t link_number : links_) dispatcher_->SendQueue(link_number);
-    if (dispatcher_->audit_ != nullptr) {
-      for (auto& [ticket, row] : audit_) dispatcher_->audit_->Settle(ticket, std::move(row));
-    }
-    for (auto& [sink, outcome] : settled_) sink->Settle(std::move(outcome));
-    const CallSink* flushed = nullptr;
-    for (auto& [sink, outcome] : settled_) {
-      if (sink.get() != flushed) sink->Flush();
-      flushed = sink.get();
-    }
-    for (auto& [call_id, user_id] : lookups_) {
-      dispatcher_->registry_.Lookup(
-          user_id, [dispatcher = dispatcher_, id = call_id](auto lease) { dispatcher->OnLease(id, std::move(lease)); });
-    }
-  }
-
- private:
-  Dispatcher* const dispatcher_;
-  std::vector<uint64_t> links_;
-  std::vector<std::pair<std::shared_ptr<CallSink>, v1::DispatchAnswer>> settled_;
-  std::vector<std::pair<AuditTicket, AuditRow>> audit_;
-  std::vector<std::pair<uint64_t, std::string>> lookups_;
-};
-
-// For each of many calls, with the lock held for kAtOnce of them: others must not wait for all.
-template <typename Step>
-void Dispatcher::InSlices(size_t count, Step step) {
-  for (size_t i = 0; i < count;) {
-    Work work(this);
-    {
-      MutexLock lock(mu_);
-      for (const size_t end = std::min(count, i + kAtOnce); i < end; ++i) step(i, &work);
-    }
-    work.Run();
-  }
-}
 
 Dispatcher::Counters::Counters() {
   for (int reason = 0; reason < E::Reason_ARRAYSIZE; ++reason) {
@@ -104,7 +35,9 @@ Dispatcher::Dispatcher(const Clock& clock, Registry& registry, AgentDirectory& d
       directory_(directory),
       audit_(audit),
       options_(options),
-      wheel_(kTick, 4096, clock.Now()) {}
+      wheel_(kTick, 4096, clock.Now()),
+      unanswered_(options.unanswered, &counters_.unanswered_full),
+      waits_(kTick, clock.Now()) {}
 
 Dispatcher::~Dispatcher() = default;
 
@@ -125,24 +58,26 @@ void Dispatcher::Begin(std::vector<Call> calls) {
     std::optional<Presence>& known = presences[i];
     const uint64_t link_number = known ? LinkOfEdgeLocked(known->edge_id) : 0;
     if (link_number == 0) return LookAgainLocked(call, work);
-    call->tried.edge_id = std::move(known->edge_id);
-    DeliverLocked(call, link_number, known->epoch, work);
+    DeliverLocked(call, link_number, Lease{std::move(known->edge_id), known->epoch}, /*listed=*/true, work);
   });
 }
 
 // Takes the call in, or settles it at once and returns null.
 Dispatcher::Pending* Dispatcher::AdmitLocked(Call&& call, Work* work) {
-  counters_.calls.Add();
+  CountCall(call);
   auto pending = std::make_unique<Pending>(std::move(call));
   Pending* const raw = pending.get();
-  const auto refuse = [&](Reason reason) -> Pending* {
+  const MonoTime now = clock_.Now();
+  const auto refuse = [&](Reason reason, std::string_view message = {}) -> Pending* {
     mu_.AssertHeld();
-    FailLocked(raw, reason, E::NOT_SENT, work);
+    FailLocked(raw, reason, E::NOT_SENT, work, message);
     return nullptr;
   };
   if (raw->cancelled_all != nullptr && *raw->cancelled_all) return refuse(E::CALLER_CANCELLED);
+  if (raw->from != nullptr && raw->from->IsRemoved()) return refuse(E::UNAUTHENTICATED);
   if (!accepting_) return refuse(E::EDGE_UNAVAILABLE);
-  if (clock_.Now() >= raw->deadline) return refuse(E::CALL_TIMEOUT);
+  if (now >= raw->deadline) return refuse(E::CALL_TIMEOUT);
+  if (unanswered_.Has(raw->user_id, raw->request_id, now)) return refuse(E::DUPLICATE_REQUEST, kEarlierUnanswered);
   if (!by_request_.emplace(RequestKey(raw->user_id, raw->request_id), raw).second) return refuse(E::DUPLICATE_REQUEST);
   wheel_.Arm(raw, raw->deadline);
   calls_.emplace(raw->call_id, std::move(pending));
@@ -162,8 +97,24 @@ void Dispatcher::Cancel(const std::vector<uint64_t>& call_ids) {
   });
 }
 
-void Dispatcher::RecordRejected(Call&& call, const v1::CallFailure& failure) {
+void Dispatcher::CancelRemoved() {
+  std::vector<uint64_t> removed;
+  {
+    MutexLock lock(mu_);
+    for (const auto& [call_id, call] : calls_) {
+      if (call->from != nullptr && call->from->IsRemoved()) removed.push_back(call_id);
+    }
+  }
+  Cancel(removed);
+}
+
+void Dispatcher::CountCall(const Call& call) {
   counters_.calls.Add();
+  if (call.from != nullptr) call.from->counts->calls.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Dispatcher::RecordRejected(Call&& call, const v1::CallFailure& failure) {
+  CountCall(call);
   counters_.failed(failure.detail().reason()).Add();
   if (audit_ == nullptr) return;
   AuditRow row = RowOfFailure(failure.detail().reason());
@@ -171,138 +122,49 @@ void Dispatcher::RecordRejected(Call&& call, const v1::CallFailure& failure) {
   audit_->Append(std::move(row));
 }
 
-// --- looking and delivering ------------------------------------------------------------------------------------------
-
-void Dispatcher::DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, Work* work) {
-  call->state = State::kLeaving;
-  call->link_number = link_number;
-  call->tried.epoch = epoch;
-  if (++call->attempts > 1) counters_.redelivered.Add();
-  Queue& queue = queues_[link_number];
-  queue.leaving.PushBack(call);
-  if (!std::exchange(queue.sending, true)) work->SendTo(link_number);
-}
-
-// False if the call is at no edge that is linked.
-bool Dispatcher::CancelAtEdgeLocked(Pending* call, Work* work) {
-  const auto found = queues_.find(call->link_number);
-  if (call->state != State::kDelivered || found == queues_.end()) return false;
-  found->second.cancels.push_back(call->call_id);
-  if (!std::exchange(found->second.sending, true)) work->SendTo(call->link_number);
-  return true;
-}
-
-// What others put into the queue meanwhile is sent as well, by this thread alone.
-void Dispatcher::SendQueue(uint64_t link_number) {
-  for (;;) {
-    Work work(this);
-    std::shared_ptr<ToEdge> to_edge;
-    v1::ControlFrame frame;
-    {
-      MutexLock lock(mu_);
-      const auto found = queues_.find(link_number);
-      if (found == queues_.end()) return;  // The link is down, and its calls are looked after there.
-      if (found->second.leaving.empty() && found->second.cancels.empty()) return void(found->second.sending = false);
-      FillLocked(&found->second, &frame, &work);
-      to_edge = links_.find(link_number)->second.to_edge;
-    }
-    const bool nothing = frame.deliveries_size() == 0 && frame.cancels_size() == 0;
-    if (!nothing && !to_edge->Send(std::move(frame))) NotSent(link_number, frame);
-    work.Run();
-  }
-}
-
-void Dispatcher::FillLocked(Queue* queue, v1::ControlFrame* frame, Work* work) {
-  const MonoTime now = clock_.Now();
-  size_t bytes = 0;
-  for (size_t i = 0; i < kAtOnce && bytes < kFrameBytesMax && !queue->leaving.empty(); ++i) {
-    Pending* const call = queue->leaving.front();
-    const Duration left = call->deadline - now;
-    if (left <= Duration::zero()) {
-      FailLocked(call, E::CALL_TIMEOUT, E::NOT_SENT, work);
-      continue;
-    }
-    call->state = State::kDelivered;
-    queue->delivered.PushBack(call);
-    wheel_.Arm(call, call->deadline + options_.edge_silence_max);
-    call->FillDeliver(left, frame->add_deliveries());
-    bytes += call->params_json.size();
-  }
-  for (const uint64_t call_id : queue->cancels) frame->add_cancels(call_id);
-  queue->cancels.clear();
-}
-
-// The link was down already: nothing of the frame left.
-void Dispatcher::NotSent(uint64_t link_number, const v1::ControlFrame& frame) {
-  InSlices(static_cast<size_t>(frame.deliveries_size()), [&](size_t i, Work* work) {
-    mu_.AssertHeld();
-    auto found = calls_.find(frame.deliveries(static_cast<int>(i)).call_id());
-    // Also if the link's end was noticed meanwhile and the call counts as lost: this frame certainly did not leave.
-    if (found == calls_.end() || found->second->link_number != link_number) return;
-    found->second->last_reason = E::EDGE_UNAVAILABLE;
-    LookAgainLocked(found->second.get(), work);
-  });
-}
-
-void Dispatcher::LookAgainLocked(Pending* call, Work* work) {
-  if (call->cancelled) return FailLocked(call, E::CALLER_CANCELLED, E::NOT_SENT, work);
-  if (call->attempts >= options_.delivery_attempts_max) {
-    return FailLocked(call, call->last_reason, E::NOT_SENT, work);
-  }
-  call->state = State::kLooking;
-  call->link_number = 0;
-  call->Leave();
-  wheel_.Arm(call, call->deadline);
-  work->Lookup(call->call_id, call->user_id);
-}
-
-void Dispatcher::OnLease(uint64_t call_id, absl::StatusOr<std::optional<Lease>> lease) {
-  Work work(this);
-  {
-    MutexLock lock(mu_);
-    auto found = calls_.find(call_id);
-    if (found == calls_.end() || found->second->state != State::kLooking) return;
-    Pending* call = found->second.get();
-    if (!lease.ok()) {
-      FailLocked(call, E::EDGE_UNAVAILABLE, E::NOT_SENT, &work);
-    } else if (!lease->has_value()) {
-      FailLocked(call, E::AGENT_NOT_CONNECTED, E::NOT_SENT, &work);
-    } else {
-      Lease& at = **lease;
-      const uint64_t link_number = LinkOfEdgeLocked(at.edge_id);
-      if (link_number == 0) {
-        FailLocked(call, E::EDGE_UNAVAILABLE, E::NOT_SENT, &work);
-      } else if (call->attempts > 0 && call->tried.edge_id == at.edge_id && call->tried.epoch == at.epoch) {
-        FailLocked(call, call->last_reason, E::NOT_SENT, &work);  // It was delivered there already.
-      } else {
-        call->tried.edge_id = std::move(at.edge_id);
-        DeliverLocked(call, link_number, at.epoch, &work);
-      }
-    }
-  }
-  work.Run();
-}
-
 // --- from operators --------------------------------------------------------------------------------------------------
 
-bool Dispatcher::EndRevoked(const std::string& user_id, uint64_t epoch) {
+void Dispatcher::EndRevoked(const std::string& user_id, uint64_t epoch, RevocationAcks::Done done) {
   const std::optional<Presence> known = directory_.Find(user_id);
-  std::vector<Link> links;
+  std::vector<std::pair<uint64_t, std::string>> asked;
+  std::vector<std::shared_ptr<ToEdge>> to_edges;
   {
     MutexLock lock(mu_);
     // In one step: an edge is linked now and gets the message below, or it links later and `revoked_` ends its session.
     revoked_.Add(user_id, ++last_order_, std::max(epoch, known ? known->epoch : 0), clock_.WallMs(), clock_.Now());
-    for (const auto& [number, link] : links_) links.push_back(link);
+    for (const auto& [number, link] : links_) {
+      asked.emplace_back(number, link.edge_id);
+      to_edges.push_back(link.to_edge);
+    }
   }
-  bool sent = false;
-  for (const Link& link : links) {
+  const uint64_t id = acks_->Begin(asked, known ? known->edge_id : std::string(), clock_.Now(), std::move(done));
+  for (size_t i = 0; i < asked.size(); ++i) {
     v1::ControlFrame frame;
     v1::Disconnect* disconnect = frame.add_disconnects();
     disconnect->set_user_id(user_id);
     disconnect->set_cause(v1::Disconnect::CREDENTIAL_REVOKED);
-    if (link.to_edge->Send(std::move(frame)) && known && known->edge_id == link.edge_id) sent = true;
+    disconnect->set_id(id);
+    if (!to_edges[i]->Send(std::move(frame))) acks_->NotSent(asked[i].first, id);
   }
-  return sent;
+  // The registry may keep this for longer than the dispatcher lives.
+  registry_.ListEdges([acks = acks_, id](absl::StatusOr<std::vector<std::string>> edge_ids) {
+    acks->Named(id, edge_ids.ok() ? std::optional(*std::move(edge_ids)) : std::nullopt);
+  });
+}
+
+void Dispatcher::KeepSession(const std::string& user_id, const SecretDigest& digest) {
+  std::vector<std::shared_ptr<ToEdge>> to_edges;
+  {
+    MutexLock lock(mu_);
+    for (const auto& [number, link] : links_) to_edges.push_back(link.to_edge);
+  }
+  for (const auto& to_edge : to_edges) {
+    v1::ControlFrame frame;
+    v1::KeptSession* kept = frame.add_kept_sessions();
+    kept->set_user_id(user_id);
+    kept->set_secret_digest(digest.data(), digest.size());
+    to_edge->Send(std::move(frame));
+  }
 }
 
 bool Dispatcher::EndSession(const std::string& user_id, const Lease& session) {
@@ -356,26 +218,68 @@ void Dispatcher::Receive(uint64_t link_number, v1::EdgeFrame&& frame) {
   }
   Work work(this);
   std::vector<std::pair<std::string, Lease>> forget;
+  std::vector<std::string> waited_for;
   {
     MutexLock lock(mu_);
     const MonoTime now = clock_.Now();
+    if (waits_.calls() > 0) {
+      for (const v1::SessionEvent& event : frame.sessions()) {
+        if (event.connected() && waits_.HasCallsOf(event.user_id())) waited_for.push_back(event.user_id());
+      }
+    }
     for (v1::Answer& answer : *frame.mutable_answers()) {
       if (Pending* call = FindOnLinkLocked(answer.call_id(), link_number)) {
         AnswerLocked(call, std::move(answer), &work);
       } else {
         counters_.late_answers.Add();
+        unanswered_.RemoveAttempt(answer.call_id());
       }
     }
     for (const v1::Refusal& refusal : frame.refusals()) {
       Pending* call = FindOnLinkLocked(refusal.call_id(), link_number);
-      if (call == nullptr) continue;
-      if (refusal.cause() == v1::Refusal::NOT_HERE) forget.emplace_back(call->user_id, call->tried);
+      if (call == nullptr) {
+        // The edge's word comes late: the call that counted as sent was not.
+        if (refusal.delivery() == E::NOT_SENT) unanswered_.RemoveAttempt(refusal.call_id());
+        continue;
+      }
+      // A session that was reported after the delivery is not the one that was not there.
+      if (refusal.cause() == v1::Refusal::NOT_HERE && call->tried_listed)
+        forget.emplace_back(call->user_id, call->tried);
       RefuseLocked(call, refusal, now, &work);
     }
     for (v1::StrayAnswer& stray : *frame.mutable_strays()) StrayLocked(std::move(stray), &work);
   }
   for (const auto& [user_id, lease] : forget) directory_.Forget(user_id, lease.edge_id, lease.epoch);
   work.Run();
+  for (const std::string& user_id : waited_for) WakeWaiting(user_id, nullptr);
+  if (frame.stray_offers_size() > 0) FetchStrays(link_number, frame);
+  for (const uint64_t id : frame.disconnects_done()) acks_->Confirmed(link_number, id);
+}
+
+// Of what the edge offers, what calls wait for. A lost call waits anew: its answer is on its way.
+void Dispatcher::FetchStrays(uint64_t link_number, const v1::EdgeFrame& frame) {
+  v1::ControlFrame fetches;
+  std::shared_ptr<ToEdge> to_edge;
+  {
+    MutexLock lock(mu_);
+    const auto link = links_.find(link_number);
+    if (link == links_.end()) return;
+    to_edge = link->second.to_edge;
+    for (const v1::StrayOffer& offer : frame.stray_offers()) {
+      const auto found = by_request_.find(RequestKey(offer.user_id(), offer.request_id()));
+      if (found == by_request_.end() || NeverLeft(*found->second)) {
+        counters_.strays_dropped.Add();
+        unanswered_.Remove(offer.user_id(), offer.request_id());
+        continue;
+      }
+      counters_.strays_fetched.Add();
+      if (found->second->state == State::kLost) LoseLocked(found->second, clock_.Now());
+      v1::StrayName* const name = fetches.add_stray_fetches();
+      name->set_user_id(offer.user_id());
+      name->set_request_id(offer.request_id());
+    }
+  }
+  if (fetches.stray_fetches_size() > 0) to_edge->Send(std::move(fetches));
 }
 
 void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& unsent) {
@@ -394,10 +298,13 @@ void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& uns
     lost.TakeAll(&queue.delivered);
     queues_.erase(link_number);
   }
+  acks_->LinkDown(link_number);
   directory_.RemoveEdge(edge_id, link_number);
   const auto look_again = [this](Pending* call, Work* work) {
     mu_.AssertHeld();
     call->last_reason = E::EDGE_UNAVAILABLE;
+    call->tried = {};
+    call->agent_stays = false;
     LookAgainLocked(call, work);
   };
   InSlices(unsent.size(), [&](size_t i, Work* work) {
@@ -440,11 +347,15 @@ void Dispatcher::RefuseLocked(Pending* call, const v1::Refusal& refusal, MonoTim
     case v1::Refusal::EDGE_UNAVAILABLE:
       if (sent) return FailLocked(call, E::AGENT_LOST, E::SENT, work);  // The edge contradicts itself.
       call->last_reason = reason;
+      call->agent_stays = refusal.cause() == v1::Refusal::EDGE_UNAVAILABLE;
       return LookAgainLocked(call, work);
     case v1::Refusal::SESSION_LOST:
       if (sent) return LoseLocked(call, now);
       call->last_reason = E::AGENT_NOT_CONNECTED;
+      call->agent_stays = false;
       return LookAgainLocked(call, work);
+    case v1::Refusal::EARLIER_UNANSWERED:
+      return FailLocked(call, reason, sent ? E::SENT : E::NOT_SENT, work, kEarlierUnanswered);
     default:
       return FailLocked(call, reason, sent ? E::SENT : E::NOT_SENT, work);
   }
@@ -455,6 +366,7 @@ void Dispatcher::StrayLocked(v1::StrayAnswer&& stray, Work* work) {
   // A call that never left has not been sent: the answer is to an older call with the same id.
   if (found == by_request_.end() || NeverLeft(*found->second)) {
     counters_.strays_dropped.Add();
+    unanswered_.Remove(stray.user_id(), stray.request_id());
     return;
   }
   counters_.strays_matched.Add();
@@ -469,22 +381,24 @@ void Dispatcher::LoseLocked(Pending* call, MonoTime now) {
 
 // --- settling --------------------------------------------------------------------------------------------------------
 
-void Dispatcher::FailLocked(Pending* call, Reason reason, Delivery delivery, Work* work) {
+void Dispatcher::FailLocked(Pending* call, Reason reason, Delivery delivery, Work* work, std::string_view message) {
   counters_.failed(reason).Add();
+  if (delivery != E::NOT_SENT) unanswered_.Add(call->user_id, call->request_id, call->call_id, clock_.Now());
   v1::DispatchAnswer outcome;
-  *outcome.mutable_failure() = MakeFailure(reason, delivery, call->request_id);
+  *outcome.mutable_failure() = MakeFailure(reason, delivery, call->request_id, message);
   SettleLocked(call, std::move(outcome), RowOfFailure(reason), work);
 }
 
 // The one way out. `call` may be gone when this returns.
 void Dispatcher::SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, AuditRow&& row, Work* work) {
   outcome.set_id(call->caller_id);
+  if (call->state == State::kWaiting) waits_.Remove(call->user_id, call->call_id);
   work->Settle(std::move(call->sink), std::move(outcome));
   auto by_request = by_request_.find(RequestKey(call->user_id, call->request_id));
   if (by_request != by_request_.end() && by_request->second == call) by_request_.erase(by_request);
   const uint64_t call_id = call->call_id;
   call->MoveInto(&row, clock_.WallMs());
-  work->Audit(call->ticket, std::move(row));
+  work->Audit(call->ticket, std::move(row), std::move(call->shared_params));
   calls_.erase(call_id);
   if (calls_.empty()) idle_.NotifyAll();
 }
@@ -492,6 +406,7 @@ void Dispatcher::SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, Audit
 void Dispatcher::Tick() {
   const MonoTime now = clock_.Now();
   directory_.Expire(now);
+  acks_->Tick(now);
   for (bool more = true; more;) {
     Work work(this);
     const auto overdue = [&](TimerNode* node) {
@@ -501,9 +416,11 @@ void Dispatcher::Tick() {
     {
       MutexLock lock(mu_);
       more = !wheel_.Advance(now, overdue, kAtOnce);
+      unanswered_.Expire(now);
     }
     work.Run();
   }
+  LookUpForWaiting();
 }
 
 void Dispatcher::OverdueLocked(Pending* call, Work* work) {
@@ -511,6 +428,8 @@ void Dispatcher::OverdueLocked(Pending* call, Work* work) {
     case State::kLooking:
     case State::kLeaving:
       return FailLocked(call, E::CALL_TIMEOUT, E::NOT_SENT, work);
+    case State::kWaiting:
+      return FailLocked(call, clock_.Now() < call->deadline ? call->last_reason : E::CALL_TIMEOUT, E::NOT_SENT, work);
     case State::kLost:
       return FailLocked(call, E::AGENT_LOST, E::SENT, work);
     case State::kDelivered:
@@ -554,13 +473,23 @@ size_t Dispatcher::in_flight() const {
   return calls_.size();
 }
 
+size_t Dispatcher::waiting_for_session() const {
+  MutexLock lock(mu_);
+  return waits_.calls();
+}
+
+size_t Dispatcher::unanswered() const {
+  MutexLock lock(mu_);
+  return unanswered_.size();
+}
+
 size_t Dispatcher::links() const {
   MutexLock lock(mu_);
   return links_.size();
 }
 
 bool Dispatcher::NeverLeft(const Pending& call) {
-  return call.state == State::kLooking || call.state == State::kLeaving;
+  return call.state == State::kLooking || call.state == State::kLeaving || call.state == State::kWaiting;
 }
 
 Dispatcher::Pending* Dispatcher::FindOnLinkLocked(uint64_t call_id, uint64_t link_number) {

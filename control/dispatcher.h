@@ -7,12 +7,14 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
 #include "common/audit/audit_log.h"
 #include "common/audit/call_record.h"
 #include "common/base/clock.h"
@@ -20,11 +22,16 @@
 #include "common/base/linked_list.h"
 #include "common/base/mutex.h"
 #include "common/base/timer_wheel.h"
+#include "common/base/unanswered_requests.h"
 #include "common/link/relay_port.h"
 #include "common/registry/registry.h"
+#include "common/store/secret.h"
 #include "common/wire/outcome.h"
 #include "control/agent_directory.h"
+#include "control/caller_auth.h"
+#include "control/revocation_acks.h"
 #include "control/revoked_sessions.h"
+#include "control/session_waits.h"
 #include "toolwire/v1/dispatch.pb.h"
 #include "toolwire/v1/relay.pb.h"
 
@@ -47,14 +54,22 @@ struct Call : CallRecord {  // Its call id is from Dispatcher::NextCallId().
   std::shared_ptr<CallSink> sink;
   // The sink's, or null: set before all its calls are cancelled. Those that are not known here by then do not start.
   const std::atomic<bool>* cancelled_all = nullptr;
+  // Who calls; null if control asks for no tokens. `caller` is its name.
+  std::shared_ptr<Caller> from;
+
+  void SetFrom(std::shared_ptr<Caller> who) {
+    from = std::move(who);
+    if (from != nullptr) caller = from->name;
+  }
 };
 
 // The retry, deadline, cancel and failure policy, and nothing of gRPC or sockets: ARCHITECTURE.md, "What is known of a
 // call" and "Failures".
 //
 // A call is looking (for its edge), leaving (in the queue to its link), delivered (the edge has it and settles deadline
-// and cancel itself, because only the edge knows whether the frame left), or lost (the frame left, its session or edge
-// is gone; an answer may still come through the agent's next session). Every call settles exactly once: its sink gets
+// and cancel itself, because only the edge knows whether the frame left), waiting (it did not leave, and its agent is
+// between two sessions), or lost (the frame left, its session or edge is gone; an answer may still come through the
+// agent's next session). Every call settles exactly once: its sink gets
 // the outcome and one audit row is appended. Only calls that certainly did not leave are delivered a second time.
 //
 // Thread-safe. State is guarded by mu_, which is never held while a sink, a link, the registry or the audit log is
@@ -69,18 +84,29 @@ class Dispatcher {
     // How long a sent call whose session or edge was lost waits for the answer through the agent's next session:
     // agents come back after 1 s.
     Duration lost_answer_wait = std::chrono::milliseconds(2000);
+    // How long in all a call that did not leave waits for its agent's next session: as long as one that was sent waits
+    // for its answer. An agent that replaces its session needs the registry's round trips, one that lost it dials again
+    // after 1 s.
+    Duration session_wait_max = std::chrono::milliseconds(2000);
     // Deliveries tried for one call while its agent moves.
     int delivery_attempts_max = 8;
+    // Calls that were sent and not answered, whose ids are refused meanwhile.
+    UnansweredRequests::Options unanswered;
   };
   struct Counters : CounterSet {
     Counter calls{this, "toolwire_control_calls_total", "Calls received."};
     Counter answered{this, "toolwire_control_calls_answered_total", "Calls answered by agents."};
     Counter redelivered{this, "toolwire_control_redelivered_total",
                         "Deliveries repeated because the first certainly did not leave."};
+    Counter waited_for_session{this, "toolwire_control_calls_waited_for_session_total",
+                               "Calls that waited for their agent's next session."};
     Counter strays_matched{this, "toolwire_control_stray_answers_matched_total",
                            "Answers that came through another session."};
     Counter strays_dropped{this, "toolwire_control_stray_answers_dropped_total", "Answers that match no call."};
+    Counter strays_fetched{this, "toolwire_control_stray_answers_fetched_total",
+                           "Large ones that an edge offered and a call waits for."};
     Counter late_answers{this, "toolwire_control_late_answers_total", "Answers to calls that were settled before."};
+    LimitCounter unanswered_full{this, kControlLimitHits, "unanswered_requests"};
 
     Counters();
     // Calls that failed for this reason, which the outcome table has.
@@ -101,18 +127,28 @@ class Dispatcher {
   void Begin(std::vector<Call> calls);
   // The callers have cancelled these calls. Each still settles exactly once.
   void Cancel(const std::vector<uint64_t>& call_ids);
+  // Cancels the calls whose token was removed. Walks all calls.
+  void CancelRemoved();
   // Counts and audits a call that may not start, such as one with invalid params. The caller's side answers it.
   void RecordRejected(Call&& call, const v1::CallFailure& failure);
 
   // --- from operators -----------------------------------------------------------------------------------------------
   // The user's secret was revoked in the store: ends the user's sessions and logins at every edge, also at those that
   // link later (see RevokedSessions). `epoch` is the session's that the registry knew before the
-  // store was changed, or 0. True if a session was known and the message to its edge was sent.
-  bool EndRevoked(const std::string& user_id, uint64_t epoch);
+  // store was changed, or 0. `done` is called once, when every edge has confirmed or after RevocationAcks::kWaitMax,
+  // perhaps before this returns.
+  void EndRevoked(const std::string& user_id, uint64_t epoch, RevocationAcks::Done done);
+  // The user's secret was replaced by one with this digest, and the session stays.
+  void KeepSession(const std::string& user_id, const SecretDigest& digest);
+  // Calls `done` for all revocations that wait.
+  void EndWaiting() { acks_->EndAll(); }
   // Ends this session of the user, if it is not gone by then. False if its edge is not linked.
   bool EndSession(const std::string& user_id, const Lease& session);
 
   // --- from links ---------------------------------------------------------------------------------------------------
+  // As AgentDirectory::Await and Settle: a link will be tried, and it has failed or is no more.
+  void AwaitEdge(const std::string& edge_id) { directory_.Await(edge_id); }
+  void SettleEdge(const std::string& edge_id) { directory_.Settle(edge_id); }
   // A link to an edge is up; it replaces an earlier one of the same edge. Returns the link's number for the methods
   // below, which ignore numbers that are no longer current. `login_max` is how long a login may take at that edge;
   // 0: not known.
@@ -135,11 +171,14 @@ class Dispatcher {
   void FailAll();
 
   size_t in_flight() const;
+  size_t waiting_for_session() const;
+  size_t unanswered() const;
   size_t links() const;
   const Counters& counters() const { return counters_; }
 
  private:
-  enum class State { kLooking, kLeaving, kDelivered, kLost };
+  enum class State { kLooking, kLeaving, kDelivered, kWaiting, kLost };
+  using LookedUp = absl::StatusOr<std::optional<Lease>>;
   struct Pending;
   struct Link {
     std::string edge_id;
@@ -157,23 +196,41 @@ class Dispatcher {
   class Work;
   using RequestKey = std::pair<std::string_view, std::string_view>;  // user id, request id
 
+  void CountCall(const Call& call);
   template <typename Step>
   void InSlices(size_t count, Step step);
   Pending* AdmitLocked(Call&& call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void DeliverLocked(Pending* call, uint64_t link_number, uint64_t epoch, Work* work)
+  // `listed`: the directory knows the lease's session.
+  void DeliverLocked(Pending* call, uint64_t link_number, Lease at, bool listed, Work* work)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool CancelAtEdgeLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SendQueue(uint64_t link_number) ABSL_LOCKS_EXCLUDED(mu_);
-  void FillLocked(Queue* queue, v1::ControlFrame* frame, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The frame's deliveries that are still to get their params, by their place in it.
+  using SharedParams = std::vector<std::pair<int, std::shared_ptr<const std::string>>>;
+  void FillLocked(Queue* queue, v1::ControlFrame* frame, SharedParams* shared, Work* work)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NotSent(uint64_t link_number, const v1::ControlFrame& frame) ABSL_LOCKS_EXCLUDED(mu_);
   void LookAgainLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void OnLease(uint64_t call_id, absl::StatusOr<std::optional<Lease>> lease);
+  // Where a call that looks for its edge goes: where the directory knows the agent to be, or the registry.
+  void LookUp(uint64_t call_id, const std::string& user_id) ABSL_LOCKS_EXCLUDED(mu_);
+  void OnLease(uint64_t call_id, const std::string& user_id, const LookedUp& lease) ABSL_LOCKS_EXCLUDED(mu_);
+  // False if that session is not known, is not linked, or does not have the call's agent.
+  bool DeliverToListedLocked(Pending* call, const std::optional<Presence>& listed, Work* work)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void PlaceLocked(Pending* call, const LookedUp& lease, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void WaitForSessionLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The user's agent has opened a session, or `lease` was looked up for its waiting calls.
+  void WakeWaiting(const std::string& user_id, const LookedUp* lease) ABSL_LOCKS_EXCLUDED(mu_);
+  void LookUpForWaiting() ABSL_LOCKS_EXCLUDED(mu_);
   void AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RefuseLocked(Pending* call, const v1::Refusal& refusal, MonoTime now, Work* work)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void StrayLocked(v1::StrayAnswer&& stray, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FetchStrays(uint64_t link_number, const v1::EdgeFrame& frame) ABSL_LOCKS_EXCLUDED(mu_);
   void LoseLocked(Pending* call, MonoTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void FailLocked(Pending* call, Reason reason, Delivery delivery, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // `message` empty: the reason's sentence.
+  void FailLocked(Pending* call, Reason reason, Delivery delivery, Work* work, std::string_view message = {})
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, AuditRow&& row, Work* work)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OverdueLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -200,7 +257,10 @@ class Dispatcher {
   uint64_t last_link_number_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t last_order_ ABSL_GUARDED_BY(mu_) = 0;
   TimerWheel wheel_ ABSL_GUARDED_BY(mu_);
-  RevokedSessions revoked_;  // With a lock of its own, so that links can report sessions without mu_.
+  UnansweredRequests unanswered_ ABSL_GUARDED_BY(mu_);
+  SessionWaits waits_ ABSL_GUARDED_BY(mu_);  // The calls that are kWaiting.
+  RevokedSessions revoked_;                  // With a lock of its own, so that links can report sessions without mu_.
+  const std::shared_ptr<RevocationAcks> acks_ = std::make_shared<RevocationAcks>();
 };
 
 }  // namespace toolwire

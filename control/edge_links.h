@@ -20,16 +20,17 @@ namespace toolwire {
 class EdgeLinks {
  public:
   // All references outlive this; the registry calls it from now on.
-  EdgeLinks(Registry& registry, Dispatcher& dispatcher, size_t payload_bytes_max);
+  EdgeLinks(Registry& registry, Dispatcher& dispatcher, size_t payload_bytes_max, TlsFiles* tls = nullptr);
   // Ends every link.
   ~EdgeLinks();
 
  private:
   void Run();
-  void Reconcile(const std::vector<EdgeAddress>& edges);
+  void Reconcile(const std::vector<EdgeAddress>& edges, bool news);
 
   Dispatcher& dispatcher_;
   const size_t payload_bytes_max_;
+  TlsFiles* const tls_;  // Of all links; null: plain.
   std::map<std::string, std::unique_ptr<EdgeLink>> links_;  // By edge id. The thread's own.
 
   // Shared with the callback that the registry may keep longer than this lives.

@@ -10,6 +10,7 @@
 #include <grpc/slice.h>
 #include <grpcpp/version_info.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 
@@ -27,6 +28,8 @@ HeaderCounters& HeaderCountersOfProcess() {
   return counters;
 }
 
+std::atomic<size_t> header_bytes_max{kHeaderLimits.header_bytes};
+
 // Where gRPC's function adds the bytes that it is given, for the stream's statistics.
 constexpr size_t kHeaderBytesAt = 0x178;
 
@@ -43,6 +46,8 @@ constexpr size_t kHeaderBytesAt = 0x178;
 }
 
 }  // namespace
+
+void LimitHeaderBytes(size_t header_bytes) { header_bytes_max = header_bytes; }
 
 void AddHeaderSamples(std::vector<Sample>* out) { HeaderCountersOfProcess().AddSamples(out); }
 
@@ -64,7 +69,7 @@ __attribute__((visibility("default"))) absl::Status grpc_chttp2_header_parser_pa
   const uint64_t bytes = toolwire::HeaderBytesOf(stream);
   // As gRPC adds them; if not, its streams are others than those that this knows.
   const bool counts = bytes - before == GRPC_SLICE_LENGTH(slice);
-  return counts && bytes > toolwire::kHeaderBytesMax ? toolwire::TooLong() : status;
+  return counts && bytes > toolwire::header_bytes_max.load(std::memory_order_relaxed) ? toolwire::TooLong() : status;
 }
 
 #endif

@@ -12,8 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "common/base/host_port.h"
-#include "common/base/percent.h"
+#include "control/caller_peer.h"
 
 namespace toolwire {
 namespace {
@@ -33,19 +32,6 @@ int64_t Number(const json& object, const char* name) {
 }
 
 }  // namespace
-
-std::optional<tcp::endpoint> PeerInName(std::string_view name) {
-  // What is before the address has a colon at its end, as gRPC writes it: `chttp2 ipv6:`.
-  const size_t address = name.find(':');
-  std::string plain;
-  if (address == std::string_view::npos || !PercentDecode(name.substr(address + 1), &plain)) return std::nullopt;
-  const auto parsed = ParseHostPort(plain);
-  if (!parsed.ok() || !parsed->port) return std::nullopt;
-  asio::error_code ec;
-  const auto host = asio::ip::make_address(parsed->host, ec);
-  if (ec) return std::nullopt;
-  return tcp::endpoint(host, static_cast<unsigned short>(*parsed->port));
-}
 
 void GrpcStreams::ReadNew(const std::function<void(const tcp::endpoint& peer, int64_t number)>& on_connection) {
   // The process has one gRPC server.

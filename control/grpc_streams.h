@@ -5,8 +5,6 @@
 #include <asio/ip/tcp.hpp>
 #include <cstdint>
 #include <functional>
-#include <optional>
-#include <string_view>
 
 namespace toolwire {
 
@@ -22,9 +20,6 @@ class GrpcStreams {
  private:
   int64_t next_ = 0;
 };
-
-// The peer in gRPC's name of a connection: `chttp2 ipv4:127.0.0.1:80`, `chttp2 ipv6:%5B::1%5D:80`.
-std::optional<asio::ip::tcp::endpoint> PeerInName(std::string_view name);
 
 // That the kernel has received on a TCP connection; 0 if `fd` is none.
 uint64_t BytesReceived(int fd);

@@ -1,7 +1,9 @@
 // toolwire-control: the wiring of one control process.
 #include <iostream>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "common/audit/audit_samples.h"
 #include "common/base/flags.h"
@@ -33,7 +35,7 @@ struct Options {
 };
 
 int Fail(const absl::Status& status) {
-  std::cerr << "toolwire-control: " << status.message() << "\n";
+  std::cerr << "toolwire-control: " << flags::NamingVariables(std::string(status.message())) << "\n";
   return 1;
 }
 
@@ -44,7 +46,10 @@ absl::Status Validate(Options* options) {
     return absl::InvalidArgumentError(
         "give either --redis-url (REDIS_URL), to find all edges, or --edge, for one edge without Redis");
   }
-  return absl::OkStatus();
+  std::vector<std::string> unprotected;
+  AddUnprotected(options->control, options->listen, &unprotected);
+  AddUnprotectedLinks(options->control, options->listen, &unprotected);
+  return RefuseUnprotected(unprotected);
 }
 
 int Run(Options options, StopSignal& stop) {
@@ -61,13 +66,16 @@ int Run(Options options, StopSignal& stop) {
   }
   AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
   Control control(options.control, clock, redis ? static_cast<Registry&>(*redis) : single, **store, &audit);
+  auto link_tls = LoadLinkTls(options.control.link_tls, LinkEnd::kControl, clock);
+  if (!link_tls.ok()) return Fail(link_tls.status());
+  TlsFiles* const tls = link_tls->get();
   std::unique_ptr<EdgeLink> link;
   std::unique_ptr<EdgeLinks> links;
   if (redis) {
-    links = std::make_unique<EdgeLinks>(*redis, control.dispatcher(), options.control.payload.payload_bytes_max);
+    links = std::make_unique<EdgeLinks>(*redis, control.dispatcher(), options.control.payload.payload_bytes_max, tls);
   } else {
     link = std::make_unique<EdgeLink>("", options.control.edge_address, control.dispatcher(),
-                                      options.control.payload.payload_bytes_max,
+                                      options.control.payload.payload_bytes_max, tls,
                                       [&](const std::string& edge_id) { single.SetEdge(edge_id); });
   }
   std::unique_ptr<MetricsEndpoint> metrics;
@@ -100,6 +108,7 @@ int Run(Options options, StopSignal& stop) {
     control.AddSamples(out);
     if (redis) redis->AddSamples(out);
     AddAuditSamples(audit, out);
+    if (tls != nullptr) tls->AddSamples(out);
   });
   if (!started.ok()) return failed(started.status());
   metrics = *std::move(started);
@@ -107,11 +116,17 @@ int Run(Options options, StopSignal& stop) {
                               {"edge", redis ? "all" : options.control.edge_address},
                               {"metrics", metrics->port()}});
 
-  stop.Wait(kMetricsLineEvery, [&] {
+  StopSignal::LookAtFiles look_at_tls;
+  if (tls != nullptr) look_at_tls = [tls](bool now) { tls->Look(now); };
+  StopSignal::LookAtFiles look_at_redis_tls;
+  if (redis) look_at_redis_tls = redis->LookAtFiles();
+  const auto log_numbers = [&] {
     log::Info("metrics", {{"callsInFlight", control.dispatcher().in_flight()},
                           {"calls", control.dispatcher().counters().calls.value()},
                           {"rss", ResidentBytes()}});
-  });
+  };
+  stop.Wait(kMetricsLineEvery, log_numbers,
+            StopSignal::LookAtAll({look_at_tls, look_at_redis_tls, control.LookAtFiles()}));
   Stopping stopping(options.control.drain_timeout);
   Stopping::Step("waiting for calls in flight");
   control.StopAccepting();
@@ -127,6 +142,7 @@ int Run(Options options, StopSignal& stop) {
 }  // namespace toolwire
 
 int main(int argc, char** argv) {
+  toolwire::KeepMemoryPrivate();
   toolwire::StopSignal stop;
   toolwire::Options options;
   options.listen.metrics_port = 9091;
@@ -138,6 +154,8 @@ int main(int argc, char** argv) {
   toolwire::flags::Text(line.app(), "--edge", &options.control.edge_address,
                         "host:port of the relay of the one edge, where there is no Redis")
       .Env("EDGE_ADDRESS");
+  toolwire::AddLinkTlsFlags(line.app(), &options.control.link_tls);
+  toolwire::AddPlainLinksFlag(line.app(), &options.control.link_tls);
   toolwire::AddDrainFlag(line.app(), &options.control.drain_timeout);
   toolwire::AddPayloadFlags(line.app(), &options.control.payload);
   toolwire::AddStoreFlags(line.app(), &options.store);

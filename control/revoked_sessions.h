@@ -4,13 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <string>
-#include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/base/recency_map.h"
 #include "toolwire/v1/relay.pb.h"
 
 namespace toolwire {
@@ -29,7 +27,7 @@ namespace toolwire {
 class RevokedSessions {
  public:
   static constexpr Duration kKept = std::chrono::minutes(10);
-  static constexpr size_t kUsersMax = 10000;  // About 1 MB; beyond it the oldest revocation is forgotten.
+  static constexpr size_t kUsersMax = 10000;  // About 1 MB; beyond it the user whose last one is oldest is forgotten.
   // The longest login of edges that report none, and the least that is counted with.
   static constexpr Duration kLoginMaxLeast = std::chrono::milliseconds(5000);
 
@@ -52,8 +50,7 @@ class RevokedSessions {
   void ForgetLocked(MonoTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Mutex mu_;
-  absl::flat_hash_map<std::string, Revocation> users_ ABSL_GUARDED_BY(mu_);     // The newest of each user.
-  std::deque<std::pair<uint64_t, std::string>> in_order_ ABSL_GUARDED_BY(mu_);  // All, the oldest first.
+  RecencyMap<std::string, Revocation> users_ ABSL_GUARDED_BY(mu_);  // The newest of each user.
 };
 
 }  // namespace toolwire

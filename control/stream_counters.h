@@ -14,6 +14,7 @@ struct StreamCounters : CounterSet {
   LimitCounter watch_users_full{this, kControlLimitHits, "watch_users"};
   LimitCounter answers_unread{this, kControlLimitHits, "stream_unread_bytes"};
   LimitCounter stream_ended{this, kControlLimitHits, "stream_unread_bytes_end"};
+  LimitCounter ended_unread{this, kControlLimitHits, "ended_stream_unread"};
   LimitCounter stream_idle{this, kControlLimitHits, "stream_idle"};
   LimitCounter events_unread{this, kControlLimitHits, "watch_unread_bytes"};
 };

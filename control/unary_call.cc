@@ -28,6 +28,13 @@ bool UsesParams(const RequestBounds& bounds, grpc::ByteBuffer* bytes) {
   return HasParams(&reader, bounds);
 }
 
+// Of the request's headers, of which a token may be 16 KiB; gRPC keeps them until the call is over.
+size_t HeaderBytes(const grpc::CallbackServerContext& context) {
+  size_t bytes = 0;
+  for (const auto& [name, value] : context.client_metadata()) bytes += name.size() + value.size();
+  return bytes;
+}
+
 // The deadline that the caller gave to gRPC, on our clock.
 std::optional<MonoTime> DeadlineOf(const grpc::CallbackServerContext& context, const Clock& clock) {
   const auto left = context.deadline() - std::chrono::system_clock::now();
@@ -37,19 +44,19 @@ std::optional<MonoTime> DeadlineOf(const grpc::CallbackServerContext& context, c
 
 }  // namespace
 
-grpc::Status ToStatus(const v1::CallFailure& failure) {
-  return grpc::Status(static_cast<grpc::StatusCode>(failure.code()), failure.message(), PackStatusDetails(failure));
-}
-
 void UnaryCall::Begin(grpc::ByteBuffer bytes) {
   self_ = shared_from_this();
-  Hold(CallerBytes::kCallBytes + kGrpcCallBytes);
-  Join(weak_from_this());
   std::optional<MonoTime> deadline;
+  size_t header_bytes = 0;
   {
     MutexLock lock(mu_);
-    if (context_ != nullptr) deadline = DeadlineOf(*context_, clock_);
+    if (context_ != nullptr) {
+      deadline = DeadlineOf(*context_, clock_);
+      header_bytes = HeaderBytes(*context_);
+    }
   }
+  Hold(CallerBytes::kCallBytes + kGrpcCallBytes + header_bytes);
+  Join(weak_from_this());
   call_id_ = dispatcher_.NextCallId();
   const size_t size = bytes.Length();
   if (size <= kSmallBytesMax || !UsesParams(requests_.bounds(), &bytes)) return Start(std::move(bytes), deadline);
@@ -59,7 +66,9 @@ void UnaryCall::Begin(grpc::ByteBuffer bytes) {
   requests_.CountHandFormQueueFull();
   const v1::CallFailure failure =
       MakeFailure(E::CALLER_BUSY, E::NOT_SENT, "", "too many large params wait: send params_json");
-  dispatcher_.RecordRejected(Call(), failure);
+  Call rejected;
+  rejected.SetFrom(from_);
+  dispatcher_.RecordRejected(std::move(rejected), failure);
   End(ToStatus(failure));
 }
 
@@ -69,6 +78,7 @@ void UnaryCall::Start(grpc::ByteBuffer bytes, std::optional<MonoTime> deadline) 
   call.call_id = call_id_;
   call.sink = self_;
   call.cancelled_all = &cancelled_;
+  call.SetFrom(from_);
   if (const auto failure = Read(std::move(bytes), deadline, &call)) {
     dispatcher_.RecordRejected(std::move(call), *failure);
     return End(ToStatus(*failure));

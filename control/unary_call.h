@@ -8,16 +8,16 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "control/call_request.h"
 #include "control/caller_bytes.h"
+#include "control/caller_check.h"
 #include "control/dispatcher.h"
 
 namespace toolwire {
-
-grpc::Status ToStatus(const v1::CallFailure& failure);
 
 // Keeps itself alive until gRPC is done with it.
 class UnaryCall final : public grpc::ServerUnaryReactor,
@@ -25,14 +25,15 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
                         public CallerBytes::Holder,
                         public std::enable_shared_from_this<UnaryCall> {
  public:
-  // `context` is gRPC's of this call; null in tests.
+  // `context` is gRPC's of this call; null in tests. `from`: as of Call.
   UnaryCall(const Clock& clock, Dispatcher& dispatcher, CallRequests& requests, CallerBytes& all,
-            grpc::CallbackServerContext* context, grpc::ByteBuffer* response)
+            grpc::CallbackServerContext* context, grpc::ByteBuffer* response, std::shared_ptr<Caller> from = nullptr)
       : Holder(all, context == nullptr ? std::string() : context->peer()),
         clock_(clock),
         dispatcher_(dispatcher),
         requests_(requests),
         response_(response),
+        from_(std::move(from)),
         context_(context) {}
 
   void Begin(grpc::ByteBuffer bytes);
@@ -53,6 +54,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
   Dispatcher& dispatcher_;
   CallRequests& requests_;
   grpc::ByteBuffer* const response_;
+  const std::shared_ptr<Caller> from_;
   uint64_t call_id_ = 0;     // Constant after Begin.
   size_t params_bytes_ = 0;  // Constant after Start.
   std::atomic<bool> cancelled_{false}, dropped_{false};

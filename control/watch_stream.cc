@@ -20,12 +20,13 @@ constexpr size_t kNameBytes = 200;
 
 }  // namespace
 
-void WatchStream::Begin(std::set<std::string> users, std::function<void()> on_done) {
+void WatchStream::Begin(std::set<std::string> users, std::function<void()> on_done, UserBound bound) {
   on_done_ = std::move(on_done);
   self_ = shared_from_this();
   of_all_ = users.empty();
   for (const std::string& user_id : users) Hold(kNameBytes + 2 * user_id.size());
-  watch_id_ = directory_.Watch(std::move(users), [this](const Events& events) { Add(events); });
+  watch_id_ = directory_.Watch(
+      std::move(users), [this](const Events& events) { Add(events); }, std::move(bound));
   Join(weak_from_this());
   directory_.Continue(watch_id_);
 }
@@ -101,6 +102,18 @@ void WatchStream::End(grpc::Status status) {
   if (std::exchange(ended_, true)) return;
   status_ = std::move(status);
   if (!writing_ && !std::exchange(finished_, true)) Finish(status_);
+}
+
+bool WatchStream::CutIfUnread(MonoTime now, Duration limit) {
+  MutexLock lock(mu_);
+  if (!ended_ || !writing_ || cut_) return false;
+  if (!unread_since_) unread_since_ = now;
+  if (now - *unread_since_ < limit) return false;
+  cut_ = true;
+  counters_.ended_unread.Add();
+  while (!waiting_.empty()) TakeFirstLocked();
+  if (context_ != nullptr) context_->TryCancel();
+  return true;
 }
 
 void WatchStream::Drop() {

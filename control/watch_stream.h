@@ -7,9 +7,11 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
+#include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "control/agent_directory.h"
 #include "control/caller_bytes.h"
@@ -33,8 +35,12 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
         unread_bytes_max_(unread_bytes_max),
         context_(context) {}
 
-  void Begin(std::set<std::string> users, std::function<void()> on_done);
+  // `bound`: as AgentDirectory::Watch.
+  void Begin(std::set<std::string> users, std::function<void()> on_done, UserBound bound = {});
   void End(grpc::Status status);
+  // Once it has ended: gives up its last message if the caller has not read it for `limit`, as far as these calls have
+  // seen. True: it was given up now.
+  bool CutIfUnread(MonoTime now, Duration limit);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override { End(grpc::Status::CANCELLED); }
@@ -67,6 +73,8 @@ class WatchStream final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  std::optional<MonoTime> unread_since_ ABSL_GUARDED_BY(mu_);  // Of CutIfUnread.
+  bool cut_ ABSL_GUARDED_BY(mu_) = false;
   grpc::Status status_ ABSL_GUARDED_BY(mu_);
 };
 

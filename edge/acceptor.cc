@@ -34,17 +34,14 @@ struct Acceptor::Impl {
 
 Acceptor::Acceptor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const std::string& host, int port, const Clock& clock,
-                                                           Admission& admission, Duration user_timeout,
-                                                           OnSocket on_socket) {
+absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Listen(const Options& options, OnSocket on_socket) {
   auto impl = std::make_unique<Impl>();
-  auto listener = TcpListener::Listen(
-      impl->io,
-      {"agents", host, port, [&] { return admission.AcceptDelay(clock.Now()); }, &admission.counters().accept_errors},
-      [user_timeout, on_socket = std::move(on_socket)](int fd, const asio::ip::tcp::endpoint& peer) {
-        SetSocketOptions(fd, user_timeout);
-        on_socket(fd, peer.address().to_string());
-      });
+  auto listener = TcpListener::Listen(impl->io, {"agents", options.host, options.port, options.delay, options.errors},
+                                      [user_timeout = options.user_timeout, on_socket = std::move(on_socket)](
+                                          int fd, const asio::ip::tcp::endpoint& peer) {
+                                        SetSocketOptions(fd, user_timeout);
+                                        on_socket(fd, peer.address().to_string());
+                                      });
   if (!listener.ok()) return listener.status();
   impl->listener = *std::move(listener);
   impl->listener->Start();

@@ -1,4 +1,4 @@
-// The agents' listening socket: accepts as fast as the admission allows and hands each socket to a loop.
+// A listening socket for agents: accepts as fast as it may and hands each socket to a loop.
 #ifndef TOOLWIRE_EDGE_ACCEPTOR_H_
 #define TOOLWIRE_EDGE_ACCEPTOR_H_
 
@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
-#include "edge/admission.h"
+#include "common/base/counter.h"
 
 namespace toolwire {
 
@@ -18,11 +18,14 @@ class Acceptor {
   // `address` is where the peer is, without its port. Called on the acceptor's thread; takes over the descriptor.
   using OnSocket = std::function<void(int fd, std::string address)>;
 
-  // Listens; port 0 takes a free one. A peer that takes none of what was sent to it for `user_timeout` is cut. `clock`
-  // and `admission` outlive the acceptor.
-  static absl::StatusOr<std::unique_ptr<Acceptor>> Listen(const std::string& host, int port, const Clock& clock,
-                                                          Admission& admission, Duration user_timeout,
-                                                          OnSocket on_socket);
+  struct Options {
+    std::string host;
+    int port = 0;                     // 0: a free one.
+    std::function<Duration()> delay;  // As of TcpListener::Options.
+    Counter* errors = nullptr;
+    Duration user_timeout{};  // A peer that takes none of what was sent to it for so long is cut.
+  };
+  static absl::StatusOr<std::unique_ptr<Acceptor>> Listen(const Options& options, OnSocket on_socket);
   // Stops like Stop().
   ~Acceptor();
 

@@ -1,9 +1,9 @@
 // Sockets, sockets not logged in and rooms of sessions are counted; at their limits accepting waits, or a login finds
 // no room. Each socket that is no session has a state; those that may have to make room are in a queue by address:
 // silent ones, those that are closing, and those that are closing after a session. When all is full one of them goes
-// for each that is accepted, so that nobody is kept out by sockets that do nothing. The rate is a token bucket: each
-// socket takes one, and what is missing is the wait. Failed logins are counted for each address from its first, for a
-// minute.
+// for each that is accepted, so that nobody is kept out by sockets that do nothing. Those that have sent a request are
+// in such a queue, too, for their number by address. The rate is a token bucket: each socket takes one, and what is
+// missing is the wait.
 #include "edge/admission.h"
 
 #include <algorithm>
@@ -14,7 +14,6 @@
 namespace toolwire {
 namespace {
 
-constexpr Duration kMinute = std::chrono::minutes(1);
 // How long to wait for a socket to log in or close before looking again.
 constexpr Duration kFullWait = std::chrono::milliseconds(20);
 
@@ -33,6 +32,7 @@ Admission::Place::~Place() {
 
 ByAddress<Admission::Place>* Admission::QueueOf(State state) {
   return state == State::kSilent    ? &silent_
+         : state == State::kSpoke   ? &spoken_
          : state == State::kClosing ? &closing_
          : state == State::kEnding  ? &ending_
                                     : nullptr;
@@ -42,7 +42,7 @@ void Admission::Move(Place* place, State to) {
   const auto is_unauthenticated = [](State state) { return state == State::kSilent || state == State::kSpoke; };
   const State from = std::exchange(place->state_, to);
   if (auto* const queue = QueueOf(from)) queue->Remove(place);
-  if (auto* const queue = QueueOf(to)) queue->Add(place, place->key);
+  if (auto* const queue = QueueOf(to)) queue->Add(place, place->key_);
   unauthenticated_ += is_unauthenticated(to) - is_unauthenticated(from);
   leaving_ += (to == State::kLeaving) - (from == State::kLeaving);
 }
@@ -52,11 +52,16 @@ size_t Admission::silent_max() const {
       std::clamp(options_.silent_per_address_max, 1, std::max(options_.unauthenticated_max / 4, 1)));
 }
 
+size_t Admission::logins_max() const {
+  return static_cast<size_t>(
+      std::clamp(options_.logins_per_address_max, 1, std::max(options_.unauthenticated_max / 4 * 3, 1)));
+}
+
 // An address over its share makes room before others, once its sockets are old enough.
 Admission::Place* Admission::FirstSilent(MonoTime now) const {
   Place* const first = silent_.First();
   if (first == nullptr || IsSilentForLong(*first, now)) return first;
-  if (silent_.SizeOf(first->key) > silent_max()) return nullptr;
+  if (silent_.SizeOf(first->key_) > silent_max()) return nullptr;
   return silent_.FirstIf([now](const Place& place) { return IsSilentForLong(place, now); });
 }
 
@@ -107,21 +112,49 @@ std::unique_ptr<Admission::Place> Admission::Accepted(uint64_t id, std::string a
     tokens_ -= 1;
     counters_.accepted.Add();
     Move(place.get(), State::kSilent);
-    // Two, so that what came within a second shrinks to its share.
-    while (make_room.size() < 2 && silent_.SizeOf(place->key) > silent_max()) {
-      Place* const oldest = silent_.FirstOf(place->key);
-      if (!IsSilentForLong(*oldest, now)) break;
-      make_room.push_back(oldest->id);
-      Move(oldest, State::kLeaving);
-    }
+    make_room = OverShareOf(*place, now);
   }
   for (const uint64_t one : make_room) make_room_(one, /*is_closing=*/false);
   return place;
 }
 
-void Admission::Spoke(Place* place) {
+std::vector<uint64_t> Admission::OverShareOf(const Place& place, MonoTime now) {
+  std::vector<uint64_t> make_room;
+  // Two, so that what came within a second shrinks to its share.
+  while (make_room.size() < 2 && silent_.SizeOf(place.key_) > silent_max()) {
+    Place* const oldest = silent_.FirstOf(place.key_);
+    if (!IsSilentForLong(*oldest, now)) break;
+    make_room.push_back(oldest->id);
+    Move(oldest, State::kLeaving);
+  }
+  return make_room;
+}
+
+void Admission::Readdress(Place* place, std::string address) {
+  if (address == place->address_) return;
+  place->address_ = std::move(address);
+  place->key_ = AddressKey(place->address_);
+}
+
+void Admission::Named(Place* place, std::string client, MonoTime now) {
+  std::vector<uint64_t> make_room;
+  {
+    MutexLock lock(mu_);
+    const State state = place->state_;  // Silent, or asked to make room just now.
+    Move(place, State::kNone);
+    Readdress(place, std::move(client));
+    Move(place, state);
+    if (state == State::kSilent) make_room = OverShareOf(*place, now);
+  }
+  for (const uint64_t one : make_room) make_room_(one, /*is_closing=*/false);
+}
+
+bool Admission::Spoke(Place* place, std::string address) {
   MutexLock lock(mu_);
+  Move(place, State::kNone);
+  Readdress(place, std::move(address));
   Move(place, State::kSpoke);
+  return spoken_.SizeOf(place->key_) <= logins_max();
 }
 
 void Admission::Keep(Place* place) {
@@ -134,9 +167,9 @@ void Admission::Closing(Place* place) {
   {
     MutexLock lock(mu_);
     Move(place, State::kClosing);
-    Place* const one = closing_.SizeOf(place->key) > options_.closing_per_address_max ? closing_.FirstOf(place->key)
-                       : closing_.size() > options_.closing_max                       ? closing_.First()
-                                                                                      : nullptr;
+    Place* const one = closing_.SizeOf(place->key_) > options_.closing_per_address_max ? closing_.FirstOf(place->key_)
+                       : closing_.size() > options_.closing_max                        ? closing_.First()
+                                                                                       : nullptr;
     if (one == nullptr) return;
     counters_.closing_cut.Add();
     cut = one->id;
@@ -178,41 +211,6 @@ std::unique_ptr<Admission::Place> Admission::SessionEnded(uint64_t id, std::stri
 void Admission::Closed() {
   MutexLock lock(mu_);
   --sockets_;
-}
-
-bool Admission::MayLogIn(const std::string& address, MonoTime now) {
-  if (options_.failed_logins_per_minute_max == 0) return true;
-  MutexLock lock(mu_);
-  auto found = failures_.find(AddressKey(address));
-  if (found == failures_.end() || now - found->second.since >= kMinute) return true;
-  if (found->second.count < options_.failed_logins_per_minute_max) return true;
-  Touch(found->second);
-  counters_.addresses_rejected.Add();
-  return false;
-}
-
-// Full, the address that has not failed, nor been rejected, for longest is forgotten: the failures of others make room
-// for new ones, and never for the one that goes on.
-void Admission::LoginFailed(const std::string& address, MonoTime now) {
-  std::string key = AddressKey(address);
-  MutexLock lock(mu_);
-  auto found = failures_.find(key);
-  if (found == failures_.end()) {
-    if (failures_.size() >= options_.addresses_max) {
-      counters_.addresses_full.Add();
-      failures_.erase(failed_last_.front());
-      failed_last_.pop_front();
-    }
-    const auto place = failed_last_.insert(failed_last_.end(), key);
-    found = failures_.emplace(std::move(key), Failures{now, 0, place}).first;
-  }
-  Failures& failures = found->second;
-  Touch(failures);
-  if (now - failures.since >= kMinute) {
-    failures.since = now;
-    failures.count = 0;
-  }
-  ++failures.count;
 }
 
 int Admission::sockets() const {

@@ -5,12 +5,10 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "common/base/by_address.h"
 #include "common/base/clock.h"
 #include "common/base/counter.h"
@@ -29,9 +27,10 @@ class Admission {
     // Of those, sockets of one address that have sent nothing for a second: room for a storm from behind one NAT. At
     // most a quarter of `unauthenticated_max`.
     int silent_per_address_max = 1024;
-    int handshakes_per_second_max = 5000;    // Beyond it new sockets wait in the kernel's queue: 10,000 in 2 s.
-    int failed_logins_per_minute_max = 600;  // For one address, which may be a whole office's; 0: no limit.
-    size_t addresses_max = 10000;            // Addresses remembered for their failed logins.
+    // Of those, logins under way of one address: room for a storm from behind one NAT, and a quarter of the places for
+    // all others, of which each needs one for milliseconds. At most three quarters of `unauthenticated_max`.
+    int logins_per_address_max = 3072;
+    int handshakes_per_second_max = 5000;  // Beyond it new sockets wait in the kernel's queue: 10,000 in 2 s.
     // Sockets that are closing and never were sessions: 5,000 refusals in a second take so many over a line of 200 ms.
     // An address may be a whole office's here, too.
     size_t closing_max = 1024;
@@ -47,22 +46,22 @@ class Admission {
     LimitCounter silent_closed{this, kEdgeLimitHits, "silent_sockets"};
     LimitCounter closing_cut{this, kEdgeLimitHits, "closing_sockets"};
     LimitCounter paced{this, kEdgeLimitHits, "handshakes_per_second"};
-    LimitCounter addresses_rejected{this, kEdgeLimitHits, "failed_logins"};
-    LimitCounter addresses_full{this, kEdgeLimitHits, "failed_logins_addresses"};
+    LimitCounter address_logins_full{this, kEdgeLimitHits, "address_logins"};
   };
 
   // One socket, while it is no session: from Accepted, or SessionEnded, until this is destroyed. Any thread.
   class Place : public ByAddress<Place>::Member {
    public:
     Place(Admission& admission, uint64_t id, std::string address, MonoTime at)
-        : id(id), address(std::move(address)), key(AddressKey(this->address)), accepted_at(at), admission_(admission) {}
+        : id(id), accepted_at(at), admission_(admission), address_(std::move(address)), key_(AddressKey(address_)) {}
     ~Place();
     Place(const Place&) = delete;
     Place& operator=(const Place&) = delete;
 
+    // Of the socket's peer, or of the client as Spoke was told. By whoever calls Spoke.
+    const std::string& address() const { return address_; }
+
     const uint64_t id;
-    const std::string address;
-    const std::string key;  // As of AddressKey.
     const MonoTime accepted_at;
 
    private:
@@ -76,7 +75,10 @@ class Admission {
       kLeaving,  // It was asked to make room.
     };
     Admission& admission_;
-    State state_ = State::kNone;  // Guarded by the admission's lock.
+    std::string address_;
+    // Guarded by the admission's lock. The key, as of AddressKey, changes only in a state without a queue.
+    std::string key_;
+    State state_ = State::kNone;
   };
 
   // Asks a socket to make room: one that `is_closing` by a reset, a silent one by a close, unless it has been heard of
@@ -90,8 +92,11 @@ class Admission {
   // A socket was accepted; it is unauthenticated until it closes or becomes a session, and silent. If its address has
   // too many such, the oldest of them have to close. For each there is exactly one Closed.
   std::unique_ptr<Place> Accepted(uint64_t id, std::string address, MonoTime now);
-  // The socket has sent its request: it need not make room any more.
-  void Spoke(Place* place);
+  // Its peer is a proxy, which has named this client: it counts as the client's, and goes on being silent.
+  void Named(Place* place, std::string client, MonoTime now);
+  // The socket has sent its request, for a client at this address: it need not make room any more. False: of this
+  // address there are too many such.
+  bool Spoke(Place* place, std::string address);
   // Its close has begun, which may take seconds: others may log in now. If too many are closing, the oldest is reset.
   void Closing(Place* place);
   // The socket that was to close has something unread: it stays, as the newest of the silent ones.
@@ -108,10 +113,6 @@ class Admission {
   // The descriptor is closed.
   void Closed();
 
-  // Whether this address may try to log in, or has failed too often within the last minute.
-  bool MayLogIn(const std::string& address, MonoTime now);
-  void LoginFailed(const std::string& address, MonoTime now);
-
   int sockets() const;
   int unauthenticated() const;
   const Counters& counters() const { return counters_; }
@@ -121,20 +122,17 @@ class Admission {
   using State = Place::State;
   void Move(Place* place, State to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   ByAddress<Place>* QueueOf(State state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  size_t silent_max() const;  // Of one address.
+  // Of one address.
+  size_t silent_max() const;
+  size_t logins_max() const;
   static bool IsSilentForLong(const Place& place, MonoTime now) { return now - place.accepted_at >= kSilentGrace; }
   Place* FirstSilent(MonoTime now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Those that have to leave after this one became silent.
+  std::vector<uint64_t> OverShareOf(const Place& place, MonoTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  static void Readdress(Place* place, std::string address);
   Duration PaceDelay(MonoTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Who has been silent for so long makes room: longer than a request is under way, also from afar or in a storm.
   static constexpr Duration kSilentGrace = std::chrono::seconds(1);
-  struct Failures {
-    MonoTime since;
-    int count = 0;
-    std::list<std::string>::iterator place;  // In failed_last_.
-  };
-  void Touch(const Failures& failures) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    failed_last_.splice(failed_last_.end(), failed_last_, failures.place);
-  }
 
   const Options options_;
   const MakeRoom make_room_;
@@ -143,13 +141,12 @@ class Admission {
   int sockets_ ABSL_GUARDED_BY(mu_) = 0;
   int unauthenticated_ ABSL_GUARDED_BY(mu_) = 0;
   int leaving_ ABSL_GUARDED_BY(mu_) = 0;
-  ByAddress<Place> silent_ ABSL_GUARDED_BY(mu_), closing_ ABSL_GUARDED_BY(mu_), ending_ ABSL_GUARDED_BY(mu_);
+  ByAddress<Place> silent_ ABSL_GUARDED_BY(mu_), spoken_ ABSL_GUARDED_BY(mu_);
+  ByAddress<Place> closing_ ABSL_GUARDED_BY(mu_), ending_ ABSL_GUARDED_BY(mu_);
   int rooms_taken_ ABSL_GUARDED_BY(mu_) = 0;           // By sessions, and by logins whose secret was right.
   LimitCounter* full_ ABSL_GUARDED_BY(mu_) = nullptr;  // The limit on sockets that accepting waits at.
   double tokens_ ABSL_GUARDED_BY(mu_) = 1;
   MonoTime tokens_at_ ABSL_GUARDED_BY(mu_) = {};
-  absl::flat_hash_map<std::string, Failures> failures_ ABSL_GUARDED_BY(mu_);  // By AddressKey.
-  std::list<std::string> failed_last_ ABSL_GUARDED_BY(mu_);                   // Their keys; who failed last is last.
 };
 
 }  // namespace toolwire

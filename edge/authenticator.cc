@@ -1,11 +1,12 @@
 // The thread waits until there is something to ask, takes up to kBatchMax checks and all updates, and makes one
-// statement of each. Updates that the store did not take are kept, merged with newer ones, and tried again every 500
-// ms; while the store is unavailable and nothing waits, empty credentials are checked as often. A stop writes what is
-// kept, until its deadline.
+// statement of each. Checks that the store refuses together are halved until the bad one is alone. Updates that the
+// store did not take are kept, merged with newer ones, and tried again every 500 ms; while the store is unavailable and
+// nothing waits, empty credentials are checked as often. A stop writes what is kept, until its deadline.
 #include "edge/authenticator.h"
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <string>
 
 #include "absl/container/flat_hash_map.h"
@@ -62,15 +63,24 @@ void Authenticator::ReportStatus(StatusUpdate update) {
   wake_.NotifyOne();
 }
 
+void Authenticator::Recheck(std::vector<SecretCheck> checks, RechecksDone done) {
+  {
+    MutexLock lock(mu_);
+    rechecks_.emplace_back(std::move(checks), std::move(done));
+  }
+  wake_.NotifyOne();
+}
+
 void Authenticator::Run() {
   std::vector<StatusUpdate> kept;  // Updates that the store did not take yet.
   while (true) {
     std::vector<std::pair<CredentialCheck, Done>> checks;
+    std::pair<std::vector<SecretCheck>, RechecksDone> rechecks;
     bool stopping = false;
     {
       MutexLock lock(mu_);
       const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-        return stopping_ || !checks_.empty() || !updates_.empty();
+        return stopping_ || !checks_.empty() || !updates_.empty() || !rechecks_.empty();
       };
       if (kept.empty() && !store_unavailable_) {
         wake_.Wait(mu_, ready);
@@ -87,12 +97,17 @@ void Authenticator::Run() {
       checks_.erase(checks_.begin(), checks_.begin() + count);
       std::move(updates_.begin(), updates_.end(), std::back_inserter(kept));
       updates_.clear();
+      if (!rechecks_.empty()) {
+        rechecks = std::move(rechecks_.front());
+        rechecks_.pop_front();
+      }
     }
     // Logins first: agents wait for their verdicts, and nothing waits for a status.
     if (checks.empty() && kept.empty() && !stopping && store_unavailable_) Probe();
     if (!checks.empty() && !stopping) RunChecks(std::move(checks));
     kept = NewestOfEach(std::move(kept));
     const bool written = RunUpdates(&kept);
+    if (rechecks.second && !stopping) RunRechecks(rechecks.first, rechecks.second);
     if (stopping) {
       MutexLock lock(mu_);
       const MonoTime now = std::chrono::steady_clock::now();
@@ -107,9 +122,20 @@ void Authenticator::RunChecks(std::vector<std::pair<CredentialCheck, Done>> batc
   checks.reserve(batch.size());
   for (auto& [check, done] : batch) checks.push_back(std::move(check));
   counters_.statements.Add();
-  counters_.checks.Add(checks.size());
   const auto verdicts = store_.CheckCredentials(checks);
   store_unavailable_ = absl::IsUnavailable(verdicts.status());
+  if (!verdicts.ok() && !store_unavailable_ && batch.size() > 1) {
+    // One of them, or its row, may be bad: that must not refuse the others.
+    counters_.store_errors.Add();
+    for (size_t i = 0; i < batch.size(); ++i) batch[i].first = std::move(checks[i]);
+    const auto middle = batch.begin() + static_cast<ptrdiff_t>(batch.size() / 2);
+    std::vector<std::pair<CredentialCheck, Done>> second(std::make_move_iterator(middle),
+                                                         std::make_move_iterator(batch.end()));
+    batch.erase(middle, batch.end());
+    RunChecks(std::move(batch));
+    return RunChecks(std::move(second));
+  }
+  counters_.checks.Add(checks.size());
   if (!verdicts.ok()) {
     counters_.store_errors.Add();
     log::Error("credentials could not be checked",
@@ -122,6 +148,20 @@ void Authenticator::RunChecks(std::vector<std::pair<CredentialCheck, Done>> batc
     (right ? counters_.right : counters_.wrong).Add();
     batch[i].second(right ? Verdict::kRight : Verdict::kWrong);
   }
+}
+
+void Authenticator::RunRechecks(const std::vector<SecretCheck>& checks, const RechecksDone& done) {
+  counters_.statements.Add();
+  absl::StatusOr<std::vector<bool>> verdicts = store_.CheckDigests(checks);
+  store_unavailable_ = absl::IsUnavailable(verdicts.status());
+  if (verdicts.ok()) {
+    counters_.rechecks.Add(checks.size());
+  } else {
+    counters_.store_errors.Add();
+    log::Error("sessions' secrets could not be checked",
+               {{"sessions", checks.size()}, {"error", std::string(verdicts.status().message())}});
+  }
+  done(std::move(verdicts));
 }
 
 void Authenticator::Probe() {

@@ -3,6 +3,7 @@
 #define TOOLWIRE_EDGE_AUTHENTICATOR_H_
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <thread>
 #include <utility>
@@ -27,6 +28,7 @@ class Authenticator {
     Counter right{this, "toolwire_edge_logins_right_total", "Logins with right credentials."};
     Counter wrong{this, "toolwire_edge_logins_wrong_total", "Logins with wrong credentials."};
     Counter checks{this, "toolwire_edge_credential_checks_total", "Logins whose credentials were sent to the store."};
+    Counter rechecks{this, "toolwire_edge_secret_rechecks_total", "Sessions whose secrets were checked again."};
     Counter status_updates{this, "toolwire_edge_status_updates_total", "Changes of agents' status written."};
     Counter statements{this, "toolwire_edge_store_statements_total", "Store statements sent."};
     Counter store_errors{this, "toolwire_edge_store_errors_total", "Store statements that failed."};
@@ -44,6 +46,10 @@ class Authenticator {
   // Any thread; never blocks. `done` runs on the authenticator's thread and must not block.
   void Check(CredentialCheck check, Done done);
   void ReportStatus(StatusUpdate update);
+  // Of open sessions; logins and, as a rule, updates come first. `done` gets one verdict for each check, or why there
+  // is none; it runs as above.
+  using RechecksDone = std::function<void(absl::StatusOr<std::vector<bool>> verdicts)>;
+  void Recheck(std::vector<SecretCheck> checks, RechecksDone done);
 
   // Whether the last statement found the store unavailable. While it is, and no login comes, one is made every 500 ms.
   bool store_unavailable() const { return store_unavailable_.load(std::memory_order_relaxed); }
@@ -52,6 +58,7 @@ class Authenticator {
  private:
   void Run();
   void RunChecks(std::vector<std::pair<CredentialCheck, Done>> batch);
+  void RunRechecks(const std::vector<SecretCheck>& checks, const RechecksDone& done);
   // Checks empty credentials, to find out whether the store is available again.
   void Probe();
   // False if the store is unavailable: the updates are kept.
@@ -64,6 +71,7 @@ class Authenticator {
   CondVar wake_;
   std::vector<std::pair<CredentialCheck, Done>> checks_ ABSL_GUARDED_BY(mu_);
   std::vector<StatusUpdate> updates_ ABSL_GUARDED_BY(mu_);
+  std::deque<std::pair<std::vector<SecretCheck>, RechecksDone>> rechecks_ ABSL_GUARDED_BY(mu_);  // One for each loop.
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   MonoTime stop_at_ ABSL_GUARDED_BY(mu_);
   std::thread thread_;

@@ -36,6 +36,8 @@ inline constexpr CloseReason kCredentialsRevoked{CloseCode::kPolicy, "Credential
 
 // The same login may succeed later: wait, as wire.proto says.
 inline constexpr CloseReason kTooManyFailedLogins{CloseCode::kTryLater, "Too many failed logins"};
+inline constexpr CloseReason kTooManyLogins{CloseCode::kTryLater, "Too many logins at once"};
+inline constexpr CloseReason kNoProxyHeader{CloseCode::kTryLater, "PROXY header missing"};
 inline constexpr CloseReason kEdgeFull{CloseCode::kTryLater, "Edge is full"};
 inline constexpr CloseReason kStoreUnavailable{CloseCode::kTryLater, "Credential store unavailable"};
 inline constexpr CloseReason kRegistryUnavailable{CloseCode::kTryLater, "Registry unavailable"};
@@ -45,6 +47,7 @@ inline constexpr CloseReason kInternalError{CloseCode::kInternal, "Internal erro
 // The agent broke a rule and must be mended.
 inline constexpr CloseReason kTooMuchBeforeLogin{CloseCode::kPolicy, "Too much before login"};
 inline constexpr CloseReason kTooManyBadFrames{CloseCode::kPolicy, "Too many bad frames"};
+inline constexpr CloseReason kTooManyStrays{CloseCode::kPolicy, "Too many unmatched answers"};
 inline constexpr CloseReason kNotReading{CloseCode::kPolicy, "Not reading"};
 inline constexpr CloseReason kInvalidUtf8{CloseCode::kBadUtf8, "Invalid UTF-8"};
 inline constexpr CloseReason kResultTooLarge{CloseCode::kTooBig, "Result too large"};

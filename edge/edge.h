@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -16,15 +17,20 @@
 #include "common/base/clock.h"
 #include "common/base/counter.h"
 #include "common/base/mutex.h"
+#include "common/link/link.h"
 #include "common/link/relay_port.h"
 #include "common/registry/registry.h"
 #include "common/store/store.h"
+#include "common/tls/tls_files.h"
+#include "common/tls/tls_handshakes.h"
 #include "edge/acceptor.h"
 #include "edge/admission.h"
 #include "edge/authenticator.h"
 #include "edge/edge_loop.h"
 #include "edge/edge_options.h"
+#include "edge/late_answers.h"
 #include "edge/metrics_page.h"
+#include "edge/proxy_socket.h"
 #include "edge/revocations.h"
 #include "edge/user_directory.h"
 
@@ -41,7 +47,7 @@ class Edge {
   ~Edge();
 
   // What an old backend published for an agent of this edge. Set before Join; any thread, must not block.
-  using OnCommand = std::function<void(const std::string& user_id, std::string message)>;
+  using OnCommand = std::function<void(const std::string& user_id, std::string message, MonoTime born)>;
   // Makes the edge known to the registry; controls dial its relay at `relay_address` from then on. Before Listen, so
   // that calls can come as soon as agents do.
   void Join(const std::string& relay_address, OnCommand on_command);
@@ -49,11 +55,15 @@ class Edge {
   absl::Status Listen(const ListenOptions& listen);
 
   // --- links ---
-  // A control is there: it gets a hello, the sessions of this edge and then everything that concerns it.
+  // What the edge says of itself at the begin of each connection.
+  v1::LinkHello Hello(const RecordSender::Limits& limits) const;
+  // A control is there: it gets the sessions of this edge and then everything that concerns it.
   LinkId Attach(std::shared_ptr<ToControl> control);
   void Receive(LinkId link, v1::ControlFrame&& frame);
   // The link of this control is down: its calls are dropped.
   void Detach(LinkId link);
+  // A stray answer that was offered, if it is still kept.
+  std::optional<v1::StrayAnswer> TakeStray(const std::string& user_id, const std::string& request_id);
   // The loop on which the next link may run its socket.
   asio::io_context& LinkLoop();
   // Counts accepts of links that fail.
@@ -71,18 +81,27 @@ class Edge {
   void WriteStatus(MonoTime until) { authenticator_.Stop(until); }
 
   int port() const { return acceptor_->port(); }
+  // Of the one without TLS beside it; -1 if there is none.
+  int plain_port() const { return plain_acceptor_ ? plain_acceptor_->port() : -1; }
+  // Looks whether the certificate has changed; empty if there is none. One thread; blocks on the file system.
+  std::function<void(bool now)> LookAtFiles();
   const std::string& server_id() const { return shared_.server_id; }
   int64_t connections() const;
   void AddSamples(std::vector<Sample>* out) const;
 
  private:
-  void Disconnect(const v1::Disconnect& disconnect);
-  void CloseRevoked(const SessionRef& ref);
+  absl::StatusOr<std::unique_ptr<Acceptor>> Accept(const std::string& host, int port, TlsHandshakes* tls);
+  // True if it is done; else the session's loop confirms it.
+  bool Disconnect(LinkId link, const v1::Disconnect& disconnect);
+  void CloseRevoked(const SessionRef& ref, Confirmation confirmation = {});
+  void KeepSession(const v1::KeptSession& kept);
   std::optional<WsServer::HttpReply> Http(const std::string& path, const std::string& address,
                                           std::function<void(WsServer::HttpReply)> later);
   std::string HealthJson() const;
   std::string MetricsJson(bool with_users) const;
   void SendToControls(LinkBatches* batches);
+  // Keeps the large ones among the stray answers, and returns what is offered in their place.
+  std::vector<v1::StrayOffer> KeepLarge(std::vector<v1::StrayAnswer>* strays);
   void RefreshLeases();
 
   const EdgeOptions options_;
@@ -90,9 +109,11 @@ class Edge {
   const MonoTime started_;
   const std::string instance_id_;
   EdgeCounters counters_;
+  ProxyHeaderCounters proxy_headers_;
   UserDirectory directory_;
   Revocations revocations_;
   Admission admission_;
+  LoginLimits login_limits_;
   Authenticator authenticator_;
   EdgeShared shared_;
   std::atomic<bool> draining_{false};
@@ -101,11 +122,17 @@ class Edge {
   absl::flat_hash_map<LinkId, std::shared_ptr<ToControl>> links_ ABSL_GUARDED_BY(links_mu_);
   LinkId last_link_ ABSL_GUARDED_BY(links_mu_) = 0;
 
+  mutable Mutex strays_mu_;
+  LateAnswers strays_ ABSL_GUARDED_BY(strays_mu_);
+
   MetricsPage metrics_page_{clock_, [this](bool with_users) { return MetricsJson(with_users); }};
   std::vector<std::unique_ptr<EdgeLoop>> loops_;
   // After the loops, to which it gives what it has decoded. Each session has one frame there at most.
-  LowPriorityThread large_frames_{std::numeric_limits<size_t>::max()};
-  std::unique_ptr<Acceptor> acceptor_;
+  LowPriorityThread large_frames_{std::numeric_limits<size_t>::max(), LowPriorityThread::Yields::kAtOnce};
+  // Null without TLS. The handshakes, too, come after the loops.
+  std::unique_ptr<TlsFiles> tls_files_;
+  std::unique_ptr<TlsHandshakes> tls_handshakes_;
+  std::unique_ptr<Acceptor> acceptor_, plain_acceptor_;
   std::atomic<uint32_t> next_loop_{0};       // For agents' sockets,
   std::atomic<uint32_t> next_link_loop_{0};  // and for links.
 

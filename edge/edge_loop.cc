@@ -26,7 +26,11 @@ EdgeLoop::EdgeLoop(uint32_t index, EdgeShared& shared)
       table_(*shared.clock, shared.limits, *shared.counters, shared.server_id,
              [this](SessionId id) { return server_.SinceHeard(id); }),
       logins_(index, shared, *this),
-      server_(io_, {shared.frame_bytes_max, Logins::kEarlyBytesMax}, *this),
+      rechecks_(shared.secret_recheck_interval, shared.clock->Now()),
+      server_(
+          io_,
+          {shared.frame_bytes_max, Logins::kEarlyBytesMax, shared.trusted_proxies.header_name(), shared.proxy_headers},
+          *this),
       thread_([this] { Run(); }) {}
 
 EdgeLoop::~EdgeLoop() { StopThread(); }
@@ -72,13 +76,16 @@ void EdgeLoop::WakeInbox() {
   if (!std::exchange(inbox_posted_, true)) asio::post(io_, [this] { DrainInbox(); });
 }
 
-void EdgeLoop::Adopt(int fd, std::unique_ptr<Admission::Place> place) {
+void EdgeLoop::Adopt(int fd, std::unique_ptr<Admission::Place> place, TlsHandshakes* tls) {
   // Shared, since tasks are copied; the task still is the only one that takes it.
   auto held = std::make_shared<std::unique_ptr<Admission::Place>>(std::move(place));
-  Post([this, fd, held] {
+  Post([this, fd, held, tls] {
     const SessionId id = (*held)->id;
+    WsServer::Arrival arrival{(*held)->address(), false, tls};
+    arrival.proxy_header =
+        shared_.trusted_proxies.protocol && shared_.trusted_proxies.networks.Contains(arrival.address);
     logins_.Accepted(std::move(*held));
-    server_.Adopt(id, fd);
+    server_.Adopt(id, fd, arrival);
   });
 }
 
@@ -117,8 +124,17 @@ void EdgeLoop::ReportSessions(LinkId link, std::vector<SessionId> ids, std::func
   });
 }
 
-void EdgeLoop::CloseSession(SessionId id, CloseReason reason, bool answers_lost) {
-  Post([this, id, reason, answers_lost] { Close(id, reason, answers_lost); });
+void EdgeLoop::CloseSession(SessionId id, CloseReason reason, bool answers_lost, Confirmation confirmation) {
+  Post([this, id, reason, answers_lost, confirmation] {
+    Close(id, reason, answers_lost);
+    if (confirmation.id != 0) table_.batches().For(confirmation.link)->add_disconnects_done(confirmation.id);
+  });
+}
+
+void EdgeLoop::KeepSession(SessionId id, const SecretDigest& secret) {
+  Post([this, id, secret] {
+    table_.At(id, [&](Session& session, const Session::Context&) { session.set_secret(secret); });
+  });
 }
 
 void EdgeLoop::CloseAll(CloseReason reason) {
@@ -131,8 +147,6 @@ void EdgeLoop::Replaced(const std::string& user_id, uint64_t epoch) {
   Post([this, user_id, epoch] {
     const auto ref = shared_.directory->Find(user_id);
     if (!ref || ref->loop != index_ || ref->epoch >= epoch || table_.Find(ref->id) == nullptr) return;
-    // Lease and status are the newer one's now.
-    shared_.directory->Remove(user_id, ref->id);
     Close(ref->id, close_reason::kReplaced, false);
   });
 }
@@ -140,9 +154,7 @@ void EdgeLoop::Replaced(const std::string& user_id, uint64_t epoch) {
 void EdgeLoop::RefreshLeases(Duration unless_within) {
   Post([this, since = shared_.clock->Now() - unless_within] {
     std::vector<Registry::Held> held;
-    table_.TakeUnrefreshed(since, [&](const std::string& user_id, uint64_t epoch) {
-      held.push_back({user_id, epoch});
-    });
+    table_.TakeUnrefreshed(since, [&](const std::string& user_id, uint64_t epoch) { AddHeld(user_id, epoch, &held); });
     if (!held.empty()) shared_.registry->Refresh(shared_.server_id, std::move(held));
   });
 }
@@ -207,6 +219,8 @@ void EdgeLoop::OnTick() {
   ArmTick();  // First: what follows may throw.
   AdvanceTable();
   logins_.Advance();
+  if (index_ == 0) shared_.tick();
+  RecheckSecrets();
   if (table_.has_heartbeats() && shared_.clock->Now() >= next_refresh_) RefreshHeard();
   Round();
 }
@@ -228,13 +242,51 @@ void EdgeLoop::ScheduleAdvance() {
 void EdgeLoop::RefreshHeard() {
   next_refresh_ = shared_.clock->Now() + slow_tick_;
   std::vector<Registry::Held> held;
-  table_.TakeHeartbeats([&](const std::string& user_id, uint64_t epoch) { held.push_back({user_id, epoch}); });
+  table_.TakeHeartbeats([&](const std::string& user_id, uint64_t epoch) { AddHeld(user_id, epoch, &held); });
   if (!held.empty()) shared_.registry->Refresh(shared_.server_id, std::move(held));
+}
+
+// The lease of the session with this epoch, unless that is no longer the user's.
+void EdgeLoop::AddHeld(const std::string& user_id, uint64_t epoch, std::vector<Registry::Held>* held) {
+  const uint64_t lease = shared_.directory->LeaseOf(user_id, epoch);
+  if (lease != 0) held->push_back({user_id, lease});
+}
+
+void EdgeLoop::RecheckSecrets() {
+  const std::vector<SessionId> sessions =
+      rechecks_.Take(shared_.clock->Now(), [this](SessionId id) { return table_.Find(id) != nullptr; });
+  if (sessions.empty()) return;
+  std::vector<SecretCheck> checks;
+  checks.reserve(sessions.size());
+  for (const SessionId id : sessions) checks.push_back({table_.Find(id)->user_id(), table_.Find(id)->secret()});
+  const auto shared_checks = std::make_shared<const std::vector<SecretCheck>>(checks);
+  shared_.authenticator->Recheck(std::move(checks), [this, sessions, shared_checks](auto verdicts) {
+    Post([this, sessions, shared_checks, verdicts = std::move(verdicts)] {
+      OnRechecked(sessions, *shared_checks, verdicts);
+    });
+  });
+}
+
+void EdgeLoop::OnRechecked(const std::vector<SessionId>& sessions, const std::vector<SecretCheck>& checks,
+                           const absl::StatusOr<std::vector<bool>>& verdicts) {
+  if (!verdicts.ok()) return rechecks_.TryAgain(sessions, shared_.clock->Now());
+  rechecks_.Done(sessions);
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    const Session* const session = table_.Find(sessions[i]);
+    // It may have ended meanwhile, or count as opened with another secret.
+    if ((*verdicts)[i] || session == nullptr || session->secret() != checks[i].digest) continue;
+    log::Info("session is ended", {{"user", session->user_id()}, {"epoch", session->epoch()}, {"rechecked", true}});
+    Close(sessions[i], close_reason::kCredentialsRevoked, /*answers_lost=*/true);
+  }
+  RecheckSecrets();
 }
 
 // --- sockets, logins, sessions ---------------------------------------------------------------------------------------
 
 std::optional<WsServer::HttpReply> EdgeLoop::OnHttp(SessionId id, const std::string& path) {
+  if (path != "/health" && logins_.RefusesUnnamed(id)) {
+    return WsServer::HttpReply{403, R"({"error":"PROXY header missing"})"};
+  }
   return shared_.http(path, logins_.AddressOf(id), [this, id](WsServer::HttpReply reply) {
     Post([this, id, reply = std::move(reply)] { server_.Reply(id, reply); });
   });
@@ -283,9 +335,11 @@ void EdgeLoop::DecodeNow(SessionId id) {
   for (const std::string& one : decoding.mapped().behind) table_.Receive(id, one);
 }
 
-void EdgeLoop::OpenSession(SessionId id, const std::string& user_id, uint64_t epoch, std::vector<std::string> early) {
+void EdgeLoop::OpenSession(SessionId id, const std::string& user_id, uint64_t epoch, const SecretDigest& secret,
+                           std::vector<std::string> early) {
   server_.TrustPeer(id);
-  table_.Open(id, user_id, epoch);
+  table_.Open(id, user_id, epoch, secret);
+  rechecks_.Add(id);
   for (const std::string& text : early) table_.Receive(id, text);
   ScheduleRound();
 }

@@ -1,6 +1,7 @@
 // A login asks twice and comes back to the loop after each: the store checks the secret on a thread of its own, then
 // the registry gives the lease, on the caller's thread or another. When either answer comes, the socket may be gone,
-// the time over or the secret revoked; then what was claimed is released and no session opens. A revocation between the
+// the time over or the secret revoked; then no session opens, and what was claimed is released, unless a session of the
+// user stands on it (UserPlace). A revocation between the
 // two answers is seen because the session enters the directory first and Revocations are asked after that.
 #include "edge/login.h"
 
@@ -25,6 +26,7 @@ void Logins::Accepted(std::unique_ptr<Admission::Place> place) {
   auto login = std::make_unique<Login>();
   login->id = place->id;
   login->place = std::move(place);
+  login->came = shared_.clock->Now();
   if (wheel_.empty()) advanced_at_ = shared_.clock->Now();  // Without timers nobody has called Advance.
   wheel_.Arm(login.get(), Time() + shared_.login_timeout);
   logins_.emplace(login->id, std::move(login));
@@ -41,27 +43,60 @@ bool Logins::MakeRoom(SessionId id, bool unread) {
   return true;
 }
 
-void Logins::Spoke(SessionId id) {
+void Logins::Named(SessionId id, const std::optional<std::string>& client) {
   auto found = logins_.find(id);
   if (found == logins_.end() || found->second->closing) return;
-  if (!std::exchange(found->second->spoke, true)) shared_.admission->Spoke(found->second->place.get());
+  Login& login = *found->second;
+  login.from = !client ? Login::From::kUnnamed : client->empty() ? Login::From::kProxy : Login::From::kClient;
+  if (login.from == Login::From::kClient) shared_.admission->Named(login.place.get(), *client, shared_.clock->Now());
+}
+
+bool Logins::RefusesUnnamed(SessionId id) {
+  auto found = logins_.find(id);
+  if (found == logins_.end() || found->second->from != Login::From::kUnnamed) return false;
+  shared_.proxy_headers->missing.Add();
+  if (const auto others = unnamed_line_.Take(shared_.clock->Now())) {
+    log::Warn("PROXY header missing", {{"proxy", found->second->place->address()}, {"others", *others}});
+  }
+  return true;
+}
+
+void Logins::Spoke(SessionId id, const std::string& proxied) {
+  auto found = logins_.find(id);
+  if (found == logins_.end() || found->second->closing) return;
+  if (std::exchange(found->second->spoke, true)) return;
+  Admission::Place* const place = found->second->place.get();
+  found->second->over_share =
+      !shared_.admission->Spoke(place, found->second->from == Login::From::kClient
+                                           ? ClientAddress(place->address(), proxied, shared_.trusted_proxies)
+                                           : place->address());
 }
 
 std::string Logins::AddressOf(SessionId id) const {
   auto found = logins_.find(id);
-  return found == logins_.end() ? std::string() : found->second->place->address;
+  return found == logins_.end() ? std::string() : found->second->place->address();
 }
 
 void Logins::Begin(SessionId id, const std::string& target, const std::string& authorization) {
   auto found = logins_.find(id);
   if (found == logins_.end() || found->second->closing) return;
+  if (RefusesUnnamed(id)) return Fail(id, close_reason::kNoProxyHeader);
   Login& login = *found->second;
   auto check = ParseLoginRequest(target, authorization);
   if (!check) {
-    log::Info("login refused", {{"why", "missing credentials"}, {"address", login.place->address}});
+    LogRefused(login, "missing credentials");
     return Fail(id, close_reason::kMissingCredentials);
   }
-  if (!shared_.admission->MayLogIn(login.place->address, shared_.clock->Now())) {
+  login.user_id = check->user_id;
+  login.secret = DigestOfSecret(check->secret);
+  if (login.over_share) {
+    shared_.admission->counters().address_logins_full.Add();
+    if (const auto others = share_line_.Take(shared_.clock->Now())) {
+      log::Warn("too many logins at once", {{"address", login.place->address()}, {"others", *others}});
+    }
+    return Fail(id, close_reason::kTooManyLogins);
+  }
+  if (!shared_.login_limits->MayLogIn(AttemptOf(login), shared_.clock->Now())) {
     return Fail(id, close_reason::kTooManyFailedLogins);
   }
   // Who is here already takes no further room: the older session ends.
@@ -69,7 +104,6 @@ void Logins::Begin(SessionId id, const std::string& target, const std::string& a
     return Fail(id, close_reason::kEdgeFull);
   }
   login.under_way = true;
-  login.user_id = check->user_id;
   if (CheckUserId(check->user_id) != nullptr) return OnVerdict(id, Verdict::kWrong);
   login.check_began = shared_.clock->Now();
   shared_.authenticator->Check(std::move(*check), [this, id](Verdict verdict) {
@@ -82,25 +116,21 @@ void Logins::OnVerdict(SessionId id, Verdict verdict) {
   if (login == nullptr) return;
   const bool known = verdict == Verdict::kRight || verdict == Verdict::kWrong;
   // Asked again: who guesses many secrets at once learns of no more than the limit.
-  if (known && !shared_.admission->MayLogIn(login->place->address, shared_.clock->Now())) {
+  if (known && !shared_.login_limits->MayLogIn(AttemptOf(*login), shared_.clock->Now())) {
     return Fail(id, close_reason::kTooManyFailedLogins);
   }
   switch (verdict) {
     case Verdict::kRight:
+      shared_.login_limits->Succeeded(AttemptOf(*login));
       // A claim would end a session elsewhere that was opened with a newer secret.
       if (IsStale(*login)) return FailAsLate(id);
-      if (shared_.revocations->Covers(login->user_id, login->check_began)) return FailAsRevoked(id, login->user_id);
+      if (shared_.revocations->Covers(login->user_id, login->check_began)) return FailAsRevoked(*login);
       // Taken now: others have found the same room free meanwhile.
       login->has_room = shared_.admission->TakeRoom(/*beyond=*/shared_.directory->Find(login->user_id).has_value());
       if (!login->has_room) return Fail(id, close_reason::kEdgeFull);
-      return shared_.registry->Claim(
-          login->user_id, shared_.server_id, [this, id, user_id = login->user_id](absl::StatusOr<uint64_t> epoch) {
-            handler_.Post([this, id, user_id, epoch = std::move(epoch)] { OnClaimed(id, user_id, epoch); });
-          });
+      return Claim(id, login);
     case Verdict::kWrong:
-      shared_.admission->LoginFailed(login->place->address, shared_.clock->Now());
-      log::Warn("login refused",
-                {{"why", "invalid credentials"}, {"user", login->user_id}, {"address", login->place->address}});
+      CountWrong(*login);
       return Fail(id, close_reason::kInvalidCredentials);
     case Verdict::kStoreUnavailable:
       return Fail(id, close_reason::kStoreUnavailable);
@@ -109,40 +139,78 @@ void Logins::OnVerdict(SessionId id, Verdict verdict) {
   }
 }
 
+void Logins::CountWrong(const Login& login) {
+  LogRefused(login, "invalid credentials");
+  const LoginLimits::Waits waits = shared_.login_limits->Failed(AttemptOf(login), shared_.clock->Now());
+  if (waits.address == Duration::zero() && waits.user == Duration::zero()) return;
+  if (const auto others = wait_line_.Take(shared_.clock->Now())) {
+    const bool of_address = waits.address > Duration::zero();
+    const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(of_address ? waits.address : waits.user);
+    log::Warn("too many failed logins", {{"of", of_address ? "address" : "user at address"},
+                                         {"user", login.user_id},
+                                         {"address", login.place->address()},
+                                         {"wait_ms", wait.count()},
+                                         {"others", *others}});
+  }
+}
+
+void Logins::LogRefused(const Login& login, const char* why) {
+  if (const auto others = refused_line_.Take(shared_.clock->Now())) {
+    log::Warn("login refused",
+              {{"why", why}, {"user", login.user_id}, {"address", login.place->address()}, {"others", *others}});
+  }
+}
+
+// A store that stands still makes all of them late.
+void Logins::LogLate(const Login& login) {
+  if (const auto others = late_line_.Take(shared_.clock->Now())) {
+    log::Warn("login timed out", {{"user", login.user_id}, {"address", login.place->address()}, {"others", *others}});
+  }
+}
+
+void Logins::Claim(SessionId id, Login* login) {
+  shared_.directory->BeginClaim(login->user_id);
+  login->claim_taken_back = std::make_shared<std::atomic<bool>>(false);
+  const std::string user_id = login->user_id;
+  shared_.registry->Claim(
+      {user_id, shared_.server_id, login->came, login->claim_taken_back},
+      [this, id, user_id](absl::StatusOr<uint64_t> epoch) {
+        handler_.Post([this, id, user_id, epoch = std::move(epoch)] { OnClaimed(id, user_id, epoch); });
+      });
+}
+
 void Logins::OnClaimed(SessionId id, const std::string& user_id, const absl::StatusOr<uint64_t>& epoch) {
   Login* const login = UnderWay(id);
-  if (login == nullptr) {  // The socket is gone.
-    if (epoch.ok()) Release(user_id, *epoch);
-    return;
-  }
-  if (!epoch.ok()) return Fail(id, close_reason::kRegistryUnavailable);
-  if (IsStale(*login)) {
-    Release(user_id, *epoch);
-    return FailAsLate(id);
+  const bool late = login != nullptr && epoch.ok() && IsStale(*login);
+  if (login == nullptr || late || !epoch.ok()) {
+    Release(user_id, shared_.directory->GiveUp(user_id, epoch.value_or(0)));
+    if (login == nullptr) return;  // The socket is gone.
+    if (late) return FailAsLate(id);
+    return Fail(id, absl::IsAborted(epoch.status()) ? close_reason::kReplaced : close_reason::kRegistryUnavailable);
   }
   const auto inserted = shared_.directory->Insert(user_id, SessionRef{loop_, id, *epoch});
   // After the insert: a revocation that comes later finds the session.
   const bool revoked = shared_.revocations->Covers(user_id, login->check_began);
   if (inserted.displaced) shared_.close_displaced(*inserted.displaced, revoked);
   if (revoked) {
-    if (shared_.directory->Remove(user_id, id)) Release(user_id, *epoch);
-    return FailAsRevoked(id, user_id);
+    Release(user_id, shared_.directory->Remove(user_id, id).value_or(0));
+    return FailAsRevoked(*login);
   }
   Open(id, *epoch, inserted.current);
 }
 
 void Logins::Open(SessionId id, uint64_t epoch, bool current) {
   const std::unique_ptr<Login> login = std::move(logins_.extract(id).mapped());
-  log::Info("agent connected", {{"user", login->user_id}, {"epoch", epoch}, {"address", login->place->address}});
-  addresses_.emplace(id, login->place->address);
+  log::Info("agent connected", {{"user", login->user_id}, {"epoch", epoch}, {"address", login->place->address()}});
+  addresses_.emplace(id, login->place->address());
   login->place.reset();
   if (!current) {
     // A newer connection of this user got through the login first.
-    handler_.OpenSession(id, login->user_id, epoch, {});
+    handler_.OpenSession(id, login->user_id, epoch, login->secret, {});
     return handler_.CloseSocket(id, close_reason::kReplaced);
   }
   shared_.authenticator->ReportStatus({login->user_id, AgentStatus::kConnected, shared_.clock->WallMs()});
-  handler_.OpenSession(id, login->user_id, epoch, std::move(login->early));
+  handler_.OpenSession(id, login->user_id, epoch, login->secret, std::move(login->early));
 }
 
 void Logins::KeepEarly(SessionId id, std::string& text) {
@@ -160,6 +228,7 @@ void Logins::Cancel(SessionId id) {
   if (found == logins_.end()) return;
   Login& login = *found->second;
   login.under_way = false;
+  if (login.claim_taken_back != nullptr) *login.claim_taken_back = true;
   login.early = {};
   if (std::exchange(login.has_room, false)) shared_.admission->GiveRoomBack();
   wheel_.Disarm(&login);
@@ -176,8 +245,9 @@ void Logins::LogOut(SessionId id, const std::string& user_id, uint64_t epoch) {
   login->closing = true;
   login->place = shared_.admission->SessionEnded(id, std::move(addresses_.extract(id).mapped()));
   logins_.emplace(id, std::move(login));
-  // Only the user's current session may clean up: a replaced one would take the newer one's lease and status away.
-  if (shared_.directory->Remove(user_id, id)) Release(user_id, epoch);
+  // Only the user's current session may clean up: one that was displaced would take the newer one's lease away. One
+  // that was replaced elsewhere gives back what the edge still has of the older lease.
+  Release(user_id, shared_.directory->Remove(user_id, id).value_or(0));
   log::Info("agent disconnected", {{"user", user_id}, {"epoch", epoch}});
 }
 
@@ -191,7 +261,7 @@ bool Logins::IsStale(const Login& login) const {
 void Logins::Advance() {
   wheel_.Advance(time_, [this](TimerNode* node) {
     const auto* login = static_cast<const Login*>(node);
-    if (login->under_way) log::Warn("login timed out", {{"user", login->user_id}});
+    if (login->under_way) LogLate(*login);
     FailAsLate(login->id);
   });
   time_ = Time();
@@ -208,24 +278,19 @@ void Logins::FailAsLate(SessionId id) {
   Fail(id, close_reason::kLoginTimedOut);
 }
 
-void Logins::FailAsRevoked(SessionId id, const std::string& user_id) {
+void Logins::FailAsRevoked(const Login& login) {
   shared_.counters->logins_revoked.Add();
-  log::Warn("login refused", {{"why", "credentials revoked"}, {"user", user_id}});
-  Fail(id, close_reason::kCredentialsRevoked);
+  LogRefused(login, "credentials revoked");
+  Fail(login.id, close_reason::kCredentialsRevoked);
 }
 
-// Releases the lease. Unless a newer claim holds it, nobody has the agent now but perhaps an older session of this
-// edge, which a failed login left without its lease: it is made again, under the epoch that controls know the session
-// by. That fences as before: a claim made meanwhile, or later, has a greater epoch, and the refresh then ends the
-// session. Should the session end at this very moment, the lease is left without an agent, until it expires or the
-// agent is back.
+// No session of this edge stands on the lease. Unless a newer claim holds it, nobody has the agent now.
 void Logins::Release(const std::string& user_id, uint64_t epoch) {
+  if (epoch == 0) return;
   const int64_t at_ms = shared_.clock->WallMs();
   // Not `this`, which may be gone when Redis is back.
   shared_.registry->Release(user_id, shared_.server_id, epoch, [&shared = shared_, user_id, at_ms](bool released) {
-    if (!released) return;
-    const auto ref = shared.directory->Find(user_id);
-    if (ref) return shared.registry->Refresh(shared.server_id, {{user_id, ref->epoch}});
+    if (!released || shared.directory->Find(user_id)) return;
     shared.authenticator->ReportStatus({user_id, AgentStatus::kDisconnected, at_ms});
   });
 }

@@ -2,6 +2,8 @@
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "common/audit/audit_samples.h"
 #include "common/base/flags.h"
@@ -33,13 +35,17 @@ struct Options {
 };
 
 int Fail(const absl::Status& status) {
-  std::cerr << "toolwire-edge: " << status.message() << "\n";
+  std::cerr << "toolwire-edge: " << flags::NamingVariables(std::string(status.message())) << "\n";
   return 1;
 }
 
 int Run(Options options, StopSignal& stop) {
   if (const absl::Status status = Validate(options.listen); !status.ok()) return Fail(status);
   if (const absl::Status status = Validate(&options.edge); !status.ok()) return Fail(status);
+  std::vector<std::string> unprotected;
+  AddUnprotected(options.edge, options.listen, &unprotected);
+  AddUnprotectedLinks(options.edge, options.listen, &unprotected);
+  if (const absl::Status status = RefuseUnprotected(unprotected); !status.ok()) return Fail(status);
   auto store = OpenStore(options.store);
   if (!store.ok()) return Fail(store.status());
   SystemClock clock;
@@ -50,6 +56,7 @@ int Run(Options options, StopSignal& stop) {
     registry.lease_ttl = options.edge.lease_ttl;
     registry.claim_wait_max = options.edge.login_timeout;
     registry.command_channels = options.edge.serve_old_channels;
+    registry.status_keys = options.edge.serve_old_channels && options.edge.old_status_keys;
     auto opened = RedisRegistry::Create(registry);
     if (!opened.ok()) return Fail(opened.status());
     redis = *std::move(opened);
@@ -60,12 +67,15 @@ int Run(Options options, StopSignal& stop) {
   Edge::OnCommand on_command;
   if (redis && options.edge.serve_old_channels) {
     old.emplace(options.edge, clock, *redis, audit, edge);
-    on_command = [&](const std::string& user_id, const std::string& message) {
-      old->channels().OnCommand(user_id, message);
+    on_command = [&](const std::string& user_id, const std::string& message, MonoTime born) {
+      old->channels().OnCommand(user_id, message, born);
     };
   }
-  auto relay = RelayServer::Start(options.listen.host, options.edge.relay_port, edge,
-                                  options.edge.payload().payload_bytes_max, options.edge.links_per_address_max);
+  auto link_tls = LoadLinkTls(options.edge.link_tls, LinkEnd::kEdge, clock);
+  if (!link_tls.ok()) return Fail(link_tls.status());
+  auto relay =
+      RelayServer::Start(options.listen.host, options.edge.relay_port, edge, options.edge.payload().payload_bytes_max,
+                         options.edge.links_per_address_max, link_tls->get());
   if (!relay.ok()) return Fail(relay.status());
   edge.Join(RelayAddress(options.edge, options.listen, (*relay)->port()), on_command);
   std::unique_ptr<MetricsEndpoint> metrics;
@@ -82,7 +92,9 @@ int Run(Options options, StopSignal& stop) {
     Stopping::Step("writing agents' status");
     edge.WriteStatus(until);
     Stopping::Step("leaving Redis");
+    if (old && redis->connected()) old->channels().WaitAcknowledged(until);
     old.reset();
+    if (redis) redis->WaitAnswered(until);
     // Before the edge and after what publishes: answers that are still owed come when it ends.
     redis.reset();
     Stopping::Step("writing the audit log");
@@ -101,25 +113,37 @@ int Run(Options options, StopSignal& stop) {
     edge.AddSamples(out);
     if (redis) redis->AddSamples(out);
     if (old) old->channels().AddSamples(out);
+    if (*link_tls) (*link_tls)->AddSamples(out);
     AddAuditSamples(audit, out);
   });
   if (!started.ok()) return failed(started.status());
   metrics = *std::move(started);
   log::Info("edge ready", {{"serverId", edge.server_id()},
                            {"agents", edge.port()},
+                           {"plainAgents", edge.plain_port()},
                            {"relay", (*relay)->port()},
                            {"metrics", metrics->port()}});
 
-  stop.Wait(kMetricsLineEvery, [&] {
-    log::Info("metrics", {{"connections", edge.connections()}, {"rss", ResidentBytes()}});
-  });
+  StopSignal::LookAtFiles look_at_link_tls;
+  if (*link_tls) look_at_link_tls = [&](bool now) { (*link_tls)->Look(now); };
+  StopSignal::LookAtFiles look_at_redis_tls;
+  if (redis) look_at_redis_tls = redis->LookAtFiles();
+  stop.Wait(
+      kMetricsLineEvery,
+      [&] {
+        log::Info("metrics", {{"connections", edge.connections()}, {"rss", ResidentBytes()}});
+      },
+      StopSignal::LookAtAll({edge.LookAtFiles(), look_at_link_tls, look_at_redis_tls}));
   Stopping stopping(options.edge.drain_timeout);
+  const MonoTime drained_by = clock.Now() + options.edge.drain_timeout;
   Stopping::Step("closing the agents' port");
   edge.StopAccepting();
   Stopping::Step("waiting for calls in flight");
   if (!edge.WaitIdle(options.edge.drain_timeout)) {
     log::Warn("drain time is over; calls in flight are given up");
   }
+  Stopping::Step("waiting until controls have all answers");
+  (*relay)->WaitSaid(drained_by);
   const bool written = end(stopping);
   log::Info("edge stopped", {{"auditWritten", written}});
   return 0;
@@ -129,6 +153,7 @@ int Run(Options options, StopSignal& stop) {
 }  // namespace toolwire
 
 int main(int argc, char** argv) {
+  toolwire::KeepMemoryPrivate();
   toolwire::StopSignal stop;
   toolwire::Options options;
   toolwire::flags::CommandLine line("Toolwire edge: terminates agents' WebSockets and hands calls to them.");

@@ -44,19 +44,28 @@ absl::StatusOr<Networks> Networks::Parse(std::string_view text) {
     networks.networks_.emplace_back();
     return networks;
   }
-  std::vector<std::string> all = {"127.0.0.0/8", "::1/128"};
-  if (!text.empty()) {
-    for (const auto one : absl::StrSplit(absl::string_view(text.data(), text.size()), ',')) all.emplace_back(one);
-  }
-  for (const std::string& one : all) {
-    const auto network = ParseNetwork(one);
+  if (absl::Status status = networks.Add("127.0.0.0/8,::1/128"); !status.ok()) return status;
+  if (absl::Status status = networks.Add(text); !status.ok()) return status;
+  return networks;
+}
+
+absl::StatusOr<Networks> Networks::ParseNamed(std::string_view text) {
+  Networks networks;
+  if (absl::Status status = networks.Add(text); !status.ok()) return status;
+  return networks;
+}
+
+absl::Status Networks::Add(std::string_view text) {
+  if (text.empty()) return absl::OkStatus();
+  for (const auto one : absl::StrSplit(absl::string_view(text.data(), text.size()), ',')) {
+    const auto network = ParseNetwork(std::string(one));
     if (!network) {
       return absl::InvalidArgumentError(
-          absl::StrCat("\"", one, "\" is no network: write for example 10.0.0.0/8,fd00::/8, or all, or none"));
+          absl::StrCat("\"", one, "\" is no network: write for example 10.0.0.0/8,fd00::/8"));
     }
-    networks.networks_.push_back(network->canonical());
+    networks_.push_back(network->canonical());
   }
-  return networks;
+  return absl::OkStatus();
 }
 
 bool Networks::Contains(const std::string& address) const {

@@ -7,7 +7,8 @@
 //
 // Whatever settles a call publishes its response, except that a second call of an id in flight gets none, and at a stop
 // a call that was sent gets none, since its answer is still owed. An answer that comes through another edge settles a
-// kLost call, and waits beside a kDelivered one, as the session here may answer first.
+// kLost call, and waits beside a kDelivered one, as the session here may answer first. A call of an id whose earlier
+// call was sent and not answered is refused, since no answer says which of them it is to.
 #include "edge/old_channels.h"
 
 #include <algorithm>
@@ -27,6 +28,12 @@ namespace {
 
 // How long one fetched answer may be on its way before the next one is fetched.
 constexpr Duration kFetchMax = std::chrono::seconds(1);
+
+// A question to Redis takes several round trips at most, each of 1 s at most; a user has hundreds of answers on the
+// way.
+constexpr size_t kLateUserBytesMax = 1u << 20;
+constexpr size_t kLateBytesMax = 16u << 20;
+constexpr LateAnswers::Options kLate{kLateUserBytesMax, kLateBytesMax, std::chrono::seconds(10)};
 
 // The same for the same call whoever asks; no two calls have the same.
 std::string OwedKey(const std::string& user_id, const std::string& request_id) {
@@ -67,6 +74,7 @@ OldResponse ResponseOf(const std::string& user_id, v1::Answer&& answer) {
 
 struct OldChannels::Pending : TimerNode, CallRecord {
   MonoTime deadline;
+  size_t bytes = 0;       // Of its params, once it is counted.
   MonoTime wait_until{};  // Waiting for a session ends here; unset until it first waits.
   Duration try_after = kTick;
   State state = State::kDelivered;
@@ -81,17 +89,18 @@ class OldChannels::Work {
   explicit Work(OldChannels* channels) : channels_(channels) {}
 
   v1::ControlFrame* frame() { return &frame_; }
-  void Publish(std::string_view request_id, const OldResponse& response) {
-    published_.emplace_back(ResponseChannel(request_id), EncodeOldResponse(response));
+  void Publish(std::string_view request_id, const OldResponse& response, MonoTime until) {
+    owed_.push_back({ResponseChannel(request_id), EncodeOldResponse(response), until});
   }
   void Note(std::string channel, v1::StrayNote::Kind kind, v1::StrayAnswer stray) {
     v1::StrayNote note;
     note.set_kind(kind);
     note.set_from(channels_->instance_);
     *note.mutable_stray() = std::move(stray);
-    published_.emplace_back(std::move(channel), note.SerializeAsString());
+    notes_.emplace_back(std::move(channel), note.SerializeAsString());
   }
-  void Owe(std::string key, Duration life) { owed_.emplace_back(std::move(key), life); }
+  void Owe(std::string key, MonoTime until) { keys_.emplace_back(std::move(key), until); }
+  void TakeOffered(v1::StrayAnswer names) { taken_.push_back(std::move(names)); }
   void AskOwed(v1::StrayAnswer names, bool offered) { asked_.emplace_back(std::move(names), offered); }
   void Audit(AuditTicket ticket, AuditRow&& row) { rows_.emplace_back(ticket, std::move(row)); }
 
@@ -102,9 +111,17 @@ class OldChannels::Work {
     if (channels_->audit_ != nullptr) {
       for (auto& [ticket, row] : rows_) channels_->audit_->Settle(ticket, std::move(row));
     }
+    for (const v1::StrayAnswer& names : taken_) {
+      if (auto stray = channels_->take_stray_(names.user_id(), names.request_id()))
+        channels_->OnTaken(*std::move(stray));
+    }
     const Redis& redis = channels_->redis_;
-    for (auto& [channel, message] : published_) redis.publish(channel, std::move(message));
-    for (const auto& [key, life] : owed_) redis.set(key, life);
+    for (Owed& one : owed_) channels_->owed_.Add(std::move(one.channel), std::move(one.text), one.until);
+    for (auto& [channel, message] : notes_) redis.publish(channel, std::move(message));
+    for (auto& [key, until] : keys_) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - channels_->clock_.Now());
+      channels_->keys_.Add(std::move(key), std::to_string(left.count()), until);
+    }
     for (auto& [names, offered] : asked_) {
       // Redis may keep this for longer than the channels live.
       redis.take(OwedKey(names.user_id(), names.request_id()),
@@ -115,11 +132,18 @@ class OldChannels::Work {
   }
 
  private:
+  struct Owed {
+    std::string channel, text;
+    MonoTime until;
+  };
+
   OldChannels* const channels_;
   v1::ControlFrame frame_;
-  std::vector<std::pair<std::string, std::string>> published_;
+  std::vector<Owed> owed_;
+  std::vector<std::pair<std::string, std::string>> notes_;
   std::vector<std::pair<AuditTicket, AuditRow>> rows_;
-  std::vector<std::pair<std::string, Duration>> owed_;
+  std::vector<std::pair<std::string, MonoTime>> keys_;
+  std::vector<v1::StrayAnswer> taken_;
   std::vector<std::pair<v1::StrayAnswer, bool>> asked_;
 };
 
@@ -130,7 +154,27 @@ OldChannels::OldChannels(const Clock& clock, Redis redis, AuditLog* audit, Optio
       options_(options),
       payload_(payload),
       instance_(RandomHex(8)),
-      wheel_(kTick, 1024, clock.Now()) {}
+      owed_(clock, options.answers_bytes_max,
+            [this](uint64_t number, const std::string& channel, std::string text) {
+              // Redis may keep this for longer than the channels live.
+              redis_.answer(instance_ + ":" + std::to_string(number), channel, std::move(text),
+                            [weak = weak_from_this(), number](const absl::StatusOr<int64_t>& receivers) {
+                              if (const auto channels = weak.lock()) channels->owed_.Published(number, receivers);
+                            });
+            }),
+      keys_(clock, options.answers_bytes_max,
+            [this](uint64_t number, const std::string& key, const std::string& life_ms) {
+              redis_.set(key, std::chrono::milliseconds(std::stoll(life_ms)),
+                         [weak = weak_from_this(), number](const absl::Status& status) {
+                           const auto channels = weak.lock();
+                           if (!channels) return;
+                           if (status.ok()) channels->keys_.Published(number, 1);
+                           if (!status.ok()) channels->keys_.Published(number, status);
+                         });
+            }),
+      wheel_(kTick, 1024, clock.Now()),
+      unanswered_({options.calls_max, UnansweredRequests::Options().kept}, &counters_.unanswered_full),
+      late_(kLate) {}
 
 OldChannels::~OldChannels() = default;
 
@@ -138,7 +182,7 @@ std::string OldChannels::notes_channel() const { return NotesChannel(instance_);
 
 // --- from backends ---------------------------------------------------------------------------------------------------
 
-void OldChannels::OnCommand(const std::string& user_id, const std::string& message) {
+void OldChannels::OnCommand(const std::string& user_id, const std::string& message, MonoTime born) {
   OldCommand command = DecodeOldCommand(message, payload_.json_depth_max);
   if (command.why_bad.empty() && command.params_json.size() > payload_.payload_bytes_max) {
     command.why_bad = "params are too large";
@@ -156,21 +200,27 @@ void OldChannels::OnCommand(const std::string& user_id, const std::string& messa
   call->request_id = std::move(command.request_id);
   call->tool = std::move(command.tool);
   call->params_json = std::move(command.params_json);
-  call->deadline = clock_.Now() + options_.call_timeout;
+  const MonoTime now = clock_.Now();
+  call->deadline = std::min(born, now) + options_.call_timeout;
   call->Begin(audit_, clock_.WallMs());
   Work work(this);
   {
     MutexLock lock(mu_);
     call->call_id = ++last_call_id_;
     if (!command.why_bad.empty()) {
-      FailLocked(call, E::INVALID_REQUEST, true, &work);
+      FailLocked(call, E::INVALID_REQUEST, false, true, &work);
+    } else if (call->deadline <= now) {
+      counters_.late_commands.Add();
+      FailLocked(call, E::CALL_TIMEOUT, false, false, &work);
+    } else if (unanswered_.Has(call->user_id, call->request_id, now)) {
+      FailLocked(call, E::DUPLICATE_REQUEST, false, true, &work, kEarlierUnanswered);
     } else if (!by_request_.emplace(RequestKey(call->user_id, call->request_id), call).second) {
       // A response on their common channel would end the wait for the first.
-      FailLocked(call, E::DUPLICATE_REQUEST, false, &work);
-    } else if (calls_.size() >= static_cast<size_t>(options_.calls_max)) {
-      counters_.calls_full.Add();
-      FailLocked(call, E::EDGE_UNAVAILABLE, true, &work);
+      FailLocked(call, E::DUPLICATE_REQUEST, false, false, &work);
+    } else if (!HasRoomLocked(*call)) {
+      FailLocked(call, E::EDGE_UNAVAILABLE, false, true, &work);
     } else {
+      calls_bytes_ += call->bytes = call->params_json.size();
       calls_.emplace(call->call_id, std::move(pending));
       DeliverLocked(call, &work);
     }
@@ -178,9 +228,21 @@ void OldChannels::OnCommand(const std::string& user_id, const std::string& messa
   work.Run();
 }
 
+bool OldChannels::HasRoomLocked(const Pending& call) {
+  if (calls_.size() >= static_cast<size_t>(options_.calls_max)) {
+    counters_.calls_full.Add();
+    return false;
+  }
+  if (!calls_.empty() && calls_bytes_ + call.params_json.size() > options_.calls_bytes_max) {
+    counters_.calls_bytes_full.Add();
+    return false;
+  }
+  return true;
+}
+
 void OldChannels::DeliverLocked(Pending* call, Work* work) {
   const Duration left = call->deadline - clock_.Now();
-  if (left <= Duration::zero()) return FailLocked(call, E::CALL_TIMEOUT, true, work);
+  if (left <= Duration::zero()) return FailLocked(call, E::CALL_TIMEOUT, false, true, work);
   call->state = State::kDelivered;
   waiting_.erase({call->user_id, call->call_id});
   wheel_.Disarm(call);  // The edge keeps the deadline.
@@ -203,6 +265,7 @@ void OldChannels::Send(v1::EdgeFrame&& frame) {
       if (Pending* call = FindLocked(refusal.call_id())) RefuseLocked(call, refusal, &work);
     }
     for (v1::StrayAnswer& stray : *frame.mutable_strays()) StrayLocked(std::move(stray), &work);
+    for (const v1::StrayOffer& offer : frame.stray_offers()) OfferLocked(offer, &work);
   }
   work.Run();
 }
@@ -217,7 +280,7 @@ void OldChannels::WakeLocked(const std::string& user_id) {
 void OldChannels::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
   counters_.answered.Add();
   AuditRow row = RowOfAnswer(audit_, answer);
-  work->Publish(call->request_id, ResponseOf(call->user_id, std::move(answer)));
+  work->Publish(call->request_id, ResponseOf(call->user_id, std::move(answer)), call->deadline);
   SettleLocked(call, std::move(row), work);
 }
 
@@ -241,8 +304,10 @@ void OldChannels::RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* 
       wheel_.Arm(call, std::min(call->wait_until, clock_.Now() + call->try_after));
       call->try_after *= 2;
       return;
+    case v1::Refusal::EARLIER_UNANSWERED:
+      return FailLocked(call, E::DUPLICATE_REQUEST, sent, true, work, kEarlierUnanswered);
     default:
-      return FailLocked(call, ReasonOf(refusal.cause()), true, work);
+      return FailLocked(call, ReasonOf(refusal.cause()), sent, true, work);
   }
 }
 
@@ -261,30 +326,43 @@ void OldChannels::StrayLocked(v1::StrayAnswer&& stray, Work* work) {
   if (Pending* call = FindSentLocked(stray)) {
     return AnswerLocked(call, std::move(*stray.mutable_answer()), work);
   }
-  const bool small = stray.ByteSizeLong() <= kNoteBytesMax;
-  v1::StrayAnswer names = NamesOf(stray.user_id(), stray.request_id());
-  if (names.ByteSizeLong() > kNoteBytesMax) return counters_.late_full.Add();  // No call has such an id.
-  if (small) work->Note(kStrayNotesChannel, v1::StrayNote::ANSWER, stray);
-  // A small one only until it is known whether an edge that has stopped owed it.
-  if (late_.Keep(std::move(stray), clock_.Now())) {
-    if (!small) work->Note(kStrayNotesChannel, v1::StrayNote::OFFER, names);
-    work->AskOwed(std::move(names), !small);
-  } else {
-    counters_.late_full.Add();
-    if (!small) return;
-  }
+  unanswered_.Remove(stray.user_id(), stray.request_id());
+  work->AskOwed(NamesOf(stray.user_id(), stray.request_id()), false);
+  work->Note(kStrayNotesChannel, v1::StrayNote::ANSWER, stray);
+  counters_.late_full.Add(late_.Keep(std::move(stray), clock_.Now()));
   counters_.strays_sent.Add();
+}
+
+void OldChannels::OfferLocked(const v1::StrayOffer& offer, Work* work) {
+  v1::StrayAnswer names = NamesOf(offer.user_id(), offer.request_id());
+  if (FindSentLocked(names) != nullptr) return work->TakeOffered(std::move(names));
+  unanswered_.Remove(names.user_id(), names.request_id());
+  work->Note(kStrayNotesChannel, v1::StrayNote::OFFER, names);
+  work->AskOwed(std::move(names), true);
+  counters_.strays_sent.Add();
+}
+
+void OldChannels::OnTaken(v1::StrayAnswer&& stray) {
+  Work work(this);
+  {
+    MutexLock lock(mu_);
+    if (Pending* call = FindSentLocked(stray)) AnswerLocked(call, std::move(*stray.mutable_answer()), &work);
+  }
+  work.Run();
 }
 
 void OldChannels::OnOwed(const v1::StrayAnswer& names, bool owed, bool offered) {
   if (!owed && offered) return;  // Another edge may fetch it.
+  std::optional<v1::StrayAnswer> stray;
+  if (offered) stray = take_stray_(names.user_id(), names.request_id());
   Work work(this);
   {
     MutexLock lock(mu_);
-    std::optional<v1::StrayAnswer> stray = late_.Take(names.user_id(), names.request_id());
+    if (!offered) stray = late_.Take(names.user_id(), names.request_id());
     if (!owed || !stray) return;
     counters_.strays_published.Add();
-    work.Publish(names.request_id(), ResponseOf(names.user_id(), std::move(*stray->mutable_answer())));
+    work.Publish(names.request_id(), ResponseOf(names.user_id(), std::move(*stray->mutable_answer())),
+                 clock_.Now() + options_.call_timeout);
   }
   work.Run();
 }
@@ -294,13 +372,13 @@ void OldChannels::OnStrayNote(const std::string& message) {
   if (!note.ParseFromString(message) || note.from() == instance_) return;
   v1::StrayAnswer& stray = *note.mutable_stray();
   Work work(this);
-  {
+  if (note.kind() == v1::StrayNote::FETCH) {
+    if (auto kept = take_stray_(stray.user_id(), stray.request_id())) {
+      work.Note(NotesChannel(note.from()), v1::StrayNote::ANSWER, *std::move(kept));
+    }
+  } else {
     MutexLock lock(mu_);
-    if (note.kind() == v1::StrayNote::FETCH) {
-      if (std::optional<v1::StrayAnswer> kept = late_.Take(stray.user_id(), stray.request_id())) {
-        work.Note(NotesChannel(note.from()), v1::StrayNote::ANSWER, *std::move(kept));
-      }
-    } else if (Pending* call = FindSentLocked(stray)) {
+    if (Pending* call = FindSentLocked(stray)) {
       if (note.kind() == v1::StrayNote::ANSWER) {
         call->answered_elsewhere = std::move(*stray.mutable_answer());
         if (fetching_ == call->call_id) fetching_ = 0;
@@ -312,6 +390,8 @@ void OldChannels::OnStrayNote(const std::string& message) {
       // As long as the session seems to be here, an answer of its own comes first.
       if (call->state == State::kLost) LoseLocked(call, &work);
       FetchLocked(&work);
+    } else {
+      unanswered_.Remove(stray.user_id(), stray.request_id());
     }
   }
   work.Run();
@@ -341,10 +421,13 @@ bool OldChannels::SettleElsewhereLocked(Pending* call, Work* work) {
   return true;
 }
 
-void OldChannels::FailLocked(Pending* call, Reason reason, bool publish, Work* work) {
+void OldChannels::FailLocked(Pending* call, Reason reason, bool sent, bool publish, Work* work,
+                             std::string_view sentence) {
   if (SettleElsewhereLocked(call, work)) return;
   counters_.failed.Add();
-  if (publish) work->Publish(call->request_id, FailureResponse(call->user_id, RowOf(reason).sentence));
+  if (sent) unanswered_.Add(call->user_id, call->request_id, 0, clock_.Now());
+  if (sentence.empty()) sentence = RowOf(reason).sentence;
+  if (publish) work->Publish(call->request_id, FailureResponse(call->user_id, sentence), call->deadline);
   SettleLocked(call, RowOfFailure(reason), work);
 }
 
@@ -354,12 +437,15 @@ void OldChannels::SettleLocked(Pending* call, AuditRow&& row, Work* work) {
   if (by_request != by_request_.end() && by_request->second == call) by_request_.erase(by_request);
   const uint64_t call_id = call->call_id;
   waiting_.erase({call->user_id, call_id});
+  calls_bytes_ -= call->bytes;
   call->MoveInto(&row, clock_.WallMs());
   work->Audit(call->ticket, std::move(row));
   calls_.erase(call_id);
 }
 
 void OldChannels::Tick() {
+  owed_.Tick();
+  keys_.Tick();
   const MonoTime now = clock_.Now();
   for (bool more = true; more;) {
     Work work(this);
@@ -368,12 +454,13 @@ void OldChannels::Tick() {
       const auto due = [&](TimerNode* node) {
         mu_.AssertHeld();
         auto* call = static_cast<Pending*>(node);
-        if (call->state == State::kLost) return FailLocked(call, E::AGENT_LOST, true, &work);
-        if (now >= call->wait_until) return FailLocked(call, E::AGENT_NOT_CONNECTED, true, &work);
+        if (call->state == State::kLost) return FailLocked(call, E::AGENT_LOST, true, true, &work);
+        if (now >= call->wait_until) return FailLocked(call, E::AGENT_NOT_CONNECTED, false, true, &work);
         DeliverLocked(call, &work);
       };
       more = !wheel_.Advance(now, due, kAtOnce);
       late_.Expire(now);
+      unanswered_.Expire(now);
       FetchLocked(&work);
     }
     work.Run();
@@ -396,9 +483,9 @@ void OldChannels::FailAll() {
         // An agent that comes back elsewhere may still answer a call that was sent: the caller waits for that.
         const bool sent = call->state != State::kWaiting;
         if (sent && !call->answered_elsewhere) {
-          work.Owe(OwedKey(call->user_id, call->request_id), call->deadline - clock_.Now());
+          work.Owe(OwedKey(call->user_id, call->request_id), call->deadline);
         }
-        FailLocked(call, sent ? E::AGENT_LOST : E::EDGE_UNAVAILABLE, !sent, &work);
+        FailLocked(call, sent ? E::AGENT_LOST : E::EDGE_UNAVAILABLE, sent, !sent, &work);
       }
     }
     work.Run();
@@ -413,6 +500,9 @@ size_t OldChannels::in_flight() const {
 void OldChannels::AddSamples(std::vector<Sample>* out) const {
   AddGauge(out, "toolwire_edge_old_calls_in_flight", "Calls of the old Redis channels that are not settled.",
            static_cast<double>(in_flight()));
+  AddGauge(out, "toolwire_edge_old_answer_bytes", "Answers of the old channels that Redis has not acknowledged.",
+           static_cast<double>(owed_.bytes()));
+  owed_.counters().AddSamples(out);
   counters_.AddSamples(out);
 }
 

@@ -6,31 +6,26 @@ void Revocations::Add(const std::string& user_id) {
   MutexLock lock(mu_);
   const MonoTime now = clock_.Now();
   ForgetLocked(now);
-  if (in_order_.size() >= kUsersMax) {
+  if (MonoTime* const last = users_.Use(user_id)) {
+    *last = now;
+  } else if (users_.size() < kUsersMax) {
+    users_.Add(user_id, now);
+  } else {
     everyone_until_ = now;
-    users_.clear();
-    in_order_.clear();
-    return;
+    while (users_.size() > 0) users_.DropOldest();
   }
-  users_[user_id] = now;
-  in_order_.emplace_back(now, user_id);
 }
 
 bool Revocations::Covers(const std::string& user_id, MonoTime check_began) {
   MutexLock lock(mu_);
   ForgetLocked(clock_.Now());
   if (check_began <= everyone_until_) return true;
-  auto found = users_.find(user_id);
-  return found != users_.end() && check_began <= found->second;
+  const MonoTime* const last = users_.Find(user_id);
+  return last != nullptr && check_began <= *last;
 }
 
 void Revocations::ForgetLocked(MonoTime now) {
-  while (!in_order_.empty() && now - in_order_.front().first > login_max_) {
-    auto found = users_.find(in_order_.front().second);
-    // It may have been revoked once more since.
-    if (found != users_.end() && found->second == in_order_.front().first) users_.erase(found);
-    in_order_.pop_front();
-  }
+  while (users_.size() > 0 && now - users_.oldest().second > login_max_) users_.DropOldest();
 }
 
 }  // namespace toolwire

@@ -3,13 +3,11 @@
 #define TOOLWIRE_EDGE_REVOCATIONS_H_
 
 #include <cstddef>
-#include <deque>
 #include <string>
-#include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/base/recency_map.h"
 
 namespace toolwire {
 
@@ -39,8 +37,7 @@ class Revocations {
   const Clock& clock_;
   const Duration login_max_;
   Mutex mu_;
-  absl::flat_hash_map<std::string, MonoTime> users_ ABSL_GUARDED_BY(mu_);       // When each was last revoked.
-  std::deque<std::pair<MonoTime, std::string>> in_order_ ABSL_GUARDED_BY(mu_);  // One for each, the oldest first.
+  RecencyMap<std::string, MonoTime> users_ ABSL_GUARDED_BY(mu_);  // When each was last revoked.
   // Checks begun up to then are covered, of any user.
   MonoTime everyone_until_ ABSL_GUARDED_BY(mu_) = MonoTime::min();
 };

@@ -61,6 +61,9 @@ void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context
   };
   if (closing_) return refuse(v1::Refusal::NOT_HERE);
   if (FindCall(deliver.request_id(), context) != nullptr) return refuse(v1::Refusal::DUPLICATE_REQUEST);
+  if (context.unanswered->Has(owner(), deliver.request_id(), context.now)) {
+    return refuse(v1::Refusal::EARLIER_UNANSWERED);
+  }
   if (calls_.size() >= static_cast<size_t>(context.limits->calls_in_flight_max)) {
     context.counters->busy_calls.Add();
     return refuse(v1::Refusal::AGENT_BUSY);
@@ -129,13 +132,36 @@ void Session::Receive(std::string_view text, AgentFrame* frame, const Context& c
   if (SessionCall* const call = FindCall(frame->request_id, context); call != nullptr && call->sent) {
     Drop(call, v1::Refusal::ANSWER_LOST, context);
   }
-  if (bad_frames_ == 0 || context.now - bad_frames_since_ > std::chrono::minutes(1)) {
-    bad_frames_ = 0;
-    bad_frames_since_ = context.now;
-  }
+  BeginMinute(context.now);
   if (++bad_frames_ < context.limits->bad_frames_max) return;
   context.counters->bad_frames_full.Add();
   CloseWith(close_reason::kTooManyBadFrames);
+}
+
+void Session::BeginMinute(MonoTime now) {
+  const bool counts = bad_frames_ > 0 || strays_ > 0;
+  if (counts && now - minute_began_ <= std::chrono::minutes(1)) return;
+  minute_began_ = now;
+  bad_frames_ = 0;
+  strays_ = 0;
+  stray_bytes_ = 0;
+}
+
+bool Session::MayStray(size_t bytes, const Context& context) {
+  context.counters->strays.Add();
+  if (unanswered_ > 0) {
+    --unanswered_;
+    return true;
+  }
+  BeginMinute(context.now);
+  stray_bytes_ += bytes;
+  LimitCounter* const full = ++strays_ > context.limits->strays_max           ? &context.counters->strays_full
+                             : stray_bytes_ > context.limits->stray_bytes_max ? &context.counters->stray_bytes_full
+                                                                              : nullptr;
+  if (full == nullptr) return true;
+  full->Add();
+  CloseWith(close_reason::kTooManyStrays);
+  return false;
 }
 
 void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {
@@ -147,7 +173,8 @@ void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {
   }
   if (call == nullptr || !call->sent) {
     // Late, duplicate, or the answer to a call of an earlier session, which another edge or a control may match.
-    context.counters->strays.Add();
+    context.unanswered->Remove(owner(), frame->request_id);
+    if (!MayStray(frame->result_json.size() + frame->error_json.size() + frame->request_id.size(), context)) return;
     context.out->strays()->emplace_back();
     v1::StrayAnswer& stray = context.out->strays()->back();
     stray.set_user_id(user_id_);
@@ -157,6 +184,7 @@ void Session::ReceiveResponse(AgentFrame* frame, const Context& context) {
   context.counters->answered.Add();
   v1::Answer* answer = context.out->For(call->link)->add_answers();
   answer->set_call_id(call->call_id);
+  answer->set_session(id_);
   FillAnswer(frame, answer);
   Remove(call, context);
 }
@@ -215,6 +243,14 @@ void Session::EndUnanswered(SessionCall* call, v1::Refusal::Cause cause, const C
 
 void Session::Drop(SessionCall* call, v1::Refusal::Cause cause, const Context& context) {
   Report(*call, cause, context);
+  Orphan(call, context);
+}
+
+void Session::Orphan(SessionCall* call, const Context& context) {
+  if (call->sent) {
+    ++unanswered_;
+    context.unanswered->Add(owner(), call->request_id, 0, context.now);
+  }
   Remove(call, context);
 }
 

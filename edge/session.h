@@ -15,6 +15,8 @@
 #include "common/base/clock.h"
 #include "common/base/counter.h"
 #include "common/base/timer_wheel.h"
+#include "common/base/unanswered_requests.h"
+#include "common/store/secret.h"
 #include "common/wire/payload_options.h"
 #include "common/wire/wire_codec.h"
 #include "edge/close_reason.h"
@@ -41,7 +43,13 @@ struct SessionLimits {
   // count.
   size_t edge_queued_bytes_max = 512u << 20;
   int bad_frames_max = 10;  // Within a minute: closes with 1008.
-  PayloadOptions payload;   // A larger result closes the session with 1009.
+  // Answers to no call that the session knows, within a minute; more close with 1008. Those to its own calls that ended
+  // before do not count. More than an agent that comes back may owe, and 64 of the largest.
+  int strays_max = 10000;
+  size_t stray_bytes_max = 1u << 30;
+  // Calls of each loop that were sent to a session and not answered, whose ids that session refuses meanwhile.
+  UnansweredRequests::Options unanswered;
+  PayloadOptions payload;  // A larger result closes the session with 1009.
 };
 
 // Shared by the loops of one edge. Written by the loop threads, read by anyone.
@@ -65,10 +73,16 @@ struct EdgeCounters : CounterSet {
   Counter answered{this, "toolwire_edge_calls_answered_total", "Calls answered by agents."};
   Counter refused{this, "toolwire_edge_calls_refused_total", "Calls ended here without an answer."};
   Counter strays{this, "toolwire_edge_stray_answers_total", "Answers to calls this session does not know."};
+  Counter strays_offered{this, "toolwire_edge_stray_answers_offered_total",
+                         "Of these, those that were offered because they are large."};
+  Counter strays_fetched{this, "toolwire_edge_stray_answers_fetched_total", "Of these, those that were fetched."};
   Counter tool_cancels{this, "toolwire_edge_tool_cancels_total", "Calls that agents were told to cancel."};
 
   LimitCounter too_big{this, kEdgeLimitHits, "frame_bytes"};
   LimitCounter bad_frames_full{this, kEdgeLimitHits, "bad_frames"};
+  LimitCounter strays_full{this, kEdgeLimitHits, "strays"};
+  LimitCounter stray_bytes_full{this, kEdgeLimitHits, "stray_bytes"};
+  LimitCounter kept_strays_full{this, kEdgeLimitHits, "kept_strays"};
   LimitCounter busy_calls{this, kEdgeLimitHits, "agent_calls"};
   LimitCounter busy_bytes{this, kEdgeLimitHits, "session_queue_bytes"};
   LimitCounter slow_closed{this, kEdgeLimitHits, "session_queue_replies"};
@@ -78,6 +92,11 @@ struct EdgeCounters : CounterSet {
   LimitCounter links_full{this, kEdgeLimitHits, "links"};
   LimitCounter address_links_full{this, kEdgeLimitHits, "address_links"};
   LimitCounter link_strangers_closed{this, kEdgeLimitHits, "link_strangers"};
+  LimitCounter link_handshakes_paced{this, kEdgeLimitHits, "link_handshakes_per_second"};
+  LimitCounter tls_handshakes_paced{this, kEdgeLimitHits, "tls_handshakes_per_second"};
+  LimitCounter address_tls_handshakes_full{this, kEdgeLimitHits, "address_tls_handshakes"};
+  LimitCounter link_waiting_full{this, kEdgeLimitHits, "link_waiting_bytes"};
+  LimitCounter unanswered_full{this, kEdgeLimitHits, "unanswered_requests"};
   LimitCounter early_full{this, kEdgeLimitHits, "early_frames"};
 
   std::atomic<int64_t> calls_in_flight{0};
@@ -90,7 +109,7 @@ class LinkBatches {
   // Until the next `For` of another link.
   v1::EdgeFrame* For(LinkId link) { return &frames_[link]; }
   absl::flat_hash_map<LinkId, v1::EdgeFrame>* frames() { return &frames_; }
-  // For every link: answers whose call this edge does not know.
+  // For every link: answers whose call this edge does not know. The edge offers those that are large.
   std::vector<v1::StrayAnswer>* strays() { return &strays_; }
   // For every link: sessions that began or ended.
   std::vector<v1::SessionEvent>* sessions() { return &sessions_; }
@@ -144,6 +163,7 @@ class Session {
     EdgeCounters* counters = nullptr;
     WireDecoder* decoder = nullptr;
     TimerWheel* call_wheel = nullptr;
+    UnansweredRequests* unanswered = nullptr;
     LinkBatches* out = nullptr;
     absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*>* calls = nullptr;  // All calls of the loop.
     const std::vector<LinkId>* links_down = nullptr;  // Whose calls are not all dropped yet.
@@ -152,8 +172,14 @@ class Session {
     int64_t wall_ms = 0;
   };
 
-  Session(SessionId id, std::string user_id, uint64_t epoch, MonoTime now, int64_t wall_ms)
-      : id_(id), user_id_(std::move(user_id)), epoch_(epoch), connected_at_ms_(wall_ms), last_heard_(now) {}
+  Session(SessionId id, std::string user_id, uint64_t epoch, MonoTime now, int64_t wall_ms,
+          const SecretDigest& secret = {})
+      : id_(id),
+        user_id_(std::move(user_id)),
+        epoch_(epoch),
+        connected_at_ms_(wall_ms),
+        last_heard_(now),
+        secret_(secret) {}
   ~Session();
 
   SessionId id() const { return id_; }
@@ -162,6 +188,9 @@ class Session {
   // What controls receive about this session.
   v1::SessionEvent Event(bool connected, bool replaced = false) const;
   MonoTime last_heard() const { return last_heard_; }
+  // What is stored for its user, as long as the session may stay.
+  const SecretDigest& secret() const { return secret_; }
+  void set_secret(const SecretDigest& secret) { secret_ = secret; }
   size_t calls_in_flight() const { return calls_.size(); }
   size_t queued_bytes() const { return queued_bytes_; }
 
@@ -177,7 +206,7 @@ class Session {
   void TimeOut(SessionCall* call, const Context& context) { EndUnanswered(call, v1::Refusal::TIMED_OUT, context); }
   void Cancel(SessionCall* call, const Context& context) { EndUnanswered(call, v1::Refusal::CANCELLED, context); }
   // The link of this call is down: nothing is reported.
-  void Orphan(SessionCall* call, const Context& context) { Remove(call, context); }
+  void Orphan(SessionCall* call, const Context& context);
   // The socket is gone. With `answers_lost`, no answer will come by another way either.
   void Lose(bool answers_lost, const Context& context);
 
@@ -190,6 +219,10 @@ class Session {
 
  private:
   void ReceiveResponse(AgentFrame* frame, const Context& context);
+  // Counts an answer that matches no call. False if there were too many: the session is to be closed.
+  bool MayStray(size_t bytes, const Context& context);
+  // The minute for which bad frames and strays are counted.
+  void BeginMinute(MonoTime now);
   // Null if there is none. One whose link is down is dropped here.
   SessionCall* FindCall(std::string_view request_id, const Context& context);
   void Queue(OutFrame::Kind kind, std::string text, SessionCall* call, const Context& context);
@@ -198,6 +231,8 @@ class Session {
   void QueueReply(std::string text, const Context& context);
   // Drops the call; an agent that has it, and can cancel, gets a `tool_cancel`.
   void EndUnanswered(SessionCall* call, v1::Refusal::Cause cause, const Context& context);
+  // This session among the owners of unanswered requests.
+  std::string_view owner() const { return {reinterpret_cast<const char*>(&id_), sizeof id_}; }
   // Ends the call without an answer; withdraws its frame if that has not been written.
   void Drop(SessionCall* call, v1::Refusal::Cause cause, const Context& context);
   // Reports to its control that it ended so.
@@ -212,7 +247,11 @@ class Session {
   const uint64_t epoch_;
   const int64_t connected_at_ms_;
   MonoTime last_heard_;
-  MonoTime bad_frames_since_{};
+  SecretDigest secret_;
+  MonoTime minute_began_{};  // Bad frames and strays are counted from here.
+  size_t stray_bytes_ = 0;
+  int strays_ = 0;
+  int unanswered_ = 0;  // Sent calls that ended otherwise: for so many answers there was a call.
   int bad_frames_ = 0;
   bool closing_ = false;
   Capabilities capabilities_ = 0;  // What the agent's hello and this edge have in common.

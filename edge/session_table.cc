@@ -27,6 +27,7 @@ SessionTable::SessionTable(const Clock& clock, const SessionLimits& limits, Edge
       since_heard_(std::move(since_heard)),
       decoder_(limits.payload.json_depth_max + 1),  // The frame around a result is a level, too.
       call_wheel_(kTick, 4096, clock.Now()),
+      unanswered_(limits.unanswered, &counters.unanswered_full),
       heartbeat_wheel_(HeartbeatTick(limits), 128, clock.Now()) {}
 
 SessionTable::~SessionTable() = default;
@@ -37,6 +38,7 @@ Session::Context SessionTable::ContextNow() {
   context.counters = &counters_;
   context.decoder = &decoder_;
   context.call_wheel = &call_wheel_;
+  context.unanswered = &unanswered_;
   context.out = &batches_;
   context.calls = &calls_;
   context.links_down = &links_down_;
@@ -61,9 +63,9 @@ void SessionTable::NoteWritable(const Session& session) {
   if (session.has_frames() && !noted) writable_.push_back(session.id());
 }
 
-void SessionTable::Open(SessionId id, const std::string& user_id, uint64_t epoch) {
+void SessionTable::Open(SessionId id, const std::string& user_id, uint64_t epoch, const SecretDigest& secret) {
   const MonoTime now = clock_.Now();
-  auto entry = std::make_unique<Entry>(id, user_id, epoch, now, clock_.WallMs());
+  auto entry = std::make_unique<Entry>(id, user_id, epoch, now, clock_.WallMs(), secret);
   Entry* const raw = entry.get();
   sessions_.emplace(id, std::move(entry));
   heartbeat_wheel_.Arm(raw, now + limits_.heartbeat_timeout);
@@ -161,6 +163,7 @@ std::vector<std::pair<SessionId, CloseReason>> SessionTable::TakeClosing() {
 bool SessionTable::Advance() {
   CancelSome();
   DropOrphans();
+  unanswered_.Expire(clock_.Now());
   const Session::Context context = ContextNow();
   const auto time_out = [&](TimerNode* node) {
     auto* call = static_cast<SessionCall*>(node);

@@ -39,7 +39,7 @@ class SessionTable {
   ~SessionTable();
 
   // The socket of an authenticated agent: queues `connected`. `id` is unique in the edge.
-  void Open(SessionId id, const std::string& user_id, uint64_t epoch);
+  void Open(SessionId id, const std::string& user_id, uint64_t epoch, const SecretDigest& secret = {});
   // Runs `event(session, context)` and notes what it left to do. False, and nothing happens, if there is no such
   // session.
   template <typename Event>
@@ -114,8 +114,9 @@ class SessionTable {
  private:
   // A session and its heartbeat timer.
   struct Entry : TimerNode {
-    Entry(SessionId id, const std::string& user_id, uint64_t epoch, MonoTime now, int64_t wall_ms)
-        : session(id, user_id, epoch, now, wall_ms), refreshed_at(now) {}
+    Entry(SessionId id, const std::string& user_id, uint64_t epoch, MonoTime now, int64_t wall_ms,
+          const SecretDigest& secret)
+        : session(id, user_id, epoch, now, wall_ms, secret), refreshed_at(now) {}
     Session session;
     MonoTime refreshed_at;  // When its lease was last extended.
     bool close_announced = false;
@@ -144,6 +145,7 @@ class SessionTable {
   const SinceHeard since_heard_;
   WireDecoder decoder_;
   TimerWheel call_wheel_;
+  UnansweredRequests unanswered_;
   TimerWheel heartbeat_wheel_;
   LinkBatches batches_;
   std::vector<SessionId> heartbeats_;

@@ -1,4 +1,4 @@
-// Which session of this edge is a user's current one: the only state that the loops share.
+// The places of this edge's users, and so which session is a user's current one: the only state that the loops share.
 #ifndef TOOLWIRE_EDGE_USER_DIRECTORY_H_
 #define TOOLWIRE_EDGE_USER_DIRECTORY_H_
 
@@ -10,37 +10,32 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "common/base/mutex.h"
-#include "edge/session.h"
+#include "edge/user_place.h"
 
 namespace toolwire {
 
-// How another thread names a session: a weak handle, valid or not.
-struct SessionRef {
-  uint32_t loop = 0;
-  SessionId id = 0;
-  uint64_t epoch = 0;
-};
-
 // Thread-safe: sixteen maps by the user's hash, each with a lock of its own that is never held while anything else is
-// called. Bounded by the sessions of this edge.
+// called. Bounded by the sessions and logins of this edge.
 class UserDirectory {
  public:
-  struct Inserted {
-    bool current = false;                 // False: a newer session of this user is here already.
-    std::optional<SessionRef> displaced;  // The older session that this one replaced.
-  };
-  // Of two sessions the one with the greater epoch stays, in whatever order they come.
+  using Inserted = UserPlace::Opened;
+
+  // As the methods of UserPlace.
+  void BeginClaim(const std::string& user_id);
   Inserted Insert(const std::string& user_id, const SessionRef& ref);
-  // True if that session was the user's current one; false changes nothing.
-  bool Remove(const std::string& user_id, SessionId id);
+  uint64_t GiveUp(const std::string& user_id, uint64_t epoch);
+  std::optional<uint64_t> Remove(const std::string& user_id, SessionId id);
+
+  // The epoch under which the lease of the user's current session is held. 0: the session with `epoch` is not that.
+  uint64_t LeaseOf(const std::string& user_id, uint64_t epoch) const;
   std::optional<SessionRef> Find(const std::string& user_id) const;
-  // Every user, in order.
+  // Every user who has a session, in order.
   std::vector<std::string> Users() const;
 
  private:
   struct alignas(64) Shard {
     mutable Mutex mu;
-    absl::flat_hash_map<std::string, SessionRef> users ABSL_GUARDED_BY(mu);
+    absl::flat_hash_map<std::string, UserPlace> users ABSL_GUARDED_BY(mu);
   };
   Shard& ShardOf(const std::string& user_id);
   const Shard& ShardOf(const std::string& user_id) const;

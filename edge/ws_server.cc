@@ -11,7 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <asio.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -23,7 +25,10 @@
 #include <websocketpp/server.hpp>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/ascii.h"
 #include "common/base/log.h"
+#include "common/base/summed_line.h"
+#include "common/process/incoming_request.h"
 #include "edge/ws_transport.h"
 
 namespace toolwire {
@@ -45,6 +50,27 @@ struct Peer {
   std::unique_ptr<std::string> newest_ping;  // the newest's.
 };
 
+// An upgrade that names no version, or one of a draft of 2011, which frame differently, goes on as one of version 13 up
+// to CheckUpgrade: the library would take the former for the first draft, and offer the others to who names none of
+// them.
+class Request : public IncomingRequest {
+ public:
+  size_t consume(const char* bytes, size_t size) {
+    const size_t consumed = IncomingRequest::consume(bytes, size);
+    if (ready() && websocketpp::processor::is_websocket_handshake(*this)) {
+      has_our_version_ = get_header("Sec-WebSocket-Version") == kVersion;
+      replace_header("Sec-WebSocket-Version", kVersion);
+    }
+    return consumed;
+  }
+  bool has_our_version() const { return has_our_version_; }
+
+  static constexpr char kVersion[] = "13";
+
+ private:
+  bool has_our_version_ = true;
+};
+
 struct WsConfig : websocketpp::config::core {
   using type = WsConfig;
   using base = websocketpp::config::core;
@@ -52,11 +78,13 @@ struct WsConfig : websocketpp::config::core {
   using alog_type = websocketpp::log::stub;
   using elog_type = websocketpp::log::stub;
   using connection_base = Peer;
+  using request_type = Request;
   static const bool enable_multithreading = false;
   static const bool enable_extensions = false;
   // Held by every connection, busy or idle: two typical messages.
   static const size_t connection_read_buffer_size = 1024;
-  static const size_t max_http_body_size = 1 << 16;
+  // No request here needs one; it would be held until its login's time is over.
+  static const size_t max_http_body_size = 1 << 10;
   static const websocketpp::log::level alog_level = 0;
   static const websocketpp::log::level elog_level = 0;
   struct transport_config {
@@ -74,19 +102,48 @@ ConnectionPtr FromHandle(const websocketpp::connection_hdl& handle) {
   return std::static_pointer_cast<Server::connection_type>(handle.lock());
 }
 
-// The library would also speak drafts of 2011, which frame differently.
-bool CheckVersion(const ConnectionPtr& connection) {
-  if (connection->get_request_header("Sec-WebSocket-Version") == "13") return true;
-  connection->set_status(websocketpp::http::status_code::upgrade_required);
-  connection->append_header("Sec-WebSocket-Version", "13");
-  return false;
+// 16 bytes in base64.
+bool IsKey(const std::string& key) {
+  const auto is_base64 = [](unsigned char c) { return absl::ascii_isalnum(c) || c == '+' || c == '/'; };
+  return key.size() == 24 && std::all_of(key.begin(), key.begin() + 22, is_base64) && key.compare(22, 2, "==") == 0;
+}
+
+// What the library does not ask of an upgrade. The replaced server, too, took the first subprotocol that an agent
+// offered, whatever it is.
+bool CheckUpgrade(const ConnectionPtr& connection) {
+  if (!connection->get_request().has_our_version()) {
+    connection->set_status(websocketpp::http::status_code::upgrade_required);
+    connection->append_header("Sec-WebSocket-Version", Request::kVersion);
+    return false;
+  }
+  if (!IsKey(connection->get_request_header("Sec-WebSocket-Key"))) return false;
+  const auto& offered = connection->get_requested_subprotocols();
+  if (!offered.empty()) connection->select_subprotocol(offered.front());
+  return !offered.empty() || connection->get_request_header("Sec-WebSocket-Protocol").empty();
 }
 
 }  // namespace
+}  // namespace toolwire
+
+// The library has no close code of its own for a length that is not minimal, and lets one of 2^63 pass.
+template <>
+inline websocketpp::lib::error_code
+websocketpp::processor::hybi13<toolwire::WsConfig>::validate_incoming_extended_header(
+    frame::basic_header header, frame::extended_header extended) const {
+  const uint8_t code = frame::get_basic_size(header);
+  const uint64_t size = frame::get_payload_size(header, extended);
+  const bool is_minimal = code == frame::payload_size_code_64bit   ? size > frame::limits::payload_size_extended
+                          : code == frame::payload_size_code_16bit ? size > frame::limits::payload_size_basic
+                                                                   : true;
+  return is_minimal && size >> 63 == 0 ? lib::error_code() : make_error_code(error::protocol_violation);
+}
+
+namespace toolwire {
 
 struct WsServer::Impl {
   Impl(asio::io_context& loop_io, const Options& server_options, Handler& owner);
 
+  void OnRequest(const ConnectionPtr& connection);
   void OnHttp(const ConnectionPtr& connection);
   void SetReply(const ConnectionPtr& connection, const HttpReply& reply);
   void OnOpen(const ConnectionPtr& connection);
@@ -104,6 +161,7 @@ struct WsServer::Impl {
   const Options options;
   Handler& handler;
   Server server;
+  SummedLine broken_line{std::chrono::seconds(1), /*at_once=*/10};
   absl::flat_hash_map<uint64_t, std::weak_ptr<Server::connection_type>> sockets;  // From Adopt to OnClosed.
   // Their requests wait for Reply; no pending operation has them meanwhile.
   absl::flat_hash_map<uint64_t, ConnectionPtr> unanswered;
@@ -119,14 +177,17 @@ WsServer::Impl::Impl(asio::io_context& loop_io, const Options& server_options, H
     const ConnectionPtr connection = FromHandle(handle);
     return connection && OnReadingStopped(connection);
   };
+  server.transport_context()->proxied = [this](const auto& handle, const auto& client) {
+    if (const ConnectionPtr connection = FromHandle(handle)) handler.OnProxyHeader(connection->id, client);
+  };
   server.transport_context()->shutting_down = [this](const auto& handle) {
     if (const ConnectionPtr connection = FromHandle(handle)) End(connection, false);
   };
   server.set_http_handler([this](auto handle) { OnHttp(FromHandle(handle)); });
   server.set_validate_handler([this](auto handle) {
     const ConnectionPtr connection = FromHandle(handle);
-    handler.OnRequest(connection->id);
-    return CheckVersion(connection);
+    OnRequest(connection);
+    return CheckUpgrade(connection);
   });
   server.set_open_handler([this](auto handle) { OnOpen(FromHandle(handle)); });
   server.set_message_handler([this](auto handle, auto message) {
@@ -140,8 +201,13 @@ WsServer::Impl::Impl(asio::io_context& loop_io, const Options& server_options, H
   });
 }
 
+void WsServer::Impl::OnRequest(const ConnectionPtr& connection) {
+  const std::string& name = options.proxy_header;
+  handler.OnRequest(connection->id, name.empty() ? name : connection->get_request_header(name));
+}
+
 void WsServer::Impl::OnHttp(const ConnectionPtr& connection) {
-  handler.OnRequest(connection->id);
+  OnRequest(connection);
   std::string path = connection->get_resource();
   path = path.substr(0, path.find('?'));
   const std::optional<HttpReply> reply = handler.OnHttp(connection->id, path);
@@ -157,7 +223,8 @@ void WsServer::Impl::SetReply(const ConnectionPtr& connection, const HttpReply& 
   connection->set_status(static_cast<websocketpp::http::status_code::value>(reply.status));
   connection->append_header("Content-Type", "application/json");
   connection->append_header("Connection", "close");
-  connection->set_body(reply.body);
+  if (connection->get_request().get_method() != "HEAD") return connection->set_body(reply.body);
+  connection->append_header("Content-Length", std::to_string(reply.body.size()));
 }
 
 void WsServer::Impl::OnOpen(const ConnectionPtr& connection) {
@@ -176,7 +243,9 @@ bool WsServer::Impl::OnReadingStopped(const ConnectionPtr& connection) {
   if (connection->ended) return true;
   // The library refused what came and has queued its close frame.
   const auto code = connection->get_local_close_code();
-  log::Warn("agent broke the protocol", {{"code", code}});
+  if (const auto others = broken_line.Take(std::chrono::steady_clock::now())) {
+    log::Warn("agent broke the protocol", {{"code", code}, {"others", *others}});
+  }
   End(connection, code == websocketpp::close::status::message_too_big);
   return true;
 }
@@ -242,7 +311,7 @@ WsServer::~WsServer() {
   }
 }
 
-void WsServer::Adopt(uint64_t id, int fd) {
+void WsServer::Adopt(uint64_t id, int fd, const Arrival& arrival) {
   const ConnectionPtr connection = impl_->server.get_connection();
   asio::ip::tcp::socket socket(impl_->io);
   asio::error_code ec;
@@ -258,6 +327,8 @@ void WsServer::Adopt(uint64_t id, int fd) {
   impl_->sockets.emplace(id, connection);
   connection->set_termination_handler([impl = impl_.get()](const ConnectionPtr& ended) { impl->OnTerminated(ended); });
   connection->Adopt(std::move(socket));
+  if (arrival.proxy_header) connection->AcceptProxyHeader(arrival.address, *impl_->options.proxy_headers);
+  if (arrival.tls != nullptr) connection->AcceptTls(*arrival.tls, arrival.address);
   connection->HoldReadsAfter(impl_->options.early_bytes_max);
   connection->start();
 }

@@ -18,6 +18,9 @@ class io_context;
 
 namespace toolwire {
 
+class TlsHandshakes;
+struct ProxyHeaderCounters;
+
 // Loop thread only. Knows sockets by the ids that its owner gives them, and nothing of users. Exceptions of the library
 // end in the loop's `run`.
 class WsServer {
@@ -30,8 +33,11 @@ class WsServer {
   // What happens to sockets. Each may call the server again.
   class Handler {
    public:
-    // A request was read completely; nothing of its response is written yet.
-    virtual void OnRequest(uint64_t id) = 0;
+    // The proxy that the socket comes through names this client; empty: nobody but itself; nullopt: there is no header.
+    // Before everything else.
+    virtual void OnProxyHeader(uint64_t id, const std::optional<std::string>& client) = 0;
+    // A request was read completely; nothing of its response is written yet. `proxied`: its Options::proxy_header.
+    virtual void OnRequest(uint64_t id, const std::string& proxied) = 0;
     // A request that is no upgrade to a WebSocket. Nothing: Reply will be called.
     virtual std::optional<HttpReply> OnHttp(uint64_t id, const std::string& path) = 0;
     // The WebSocket is open; `target` and `authorization` are those of its request.
@@ -55,7 +61,15 @@ class WsServer {
 
   struct Options {
     size_t frame_bytes_max = 0;
-    size_t early_bytes_max = 0;  // What is read of a socket before TrustPeer.
+    size_t early_bytes_max = 0;                    // What is read of a socket before TrustPeer.
+    std::string proxy_header;                      // In which proxies name the client. Empty: none is read.
+    ProxyHeaderCounters* proxy_headers = nullptr;  // Of the PROXY protocol; needed if a socket begins with one.
+  };
+  // How a socket begins.
+  struct Arrival {
+    std::string address;           // Where its peer is.
+    bool proxy_header = false;     // First comes the header of the PROXY protocol. With a wrong one it is closed.
+    TlsHandshakes* tls = nullptr;  // Then a handshake of TLS, in a turn of the client's address.
   };
 
   WsServer(asio::io_context& io, const Options& options, Handler& handler);
@@ -63,7 +77,7 @@ class WsServer {
   ~WsServer();
 
   // Takes over a connected socket; `id` is new.
-  void Adopt(uint64_t id, int fd);
+  void Adopt(uint64_t id, int fd, const Arrival& arrival);
   // Its frames may be as large as `frame_bytes_max` from now on.
   void TrustPeer(uint64_t id);
   // After what was read already no more frames come until ReadOn; the rest waits in the kernel.

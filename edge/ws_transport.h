@@ -1,4 +1,5 @@
-// The socket under a websocketpp connection: websocketpp's transport policy on one plain TCP socket of one loop.
+// The socket under a websocketpp connection: websocketpp's transport policy on one TCP socket of one loop, with TLS on
+// it or without.
 //
 // It replaces the library's own asio policy because an edge needs four things that policy does not give: no locks,
 // strands and 2 KB of handler slots in each of 10,000 idle connections; the moment at which the library stops reading
@@ -24,6 +25,8 @@
 #include <websocketpp/uri.hpp>
 
 #include "common/process/tcp_heard.h"
+#include "common/tls/tls_socket.h"
+#include "edge/proxy_socket.h"
 
 namespace toolwire::ws {
 
@@ -38,6 +41,8 @@ struct TransportContext {
   // Called on the loop when a read was handled and the library did not ask for the next: between the handshake and the
   // first frame, or because it refuses what came. True if the connection is closing: what still comes is thrown away.
   std::function<bool(const websocketpp::connection_hdl&)> reading_stopped;
+  // Called on the loop when the header of the PROXY protocol has come: whom it names; nullopt: there is none.
+  std::function<void(const websocketpp::connection_hdl&, std::optional<std::string> client)> proxied;
   // Called on the loop when the library is done with a connection; its socket may linger after that.
   std::function<void(const websocketpp::connection_hdl&)> shutting_down;
 };
@@ -69,6 +74,14 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
   void Attach(const TransportContext* context) { context_ = context; }
   // Call before start().
   void Adopt(asio::ip::tcp::socket socket) { socket_.emplace(std::move(socket)); }
+  // After Adopt: the header of the PROXY protocol comes before everything else.
+  void AcceptProxyHeader(const std::string& proxy, ProxyHeaderCounters& counters) {
+    proxy_ = std::make_unique<ProxySocket>(*socket_, proxy, counters);
+  }
+  // After Adopt: its handshake comes before everything else but that.
+  void AcceptTls(TlsHandshakes& handshakes, const std::string& address) {
+    tls_ = std::make_unique<TlsSocket>(*context_->io, *socket_, handshakes, address);
+  }
   // After this many bytes, or one read more, the next read waits until ReadOn.
   void HoldReadsAfter(size_t bytes) { bytes_max_ = bytes; }
   // Reads on; if the connection is closing, to throw away what comes.
@@ -76,9 +89,19 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
     bytes_max_ = std::numeric_limits<size_t>::max();
     if (held_read_) held_read_->cancel();
   }
+  // Its handshake, as the client, comes before everything else.
+  void ConnectTls(std::unique_ptr<TlsStream> stream) {
+    tls_ = std::make_unique<TlsSocket>(*context_->io, *socket_, std::move(stream));
+  }
+  // What went wrong with TLS, for people; empty if nothing did.
+  std::string tls_error() const { return tls_ ? tls_->error() : ""; }
+  // Between Adopt and the shutdown.
+  asio::ip::tcp::socket& socket() { return *socket_; }
   Duration SinceHeard() { return socket_ ? toolwire::SinceHeard(socket_->native_handle()) : Duration::max(); }
   bool HasUnread() const {
     asio::error_code ec;
+    if (proxy_) return socket_->is_open() && proxy_->HasUnread();
+    if (tls_) return tls_->HasUnread();
     return socket_ && socket_->available(ec) > 0;
   }
   // The shutdown does not linger.
@@ -101,7 +124,32 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
   }
 
  protected:
-  void init(transport::init_handler handler) { handler(std::error_code()); }
+  void init(transport::init_handler handler) {
+    if (!proxy_) return Shake(std::move(handler));
+    proxy_->Read(
+        [self = get_shared(), handler = std::move(handler)](ProxySocket::Outcome outcome, const std::string& client) {
+          if (self->shut_down_) return;
+          if (outcome == ProxySocket::Outcome::kClosing) {
+            self->lingers_ = false;
+            return handler(transport::error::make_error_code(transport::error::general));
+          }
+          const bool has_header = outcome == ProxySocket::Outcome::kHeader;
+          self->context_->proxied(self->handle_, has_header ? std::optional(client) : std::nullopt);
+          if (self->tls_ && !client.empty()) self->tls_->set_address(client);
+          self->proxy_.reset();
+          self->Shake(handler);
+        });
+  }
+  void Shake(transport::init_handler handler) {
+    if (!tls_) return handler(std::error_code());
+    tls_->Handshake([self = get_shared(), handler = std::move(handler)](TlsSocket::Shaken shaken) {
+      if (self->shut_down_) return;
+      if (shaken == TlsSocket::Shaken::kOpen) return handler({});
+      // Who gets an alert must be read dry, or a reset would overtake it.
+      if (shaken == TlsSocket::Shaken::kNobody) self->lingers_ = false;
+      handler(transport::error::make_error_code(transport::error::tls_error));
+    });
+  }
   void set_handle(websocketpp::connection_hdl handle) { handle_ = std::move(handle); }
 
   void async_read_at_least(size_t, char* buffer, size_t size, const transport::read_handler& handler) {
@@ -118,6 +166,7 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
   }
 
   void async_write(const char* data, size_t size, const transport::write_handler& handler) {
+    if (tls_) return WriteTls({asio::buffer(data, size)}, handler);
     asio::async_write(*socket_, asio::buffer(data, size),
                       [self = get_shared(), handler](const asio::error_code& ec, size_t) { handler(Mapped(ec)); });
   }
@@ -126,6 +175,7 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
     std::vector<asio::const_buffer> sequence;
     sequence.reserve(buffers.size());
     for (const transport::buffer& one : buffers) sequence.emplace_back(one.buf, one.len);
+    if (tls_) return WriteTls(std::move(sequence), handler);
     asio::async_write(*socket_, std::move(sequence),
                       [self = get_shared(), handler](const asio::error_code& ec, size_t) { handler(Mapped(ec)); });
   }
@@ -145,8 +195,11 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
   void async_shutdown(const transport::shutdown_handler& handler) {
     asio::error_code ec;
     if (!socket_ || !socket_->is_open()) return handler(ec);
+    shut_down_ = true;
+    if (tls_ && !tls_->LetGo([self = get_shared(), handler] { self->async_shutdown(handler); })) return;
     ReadOn();
     context_->shutting_down(handle_);
+    if (tls_) tls_->CloseNotify();
     if (lingers_) socket_->shutdown(asio::socket_base::shutdown_send, ec);
     if (ec || !lingers_) {
       socket_->close(ec);
@@ -174,9 +227,16 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
   }
 
   void Read(char* buffer, size_t size, const transport::read_handler& handler) {
-    socket_->async_read_some(
-        asio::buffer(buffer, size),
-        [self = get_shared(), handler](const asio::error_code& ec, size_t bytes) { self->OnRead(ec, bytes, handler); });
+    auto read = [self = get_shared(), handler](const asio::error_code& ec, size_t bytes) {
+      self->OnRead(ec, bytes, handler);
+    };
+    if (tls_) return tls_->Read(buffer, size, std::move(read));
+    socket_->async_read_some(asio::buffer(buffer, size), std::move(read));
+  }
+
+  void WriteTls(std::vector<asio::const_buffer> buffers, const transport::write_handler& handler) {
+    tls_->Write(std::move(buffers),
+                [self = get_shared(), handler](const asio::error_code& ec, size_t) { handler(Mapped(ec)); });
   }
 
   void OnRead(const asio::error_code& ec, size_t bytes, const transport::read_handler& handler) {
@@ -187,6 +247,7 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
     if (context_->reading_stopped(handle_) && socket_->is_open() && !std::exchange(draining_, true)) DrainInput();
   }
 
+  // Of the socket itself, with TLS too: nobody wants to know what it was.
   void DrainInput() {
     auto scratch = std::make_shared<std::array<char, 16384>>();
     socket_->async_read_some(asio::buffer(*scratch),
@@ -200,6 +261,8 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
 
   const TransportContext* context_ = nullptr;
   std::optional<asio::ip::tcp::socket> socket_;
+  std::unique_ptr<ProxySocket> proxy_;  // Until its header has come; null: there is none.
+  std::unique_ptr<TlsSocket> tls_;      // On socket_; null: the bytes are plain.
   websocketpp::connection_hdl handle_;
   size_t bytes_max_ = std::numeric_limits<size_t>::max();
   size_t bytes_read_ = 0;
@@ -208,6 +271,7 @@ class Connection : public std::enable_shared_from_this<Connection<config>> {
   bool reading_ = false;
   bool draining_ = false;
   bool lingers_ = true;
+  bool shut_down_ = false;
 };
 
 // The factory's side: hands every new connection the loop's context.
@@ -223,7 +287,8 @@ class Endpoint {
   using transport_con_ptr = typename transport_con_type::ptr;
 
   void set_secure(bool) {}
-  bool is_secure() const { return false; }
+  // Whether it is is each connection's matter; the library refuses wss:// otherwise.
+  bool is_secure() const { return true; }
   TransportContext* transport_context() { return &context_; }
 
  protected:

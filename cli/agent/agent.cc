@@ -8,6 +8,7 @@
 #include <asio/signal_set.hpp>
 #include <asio/steady_timer.hpp>
 #include <csignal>
+#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "cli/agent/agent_loop.h"
 #include "cli/agent/agent_tools.h"
 #include "cli/agent/agent_url.h"
+#include "common/base/host_port.h"
 #include "common/base/log.h"
 
 namespace toolwire {
@@ -24,6 +26,8 @@ using std::chrono::seconds;
 
 constexpr Duration kSummaryEvery = seconds(10);
 constexpr rlim_t kOtherFiles = 64;  // Descriptors beside the agents' sockets.
+// How long a stop waits for file tools, and for its last log line. They may hang for ever on a drive that is gone.
+constexpr Duration kHungToolsMax = seconds(1);
 
 // Lets RunAgents wait for a signal, and writes lines meanwhile.
 class Watch {
@@ -44,12 +48,14 @@ class Watch {
     timer_.async_wait([this](const std::error_code& ec) {
       if (ec) return;
       EachSecond(shared_->clock.Now());
+      if (shared_->tls) shared_->tls->Look();
       ArmTimer();
     });
   }
   void EachSecond(MonoTime now) {
     for (CountedLine* line :
-         {&shared_->cannot_connect, &shared_->disconnected, &shared_->frames_ignored, &shared_->answers_dropped}) {
+         {&shared_->cannot_connect, &shared_->disconnected, &shared_->frames_ignored, &shared_->answers_refused,
+          &shared_->answers_dropped}) {
       line->Flush(now);
     }
     if (!shared_->many || now < next_summary_) return;
@@ -97,19 +103,52 @@ std::string ProblemWith(const AgentOptions& options) {
 
 }  // namespace
 
+// Null if the URL has no TLS.
+absl::StatusOr<std::unique_ptr<TlsFiles>> LoadTls(const AgentOptions& options, const AgentTarget& target) {
+  if (options.certificate_file.empty() != options.key_file.empty()) {
+    return absl::InvalidArgumentError("--cert and --key go together");
+  }
+  if (!target.tls) {
+    if (options.ca_file.empty() && options.certificate_file.empty() && options.server_name.empty()) return nullptr;
+    return absl::InvalidArgumentError(
+        "--ca, --cert, --key and --tls-server-name are for wss://, and the URL has ws://");
+  }
+  TlsOptions tls;
+  tls.port = "edge";
+  tls.side = TlsOptions::Side::kClient;
+  tls.ca_file = options.ca_file;
+  tls.certificate_file = options.certificate_file;
+  tls.key_file = options.key_file;
+  tls.protocol = "http/1.1";
+  static const SystemClock clock;
+  return TlsFiles::Load(std::move(tls), clock);
+}
+
 int RunAgents(const AgentOptions& options) {
   std::string problem = ProblemWith(options);
   absl::StatusOr<AgentTarget> target = ParseAgentUrl(options.url);
   if (problem.empty() && !target.ok()) problem = std::string(target.status().message());
-  absl::StatusOr<std::unique_ptr<AgentTools>> tools = AgentTools::Open(options.root);
+  AgentTools::Secrets secrets;
+  secrets.files = options.secret_files;
+  // Its file is not known if the secret came from the environment. To look for many in each file would take long.
+  if (options.logins.size() == 1) secrets.text = options.logins[0].secret;
+  absl::StatusOr<std::unique_ptr<AgentTools>> tools = AgentTools::Open(options.root, std::move(secrets));
   if (problem.empty() && !tools.ok()) problem = std::string(tools.status().message());
+  absl::StatusOr<std::unique_ptr<TlsFiles>> tls = nullptr;
+  if (problem.empty()) tls = LoadTls(options, *target);
+  if (!tls.ok()) problem = std::string(tls.status().message());
   if (!problem.empty()) {
     log::Error("the agent cannot start", {{"problem", problem}});
     return 1;
   }
+  if (!target->tls && !IsLoopback(target->host)) {
+    log::Warn("the secret goes to another machine without TLS",
+              {{"host", target->host}, {"instead", "a URL with wss://"}});
+  }
   RaiseFileLimit(options.logins.size());
+  if (!options.server_name.empty()) target->server_name = options.server_name;
 
-  SharedByLoops shared(options, *std::move(target), *std::move(tools));
+  SharedByLoops shared(options, *std::move(target), *std::move(tools), *std::move(tls));
   Watch watch(&shared);  // From here on a signal waits for us.
   const size_t threads =
       std::clamp<size_t>(static_cast<size_t>(std::max(options.threads, 1)), 1, options.logins.size());
@@ -124,6 +163,11 @@ int RunAgents(const AgentOptions& options) {
   log::Info("stopping", {{"agents", options.logins.size()}});
   for (AgentLoop& loop : loops) loop.RequestStop();
   for (AgentLoop& loop : loops) loop.Join();
+  if (!shared.worker->Stop(kHungToolsMax)) {
+    log::Warn("a file tool hangs: it is left behind");
+    log::Flush(kHungToolsMax);
+    std::_Exit(0);  // Its thread uses what would be destroyed here.
+  }
   shared.worker.reset();  // Its jobs post to the loops.
   return 0;
 }

@@ -2,6 +2,7 @@
 #ifndef TOOLWIRE_CLI_AGENT_AGENT_H_
 #define TOOLWIRE_CLI_AGENT_AGENT_H_
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -17,13 +18,21 @@ struct AgentLogin {
 struct AgentOptions {
   std::string url = "ws://127.0.0.1:8082";  // The edge's address; no credentials in it.
   std::vector<AgentLogin> logins;           // One agent each.
+  std::string ca_file;                      // For wss://: whom to trust; empty: the system's CAs.
+  std::string server_name;                  // What its certificate must name; empty: the URL's host.
+  std::string certificate_file, key_file;   // For an edge that asks for one; may be empty.
   std::string root;                         // The only directory tools see; empty: no file tools.
   int threads = 1;                          // Event loops; agents are spread over them.
   Duration heartbeat_every = std::chrono::seconds(30);
   Duration reconnect_min = std::chrono::seconds(1);   // The first wait after a lost connection, doubling,
   Duration reconnect_max = std::chrono::seconds(60);  // up to here; each wait is varied by up to a quarter.
   int connect_per_second = 4000;  // How fast many agents dial in at first, so that backlogs do not overflow.
-  size_t frame_bytes_max = (16u << 20) + (64u << 10);  // Larger calls close the connection with 1009.
+  size_t answer_bytes_max = 64u << 20;  // Of one agent's answers that wait for its connection. More calls fail.
+  size_t params_bytes_max = 16u << 20;  // Calls with more fail. As much as an edge lets through unless it is told.
+  size_t result_bytes_max = 16u << 20;  // The same of results: a longer one would end the session.
+  int json_depth_max = 1024;            // Of params. Calls with deeper ones fail.
+  // Files that the tools never show: they hold the agents' secrets.
+  std::vector<std::string> secret_files;
 };
 
 // Runs the agents until SIGINT or SIGTERM (blocked in every thread by the caller's main is not required; the agent

@@ -1,11 +1,16 @@
 // `toolwire agent`: flags and credentials of the agent.
+#include <stdlib.h>
+#include <string.h>
+
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
+#include "absl/strings/ascii.h"
 #include "cli/agent/agent.h"
 #include "cli/commands.h"
 #include "common/base/flags.h"
@@ -43,8 +48,22 @@ int Usage(const std::string& message) {
   return 2;
 }
 
+// Reads a variable and wipes it: /proc/PID/environ shows the memory that the process was started with.
+std::optional<std::string> TakeFromEnvironment(const char* name) {
+  char* const value = std::getenv(name);
+  if (value == nullptr) return std::nullopt;
+  std::string taken = value;
+  explicit_bzero(value, taken.size());
+  unsetenv(name);
+  return std::string(absl::StripAsciiWhitespace(taken));
+}
+
 int RunAgentCommand(AgentFlags flags) {
+  const std::optional<std::string> from_environment = TakeFromEnvironment("TOOLWIRE_SECRET");
   InitLog(flags.log);
+  for (const std::string& file : {flags.credentials_file, flags.agent.key_file}) {
+    if (!file.empty()) flags.agent.secret_files.push_back(file);
+  }
   flags.agent.heartbeat_every = std::chrono::milliseconds(flags.heartbeat_ms);
   std::unordered_map<std::string, std::string> secrets;
   if (!flags.credentials_file.empty()) {
@@ -59,13 +78,12 @@ int RunAgentCommand(AgentFlags flags) {
   } else {
     return Usage("say who you are: --user, or --count and --user-prefix");
   }
-  const char* const from_environment = std::getenv("TOOLWIRE_SECRET");
   for (std::string& user : users) {
     std::string secret;
     if (const auto found = secrets.find(user); found != secrets.end()) {
       secret = found->second;
-    } else if (from_environment != nullptr && users.size() == 1) {
-      secret = from_environment;
+    } else if (from_environment.has_value() && users.size() == 1) {
+      secret = *from_environment;
     } else {
       return Usage("no secret for user " + user + ": set TOOLWIRE_SECRET or give --credentials FILE");
     }
@@ -82,18 +100,34 @@ void AddAgentCommand(CLI::App* app, Command* chosen) {
       app, "agent", "A small real agent with the tools echo, read_file, list_directory and sleep; with --count, many");
   Footer(agent,
          "The secret comes from TOOLWIRE_SECRET or a --credentials file, never from the command line, which\n"
-         "other users of the machine can read.\n"
-         "Example: TOOLWIRE_SECRET=$(toolwire credentials create user_1) toolwire agent --user user_1 --root .\n"
+         "other users of the machine can read. Keep its file outside of --root: the tools refuse files that hold it,\n"
+         "and what the kernel shows in /proc and /sys, but what is not there cannot be read.\n"
+         "Example: TOOLWIRE_SECRET=$(toolwire credentials create user_1) toolwire agent --user user_1 --root files\n"
          "Exit status: 0 stopped by SIGINT or SIGTERM, 1 cannot start, 2 wrong flags.");
-  Text(agent, "--url", &flags->agent.url, "The edge's address").Env("TOOLWIRE_URL");
+  Text(agent, "--url", &flags->agent.url, "The edge's address, ws:// or wss://").Env("TOOLWIRE_URL");
   Text(agent, "--user", &flags->user, "Whose agent this is").Env("TOOLWIRE_USER");
   Text(agent, "--credentials", &flags->credentials_file, "File of `user secret` lines");
+  Text(agent, "--ca", &flags->agent.ca_file, "With wss://: PEM file of the CAs to trust; default: the system's")
+      .Env("TOOLWIRE_CA");
+  Text(agent, "--cert", &flags->agent.certificate_file, "With wss://: PEM file of a certificate, if the edge wants one")
+      .Env("TOOLWIRE_CERT");
+  Text(agent, "--key", &flags->agent.key_file, "PEM file of its key").Env("TOOLWIRE_KEY");
+  Text(agent, "--tls-server-name", &flags->agent.server_name,
+       "With wss://: the name in the edge's certificate, if it is not the host of --url");
   Text(agent, "--root", &flags->agent.root, "The only directory that read_file and list_directory see");
   Number(agent, "--count", &flags->count, 1, 1000000, "Run so many agents in this process: the load generator")
       .HideDefault();
   Text(agent, "--user-prefix", &flags->user_prefix, "With --count, users are PREFIX0, PREFIX1, ...");
   Number(agent, "--threads", &flags->agent.threads, 1, 64, "Event loops");
   Number(agent, "--heartbeat-interval", &flags->heartbeat_ms, 10, 3600000, "Time between heartbeats, in ms");
+  Number(agent, "--answer-bytes", &flags->agent.answer_bytes_max, 1u << 20, size_t{16} << 30,
+         "Answers that wait for the connection, in bytes; beyond it calls fail: agent busy");
+  Number(agent, "--params-bytes", &flags->agent.params_bytes_max, 1024, 256u << 20,
+         "Longest params of a call, in bytes; a call with longer ones fails");
+  Number(agent, "--result-bytes", &flags->agent.result_bytes_max, 1024, 256u << 20,
+         "Longest result of a call, in bytes; no more than edges take: --payload-bytes-max there");
+  Number(agent, "--json-depth", &flags->agent.json_depth_max, 1, 10000,
+         "Deepest nesting of params; a call with deeper ones fails");
   Number(agent, "--connect-per-second", &flags->agent.connect_per_second, 1, 1000000, "How fast many agents dial in");
   AddLogFlags(agent, &flags->log);
   OnChosen(agent, [flags, chosen] { *chosen = [flags] { return RunAgentCommand(*flags); }; });

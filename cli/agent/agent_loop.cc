@@ -3,28 +3,22 @@
 // where. TCP connections are made here and given to websocketpp.
 #include "cli/agent/agent_loop.h"
 
-// clang-format off: before websocketpp, as at the edge, which is in the same program.
-#include "edge/ws_utf8.h"
-// clang-format on
-
 #include <algorithm>
 #include <asio.hpp>
 #include <atomic>
 #include <deque>
+#include <limits>
 #include <random>
 #include <thread>
-#include <vector>
-#include <websocketpp/client.hpp>
-#include <websocketpp/concurrency/none.hpp>
-#include <websocketpp/config/core_client.hpp>
-#include <websocketpp/logger/stub.hpp>
-#include <websocketpp/transport/asio/endpoint.hpp>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "cli/agent/answer_queue.h"
 #include "cli/agent/dialer.h"
 #include "cli/agent/masking_keys.h"
+#include "cli/agent/reconnect_wait.h"
+#include "cli/agent/ws_client.h"
 #include "common/base/timer_wheel.h"
-#include "common/process/tcp_heard.h"
 #include "common/wire/wire_codec.h"
 
 namespace toolwire {
@@ -36,68 +30,51 @@ using std::chrono::seconds;
 constexpr Duration kTick = milliseconds(100);  // How exact heartbeats and back-offs are.
 constexpr size_t kWheelSlots = 1024;           // One turn is 102 s.
 constexpr Duration kConnectMax = seconds(10);  // TCP only.
+constexpr Duration kTlsMax = seconds(30);      // TLS and the upgrade: in a storm an edge lets its handshakes wait.
 constexpr Duration kLoginMax = seconds(15);    // From the upgrade to the `connected` frame.
 constexpr int kSilentHeartbeatsMax = 3;        // Unanswered for so long, a connection counts as dead.
 constexpr Duration kGoodbyeMax = seconds(2);   // How long a stopping agent waits for its connections to close.
-constexpr int kJsonDepthMax = 1024;            // Deeper than any edge lets through.
 constexpr uint32_t kCallsRunningMax = 1024;    // For each agent: sleeps and file tools under way.
-constexpr size_t kUnsentMax = 256;             // For each agent: answers that wait for the next connection,
-constexpr size_t kUnsentBytesMax = 64u << 20;  // and their bytes.
+constexpr size_t kUnsentMax = 256;             // For each agent: answers that wait for the next connection.
+constexpr size_t kUnwrittenMax = 256u << 10;   // For each agent: bytes on their way into the kernel; the rest waits.
+constexpr int kReplaced = 4001;                // The close code that says that another agent took the place.
+// The largest params that an edge can be set to, and their frame: a larger one closes the connection, with 1009. Those
+// over the options' limits only fail their call.
+constexpr size_t kFrameBytesMax = (256u << 20) + (64u << 10);
 
-struct Agent;
-struct AgentOfConnection {
-  Agent* agent = nullptr;
-};
+}  // namespace
 
-// websocketpp configured for little memory per connection: one thread, no locks, no log, a small read buffer.
-struct ClientConfig : websocketpp::config::core_client {
-  using type = ClientConfig;
-  using base = websocketpp::config::core_client;
-  using concurrency_type = websocketpp::concurrency::none;
-  using alog_type = websocketpp::log::stub;
-  using elog_type = websocketpp::log::stub;
-  using rng_type = MaskingKeys;
-  using connection_base = AgentOfConnection;  // websocketpp derives its connections from it.
-  static const websocketpp::log::level alog_level = 0;
-  static const websocketpp::log::level elog_level = 0;
-  static const bool enable_multithreading = false;
-  static const size_t connection_read_buffer_size = 1024;
-  static const size_t max_http_body_size = 1 << 16;
-  static const long timeout_open_handshake = 15'000;
-  // enable_extensions stays true: without it the client role refuses every server. None is ever offered.
-
-  struct transport_config : base::transport_config {
-    using concurrency_type = type::concurrency_type;
-    using alog_type = type::alog_type;
-    using elog_type = type::elog_type;
-    using request_type = base::request_type;
-    using response_type = base::response_type;
-    using socket_type = websocketpp::transport::asio::basic_socket::endpoint;
-    static const bool enable_multithreading = false;  // This one removes the strands.
-    static const long timeout_socket_post_init = 0;   // Nothing happens there without TLS.
-  };
-  using transport_type = websocketpp::transport::asio::endpoint<transport_config>;
-};
-using Endpoint = websocketpp::client<ClientConfig>;
-using ConnectionPtr = Endpoint::connection_ptr;
-namespace close_code = websocketpp::close::status;
+namespace agent_ws {
 
 enum class Phase : uint8_t { kWaiting, kQueued, kDialing, kUpgrading, kOpen, kConnected, kClosing };
 
 // One agent. The phase decides what its timer means: back-off, connect time-out, login time-out or heartbeat.
 struct Agent : TimerNode {
-  Agent(const AgentLogin& the_login, Duration first_wait) : login(the_login), next_wait(first_wait) {}
+  Agent(const AgentLogin& the_login, const AgentOptions& options)
+      : login(the_login), wait(options.reconnect_min, options.reconnect_max), answers(options.answer_bytes_max) {}
 
   const AgentLogin& login;
   ConnectionPtr con;  // While dialing and later; empty while waiting or queued.
   uint32_t calls_running = 0;
   Phase phase = Phase::kQueued;
   bool connected_once = false;
-  Duration next_wait;
+  ReconnectWait wait;
   MonoTime last_received{};
-  std::vector<std::string> unsent;  // Answers that found no connection, oldest first.
-  size_t unsent_bytes = 0;
+  AnswerQueue answers;  // They wait for the connection, or for the next one.
 };
+
+}  // namespace agent_ws
+
+namespace {
+
+using agent_ws::Agent;
+using agent_ws::ClientConfig;
+using agent_ws::ConnectionPtr;
+using agent_ws::Endpoint;
+using agent_ws::Phase;
+namespace close_code = websocketpp::close::status;
+
+constexpr char kTooManyAnswers[] = "agent busy: too many bytes of answers wait for its connection";
 
 struct Call {
   std::string request_id;
@@ -119,8 +96,9 @@ struct RunningCall {
 class AgentLoop::Impl {
  public:
   Impl(SharedByLoops* shared, double dials_per_second);
+  ~Impl();
 
-  void Add(const AgentLogin& login) { agents_.emplace_back(login, shared_->options.reconnect_min); }
+  void Add(const AgentLogin& login) { agents_.emplace_back(login, shared_->options); }
   void Start() {
     thread_ = std::thread([this] { Run(); });
   }
@@ -147,21 +125,27 @@ class AgentLoop::Impl {
   // Both end a connection and start the back-off.
   void ConnectFailed(Agent* agent, const std::string& reason);
   void Disconnected(Agent* agent, int code, const std::string& reason);
-  Duration StartWaiting(Agent* agent);
+  // Lets go of the connection. Returns how long the agent waits: about `wait`.
+  Duration StartWaiting(Agent* agent, Duration wait);
   void Close(Agent* agent, close_code::value code, const char* reason);
   // Connected.
   void OnMessage(Agent* agent, const ClientConfig::message_type& message);
   void OnConnected(Agent* agent, const EdgeFrameText& frame);
   void OnToolCall(Agent* agent, EdgeFrameText* frame);
+  void OnBadFrame(Agent* agent, const std::string& text);
   void OnToolCancel(Agent* agent, const std::string& request_id);
   std::shared_ptr<RunningCall> Begin(Agent* agent, Call&& call);
   // The tool has ended, by itself or because it was cancelled.
   void End(Agent* agent, const std::shared_ptr<RunningCall>& running, const ToolOutcome& outcome);
   void Answer(Agent* agent, const Call& call, const ToolOutcome& outcome);
   void Heartbeat(Agent* agent, MonoTime now);
-  // False, with `*text` left as it was, if the connection is not open.
-  bool Send(Agent* agent, std::string* text);
-  void SendOrKeep(Agent* agent, std::string answer);
+  // False if the connection is not open.
+  bool Send(Agent* agent, std::string text);
+  // As far as the kernel keeps up.
+  void SendAnswers(Agent* agent);
+  // There is no connection: the newest answers stay, as they are wanted longest.
+  void KeepForTheNext(Agent* agent, AnswerQueue::Answer answer);
+  void DropOldest(Agent* agent);
 
   MonoTime Now() const { return shared_->clock.Now(); }
   // A random share of `whole`.
@@ -175,6 +159,7 @@ class AgentLoop::Impl {
   asio::io_context io_{1};
   Endpoint endpoint_;
   std::minstd_rand random_;
+  MaskingKeys masking_keys_;
   TimerWheel wheel_;
   std::deque<Agent> agents_;
   asio::steady_timer tick_timer_{io_};
@@ -191,9 +176,15 @@ AgentLoop::Impl::Impl(SharedByLoops* shared, double dials_per_second)
       random_(MaskingKeys()()),
       wheel_(kTick, kWheelSlots, shared->clock.Now()),
       dialer_(io_, shared->clock, shared->target.host, shared->target.port, dials_per_second) {
-  endpoint_.init_asio(&io_);
+  endpoint_.transport_context()->io = &io_;
+  endpoint_.transport_context()->reading_stopped = [this](const auto& handle) {
+    std::error_code ignored;
+    const ConnectionPtr con = endpoint_.get_con_from_hdl(handle, ignored);
+    return con != nullptr && con->get_state() == websocketpp::session::state::closing;
+  };
+  endpoint_.transport_context()->shutting_down = [](const auto&) {};
   endpoint_.set_user_agent("toolwire-agent");
-  endpoint_.set_max_message_size(shared->options.frame_bytes_max);
+  endpoint_.set_max_message_size(kFrameBytesMax);
   using Handle = websocketpp::connection_hdl;
   endpoint_.set_open_handler([this](const Handle& handle) {
     if (Agent* agent = AgentOf(handle)) OnOpen(agent);
@@ -209,10 +200,17 @@ AgentLoop::Impl::Impl(SharedByLoops* shared, double dials_per_second)
   });
 }
 
+// Connections live in handlers that io_ destroys later, and their messages with them.
+AgentLoop::Impl::~Impl() {
+  for (Agent& agent : agents_) {
+    if (agent.con) agent.con->agent = nullptr;
+  }
+}
+
 Agent* AgentLoop::Impl::AgentOf(const websocketpp::connection_hdl& handle) {
   std::error_code ignored;
   const ConnectionPtr con = endpoint_.get_con_from_hdl(handle, ignored);
-  return con != nullptr && con->agent->con == con ? con->agent : nullptr;
+  return con != nullptr && con->agent != nullptr && con->agent->con == con ? con->agent : nullptr;
 }
 
 void AgentLoop::Impl::Run() {
@@ -258,14 +256,15 @@ void AgentLoop::Impl::OnTimer(Agent* agent) {
     case Phase::kWaiting:
       return Enqueue(agent);
     case Phase::kDialing:
-      agent->con->get_raw_socket().close(ignored);  // Ends the connect with operation_aborted.
+      agent->con->socket().close(ignored);  // Ends the connect with operation_aborted.
       return;
     case Phase::kOpen:
       return Close(agent, close_code::policy_violation, "no `connected` frame");
     case Phase::kConnected:
       return Heartbeat(agent, Now());
-    case Phase::kQueued:
     case Phase::kUpgrading:
+      return agent->con->terminate(websocketpp::error::make_error_code(websocketpp::error::open_handshake_timeout));
+    case Phase::kQueued:
     case Phase::kClosing:
       return;  // The queue and websocketpp have time-outs of their own.
   }
@@ -281,16 +280,18 @@ void AgentLoop::Impl::Enqueue(Agent* agent) {
 
 void AgentLoop::Impl::Dial(Agent* agent, const Dialer::Addresses& addresses) {
   const AgentTarget& target = shared_->target;
-  const auto uri = std::make_shared<websocketpp::uri>(false, target.host_header, target.port,
+  const auto uri = std::make_shared<websocketpp::uri>(target.tls, target.host_header, target.port,
                                                       target.ResourceFor(agent->login.user_id));
   std::error_code ec;
   agent->con = endpoint_.get_connection(uri, ec);
   if (ec) return ConnectFailed(agent, ec.message());
   agent->con->agent = agent;
+  agent->con->Adopt(asio::ip::tcp::socket(io_));
+  agent->con->CloseAtOnce();
   agent->phase = Phase::kDialing;
   agent->con->append_header("Authorization", "Bearer " + agent->login.secret);
   wheel_.Arm(agent, Now() + kConnectMax);
-  asio::async_connect(agent->con->get_raw_socket(), addresses,
+  asio::async_connect(agent->con->socket(), addresses,
                       [this, agent, con = agent->con](const std::error_code& error, const asio::ip::tcp::endpoint&) {
                         OnTcpConnect(agent, error);
                       });
@@ -299,13 +300,23 @@ void AgentLoop::Impl::Dial(Agent* agent, const Dialer::Addresses& addresses) {
 void AgentLoop::Impl::OnTcpConnect(Agent* agent, const std::error_code& ec) {
   wheel_.Disarm(agent);
   if (stopping_) return;
-  if (ec) {
-    return ConnectFailed(agent, ec == asio::error::operation_aborted ? "no TCP connection in time" : ec.message());
+  if (ec == asio::error::operation_aborted) {
+    dialer_.PassOverFirst();
+    return ConnectFailed(agent, "no TCP connection in time");
   }
+  if (ec) return ConnectFailed(agent, ec.message());
   agent->phase = Phase::kUpgrading;
   std::error_code ignored;
-  agent->con->get_raw_socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+  agent->con->socket().set_option(asio::ip::tcp::no_delay(true), ignored);
   const ConnectionPtr con = agent->con;  // If it fails at once, the agent lets go of it.
+  if (shared_->tls) {
+    con->socket().native_non_blocking(true, ignored);
+    auto stream =
+        TlsStream::Connect(*shared_->tls->Current(), con->socket().native_handle(), shared_->target.server_name);
+    if (stream == nullptr) return ConnectFailed(agent, "TLS: not a name that a certificate can have");
+    con->ConnectTls(std::move(stream));
+    wheel_.Arm(agent, Now() + kTlsMax);
+  }
   con->start();
 }
 
@@ -324,7 +335,10 @@ void AgentLoop::Impl::OnFail(Agent* agent) {
   const int status = agent->con->get_response_code();
   const bool refused = status != websocketpp::http::status_code::uninitialized &&
                        status != websocketpp::http::status_code::switching_protocols;
-  ConnectFailed(agent, refused ? "HTTP status " + std::to_string(status) : agent->con->get_ec().message());
+  const std::string tls_error = agent->con->tls_error();
+  ConnectFailed(agent, !tls_error.empty() ? "TLS: " + tls_error
+                       : refused          ? "HTTP status " + std::to_string(status)
+                                          : agent->con->get_ec().message());
 }
 
 void AgentLoop::Impl::OnClose(Agent* agent) {
@@ -341,7 +355,8 @@ void AgentLoop::Impl::OnClose(Agent* agent) {
 
 void AgentLoop::Impl::ConnectFailed(Agent* agent, const std::string& reason) {
   if (stopping_) return;
-  const auto wait = std::chrono::duration_cast<milliseconds>(StartWaiting(agent)).count();
+  const Duration waits = StartWaiting(agent, agent->wait.AfterLoss());
+  const auto wait = std::chrono::duration_cast<milliseconds>(waits).count();
   log::Write(shared_->many ? log::Level::kDebug : log::Level::kWarn, "agent cannot connect",
              {{"user", agent->login.user_id}, {"reason", reason}, {"next_try_ms", wait}});
   if (shared_->many) shared_->cannot_connect.Add(Now(), reason);
@@ -349,7 +364,9 @@ void AgentLoop::Impl::ConnectFailed(Agent* agent, const std::string& reason) {
 
 void AgentLoop::Impl::Disconnected(Agent* agent, int code, const std::string& reason) {
   if (agent->phase == Phase::kConnected) --shared_->connected;
-  const auto wait = std::chrono::duration_cast<milliseconds>(StartWaiting(agent)).count();
+  const bool replaced = code == kReplaced;
+  const Duration waits = StartWaiting(agent, replaced ? agent->wait.AfterReplaced(Now()) : agent->wait.AfterLoss());
+  const auto wait = std::chrono::duration_cast<milliseconds>(waits).count();
   if (stopping_) {
     if (open_ == 0) io_.stop();
     return;
@@ -357,16 +374,20 @@ void AgentLoop::Impl::Disconnected(Agent* agent, int code, const std::string& re
   log::Write(shared_->each_level, "agent disconnected",
              {{"user", agent->login.user_id}, {"code", code}, {"reason", reason}, {"next_try_ms", wait}});
   if (shared_->many) shared_->disconnected.Add(Now(), std::to_string(code) + " " + reason);
+  if (!shared_->many && replaced && agent->wait.replaced_first()) {
+    log::Warn("another agent of this user is connected",
+              {{"user", agent->login.user_id}, {"next_try_ms", wait}});
+  }
 }
 
-Duration AgentLoop::Impl::StartWaiting(Agent* agent) {
+Duration AgentLoop::Impl::StartWaiting(Agent* agent, Duration wait) {
+  if (agent->con) agent->con->agent = nullptr;
   agent->con.reset();
   agent->phase = Phase::kWaiting;
-  // Three to five quarters.
-  const Duration wait = agent->next_wait * 3 / 4 + ShareOf(agent->next_wait / 2);
-  agent->next_wait = std::min(agent->next_wait * 2, shared_->options.reconnect_max);
-  wheel_.Arm(agent, Now() + wait);
-  return wait;
+  while (agent->answers.size() > kUnsentMax) DropOldest(agent);
+  const Duration varied = wait * 3 / 4 + ShareOf(wait / 2);  // Three to five quarters.
+  wheel_.Arm(agent, Now() + varied);
+  return varied;
 }
 
 void AgentLoop::Impl::Close(Agent* agent, close_code::value code, const char* reason) {
@@ -383,10 +404,11 @@ void AgentLoop::Impl::OnMessage(Agent* agent, const ClientConfig::message_type& 
   if (message.get_opcode() != websocketpp::frame::opcode::text) {
     return shared_->frames_ignored.Add(agent->last_received, "binary");
   }
-  EdgeFrameText frame = DecodeEdgeFrame(message.get_payload(), kJsonDepthMax);
+  // The frame is one level around the params.
+  EdgeFrameText frame = DecodeEdgeFrame(message.get_payload(), shared_->options.json_depth_max + 1);
   switch (frame.type) {
     case EdgeFrameText::Type::kBad:
-      return shared_->frames_ignored.Add(agent->last_received, "not understood");
+      return OnBadFrame(agent, message.get_payload());
     case EdgeFrameText::Type::kUnknown:
       return shared_->frames_ignored.Add(agent->last_received, "unknown type");
     case EdgeFrameText::Type::kHeartbeatAck:
@@ -404,7 +426,7 @@ void AgentLoop::Impl::OnMessage(Agent* agent, const ClientConfig::message_type& 
 void AgentLoop::Impl::OnConnected(Agent* agent, const EdgeFrameText& frame) {
   if (agent->phase != Phase::kOpen) return;
   agent->phase = Phase::kConnected;
-  agent->next_wait = shared_->options.reconnect_min;
+  agent->wait.OnConnected(Now());
   // The first heartbeat comes at a random time, so that many agents do not all beat at once.
   wheel_.Arm(agent, Now() + ShareOf(shared_->options.heartbeat_every));
   ++shared_->connected;
@@ -417,18 +439,34 @@ void AgentLoop::Impl::OnConnected(Agent* agent, const EdgeFrameText& frame) {
       log::Info("all agents connected", {{"count", total}, {"elapsed_ms", elapsed.count()}});
     }
   }
-  std::string hello = EncodeHello(kCapabilityCancel);
-  Send(agent, &hello);
-  std::vector<std::string> unsent;
-  unsent.swap(agent->unsent);
-  agent->unsent_bytes = 0;
-  for (std::string& answer : unsent) SendOrKeep(agent, std::move(answer));
+  Send(agent, EncodeHello(kCapabilityCancel));
+  SendAnswers(agent);
+}
+
+// A call that is too deep for this agent fails alone and at once, not when its time is over.
+void AgentLoop::Impl::OnBadFrame(Agent* agent, const std::string& text) {
+  EdgeFrameText frame = DecodeEdgeFrame(text, std::numeric_limits<int>::max());
+  if (frame.type != EdgeFrameText::Type::kToolCall) {
+    return shared_->frames_ignored.Add(agent->last_received, "not understood");
+  }
+  const Call call{std::move(frame.request_id), std::move(frame.tool), agent->last_received};
+  Answer(agent, call, {false, "", absl::StrCat("the params are nested deeper than the ",
+                                               shared_->options.json_depth_max, " levels that this agent takes")});
 }
 
 void AgentLoop::Impl::OnToolCall(Agent* agent, EdgeFrameText* frame) {
-  AgentTools::Plan plan = shared_->tools->PlanCall(frame->tool, frame->params_json);
   Call call{std::move(frame->request_id), std::move(frame->tool), agent->last_received};
+  const size_t params_bytes_max = shared_->options.params_bytes_max;
+  if (frame->params_json.size() > params_bytes_max) {
+    return Answer(agent, call, {false, "", absl::StrCat("the params are longer than the ", params_bytes_max,
+                                                        " bytes that this agent takes")});
+  }
+  AgentTools::Plan plan = shared_->tools->PlanCall(call.tool, frame->params_json);
   const bool later = plan.kind != AgentTools::Plan::Kind::kAnswer;
+  // Not to read what cannot be sent.
+  if (plan.kind == AgentTools::Plan::Kind::kFile && !agent->answers.HasRoom()) {
+    return Answer(agent, call, {false, "", kTooManyAnswers});
+  }
   if (later && agent->calls_running >= kCallsRunningMax) {
     return Answer(agent, call, {false, "", "agent busy: too many calls under way"});
   }
@@ -468,7 +506,11 @@ void AgentLoop::Impl::End(Agent* agent, const std::shared_ptr<RunningCall>& runn
 
 void AgentLoop::Impl::OnToolCancel(Agent* agent, const std::string& request_id) {
   const auto found = running_.find({agent, request_id});
-  if (found == running_.end()) return;  // Answered meanwhile.
+  if (found == running_.end()) {  // Answered meanwhile. If that still waits, nobody wants it any more.
+    if (!agent->answers.Remove(request_id)) return;
+    ++shared_->cancelled;
+    return log::Write(shared_->each_level, "answer withdrawn", {{"requestId", request_id}});
+  }
   const std::shared_ptr<RunningCall> running = std::move(found->second);
   running_.erase(found);
   running->cancelled = true;
@@ -481,48 +523,68 @@ void AgentLoop::Impl::OnToolCancel(Agent* agent, const std::string& request_id) 
 
 void AgentLoop::Impl::Answer(Agent* agent, const Call& call, const ToolOutcome& outcome) {
   const auto ms = std::chrono::duration_cast<milliseconds>(Now() - call.started).count();
-  if (log::Enabled(shared_->each_level)) {
-    log::Write(shared_->each_level, "tool call",
-               {{"tool", call.tool}, {"requestId", call.request_id}, {"success", outcome.success}, {"ms", ms}});
+  const auto failure = [&call, ms](const std::string& error) {
+    return AnswerQueue::Answer{call.request_id, EncodeToolResponse(call.request_id, false, "", error, ms)};
+  };
+  const size_t result_bytes_max = shared_->options.result_bytes_max;
+  const bool too_long = outcome.result_json.size() > result_bytes_max;
+  AnswerQueue::Answer answer{call.request_id, ""};
+  if (outcome.success && too_long) {
+    answer = failure(absl::StrCat("the result would be ", outcome.result_json.size(), " bytes long, more than the ",
+                                  result_bytes_max, " that this agent sends"));
+  } else {
+    answer.text = EncodeToolResponse(call.request_id, outcome.success, outcome.result_json, outcome.error, ms);
   }
-  std::string text = EncodeToolResponse(call.request_id, outcome.success, outcome.result_json, outcome.error, ms);
-  SendOrKeep(agent, std::move(text));
+  if (log::Enabled(shared_->each_level)) {
+    log::Write(
+        shared_->each_level, "tool call",
+        {{"tool", call.tool}, {"requestId", call.request_id}, {"success", outcome.success && !too_long}, {"ms", ms}});
+  }
+  // Before `connected` the edge might take it for a stranger's.
+  if (agent->phase != Phase::kConnected) return KeepForTheNext(agent, std::move(answer));
+  if (!agent->answers.Push(&answer)) {
+    shared_->answers_refused.Add(Now(), agent->login.user_id);
+    const bool kept = agent->answers.PushFailure(outcome.success ? failure(kTooManyAnswers) : std::move(answer));
+    if (!kept) shared_->answers_dropped.Add(Now(), agent->login.user_id);
+  }
+  SendAnswers(agent);
 }
 
 void AgentLoop::Impl::Heartbeat(Agent* agent, MonoTime now) {
   const Duration every = shared_->options.heartbeat_every;
   // Bytes count, not only whole frames: large params may take long on a slow line, or wait here unread.
   if (now - agent->last_received > every * kSilentHeartbeatsMax &&
-      SinceHeard(agent->con->get_raw_socket().native_handle()) > every * kSilentHeartbeatsMax) {
+      agent->con->SinceHeard() > every * kSilentHeartbeatsMax) {
     return Close(agent, close_code::going_away, "heartbeats are not answered");
   }
-  std::string text = EncodeHeartbeat(shared_->clock.WallMs());
-  Send(agent, &text);
+  Send(agent, EncodeHeartbeat(shared_->clock.WallMs()));
   wheel_.Arm(agent, now + every);
 }
 
-bool AgentLoop::Impl::Send(Agent* agent, std::string* text) {
-  const Endpoint::message_ptr message = agent->con->get_message(websocketpp::frame::opcode::text, 0);
-  message->get_raw_payload().swap(*text);
-  const std::error_code ec = agent->con->send(message);
-  if (!ec) return true;
-  message->get_raw_payload().swap(*text);
-  return false;
+bool AgentLoop::Impl::Send(Agent* agent, std::string text) {
+  return agent_ws::SendText(agent->con, masking_keys_(), std::move(text), [this](Agent* written) {
+    if (written->answers.empty()) return;
+    // Later: the write may have failed, and nothing more is to be sent then.
+    asio::post(io_, [this, written] { SendAnswers(written); });
+  });
 }
 
-void AgentLoop::Impl::SendOrKeep(Agent* agent, std::string answer) {
-  // Before `connected` the edge might take it for a stranger's.
-  if (agent->phase == Phase::kConnected && Send(agent, &answer)) {
+void AgentLoop::Impl::SendAnswers(Agent* agent) {
+  AnswerQueue::Answer answer;
+  while (agent->phase == Phase::kConnected && agent->con->unwritten < kUnwrittenMax &&
+         agent->con->get_state() == websocketpp::session::state::open && agent->answers.Pop(&answer)) {
+    Send(agent, std::move(answer.text));
     ++shared_->answered;
-    return;
   }
-  agent->unsent_bytes += answer.size();
-  agent->unsent.push_back(std::move(answer));
-  while (agent->unsent.size() > kUnsentMax || (agent->unsent_bytes > kUnsentBytesMax && agent->unsent.size() > 1)) {
-    agent->unsent_bytes -= agent->unsent.front().size();
-    agent->unsent.erase(agent->unsent.begin());
-    shared_->answers_dropped.Add(Now(), agent->login.user_id);
-  }
+}
+
+void AgentLoop::Impl::KeepForTheNext(Agent* agent, AnswerQueue::Answer answer) {
+  while (agent->answers.size() >= kUnsentMax || !agent->answers.Push(&answer)) DropOldest(agent);
+}
+
+void AgentLoop::Impl::DropOldest(Agent* agent) {
+  agent->answers.DropOldest();
+  shared_->answers_dropped.Add(Now(), agent->login.user_id);
 }
 
 AgentLoop::AgentLoop(SharedByLoops* shared, double dials_per_second)

@@ -6,24 +6,29 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <cmath>
 #include <cstdlib>
 #include <exception>
+#include <limits>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "common/base/json_text.h"
 
 namespace toolwire {
@@ -32,6 +37,7 @@ namespace {
 // Params of the tools that read them. (echo does not: it takes whatever the edge lets through.)
 constexpr size_t kParamsBytesMax = 64u << 10;
 constexpr size_t kToolNameBytesShown = 256;
+constexpr size_t kSecretBytesMin = 16;  // A shorter text may be part of any file.
 // openat2 fails with EAGAIN when something is renamed while it looks at `..`.
 constexpr int kOpenTries = 8;
 
@@ -66,7 +72,7 @@ ToolOutcome Succeeded(std::string result_json) {
   return {true, std::move(result_json), ""};
 }
 
-// What an errno means for the caller who asked for `path`.
+// What an errno means for the caller who asked for `path`, which is given as text.
 ToolOutcome FailedToOpen(const std::string& path, int error) {
   switch (error) {
     case ENOENT:
@@ -89,35 +95,68 @@ ToolOutcome FailedToRead(const std::string& path, int error) {
   return Failed(absl::StrCat("cannot read ", path, ": ", std::generic_category().message(error)));
 }
 
-// The params as an object, or nothing if they are none, or longer than any sensible ones.
-std::optional<nlohmann::json> ParseParams(std::string_view params_json) {
-  if (params_json.size() > kParamsBytesMax) return std::nullopt;
-  nlohmann::json params = nlohmann::json::parse(params_json, nullptr, /*allow_exceptions=*/false);
-  if (!params.is_object()) return std::nullopt;
-  return params;
+// Bytes as text: U+FFFD stands for what is not UTF-8.
+std::string Shown(const std::string& bytes) {
+  if (json::IsUtf8(bytes)) return bytes;
+  const std::string quoted = nlohmann::json(bytes).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string shown;
+  json::UnescapeLossy(quoted, &shown);
+  return shown;
 }
 
-// Takes `name` out of `params`. An empty optional: it is there and not a string.
-std::optional<std::string> StringParam(const nlohmann::json& params, const char* name, const char* if_absent) {
-  const auto found = params.find(name);
-  if (found == params.end() || found->is_null()) return if_absent;
-  if (!found->is_string()) return std::nullopt;
-  return found->get<std::string>();
-}
+// The members of params that the tools read; all others are passed over, whatever they hold. A member that is null
+// counts as absent.
+class Params {
+ public:
+  // False if they are no object, or longer than any sensible ones.
+  bool Read(std::string_view params_json) {
+    using json::PickMembers;
+    return params_json.size() <= kParamsBytesMax && PickMembers(params_json, std::numeric_limits<int>::max(), kNames,
+                                                                absl::MakeSpan(members_)) == json::Error::kNone;
+  }
+  enum Name : size_t { kPath, kPathBase64, kEncoding, kMs };
+  bool Has(Name name) const { return !members_[name].value.empty() && members_[name].kind != json::Kind::kNull; }
+  // False: it is no string, or one with a lone surrogate.
+  bool Text(Name name, std::string* text) const {
+    return members_[name].kind == json::Kind::kString && json::Unescape(members_[name].value, text);
+  }
+  // False: it is no number. 1e400 is one: infinite.
+  bool Number(Name name, double* number) const {
+    const std::string_view value = members_[name].value;
+    return members_[name].kind == json::Kind::kNumber &&
+           absl::SimpleAtod(absl::string_view(value.data(), value.size()), number);
+  }
+
+ private:
+  static constexpr std::array<std::string_view, 4> kNames = {"path", "path_base64", "encoding", "ms"};
+  std::array<json::Member, kNames.size()> members_;
+};
 
 // The path in `params`; empty, with `*problem` set, if there is none that a file could have.
-std::string PathParam(const nlohmann::json& params, const char* if_absent, std::string* problem) {
-  std::optional<std::string> path = StringParam(params, "path", if_absent);
-  if (!path.has_value()) {
-    *problem = "`path` must be a string";
-  } else if (path->empty()) {
+std::string PathParam(const Params& params, const char* if_absent, std::string* problem) {
+  std::string path = if_absent, encoded;
+  if (params.Has(Params::kPathBase64)) {
+    path.clear();
+    if (params.Has(Params::kPath)) {
+      *problem = "give `path` or `path_base64`, not both";
+      return "";
+    }
+    if (!params.Text(Params::kPathBase64, &encoded) || !absl::Base64Unescape(encoded, &path)) {
+      *problem = "`path_base64` must be a string in base64";
+      return "";
+    }
+  } else if (params.Has(Params::kPath) && !params.Text(Params::kPath, &path)) {
+    *problem = "`path` must be a string of Unicode";
+    return "";
+  }
+  if (path.empty()) {
     *problem = "`path` is missing or empty";
-  } else if (path->find('\0') != std::string::npos) {
+  } else if (path.find('\0') != std::string::npos) {
     *problem = "`path` contains a NUL character";
-  } else if (path->size() >= PATH_MAX) {
+  } else if (path.size() >= PATH_MAX) {
     *problem = "`path` is too long";
   } else {
-    return *std::move(path);
+    return path;
   }
   return "";
 }
@@ -125,18 +164,14 @@ std::string PathParam(const nlohmann::json& params, const char* if_absent, std::
 AgentTools::Plan PlanSleep(std::string_view params_json) {
   AgentTools::Plan plan;
   constexpr auto kMax = AgentTools::kSleepMax.count();
-  const std::optional<nlohmann::json> params = ParseParams(params_json);
-  if (params.has_value()) {
-    const auto ms = params->find("ms");
-    if (ms != params->end() && ms->is_number()) {
-      const double number = ms->get<double>();
-      if (number >= 0 && number <= static_cast<double>(kMax) && number == std::floor(number)) {
-        plan.kind = AgentTools::Plan::Kind::kWait;
-        plan.wait = std::chrono::milliseconds(static_cast<int64_t>(number));
-        plan.outcome = Succeeded(absl::StrCat("{\"slept_ms\":", plan.wait.count(), "}"));
-        return plan;
-      }
-    }
+  Params params;
+  double ms = 0;
+  if (params.Read(params_json) && params.Number(Params::kMs, &ms) && ms >= 0 && ms <= static_cast<double>(kMax) &&
+      ms == std::floor(ms)) {
+    plan.kind = AgentTools::Plan::Kind::kWait;
+    plan.wait = std::chrono::milliseconds(static_cast<int64_t>(ms));
+    plan.outcome = Succeeded(absl::StrCat("{\"slept_ms\":", plan.wait.count(), "}"));
+    return plan;
   }
   plan.outcome = Failed(absl::StrCat("`ms` must be a whole number from 0 to ", kMax));
   return plan;
@@ -185,6 +220,31 @@ int FirstNames(DIR* directory, size_t count_max, std::vector<std::string>* names
   return error;
 }
 
+// Whether a descriptor is of a file system that shows the kernel and its processes rather than files. What is mounted
+// below /sys counts, too.
+bool IsOfTheKernel(int fd) {
+  struct statfs seen {};
+  if (fstatfs(fd, &seen) != 0) return true;
+  switch (static_cast<uint32_t>(seen.f_type)) {
+    case PROC_SUPER_MAGIC:
+    case SYSFS_MAGIC:
+    case CGROUP_SUPER_MAGIC:
+    case CGROUP2_SUPER_MAGIC:
+    case DEBUGFS_MAGIC:
+    case TRACEFS_MAGIC:
+    case SECURITYFS_MAGIC:
+    case SELINUX_MAGIC:
+    case SMACK_MAGIC:
+    case PSTOREFS_MAGIC:
+    case EFIVARFS_MAGIC:
+    case BINFMTFS_MAGIC:
+    case BPF_FS_MAGIC:
+      return true;
+    default:
+      return false;
+  }
+}
+
 int Openat2(int dir_fd, const char* path, int flags) {
   open_how how{};
   how.flags = static_cast<uint64_t>(flags);
@@ -198,13 +258,22 @@ int Openat2(int dir_fd, const char* path, int flags) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<AgentTools>> AgentTools::Open(const std::string& root, Confinement confinement) {
+absl::StatusOr<std::unique_ptr<AgentTools>> AgentTools::Open(const std::string& root, Secrets secrets,
+                                                             Confinement confinement) {
   std::unique_ptr<AgentTools> tools(new AgentTools);
   if (root.empty()) return tools;
+  tools->secrets_ = std::move(secrets);
+  for (const std::string& file : tools->secrets_.files) {
+    struct stat seen {};
+    if (stat(file.c_str(), &seen) == 0) tools->secret_inodes_.emplace_back(seen.st_dev, seen.st_ino);
+  }
   tools->root_fd_ = open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (tools->root_fd_ < 0) {
     return absl::InvalidArgumentError(
         absl::StrCat("cannot open the root directory ", root, ": ", std::generic_category().message(errno)));
+  }
+  if (IsOfTheKernel(tools->root_fd_)) {
+    return absl::InvalidArgumentError(absl::StrCat("the root directory ", root, " is the kernel's: it holds no files"));
   }
   if (root[0] == '/') tools->root_names_.push_back(root);
   if (char* real = realpath(root.c_str(), nullptr)) {
@@ -255,29 +324,32 @@ ToolOutcome AgentTools::RunFileTool(std::string_view tool, std::string_view para
 }
 
 ToolOutcome AgentTools::ReadFile(std::string_view params_json) const {
-  const std::optional<nlohmann::json> params = ParseParams(params_json);
-  if (!params.has_value()) return Failed("read_file needs an object with `path`");
+  Params params;
+  if (!params.Read(params_json)) return Failed("read_file needs an object with `path`");
   std::string problem;
-  const std::string path = PathParam(*params, "", &problem);
-  if (path.empty()) return Failed(problem);
-  const std::optional<std::string> encoding = StringParam(*params, "encoding", "utf8");
+  const std::string name = PathParam(params, "", &problem);
+  if (name.empty()) return Failed(problem);
+  const std::string path = Shown(name);
+  std::string encoding = "utf8";
+  const bool readable = !params.Has(Params::kEncoding) || params.Text(Params::kEncoding, &encoding);
   const bool base64 = encoding == "base64";
-  if (!base64 && encoding != "utf8") return Failed("`encoding` must be \"utf8\" or \"base64\"");
+  if (!readable || (!base64 && encoding != "utf8")) return Failed("`encoding` must be \"utf8\" or \"base64\"");
 
   // First without opening it for reading: that alone would wake the writer of a FIFO, or start a device.
   struct stat seen {};
   {
-    const Fd glimpse(OpenBelowRoot(path, O_PATH));
+    const Fd glimpse(OpenBelowRoot(name, O_PATH));
     if (glimpse.get() < 0) return FailedToOpen(path, -glimpse.get());
     if (fstat(glimpse.get(), &seen) != 0) return FailedToRead(path, errno);
   }
   if (S_ISDIR(seen.st_mode)) return Failed(absl::StrCat("is a directory: ", path));
   if (!S_ISREG(seen.st_mode)) return Failed(absl::StrCat("not a regular file: ", path));
   // O_NONBLOCK: if it has been replaced by a FIFO since, opening must not wait for a writer.
-  const Fd file(OpenBelowRoot(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  const Fd file(OpenBelowRoot(name, O_RDONLY | O_NONBLOCK | O_NOCTTY));
   if (file.get() < 0) return FailedToOpen(path, -file.get());
   if (fstat(file.get(), &seen) != 0) return FailedToRead(path, errno);
   if (!S_ISREG(seen.st_mode)) return Failed(absl::StrCat("not a regular file: ", path));
+  if (IsSecretFile(seen)) return Failed(absl::StrCat("holds a secret of the agent: ", path));
 
   const auto size = static_cast<size_t>(seen.st_size);
   std::string content;
@@ -287,6 +359,9 @@ ToolOutcome AgentTools::ReadFile(std::string_view params_json) const {
   }
   if (size > kFileBytesMax || content.size() > kFileBytesMax) {
     return Failed(absl::StrCat("file too large: ", path, " has more than ", kFileBytesMax, " bytes"));
+  }
+  if (secrets_.text.size() >= kSecretBytesMin && content.find(secrets_.text) != std::string::npos) {
+    return Failed(absl::StrCat("holds a secret of the agent: ", path));
   }
   std::string result = "{\"path\":";
   json::AppendQuoted(path, &result);
@@ -303,13 +378,14 @@ ToolOutcome AgentTools::ReadFile(std::string_view params_json) const {
 }
 
 ToolOutcome AgentTools::ListDirectory(std::string_view params_json) const {
-  const std::optional<nlohmann::json> params = ParseParams(params_json);
-  if (!params.has_value()) return Failed("list_directory needs an object, with or without `path`");
+  Params params;
+  if (!params.Read(params_json)) return Failed("list_directory needs an object, with or without `path`");
   std::string problem;
-  const std::string path = PathParam(*params, ".", &problem);
-  if (path.empty()) return Failed(problem);
+  const std::string where = PathParam(params, ".", &problem);
+  if (where.empty()) return Failed(problem);
+  const std::string path = Shown(where);
 
-  Fd fd(OpenBelowRoot(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK));
+  Fd fd(OpenBelowRoot(where, O_RDONLY | O_DIRECTORY | O_NONBLOCK));
   if (fd.get() < 0) return FailedToOpen(path, -fd.get());
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(fdopendir(fd.get()), closedir);
   if (directory == nullptr) return FailedToRead(path, errno);
@@ -326,9 +402,10 @@ ToolOutcome AgentTools::ListDirectory(std::string_view params_json) const {
   for (const std::string& name : names) {
     struct stat seen {};
     if (fstatat(dirfd(directory.get()), name.c_str(), &seen, AT_SYMLINK_NOFOLLOW) != 0) continue;  // Gone meanwhile.
-    const std::string quoted =  // A file name is any bytes; JSON is UTF-8.
-        nlohmann::json(name).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-    absl::StrAppend(&result, separator, "{\"name\":", quoted, ",\"type\":\"", TypeWord(seen.st_mode),
+    absl::StrAppend(&result, separator, "{\"name\":");
+    json::AppendQuoted(Shown(name), &result);
+    if (!json::IsUtf8(name)) absl::StrAppend(&result, ",\"name_base64\":\"", absl::Base64Escape(name), "\"");
+    absl::StrAppend(&result, ",\"type\":\"", TypeWord(seen.st_mode),
                     "\",\"size\":", S_ISREG(seen.st_mode) ? static_cast<int64_t>(seen.st_size) : int64_t{0}, "}");
     separator = ",";
   }
@@ -347,8 +424,22 @@ int AgentTools::OpenBelowRoot(const std::string& path, int flags) const {
     const size_t start = path.find_first_not_of('/', found->size());
     relative = start == std::string::npos ? "." : path.substr(start);
   }
-  if (has_openat2_) return Openat2(root_fd_, relative.c_str(), flags | O_CLOEXEC);
-  return WalkBelowRoot(relative, flags | O_CLOEXEC);
+  flags |= O_CLOEXEC;
+  Fd opened(has_openat2_ ? Openat2(root_fd_, relative.c_str(), flags) : WalkBelowRoot(relative, flags));
+  if (opened.get() >= 0 && IsOfTheKernel(opened.get())) return -EXDEV;
+  return opened.Release();
+}
+
+bool AgentTools::IsSecretFile(const struct stat& file) const {
+  const auto is = [&file](const std::pair<dev_t, ino_t>& inode) {
+    return inode.first == file.st_dev && inode.second == file.st_ino;
+  };
+  if (std::any_of(secret_inodes_.begin(), secret_inodes_.end(), is)) return true;
+  for (const std::string& name : secrets_.files) {
+    struct stat now {};
+    if (stat(name.c_str(), &now) == 0 && is({now.st_dev, now.st_ino})) return true;
+  }
+  return false;
 }
 
 int AgentTools::WalkBelowRoot(const std::string& relative, int flags) const {
@@ -383,15 +474,18 @@ int AgentTools::WalkBelowRoot(const std::string& relative, int flags) const {
   return -errno;
 }
 
-ToolWorker::ToolWorker(size_t queue_max) : queue_max_(queue_max), thread_([this] { Run(); }) {}
+ToolWorker::ToolWorker(size_t queue_max, size_t threads_max) : queue_max_(queue_max), threads_max_(threads_max) {}
 
 ToolWorker::~ToolWorker() {
+  std::vector<std::thread> threads;
   {
     MutexLock lock(mu_);
     stopping_ = true;
+    queue_.clear();
+    threads.swap(threads_);
   }
-  wake_.NotifyOne();
-  thread_.join();
+  wake_.NotifyAll();
+  for (std::thread& thread : threads) thread.join();
 }
 
 bool ToolWorker::Submit(std::function<void()> job) {
@@ -399,22 +493,45 @@ bool ToolWorker::Submit(std::function<void()> job) {
     MutexLock lock(mu_);
     if (stopping_ || queue_.size() >= queue_max_) return false;
     queue_.push_back(std::move(job));
+    if (queue_.size() > idle_ && running_ < threads_max_) {
+      try {
+        threads_.emplace_back([this] { Run(); });
+        ++running_;
+      } catch (const std::system_error&) {  // No more threads for this process: those that are there take it.
+        if (running_ > 0) return true;
+        queue_.pop_back();
+        return false;
+      }
+    }
   }
-  wake_.NotifyOne();
+  wake_.NotifyAll();
   return true;
+}
+
+bool ToolWorker::Stop(Duration limit) {
+  MutexLock lock(mu_);
+  stopping_ = true;
+  queue_.clear();
+  wake_.NotifyAll();
+  return wake_.WaitFor(mu_, limit, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return running_ == 0; });
 }
 
 void ToolWorker::Run() {
   MutexLock lock(mu_);
   for (;;) {
+    ++idle_;
     wake_.Wait(mu_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !queue_.empty(); });
-    if (stopping_) return;
-    const std::function<void()> job = std::move(queue_.front());
+    --idle_;
+    if (stopping_) break;
+    std::function<void()> job = std::move(queue_.front());
     queue_.pop_front();
     lock.Unlock();
     job();
+    job = nullptr;  // What it holds is let go of without the lock.
     lock.Lock();
   }
+  --running_;
+  wake_.NotifyAll();
 }
 
 }  // namespace toolwire

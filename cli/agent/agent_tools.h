@@ -2,6 +2,9 @@
 #ifndef TOOLWIRE_CLI_AGENT_AGENT_TOOLS_H_
 #define TOOLWIRE_CLI_AGENT_AGENT_TOOLS_H_
 
+#include <sys/stat.h>
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstddef>
 #include <deque>
@@ -10,9 +13,11 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/base/clock.h"
 #include "common/base/mutex.h"
 
 namespace toolwire {
@@ -28,17 +33,23 @@ struct ToolOutcome {
 //   sleep           {"ms": 0..3600000}                          {"slept_ms"}
 //   read_file       {"path", "encoding"?: "utf8" | "base64"}    {"path", "content", "size"}
 //   list_directory  {"path"?: "."}                              {"path", "entries": [{"name", "type", "size"}]}
-// What goes wrong is an error text that names paths as the caller wrote them, never where the root is.
+// What goes wrong is an error text that names paths as the caller wrote them, never where the root is. Members that a
+// tool does not know are not read, whatever they hold.
+//
+// File names are bytes, and JSON is text: of a name that is not UTF-8 `name` and `path` show U+FFFD, and an entry has
+// its bytes as `name_base64` too. Both file tools take the bytes of a path as `path_base64`, in place of `path`.
 //
 // The file tools see one directory, the root, and what is below it. The kernel confines them (openat2 with
 // RESOLVE_BENEATH): a rename between a check and its use cannot lead them out. On kernels without openat2 the path is
-// walked one component at a time and no symbolic link is followed, not even one that stays inside.
+// walked one component at a time and no symbolic link is followed, not even one that stays inside. Never shown,
+// whatever the root: the kernel's own file systems (/proc, /sys), where processes show their environment, and the files
+// that hold the agent's secrets.
 //
 // Unchanging once made: all methods may be called from any thread.
 class AgentTools {
  public:
-  // The largest file that read_file reads: as base64 it just fits into an answer.
-  static constexpr size_t kFileBytesMax = 12u << 20;
+  // The largest file that read_file reads: 12 MiB less 64 KiB. As base64 it fits into an answer, whatever its path.
+  static constexpr size_t kFileBytesMax = 12224u << 10;
   // The longest result: what the edge takes by default.
   static constexpr size_t kResultBytesMax = 16u << 20;
   // A longer listing is cut off, and marked as such.
@@ -50,8 +61,15 @@ class AgentTools {
     kWalk,    // always the walk: for tests
   };
 
-  // `root` may be empty: the file tools then refuse. Fails if it is no directory that can be opened.
-  static absl::StatusOr<std::unique_ptr<AgentTools>> Open(const std::string& root,
+  // What the file tools never show.
+  struct Secrets {
+    std::vector<std::string> files;  // Whatever name they are reached by, now and after they were replaced.
+    std::string text;                // Nor a file that holds this; too short a text, which any file may hold, is none.
+  };
+
+  // `root` may be empty: the file tools then refuse. Fails if it is no directory that can be opened, or is one of the
+  // kernel's.
+  static absl::StatusOr<std::unique_ptr<AgentTools>> Open(const std::string& root, Secrets secrets,
                                                           Confinement confinement = Confinement::kKernel);
   ~AgentTools();
   AgentTools(const AgentTools&) = delete;
@@ -86,31 +104,41 @@ class AgentTools {
   // A descriptor for `path` (as the caller wrote it), or the negated errno. EXDEV: it leads out of the root.
   int OpenBelowRoot(const std::string& path, int flags) const;
   int WalkBelowRoot(const std::string& relative, int flags) const;
+  // Whether this is one of `secrets_.files`.
+  bool IsSecretFile(const struct stat& file) const;
 
+  Secrets secrets_;
+  std::vector<std::pair<dev_t, ino_t>> secret_inodes_;  // Of its files, at the start.
   int root_fd_ = -1;
   bool has_openat2_ = false;
   std::vector<std::string> root_names_;  // Absolute paths that start with one of these are taken as below the root.
 };
 
-// One thread for work that may block, fed by a bounded queue. Submit from any thread.
+// Threads for work that may block, fed by a bounded queue. A job that hangs, as on a network drive that is gone, keeps
+// its thread; others are made for later jobs, up to `threads_max`. Submit from any thread.
 class ToolWorker {
  public:
-  explicit ToolWorker(size_t queue_max);
-  // Waits for the job at hand; the queued ones are forgotten.
+  ToolWorker(size_t queue_max, size_t threads_max);
+  // Waits for the jobs at hand, unless Stop was false; the queued ones are forgotten.
   ~ToolWorker();
 
   // False if the queue is full; the job will not run then.
   bool Submit(std::function<void()> job);
+  // Forgets the queued jobs and waits for those at hand. False if one hangs for longer than `limit`: then neither this
+  // nor what its jobs use may be destroyed, and all that is left is to end the process.
+  bool Stop(Duration limit);
 
  private:
   void Run();
 
-  const size_t queue_max_;
+  const size_t queue_max_, threads_max_;
   Mutex mu_;
-  CondVar wake_;
+  CondVar wake_;  // A job, or the end, for threads; a thread that has ended, for Stop.
   std::deque<std::function<void()>> queue_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::thread> threads_ ABSL_GUARDED_BY(mu_);
+  size_t idle_ ABSL_GUARDED_BY(mu_) = 0;
+  size_t running_ ABSL_GUARDED_BY(mu_) = 0;  // Threads that have not ended.
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  std::thread thread_;
 };
 
 }  // namespace toolwire

@@ -16,10 +16,10 @@ absl::StatusOr<AgentTarget> ParseAgentUrl(std::string url) {
   const websocketpp::uri parsed(url);
   const auto has = [&url](const char* text) { return url.find(text) != std::string::npos; };
   const auto needs_escape = [](char c) { return c <= ' ' || c > '~' || c == '#'; };
-  if (url.compare(0, 6, "wss://") == 0) {
-    return absl::InvalidArgumentError("wss:// needs a TLS proxy between the agent and the edge");
+  const bool tls = url.compare(0, 6, "wss://") == 0;
+  if (!tls && url.compare(0, 5, "ws://") != 0) {
+    return absl::InvalidArgumentError("the URL must start with wss:// or ws://");
   }
-  if (url.compare(0, 5, "ws://") != 0) return absl::InvalidArgumentError("the URL must start with ws://");
   if (has("@") || has("userId=") || has("secret=")) {
     return absl::InvalidArgumentError("credentials do not belong into the URL");
   }
@@ -27,8 +27,13 @@ absl::StatusOr<AgentTarget> ParseAgentUrl(std::string url) {
     return absl::InvalidArgumentError("not a valid URL");
   }
   const bool is_ipv6 = parsed.get_host().find(':') != std::string::npos;
-  return AgentTarget{parsed.get_host(), is_ipv6 ? "[" + parsed.get_host() + "]" : parsed.get_host(), parsed.get_port(),
-                     parsed.get_resource() + (query == std::string::npos ? "?userId=" : "&userId=")};
+  AgentTarget target;
+  target.host = target.server_name = parsed.get_host();
+  target.host_header = is_ipv6 ? "[" + parsed.get_host() + "]" : parsed.get_host();
+  target.port = parsed.get_port();
+  target.tls = tls;
+  target.resource = parsed.get_resource() + (query == std::string::npos ? "?userId=" : "&userId=");
+  return target;
 }
 
 }  // namespace toolwire

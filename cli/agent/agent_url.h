@@ -13,7 +13,9 @@ struct AgentTarget {
   std::string host;         // As the resolver wants it.
   std::string host_header;  // The same; an IPv6 address in brackets.
   uint16_t port = 80;
-  std::string resource;  // Path and query, ready for the user id to be appended.
+  bool tls = false;
+  std::string resource;     // Path and query, ready for the user id to be appended.
+  std::string server_name;  // With TLS: what the edge's certificate must name.
 
   // What the agent of this user asks for: path and query. User ids may be any text.
   std::string ResourceFor(const std::string& user_id) const;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <utility>
+#include <vector>
 
 namespace toolwire {
 namespace {
@@ -29,6 +30,14 @@ void Dialer::Enqueue(Turn turn) {
   GiveTurns();
 }
 
+Dialer::Addresses Dialer::Behind(const Addresses& all, size_t passed_over) {
+  if (all.size() < 2 || passed_over % all.size() == 0) return all;
+  std::vector<asio::ip::tcp::endpoint> endpoints(all.begin(), all.end());
+  std::rotate(endpoints.begin(), endpoints.begin() + static_cast<std::ptrdiff_t>(passed_over % all.size()),
+              endpoints.end());
+  return Addresses::create(endpoints.begin(), endpoints.end(), all.begin()->host_name(), all.begin()->service_name());
+}
+
 void Dialer::GiveTurns() {
   if (queue_.empty() || timer_armed_ || resolving_) return;
   const MonoTime now = clock_.Now();
@@ -41,7 +50,7 @@ void Dialer::GiveTurns() {
     const Turn turn = std::move(queue_.front());
     queue_.pop_front();
     credit_ -= 1;
-    turn({}, addresses_);
+    turn({}, Behind(addresses_, passed_over_));
   }
   if (queue_.empty()) return;
   timer_armed_ = true;

@@ -26,6 +26,10 @@ class Dialer {
 
   // Turns come in the order of these calls; perhaps before this returns.
   void Enqueue(Turn turn);
+  // The first address of a turn did not answer in its time: for the turns that come it is the last one.
+  void PassOverFirst() { ++passed_over_; }
+  // All of them, beginning behind so many.
+  static Addresses Behind(const Addresses& all, size_t passed_over);
   // Forgets all turns that wait.
   void Clear() { queue_.clear(); }
 
@@ -47,6 +51,7 @@ class Dialer {
   bool resolving_ = false;
   Addresses addresses_;
   MonoTime addresses_until_{};
+  size_t passed_over_ = 0;
 };
 
 }  // namespace toolwire

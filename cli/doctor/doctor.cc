@@ -13,11 +13,13 @@
 #include "absl/strings/str_cat.h"
 #include "cli/commands.h"
 #include "cli/control_channel.h"
+#include "cli/doctor/doctor_environment.h"
 #include "cli/doctor/doctor_judge.h"
 #include "cli/doctor/doctor_network.h"
 #include "cli/doctor/side_by_side.h"
 #include "common/base/flags.h"
 #include "common/base/log.h"
+#include "common/link/link_tls.h"
 #include "common/registry/registry_options.h"
 #include "common/store/store_options.h"
 
@@ -35,7 +37,8 @@ constexpr Duration kGrace = std::chrono::milliseconds(500);
 constexpr char kDefaultEdgeUrl[] = "ws://127.0.0.1:8082";
 
 struct DoctorFlags {
-  std::string address = kDefaultControlAddress;
+  LinkTlsOptions link_tls;
+  ControlTarget control;
   std::string edge_url;
   std::string relay_address;
   RedisRegistry::Options registry;
@@ -77,26 +80,33 @@ std::vector<EdgeAddress> RunChecks(const std::vector<Check>& checks, const Docto
   return edges;
 }
 
+const char* AdviceOnRedis(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+      return "correct REDIS_URL, or the files of --redis-ca, --redis-cert and --redis-key";
+    case absl::StatusCode::kPermissionDenied:
+      return "correct user and password in REDIS_URL, or the rights of that user";
+    case absl::StatusCode::kFailedPrecondition:
+      return "let REDIS_URL begin with rediss:// for TLS, redis:// for none; correct --redis-ca, or Redis's "
+             "certificate";
+    default:
+      return "start Redis, or correct REDIS_URL; a firewall may be in the way too";
+  }
+}
+
 CheckResult CheckRedis(const DoctorFlags& flags) {
   if (flags.registry.url.empty()) return {{Skipped("redis", "no REDIS_URL"), Skipped("edges", "no REDIS_URL")}, {}};
-  const auto redis = InspectRedis(flags.registry.url, flags.timeout());
+  const auto redis = InspectRedis(flags.registry.url, flags.registry.tls, flags.timeout());
   if (redis.ok()) return {JudgeRedis(*redis), redis->edges};
-  const char* const advice = absl::IsInvalidArgument(redis.status()) ? "correct REDIS_URL"
-                             : absl::IsPermissionDenied(redis.status())
-                                 ? "correct user and password in REDIS_URL, or the rights of that user"
-                                 : "start Redis, or correct REDIS_URL; a firewall may be in the way too";
-  return {{Fail("redis", std::string(redis.status().message()), advice)}, {}};
+  return {{Fail("redis", std::string(redis.status().message()), AdviceOnRedis(redis.status().code()))}, {}};
 }
 
 CheckResult CheckPostgres(const DoctorFlags& flags) {
   if (flags.store.database.url.empty()) return {{Skipped("postgres", "no DATABASE_URL")}, {}};
   const auto database = InspectPg(flags.store.database.url, flags.timeout());
   if (database.ok()) return {JudgePostgres(*database), {}};
-  return {{Fail("postgres", std::string(database.status().message()),
-                absl::IsInvalidArgument(database.status())
-                    ? "correct DATABASE_URL"
-                    : "start PostgreSQL, or correct host, database, user and password in DATABASE_URL")},
-          {}};
+  return {{JudgePostgresError(database.status())}, {}};
 }
 
 // The directory that is there on the way to the data directory, looked at as the servers will use it.
@@ -133,11 +143,11 @@ std::vector<Check> FirstChecks(const DoctorFlags& flags) {
   return {
       {"control",
        [flags] {
-         return CheckResult{{CheckControl(flags.address, flags.timeout())}, {}};
+         return CheckResult{CheckControl(flags.control, flags.timeout()), {}};
        }},
       {"edge",
        [=] {
-         return CheckResult{CheckEdge(edge_url, by_default, flags.timeout()), {}};
+         return CheckResult{CheckEdge(edge_url, by_default, flags.control.tls.ca_file, flags.timeout()), {}};
        }},
       {"postgres", [flags] { return CheckPostgres(flags); }},
       {"open files",
@@ -169,17 +179,28 @@ void Print(const Finding& finding, bool json) {
 int RunDoctor(const DoctorFlags& flags) {
   log::Init(log::Format::kText, log::Level::kError);  // The findings say all of it.
   Findings findings;
+  const Findings environment = CheckEnvironment(flags::TakeRemarks());
   bool hanging = false;
   std::vector<EdgeAddress> edges = RunChecks(FirstChecks(flags), flags, &findings, &hanging);
+  findings.insert(findings.end(), environment.begin(), environment.end());
   if (!flags.relay_address.empty()) edges.push_back({"", flags.relay_address, ""});
+  SystemClock clock;
+  auto loaded = LoadLinkTls(flags.link_tls, LinkEnd::kControl, clock);
+  if (!loaded.ok()) {
+    findings.push_back(Fail("relay", std::string(loaded.status().message()), "correct --link-tls-cert, -key and -ca"));
+    edges.clear();
+  }
+  // A check that hangs has it still.
+  const std::shared_ptr<TlsFiles> tls = loaded.ok() ? *std::move(loaded) : nullptr;
   std::vector<Check> relays;
   for (const EdgeAddress& edge : edges) {
     relays.push_back(
-        {absl::StrCat("relay of ", edge.edge_id.empty() ? edge.relay_address : edge.edge_id), [edge, flags] {
-           return CheckResult{{CheckRelay(edge, flags.timeout())}, {}};
+        {absl::StrCat("relay of ", edge.edge_id.empty() ? edge.relay_address : edge.edge_id), [edge, flags, tls] {
+           return CheckResult{{CheckRelay(edge, flags.timeout(), tls.get())}, {}};
          }});
   }
-  if (relays.empty()) findings.push_back(Skipped("relay", "no edge to ask: none announced in Redis, and no --edge"));
+  if (relays.empty() && loaded.ok())
+    findings.push_back(Skipped("relay", "no edge to ask: none announced in Redis, and no --edge"));
   RunChecks(relays, flags, &findings, &hanging);
 
   int failed = 0, warned = 0;
@@ -201,13 +222,14 @@ void AddDoctorCommand(CLI::App* app, Command* chosen) {
   auto flags = std::make_shared<DoctorFlags>();
   CLI::App* doctor = Subcommand(
       app, "doctor", "Check what Toolwire needs: processes, Redis, PostgreSQL, relays, clocks, limits, disk");
-  AddAddressFlag(doctor, &flags->address);
+  AddControlTargetFlags(doctor, &flags->control);
   Text(doctor, "--edge-url", &flags->edge_url,
        absl::StrCat("An edge as agents reach it, also wss:// through a proxy; default ", kDefaultEdgeUrl,
                     ", if there is one"))
       .Env("TOOLWIRE_URL");
   Text(doctor, "--edge", &flags->relay_address, "host:port of an edge's relay that is not announced in Redis")
       .Env("EDGE_ADDRESS");
+  AddLinkTlsFlags(doctor, &flags->link_tls);
   AddRegistryFlags(doctor, &flags->registry);
   AddStoreFlags(doctor, &flags->store);
   AddDatabaseFlags(doctor, &flags->store);

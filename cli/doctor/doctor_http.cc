@@ -1,5 +1,6 @@
 // One request on one connection, which the server closes. Each step is an asynchronous operation that is run to its end
-// or to the one deadline of all. With TLS the certificate is read and judged, but the request is sent in any case.
+// or to the one deadline of all. With TLS the certificate is read and judged; unless the request asks for a trusted
+// one, it is sent in any case.
 
 #include "cli/doctor/doctor_http.h"
 
@@ -13,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/host_port.h"
+#include "common/tls/certificate_name.h"
 
 namespace toolwire {
 namespace {
@@ -26,7 +28,7 @@ class Connection {
  public:
   explicit Connection(Duration timeout) : deadline_(std::chrono::steady_clock::now() + timeout) {}
 
-  asio::error_code Connect(const EdgeUrl& url) {
+  asio::error_code Connect(const EdgeUrl& url, const std::string& ca_file) {
     tcp::resolver::results_type found;
     const asio::error_code unknown = Await([&](const Done& done) {
       resolver_.async_resolve(url.host, url.port, [&found, done](const asio::error_code& ec, const auto& endpoints) {
@@ -41,10 +43,16 @@ class Connection {
     if (failed || !url.tls) return failed;
     tls_ = true;
     asio::error_code ignored;
-    context_.set_default_verify_paths(ignored);
-    SSL_set_tlsext_host_name(stream_.native_handle(), url.host.c_str());
+    if (ca_file.empty()) {
+      context_.set_default_verify_paths(ignored);
+    } else {
+      asio::error_code wrong;
+      context_.load_verify_file(ca_file, wrong);
+      if (wrong) return wrong;
+    }
+    if (!IsIpAddress(url.host)) SSL_set_tlsext_host_name(stream_.native_handle(), url.host.c_str());
     stream_.set_verify_mode(asio::ssl::verify_peer, ignored);
-    // A certificate that is not trusted is reported and not refused.
+    // A certificate that is not trusted is reported; who asks decides.
     stream_.set_verify_callback(
         [this, verify = asio::ssl::host_name_verification(url.host)](bool trusted, asio::ssl::verify_context& context) {
           const int error = X509_STORE_CTX_get_error(context.native_handle());
@@ -85,6 +93,8 @@ class Connection {
     if (error == asio::error::eof || error == asio::ssl::error::stream_truncated) error = {};
     return error;
   }
+
+  const std::string& trouble() const { return trouble_; }
 
   void DescribeCertificate(HttpReply* reply) {
     if (!tls_) return;
@@ -158,12 +168,18 @@ absl::StatusOr<EdgeUrl> ParseEdgeUrl(const std::string& url) {
   return parsed;
 }
 
-absl::StatusOr<HttpReply> HttpGet(const EdgeUrl& url, const std::string& path, Duration timeout) {
+absl::StatusOr<HttpReply> HttpAsk(const EdgeUrl& url, const HttpRequest& request, const std::string& ca_file,
+                                  Duration timeout) {
   Connection connection(timeout);
-  if (const auto error = connection.Connect(url)) return StatusOf(error);
+  if (const auto error = connection.Connect(url, ca_file)) return StatusOf(error);
+  if (request.trusted_only && !connection.trouble().empty()) {
+    return absl::PermissionDeniedError(absl::StrCat("its certificate is not trusted: ", connection.trouble()));
+  }
   // HTTP/1.0: the end of the answer is the end of the connection.
+  const std::string length = request.body.empty() ? "" : absl::StrCat("Content-Length: ", request.body.size(), "\r\n");
   if (const auto error =
-          connection.Write(absl::StrCat("GET ", path, " HTTP/1.0\r\nHost: ", url.Address(), "\r\n\r\n"))) {
+          connection.Write(absl::StrCat(request.method, " ", request.path, " HTTP/1.0\r\nHost: ", url.Address(), "\r\n",
+                                        request.headers, length, "\r\n", request.body))) {
     return StatusOf(error);
   }
   std::string text;
@@ -177,6 +193,13 @@ absl::StatusOr<HttpReply> HttpGet(const EdgeUrl& url, const std::string& path, D
   reply.body = text.substr(head_end + 4);
   connection.DescribeCertificate(&reply);
   return reply;
+}
+
+absl::StatusOr<HttpReply> HttpGet(const EdgeUrl& url, const std::string& path, const std::string& ca_file,
+                                  Duration timeout) {
+  HttpRequest request;
+  request.path = path;
+  return HttpAsk(url, request, ca_file, timeout);
 }
 
 }  // namespace toolwire

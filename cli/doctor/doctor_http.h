@@ -1,4 +1,4 @@
-// One HTTP request to the agents' port of an edge, plain or through a TLS proxy.
+// One HTTP request, plain or with TLS: to the agents' port of an edge, or to the API of Kubernetes.
 #ifndef TOOLWIRE_CLI_DOCTOR_DOCTOR_HTTP_H_
 #define TOOLWIRE_CLI_DOCTOR_DOCTOR_HTTP_H_
 
@@ -31,9 +31,23 @@ struct HttpReply {
   std::string certificate_trouble;  // Why this machine would not trust it; empty if it does.
 };
 
-// GETs `path`. A certificate that is not trusted is no error. UNAVAILABLE: nothing listens there; DEADLINE_EXCEEDED;
-// INTERNAL: what answers does not speak HTTP or TLS. Takes `timeout` at most, unless the resolver of names hangs.
-absl::StatusOr<HttpReply> HttpGet(const EdgeUrl& url, const std::string& path, Duration timeout);
+struct HttpRequest {
+  std::string method = "GET";
+  std::string path;
+  std::string headers;        // More lines, each with its end.
+  std::string body;           // May be secret, as headers may: no error repeats them.
+  bool trusted_only = false;  // Nothing is sent to a server whose certificate this machine would not trust.
+};
+
+// `ca_file`: PEM file of the CAs to trust; empty: the system's. A certificate that is not trusted is no
+// error, unless `request` says so: PERMISSION_DENIED. UNAVAILABLE: nothing listens there; DEADLINE_EXCEEDED; INTERNAL:
+// the file cannot be read, or what answers does not speak HTTP or TLS. Takes `timeout` at most, unless the resolver of
+// names hangs.
+absl::StatusOr<HttpReply> HttpAsk(const EdgeUrl& url, const HttpRequest& request, const std::string& ca_file,
+                                  Duration timeout);
+// GETs `path` from whoever answers.
+absl::StatusOr<HttpReply> HttpGet(const EdgeUrl& url, const std::string& path, const std::string& ca_file,
+                                  Duration timeout);
 
 }  // namespace toolwire
 

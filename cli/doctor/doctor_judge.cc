@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -34,7 +35,7 @@ Finding JudgeRedisServer(const RedisInspection& redis) {
   const RedisInspection::Server& server = *redis.server;
   if (server.cluster) {
     return Fail("redis", absl::StrCat(where, " is part of a Redis Cluster, which is not supported"),
-                "use a single Redis server, if need be with a replica that takes over under the same address");
+                "use a single Redis server, if need be with replicas and Sentinel");
   }
   if (server.replica) {
     return Fail("redis", absl::StrCat(where, " is a replica, which takes no writes"), "let REDIS_URL name the primary");
@@ -107,8 +108,26 @@ Finding JudgePostgresServer(const PgInspection& database) {
   return Ok("postgres", absl::StrCat(where, " answers ", database.role, ", version ", database.version));
 }
 
+Finding JudgePostgresTls(const PgInspection& database) {
+  const PgProtection& protection = database.protection;
+  // A server that is asked through a pooler tells of the pooler's connection; what the URL insists on holds anyhow.
+  const bool is_encrypted = !database.tls.empty() || (protection.encrypts && !protection.on_this_machine);
+  const std::string encrypted = !is_encrypted          ? "not encrypted"
+                                : database.tls.empty() ? "encrypted"
+                                                       : absl::StrCat("encrypted by ", database.tls);
+  if (is_encrypted && protection.server == PgProtection::Server::kNamedInUrl) {
+    return Ok("postgres tls",
+              absl::StrCat(encrypted, "; the certificate is of the CA and names the host of DATABASE_URL"));
+  }
+  if (protection.on_this_machine) {
+    return Ok("postgres tls",
+              absl::StrCat(encrypted, ", and does not leave this machine (sslmode=", protection.sslmode, ")"));
+  }
+  return Warn("postgres tls", absl::StrCat("this connection is ", encrypted, "; ", RisksOf(protection)), kPgUrlAdvice);
+}
+
 Finding JudgeTables(const PgInspection& database) {
-  const bool complete = database.credentials_table && database.audit_table && database.call_id_column;
+  const bool complete = database.credentials_table && database.audit_table && database.our_columns;
   if (!database.missing_columns.empty()) {
     return Fail("postgres tables", absl::StrCat("missing: ", absl::StrJoin(database.missing_columns, ", ")),
                 "add the columns, or let DATABASE_URL name another database; README says what tables are expected");
@@ -118,11 +137,11 @@ Finding JudgeTables(const PgInspection& database) {
                 absl::StrCat(database.role, " lacks ", absl::StrJoin(database.missing_privileges, ", ")),
                 absl::StrCat("GRANT them TO ", database.role));
   }
-  const bool may_complete = database.may_create_tables && (database.call_id_column || database.owns_audit_table);
+  const bool may_complete = database.may_create_tables && (database.our_columns || database.owns_audit_table);
   if (!complete && !may_complete) {
     return Fail("postgres tables",
-                absl::StrCat("tables or the column tool_execution_logs.call_id are missing, and ", database.role,
-                             " may not make them"),
+                absl::StrCat("tables or the columns call_id and caller of tool_execution_logs are missing, and ",
+                             database.role, " may not make them"),
                 "run toolwire migrate once with a role that may: the owner of the tables");
   }
   if (!complete)
@@ -158,6 +177,18 @@ Finding JudgeClock(const std::string& check, const std::string& whose, const Clo
 
 Findings JudgeRedis(const RedisInspection& redis) {
   Findings findings = {JudgeRedisServer(redis)};
+  if (!redis.risks.empty()) {
+    findings.push_back(Warn("redis protection",
+                            absl::StrCat("on the way to Redis at ", redis.address, ": ", redis.risks),
+                            "use rediss://, a user with a password, and a certificate with the name that is dialled"));
+  }
+  for (const std::string& why : redis.unavailable_sentinels) {
+    findings.push_back(Warn("redis sentinel", why, "start it, or correct REDIS_URL; a failover needs most of them"));
+  }
+  for (const std::string& what : redis.refusals) {
+    findings.push_back(Fail("redis rights", absl::StrCat("Redis at ", redis.address, " refuses ", what),
+                            "mend what it names; docs/tls.md has the rights that its user needs"));
+  }
   if (redis.server) findings.push_back(JudgeRedisMemory(*redis.server));
   findings.push_back(JudgeClock("redis clock", "Redis", redis.clock));
   for (Finding& finding : JudgeEdges(redis)) findings.push_back(std::move(finding));
@@ -165,8 +196,34 @@ Findings JudgeRedis(const RedisInspection& redis) {
 }
 
 Findings JudgePostgres(const PgInspection& database) {
-  return {JudgePostgresServer(database), JudgeTables(database),
+  return {JudgePostgresServer(database), JudgePostgresTls(database), JudgeTables(database),
           JudgeClock("postgres clock", "PostgreSQL", database.clock)};
+}
+
+Finding JudgePostgresError(const absl::Status& error) {
+  const std::string message(error.message());
+  if (absl::IsInvalidArgument(error)) return Fail("postgres", message, "correct DATABASE_URL");
+  // The words of libpq, or of the server.
+  static constexpr struct {
+    const char *words, *advice;
+  } kAdvice[] = {
+      {"certificate verify failed",
+       "let sslrootcert in DATABASE_URL name the CA of the server's certificate; look whether that has expired"},
+      {"does not match host name",
+       "let DATABASE_URL name the host as the server's certificate does, or give the server one that names this host"},
+      {"root certificate file", "let sslrootcert in DATABASE_URL name the file of the CA, readable for this user"},
+      {"does not support SSL", "turn TLS on at the server (ssl = on), or look whether a proxy is in between"},
+      {"client certificate", "let sslcert and sslkey in DATABASE_URL name a certificate that the server asks for"},
+      {"certificate required", "let sslcert and sslkey in DATABASE_URL name a certificate that the server asks for"},
+      {"unknown ca", "let sslcert in DATABASE_URL name a certificate of the CA that the server trusts (ssl_ca_file)"},
+      {"certificate expired", "renew the certificate that sslcert in DATABASE_URL names"},
+      {"private key file", "let sslkey in DATABASE_URL name the key of sslcert, unencrypted, with mode 0600"},
+      {"no encryption", kPgUrlAdvice},
+  };
+  for (const auto& [words, advice] : kAdvice) {
+    if (absl::StrContains(message, words)) return Fail("postgres", message, advice);
+  }
+  return Fail("postgres", message, "start PostgreSQL, or correct host, database, user and password in DATABASE_URL");
 }
 
 Finding JudgeOpenFiles(uint64_t soft, uint64_t hard) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/status.h"
 #include "cli/doctor/doctor_finding.h"
 #include "common/registry/redis_inspection.h"
 #include "common/store/pg_inspection.h"
@@ -17,8 +18,10 @@ Finding JudgeClock(const std::string& check, const std::string& whose, const Clo
 
 // The server itself, its memory, its clock, and what is announced there.
 Findings JudgeRedis(const RedisInspection& redis);
-// The server itself, the tables and rights, its clock.
+// The server itself, how the connection is protected, the tables and rights, its clock.
 Findings JudgePostgres(const PgInspection& database);
+// Why there is no PgInspection.
+Finding JudgePostgresError(const absl::Status& error);
 
 // `hard` is the limit up to which servers raise theirs; what one agent takes is one file.
 Finding JudgeOpenFiles(uint64_t soft, uint64_t hard);

@@ -11,11 +11,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cli/control_probe.h"
 #include "cli/doctor/doctor_http.h"
 #include "cli/doctor/doctor_judge.h"
 #include "common/base/host_port.h"
 #include "common/link/relay_probe.h"
-#include "common/link/relay_socket.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "toolwire/v1/dispatch.grpc.pb.h"
 
@@ -23,13 +23,7 @@ namespace toolwire {
 namespace {
 
 constexpr char kService[] = "toolwire.v1.ToolDispatch";
-
-// A channel of its own, so that no other one's back-off counts.
-std::shared_ptr<grpc::Channel> ChannelTo(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-}
+constexpr int64_t kDaySeconds = 86400;
 
 void SetDeadline(grpc::ClientContext* context, Duration timeout) {
   context->set_deadline(std::chrono::system_clock::now() + timeout);
@@ -53,10 +47,30 @@ std::string ResolvingError(const std::string& address) {
   return "";
 }
 
-}  // namespace
+// What a control that serves says to a request which needs a token.
+Finding JudgeToken(const grpc::Status& listed, const std::string& where, bool has_token) {
+  if (listed.error_code() == grpc::StatusCode::PERMISSION_DENIED) {
+    return Ok("control", absl::StrCat(where, " is serving and knows the token, which may not list agents"));
+  }
+  if (!has_token) {
+    return Fail("control", absl::StrCat(where, " asks for a token, and none was given"),
+                "give one with --token-file or TOOLWIRE_TOKEN; toolwire tokens create makes one");
+  }
+  return Fail("control", absl::StrCat(where, " does not take the token: ", Why(listed)),
+              "look into the file of its --tokens-file, or make a new token with toolwire tokens create");
+}
 
-Finding CheckControl(const std::string& address, Duration timeout) {
-  const auto channel = ChannelTo(address);
+// Why there is no answer, if TLS is in the way; or nothing.
+std::string TlsTrouble(const ControlTarget& target, const grpc::Status& status, Duration timeout) {
+  const bool refused = status.error_code() == grpc::StatusCode::UNAVAILABLE;
+  return refused && timeout > Duration::zero() ? ProbeControl(target, timeout).trouble : "";
+}
+
+// Health, the token and the agents of a control that is asked over `channel`.
+Finding AskControl(const ControlTarget& target, const std::shared_ptr<grpc::Channel>& channel, bool has_token,
+                   Duration timeout) {
+  const std::string& address = target.address;
+  const MonoTime until = SystemClock().Now() + timeout;
   const std::string where = absl::StrCat("control at ", address);
   grpc::health::v1::HealthCheckRequest request;
   grpc::health::v1::HealthCheckResponse response;
@@ -69,6 +83,11 @@ Finding CheckControl(const std::string& address, Duration timeout) {
                 "name the callers' port of a control with --address");
   }
   if (!status.ok()) {
+    const std::string trouble = TlsTrouble(target, status, until - SystemClock().Now());
+    if (!trouble.empty()) {
+      return Fail("control", absl::StrCat(where, ": ", trouble),
+                  "correct --tls, --ca, --cert or --tls-server-name here, or the certificate of that control");
+    }
     return Fail("control", absl::StrCat("no control answers at ", address, ": ", Why(status)),
                 "start toolwire-control or toolwire dev, or name another with --address");
   }
@@ -81,22 +100,46 @@ Finding CheckControl(const std::string& address, Duration timeout) {
   grpc::ClientContext list;
   SetDeadline(&list, timeout);
   const grpc::Status listed = v1::ToolDispatch::NewStub(channel)->ListAgents(&list, agents, &page);
+  if (listed.error_code() == grpc::StatusCode::UNAUTHENTICATED ||
+      listed.error_code() == grpc::StatusCode::PERMISSION_DENIED) {
+    return JudgeToken(listed, where, has_token);
+  }
   if (!listed.ok()) {
     return Fail("control", absl::StrCat(where, " is serving but lists no agents: ", Why(listed)), "look at its log");
   }
   return Ok("control", absl::StrCat(where, " is serving, agents known: ", page.total_connected()));
 }
 
-Findings CheckEdge(const std::string& url, bool by_default, Duration timeout) {
+}  // namespace
+
+Findings CheckControl(const ControlTarget& target, Duration timeout) {
+  const auto token = ReadToken(target.token_file);
+  if (!token.ok()) {
+    return {Fail("control", std::string(token.status().message()), "let --token-file name a file that holds a token")};
+  }
+  const auto channel = MakeChannel(target, {}, *token);
+  if (!channel.ok()) {
+    return {Fail("control", std::string(channel.status().message()), "correct --tls, --ca, --cert and --key")};
+  }
+  Findings findings = {AskControl(target, *channel, !token->empty(), timeout)};
+  if (!target.tls.on() || findings.front().level == Finding::Level::kFail) return findings;
+  if (const auto expires_at = ProbeControl(target, timeout).expires_at) {
+    const int64_t days_left = (*expires_at - SystemClock().WallMs() / 1000) / kDaySeconds;
+    findings.push_back(JudgeCertificate(target.address, days_left, ""));
+  }
+  return findings;
+}
+
+Findings CheckEdge(const std::string& url, bool by_default, const std::string& ca_file, Duration timeout) {
   const auto target = ParseEdgeUrl(url);
   if (!target.ok()) {
     return {
         Fail("edge", absl::StrCat("--edge-url: ", target.status().message()), "write it as agents do, ws://host:8082")};
   }
-  const auto reply = HttpGet(*target, "/health", timeout);
+  const auto reply = HttpGet(*target, "/health", ca_file, timeout);
   Findings findings;
   const Finding no_tls = Skipped(
-      "certificates", "none in use: this version's own ports have no TLS; with a proxy before the edge, give wss://");
+      "certificates", "none in use: the edge is looked for at ws://; if it has TLS, or a proxy before it, give wss://");
   if (!reply.ok()) {
     const std::string said(reply.status().message());
     if (by_default && absl::IsUnavailable(reply.status())) {
@@ -113,7 +156,7 @@ Findings CheckEdge(const std::string& url, bool by_default, Duration timeout) {
   return findings;
 }
 
-Finding CheckRelay(const EdgeAddress& edge, Duration timeout) {
+Finding CheckRelay(const EdgeAddress& edge, Duration timeout, TlsFiles* tls) {
   const std::string& address = edge.relay_address;
   const std::string whose = edge.edge_id.empty() ? absl::StrCat("the relay at ", address)
                                                  : absl::StrCat("the relay of ", edge.edge_id, " at ", address);
@@ -121,24 +164,24 @@ Finding CheckRelay(const EdgeAddress& edge, Duration timeout) {
     return Fail("relay", absl::StrCat(whose, " has a name that does not resolve here: ", error),
                 "give that edge a --relay-address that every control can resolve");
   }
-  const auto answer = ProbeRelay(address, timeout);
+  const auto answer = ProbeRelay(address, timeout, tls);
   if (absl::IsUnavailable(answer.status())) {
     return Fail("relay", absl::StrCat(whose, " does not answer: ", answer.status().message()),
                 "look whether that edge runs, and whether a firewall keeps this machine from its --relay-port");
   }
   if (!answer.ok()) {
-    return Fail("relay", absl::StrCat(whose, " is no edge of this version: ", answer.status().message()),
-                "run edges and controls of one version");
+    return Fail("relay", absl::StrCat(whose, " is no edge of this version, or not for us: ", answer.status().message()),
+                "run edges and controls of one version; where links are encrypted, give the --link-tls-… of a control");
   }
-  const v1::EdgeHello& hello = *answer;
-  if (!edge.edge_id.empty() && (hello.server_id() != edge.edge_id || hello.instance_id() != edge.instance_id)) {
+  const v1::LinkHello& hello = *answer;
+  if (!edge.edge_id.empty() && (hello.id() != edge.edge_id || hello.start() != edge.instance_id)) {
     return Fail("relay",
-                absl::StrCat(whose, " is answered by ", hello.server_id(), ", ",
-                             hello.server_id() == edge.edge_id ? "another process than the one announced"
-                                                               : "not by the edge that announced it"),
+                absl::StrCat(whose, " is answered by ", hello.id(), ", ",
+                             hello.id() == edge.edge_id ? "another process than the one announced"
+                                                        : "not by the edge that announced it"),
                 "give every edge a --server-id and a --relay-address of its own");
   }
-  return Ok("relay", absl::StrCat(whose, " answers as ", hello.server_id()));
+  return Ok("relay", absl::StrCat(whose, " answers as ", hello.id()));
 }
 
 }  // namespace toolwire

@@ -1,8 +1,11 @@
 // Rows are queued as batches, in their order, so that the writer takes a whole batch by a move. The writer waits for a
-// first row, then for `gather_time`, a full batch or a flush, and writes. A batch that is refused is written row by
-// row; while the store is unavailable it is tried again. Rows that are in the spool may be left out of memory; they are
-// read from it when their turn comes. Between batches, the writer looks for spools of dead processes and writes those
-// too.
+// first row, then for `gather_time`, a full batch or a flush, and writes. While the store is unavailable it tries
+// again. Rows that are in the spool may be left out of memory; they are read from it when their turn comes. Between
+// batches, the writer looks for spools of dead processes and writes those too.
+//
+// A row that is refused goes to aside_ with the number of statements that were taken until then. Once that number has
+// grown, the row is tried again, and dropped if it is refused again. If it has not, the store may be what is bad: one
+// row of aside_ is tried from time to time, and a few of those that wait, in search of one that is taken.
 
 #include "common/audit/audit_log.h"
 
@@ -18,20 +21,23 @@ namespace {
 
 // However large these are, a transaction of them is small enough.
 constexpr size_t kRecoveredBatchRows = 64;
+// At a batch's first row: moving rows as the batch grows costs more than their place.
+constexpr size_t kRowsReserved = 64;
+// Rows that are refused in turn before the next wait: a store that refuses all is not asked for each.
+constexpr int kRefusedInTurnMax = 8;
+// A row that is too slow alone, so often while others are taken, is as bad as a refused one.
+constexpr int kTooSlowMax = 3;
 
 // What a row takes in memory, near enough.
 size_t BytesOf(const AuditRow& row) {
-  return sizeof(AuditRow) + row.user_id.size() + row.request_id.size() + row.tool.size() + row.params_json.size() +
-         row.result_json.size() + row.error.size();
+  return sizeof(AuditRow) + row.user_id.size() + row.request_id.size() + row.tool.size() + row.caller.size() +
+         row.params_json.size() + row.result_json.size() + row.error.size();
 }
 
-// A row the store has refused, without what it may have refused.
-AuditRow Reduced(const AuditRow& row) {
-  constexpr size_t kTextBytesMax = 1024;
-  AuditRow reduced = AuditSafeRow(row, kTextBytesMax);
-  if (!row.params_json.empty()) reduced.params_json = AuditMarkedJson(row.params_json, 0, "refused by the store");
-  if (!row.result_json.empty()) reduced.result_json = AuditMarkedJson(row.result_json, 0, "refused by the store");
-  return reduced;
+std::unique_ptr<AuditSpool> MakeSpool(AuditSpool::Options options, const Store& store) {
+  if (options.directory.empty()) return nullptr;
+  options.store_address = store.Address();
+  return std::make_unique<AuditSpool>(std::move(options));
 }
 
 }  // namespace
@@ -40,7 +46,8 @@ AuditLog::AuditLog(Store& store, Options options)
     : store_(store),
       options_(std::move(options)),
       call_id_prefix_(RandomHex(8) + "-"),
-      spool_(options_.spool.directory.empty() ? nullptr : std::make_unique<AuditSpool>(options_.spool)),
+      spool_(MakeSpool(options_.spool, store)),
+      writer_(store, options_.batch_rows_max, options_.slow_write),
       thread_([this] { Run(); }) {}
 
 bool AuditLog::Close(MonoTime until) {
@@ -132,6 +139,7 @@ bool AuditLog::EnqueueLocked(AuditRow* row, const AuditSpool::Spooled& spooled) 
   if (last_is_full || queue_.back().in_memory != in_memory) {
     queue_.emplace_back();
     queue_.back().in_memory = in_memory;
+    if (in_memory) queue_.back().rows.reserve(std::min(options_.batch_rows_max, kRowsReserved));
   }
   Batch& batch = queue_.back();
   batch.spooled.push_back(spooled);
@@ -154,13 +162,14 @@ std::string AuditLog::Storable(const std::string& json) const {
 bool AuditLog::Flush(Duration limit) {
   MutexLock lock(mu_);
   const uint64_t target = accepted_rows_;
-  if (settled_rows_ >= target) return true;
+  const auto is_done = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return settled_rows_ >= target && aside_rows_ == 0; };
+  if (is_done()) return true;
   flush_rows_ = std::max(flush_rows_, target);
   hurry_ = true;
   wake_.NotifyOne();
   // Capped, since a wait ends at a point in time, which must not overflow.
   const Duration wait = std::min<Duration>(limit, std::chrono::hours(24));
-  return settled_.WaitFor(mu_, wait, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return settled_rows_ >= target; });
+  return settled_.WaitFor(mu_, wait, is_done);
 }
 
 AuditLog::Counters AuditLog::counters() const {
@@ -169,7 +178,9 @@ AuditLog::Counters AuditLog::counters() const {
     MutexLock lock(mu_);
     counters = counters_;
     counters.waiting = accepted_rows_ - settled_rows_;
+    counters.aside = aside_rows_;
   }
+  counters.failed_batches = writer_.failures();
   if (spool_ != nullptr) {
     counters.spool_errors = spool_->errors();
     counters.spool_bytes = spool_->bytes();
@@ -193,20 +204,25 @@ void AuditLog::Run() {
       if (!WriteOut(&batch)) return;
       lock.Lock();
     }
-    if (spool_ == nullptr) continue;
+    const bool hurry = std::exchange(hurry_, false);
     lock.Unlock();
-    if (!Recover()) return;
+    RetryAside(hurry || (!aside_.empty() && SystemClock().Now() >= aside_at_));
+    if (spool_ != nullptr && !Recover()) return;
     lock.Lock();
   }
 }
 
-// Waits for rows to write, or until it is time to look for dead processes.
+// Waits for rows to write, or until it is time to look for dead processes, or to try what is set aside.
 void AuditLog::WaitForWork() {
   if (abandoned_ != nullptr) return;
-  const auto has_rows = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return queue_rows_ > 0 || stopping_; };
-  if (spool_ == nullptr) {
-    wake_.Wait(mu_, has_rows);
-  } else if (!wake_.WaitUntil(mu_, adopt_at_, has_rows)) {
+  MonoTime until = spool_ == nullptr ? MonoTime::max() : adopt_at_;
+  if (!aside_.empty()) until = std::min(until, aside_at_);
+  const auto has_work = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return queue_rows_ > 0 || stopping_ || (hurry_ && !aside_.empty());
+  };
+  if (until == MonoTime::max()) {
+    wake_.Wait(mu_, has_work);
+  } else if (!wake_.WaitUntil(mu_, until, has_work)) {
     return;
   }
   wake_.WaitFor(mu_, options_.gather_time, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
@@ -219,8 +235,10 @@ bool AuditLog::Recover() {
     const MonoTime now = SystemClock().Now();
     if (now < adopt_at_) return true;
     spool_->TryAgain();
+    NameStore();
     abandoned_ = spool_->AdoptOne();
     abandoned_rows_ = 0;
+    recovered_is_kept_ = false;
     if (abandoned_ == nullptr) {
       adopt_at_ = now + options_.adopt_every;
       return true;
@@ -233,7 +251,7 @@ bool AuditLog::Recover() {
   abandoned_rows_ += batch.rows.size();
   if (!batch.rows.empty() && !WriteOut(&batch)) return false;
   if (batch.rows.size() == rows_max) return true;  // There may be more.
-  const bool removed = abandoned_->Remove();
+  const bool removed = !recovered_is_kept_ && abandoned_->Remove();
   if (abandoned_rows_ > 0 || !removed)
     log::Info("audit rows of a dead process recovered",
               {{"rows", abandoned_rows_}, {"spool", abandoned_->directory()}, {"removed", removed}});
@@ -241,54 +259,42 @@ bool AuditLog::Recover() {
   return true;
 }
 
+// So that what this process leaves is found also if the store's address changes.
+void AuditLog::NameStore() {
+  if (store_is_named_) return;
+  const absl::StatusOr<std::string> identity = store_.Identity();
+  if (!identity.ok()) return;
+  store_is_named_ = true;
+  spool_->NameStore(*identity);
+}
+
 bool AuditLog::WriteOut(Batch* batch) {
   Duration wait = options_.retry_min;
   while (!Write(batch)) {
     if (!WaitToRetry(&wait)) return false;
+    if (!unavailable_) RetryAside(true);
   }
   return true;
 }
 
 bool AuditLog::Write(Batch* batch) {
-  if (!batch->by_row) {
-    const absl::Status status = store_.AppendAudit(batch->rows);
-    if (status.ok()) {
-      NoteAvailable();
-      Settled(batch, batch->rows.size(), true);
-      return true;
-    }
-    {
-      MutexLock lock(mu_);
-      ++counters_.failed_batches;
-    }
-    if (IsUnavailable(status)) return false;
-    log::Warn("audit batch refused, writing it row by row",
-              {{"rows", batch->rows.size()}, {"code", absl::StatusCodeToString(status.code())}});
-    batch->by_row = true;
-  }
   while (batch->next < batch->rows.size()) {
-    if (!WriteRow(batch)) return false;
+    const AuditWriter::Result result = writer_.Write(&batch->rows, batch->next);
+    Note(result);
+    switch (result.verdict) {
+      case AuditVerdict::kTaken:
+        Written(batch, result.rows);
+        break;
+      case AuditVerdict::kUnavailable:
+        return false;
+      case AuditVerdict::kTooSlow:
+      case AuditVerdict::kRefused:
+        SetAside(batch, result);
+        if (++refused_in_turn_ < kRefusedInTurnMax && result.verdict == AuditVerdict::kRefused) break;
+        refused_in_turn_ = 0;
+        return false;
+    }
   }
-  return true;
-}
-
-bool AuditLog::WriteRow(Batch* batch) {
-  const AuditRow& row = batch->rows[batch->next];
-  absl::Status status = store_.AppendAudit({row});
-  if (!status.ok() && !IsUnavailable(status)) status = store_.AppendAudit({Reduced(row)});
-  if (status.ok()) {
-    NoteAvailable();
-    Settled(batch, 1, true);
-    return true;
-  }
-  if (IsUnavailable(status)) return false;
-  // The code only: a database's message may quote what it refused.
-  log::Error("audit row refused", {{"user_id", row.user_id},
-                                   {"request_id", row.request_id},
-                                   {"tool", row.tool},
-                                   {"success", row.success},
-                                   {"code", absl::StatusCodeToString(status.code())}});
-  Settled(batch, 1, false);
   return true;
 }
 
@@ -301,30 +307,32 @@ bool AuditLog::WaitToRetry(Duration* wait) {
   return !stopping_;
 }
 
-bool AuditLog::IsUnavailable(const absl::Status& error) {
-  switch (error.code()) {
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kAborted:
-    case absl::StatusCode::kCancelled:
-    case absl::StatusCode::kResourceExhausted:
-      break;
-    default:
-      return false;
+void AuditLog::Note(const AuditWriter::Result& result) {
+  if (result.verdict == AuditVerdict::kUnavailable) {
+    if (!unavailable_) {
+      log::Warn("audit store unavailable, rows wait", {{"error", std::string(result.status.message())}});
+    }
+    unavailable_ = true;
+    return;
   }
-  if (!unavailable_) log::Warn("audit store unavailable, rows wait", {{"error", std::string(error.message())}});
-  unavailable_ = true;
-  return true;
-}
-
-void AuditLog::NoteAvailable() {
-  if (!unavailable_) return;
-  unavailable_ = false;
+  if (result.verdict == AuditVerdict::kTaken) {
+    ++taken_;
+    refused_in_turn_ = 0;
+  }
+  if (!std::exchange(unavailable_, false)) return;
   const Counters now = counters();
   log::Info("audit store back", {{"waiting", now.waiting}, {"dropped", now.dropped}});
 }
 
-void AuditLog::Settled(Batch* batch, size_t count, bool written) {
+void AuditLog::CountSettledLocked(size_t count) {
+  const bool someone_waits = settled_rows_ < flush_rows_ || aside_rows_ > 0;
+  settled_rows_ += count;
+  if (someone_waits) settled_.NotifyAll();
+  // At half and not at once, so that a queue that stays nearly full is not logged for every batch.
+  if (memory_rows_ <= options_.queue_rows_max / 2 && memory_bytes_ <= options_.queue_bytes_max / 2) dropping_ = false;
+}
+
+void AuditLog::Written(Batch* batch, size_t count) {
   const size_t first = batch->next;
   batch->next += count;
   if (batch->recovered) {
@@ -341,15 +349,118 @@ void AuditLog::Settled(Batch* batch, size_t count, bool written) {
   if (spool_ != nullptr) spool_->Done(&batch->spooled[first], count);
 
   MutexLock lock(mu_);
-  (written ? counters_.written : counters_.refused) += count;
+  counters_.written += count;
   if (batch->in_memory) memory_rows_ -= count;
   memory_bytes_ -= bytes;
   unspooled_rows_ -= unspooled;
-  const bool someone_waits = settled_rows_ < flush_rows_;
-  settled_rows_ += count;
-  if (someone_waits) settled_.NotifyAll();
-  // At half and not at once, so that a queue that stays nearly full is not logged for every batch.
-  if (memory_rows_ <= options_.queue_rows_max / 2 && memory_bytes_ <= options_.queue_bytes_max / 2) dropping_ = false;
+  CountSettledLocked(count);
+}
+
+// --- rows that are set aside -----------------------------------------------------------------------------------------
+
+void AuditLog::SetAside(Batch* batch, const AuditWriter::Result& result) {
+  AuditRow& row = batch->rows[batch->next];
+  if (aside_.empty()) {
+    // Until others are taken nobody knows whether the row is bad or the store is.
+    log::Error("audit row refused, it waits until others are taken", {{"user_id", row.user_id},
+                                                                      {"request_id", row.request_id},
+                                                                      {"tool", row.tool},
+                                                                      {"error", std::string(result.status.message())}});
+    aside_wait_ = options_.retry_min;
+    aside_at_ = SystemClock().Now() + aside_wait_;
+  }
+  Aside aside;
+  aside.recovered = batch->recovered;
+  aside.taken_count = taken_;
+  aside.bytes = BytesOf(row);
+  if (!batch->recovered) aside.spooled = batch->spooled[batch->next];
+  // What a dead process left becomes this process's own, so that the rest of it can be removed.
+  if (batch->recovered) aside.spooled = spool_->AddRow(row, 0);
+  if (batch->recovered && !aside.spooled.whole) recovered_is_kept_ = true;
+  const size_t bytes = aside.bytes;
+  const bool leaves_memory = aside.spooled.whole && batch->in_memory && !batch->recovered;
+  if (!aside.spooled.whole) aside.row = std::move(row);
+  aside_.push_back(std::move(aside));
+  ++batch->next;
+  MutexLock lock(mu_);
+  ++aside_rows_;
+  if (!leaves_memory) return;
+  --memory_rows_;
+  memory_bytes_ -= bytes;
+}
+
+AuditRow AuditLog::RowOf(const Aside& aside) const {
+  return aside.spooled.whole ? spool_->Read(aside.spooled.record) : aside.row;
+}
+
+void AuditLog::RetryAside(bool probe) {
+  while (!aside_.empty()) {
+    size_t count = 0, bytes = 0;
+    while (count < aside_.size() && count < options_.batch_rows_max && bytes < options_.batch_bytes_max &&
+           aside_[count].taken_count < taken_) {
+      bytes += aside_[count++].bytes;
+    }
+    if (count == 0 && !std::exchange(probe, false)) return;
+    if (!JudgeAside(std::max<size_t>(count, 1))) break;
+  }
+  aside_wait_ = std::clamp(2 * aside_wait_, options_.retry_min, options_.retry_max);
+  aside_at_ = SystemClock().Now() + aside_wait_;
+}
+
+bool AuditLog::JudgeAside(size_t count) {
+  std::vector<AuditRow> rows;
+  for (size_t i = 0; i < count; ++i) rows.push_back(RowOf(aside_[i]));
+  for (size_t next = 0; next < rows.size();) {
+    const AuditWriter::Result result = writer_.Write(&rows, next);
+    Note(result);
+    if (result.verdict == AuditVerdict::kUnavailable) return false;
+    next += result.rows;
+    if (result.verdict == AuditVerdict::kTaken) {
+      SettleAside(result.rows, true);
+      continue;
+    }
+    Aside& aside = aside_.front();
+    const bool others_were_taken = aside.taken_count < taken_;
+    if (others_were_taken && (result.verdict == AuditVerdict::kRefused || ++aside.too_slow >= kTooSlowMax)) {
+      const AuditRow& row = rows[next - 1];
+      log::Error("audit row refused", {{"user_id", row.user_id},
+                                       {"request_id", row.request_id},
+                                       {"tool", row.tool},
+                                       {"call_id", row.call_id},
+                                       {"success", row.success},
+                                       {"error", std::string(result.status.message())}});
+      SettleAside(1, false);
+      continue;
+    }
+    aside.taken_count = taken_;
+    aside_.push_back(std::move(aside));
+    aside_.pop_front();
+    if (!others_were_taken) return false;
+  }
+  return true;
+}
+
+void AuditLog::SettleAside(size_t count, bool written) {
+  size_t recovered = 0, bytes = 0, rows_in_memory = 0, unspooled = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const Aside& aside = aside_.front();
+    if (spool_ != nullptr) spool_->Done(&aside.spooled, 1);
+    if (aside.recovered) ++recovered;
+    if (!aside.recovered && !aside.spooled.whole) {
+      ++rows_in_memory;
+      ++unspooled;
+      bytes += aside.bytes;
+    }
+    aside_.pop_front();
+  }
+  MutexLock lock(mu_);
+  counters_.recovered += recovered;
+  (written ? counters_.written : counters_.refused) += count - recovered;
+  memory_rows_ -= rows_in_memory;
+  memory_bytes_ -= bytes;
+  unspooled_rows_ -= unspooled;
+  CountSettledLocked(count - recovered);
+  aside_rows_ -= count;
 }
 
 }  // namespace toolwire

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/audit/audit_spool.h"
+#include "common/audit/audit_writer.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/store/store.h"
@@ -28,9 +29,10 @@ struct AuditTicket {
 
 // Takes rows from any thread without blocking and writes them, in their order, in batches from a thread of its own.
 // While the store is unavailable (by UNAVAILABLE and other errors that pass), rows wait and the write is tried again
-// (100 ms doubling to 5 s). A batch that the store refuses for its content is written row by row, so that one bad
-// row cannot hold up the others; a row that is refused alone is tried once more without its params and result, then
-// counted as refused and logged.
+// (100 ms doubling to 5 s). A batch that the store refuses, or is too slow for, is halved until the row is found
+// (AuditWriter). That row is set aside, so that it cannot hold up the others. Whether it is bad or the store is shows
+// by these: once others have been taken it is tried again, and if it is still refused it is counted as refused and
+// logged; as long as none is taken, the store is the one to mend, and all rows wait.
 //
 // With a spool directory, rows that wait, and the fact that a call has begun, survive the end of the process, even by
 // kill -9. A log on the same directory (of a process that runs beside it, or of the next one) writes what a dead
@@ -54,6 +56,7 @@ class AuditLog {
     Duration gather_time = std::chrono::milliseconds(100);
     Duration retry_min = std::chrono::milliseconds(100);  // The first wait while the store is unavailable.
     Duration retry_max = std::chrono::seconds(5);         // The longest; they double in between.
+    Duration slow_write = std::chrono::seconds(1);        // Batches become smaller until they take less.
     Duration close_time = std::chrono::seconds(5);        // What the destructor's Close may take.
     AuditSpool::Options spool;                            // Without a directory: no spool.
     Duration adopt_every = std::chrono::seconds(10);      // How often dead processes are looked for.
@@ -61,9 +64,10 @@ class AuditLog {
   struct Counters {
     uint64_t written = 0;         // Rows in the store, in reduced form or not.
     uint64_t dropped = 0;         // Rows that found the queue full and no place in the spool.
-    uint64_t refused = 0;         // Rows that the store did not take in any form.
-    uint64_t failed_batches = 0;  // Attempts to write a batch that failed, for whatever reason.
+    uint64_t refused = 0;         // Rows that the store did not take in any form while it took others.
+    uint64_t failed_batches = 0;  // Attempts to write some rows that failed, for whatever reason.
     uint64_t waiting = 0;         // Rows neither written nor refused yet.
+    uint64_t aside = 0;           // Rows refused while the store took no others; they are tried again.
     uint64_t recovered = 0;       // Rows of dead processes, written or refused; not in the numbers above.
     uint64_t spool_errors = 0;    // Records that the spool could not take.
     uint64_t spool_bytes = 0;     // Files of this process's spool.
@@ -104,8 +108,16 @@ class AuditLog {
     size_t bytes = 0;                          // Of the rows, wherever they are.
     std::vector<AuditSpool::Spooled> spooled;  // What the spool has of each row. Empty if `recovered`.
     bool recovered = false;                    // From a dead process: the rows never were in the queue.
-    size_t next = 0;                           // The first row that is not settled. Only grows beyond 0 row by row.
-    bool by_row = false;                       // The store has refused the rows together.
+    size_t next = 0;                           // The first row that is neither settled nor set aside.
+  };
+  // A row that was refused alone.
+  struct Aside {
+    AuditSpool::Spooled spooled;
+    AuditRow row;  // Unless the spool has it whole.
+    size_t bytes = 0;  // Of the row, wherever it is.
+    bool recovered = false;
+    int too_slow = 0;          // So often, while others were taken.
+    uint64_t taken_count = 0;  // taken_ when it was refused.
   };
 
   std::string CallId(uint64_t number) const;
@@ -115,19 +127,28 @@ class AuditLog {
   void WaitForWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Writes a batch of what a dead process left, if there is one. False if the log is being destroyed.
   bool Recover() ABSL_LOCKS_EXCLUDED(mu_);
+  void NameStore();
   // Writes `batch`, as often as it takes. False if the log is being destroyed.
   bool WriteOut(Batch* batch) ABSL_LOCKS_EXCLUDED(mu_);
-  // Writes what is left of `batch`, row by row if the store refuses it as a whole. False if the store is unavailable;
+  // Writes what is left of `batch`, or sets it aside. False if the store is unavailable or refuses row after row;
   // calling it again goes on where it stopped.
   bool Write(Batch* batch);
-  bool WriteRow(Batch* batch);
   // Waits `*wait` and doubles it. False if the log is being destroyed.
   bool WaitToRetry(Duration* wait);
-  // Whether `error` will pass by itself. These two note and log when the store becomes unavailable or available again.
-  bool IsUnavailable(const absl::Status& error);
-  void NoteAvailable();
-  // The next `count` rows of the batch are in the store, or were refused.
-  void Settled(Batch* batch, size_t count, bool written);
+  // Notes what the store said, and logs when it becomes unavailable or available again.
+  void Note(const AuditWriter::Result& result);
+  // The next `count` rows of the batch are in the store.
+  void Written(Batch* batch, size_t count);
+  // The next row of the batch was refused.
+  void SetAside(Batch* batch, const AuditWriter::Result& result);
+  // Tries the rows that are set aside again: those that others were taken after, and at least one if `probe`.
+  void RetryAside(bool probe);
+  // False if the store is unavailable. What was refused again is settled, or goes behind the others.
+  bool JudgeAside(size_t count);
+  // The first `count` of aside_ are in the store, or were refused for good.
+  void SettleAside(size_t count, bool written);
+  AuditRow RowOf(const Aside& aside) const;
+  void CountSettledLocked(size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   Store& store_;
   const Options options_;
@@ -146,7 +167,8 @@ class AuditLog {
   size_t memory_bytes_ ABSL_GUARDED_BY(mu_) = 0;    // What they take.
   size_t unspooled_rows_ ABSL_GUARDED_BY(mu_) = 0;  // Those of them that are in memory only.
   uint64_t accepted_rows_ ABSL_GUARDED_BY(mu_) = 0;
-  uint64_t settled_rows_ ABSL_GUARDED_BY(mu_) = 0;  // Rows settle in order, so Flush waits for this to reach a number.
+  uint64_t settled_rows_ ABSL_GUARDED_BY(mu_) = 0;  // In order but for those set aside: Flush waits for both.
+  uint64_t aside_rows_ ABSL_GUARDED_BY(mu_) = 0;    // Of aside_.
   uint64_t flush_rows_ ABSL_GUARDED_BY(mu_) = 0;    // The greatest number that a Flush waits for.
   bool hurry_ ABSL_GUARDED_BY(mu_) = false;         // A Flush wants the next retry now.
   // A drop has been logged, and the queue has not been half empty since.
@@ -155,7 +177,15 @@ class AuditLog {
   Counters counters_ ABSL_GUARDED_BY(mu_);  // Without what others count.
 
   // The writer's own.
+  AuditWriter writer_;
+  bool store_is_named_ = false;                // The spool has its identity.
   bool unavailable_ = false;                   // The last attempt found the store so.
+  std::deque<Aside> aside_;                    // The longest refused first.
+  uint64_t taken_ = 0;                         // Statements that were.
+  int refused_in_turn_ = 0;                    // Rows since the last of them.
+  Duration aside_wait_{};                      // The newest wait until aside_at_.
+  MonoTime aside_at_;                          // When one of aside_ is tried, whether others were taken or not.
+  bool recovered_is_kept_ = false;             // Rows of abandoned_ are in aside_, and not in this process's spool.
   std::unique_ptr<AbandonedSpool> abandoned_;  // What it is recovering.
   size_t abandoned_rows_ = 0;                  // So many of it.
   MonoTime adopt_at_;

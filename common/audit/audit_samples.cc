@@ -22,6 +22,8 @@ void AddAuditSamples(const AuditLog& audit, std::vector<Sample>* out) {
   AddCount(out, "toolwire_audit_rows_recovered_total", "Audit rows of dead processes written.", counters.recovered);
   AddCount(out, "toolwire_audit_spool_errors_total", "Audit records the spool could not take.", counters.spool_errors);
   AddGauge(out, "toolwire_audit_rows_waiting", "Audit rows not written yet.", static_cast<double>(counters.waiting));
+  AddGauge(out, "toolwire_audit_rows_aside", "Audit rows refused while the store takes no others; they wait.",
+           static_cast<double>(counters.aside));
   AddGauge(out, "toolwire_audit_spool_bytes", "Files of the audit spool.", static_cast<double>(counters.spool_bytes));
 }
 

@@ -1,7 +1,8 @@
 // Records are appended to the last segment and marked as done where they are. A segment whose records are all done goes
 // to the spare ones, or is deleted if these are enough. When there is no spare one, the old segment with the fewest
 // live bytes is emptied by copying them into the new one. A file or directory that cannot be made is not tried again
-// before TryAgain, and records are then refused.
+// before TryAgain, and records are then refused. TryAgain also compares the inodes of the files with those that their
+// paths lead to: what is mapped outlives its name, but nobody would find it after a kill.
 
 #include "common/audit/audit_spool.h"
 
@@ -12,13 +13,18 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/file_id.h"
 #include "common/base/log.h"
+#include "common/base/private_directory.h"
 #include "common/base/random_hex.h"
 
 namespace toolwire {
@@ -26,6 +32,7 @@ namespace {
 
 constexpr char kLockName[] = "/lock";
 constexpr char kSegmentSuffix[] = ".seg";
+constexpr char kUnreadableSuffix[] = ".unreadable";
 constexpr size_t kNameChars = 16;
 constexpr size_t kPageBytes = 4096;
 // Empty segments that are kept: what a burst of a few milliseconds takes.
@@ -90,37 +97,64 @@ void AbandonedSpool::FindFiles() {
   std::error_code ec;
   const std::filesystem::directory_iterator end;
   for (std::filesystem::directory_iterator at(directory_, ec); !ec && at != end; at.increment(ec)) {
-    if (!absl::EndsWith(at->path().native(), kSegmentSuffix)) continue;
+    if (!absl::EndsWith(at->path().native(), kSegmentSuffix)) {
+      has_others_ |= "/" + at->path().filename().native() != kLockName;
+      continue;
+    }
     File file{at->path(), {}};
     std::string text;
-    if (!ReadFile(file.path, SpoolSegment::kHeaderBytes, &text) || !ReadSegmentHead(text, &file.head)) {
+    if (!ReadFile(file.path, SpoolSegment::kHeaderBytes, &text)) {
+      log::Error("audit spool: cannot read a segment", {{"file", file.path}});
+      file.unreadable = true;
+    } else if (!ReadSegmentHead(text, &file.head)) {
       log::Error("audit spool: no segment of this version", {{"file", file.path}});
-      unreadable_ = true;
+      has_others_ = true;
       continue;
     }
     files_.push_back(std::move(file));
   }
-  if (ec) unreadable_ = true;
+  if (ec) has_others_ = true;
   std::sort(files_.begin(), files_.end(), [](const File& a, const File& b) { return a.head.number < b.head.number; });
+}
+
+AbandonedSpool::Store AbandonedSpool::For(StoreMark store) const {
+  Store found = Store::kSame;
   for (const File& file : files_) {
-    Load(file.path);
+    const StoreMark& mark = file.head.store;
+    if (store.address == 0 || mark.address == 0 || mark.address == store.address) continue;
+    if (mark.identity != 0 && mark.identity == store.identity) continue;
+    // Its address may be another name for this store.
+    if (mark.identity == 0 || store.identity != 0) return Store::kAnother;
+    found = Store::kNotKnown;
+  }
+  return found;
+}
+
+void AbandonedSpool::FindOpenCalls() {
+  if (std::exchange(found_open_calls_, true)) return;
+  for (File& file : files_) {
+    Load(&file);
     SpoolRecord record;
     AuditRow row;
     while (NextRecord(text_, &offset_, &record)) {
       if (record.kind == RecordKind::kIntent && DecodeRecord(record.body, &row)) open_calls_.insert(row.call_id);
     }
   }
+  text_.clear();
 }
 
-void AbandonedSpool::Load(const std::string& path) {
+void AbandonedSpool::Load(File* file) {
   offset_ = SpoolSegment::kHeaderBytes;
-  if (ReadFile(path, SIZE_MAX, &text_)) return;
-  log::Error("audit spool: cannot read a segment", {{"file", path}});
-  unreadable_ = true;
+  text_.clear();
+  if (file->unreadable) return;
+  if (ReadFile(file->path, SIZE_MAX, &text_)) return;
+  log::Error("audit spool: cannot read a segment", {{"file", file->path}});
+  file->unreadable = true;
   text_.clear();
 }
 
 std::vector<AuditRow> AbandonedSpool::Next(size_t rows_max) {
+  FindOpenCalls();
   std::vector<AuditRow> rows;
   while (rows.size() < rows_max) {
     SpoolRecord record;
@@ -134,7 +168,7 @@ std::vector<AuditRow> AbandonedSpool::Next(size_t rows_max) {
       wanted_ = RecordKind::kIntent;
       next_file_ = 0;
     }
-    Load(files_[next_file_++].path);
+    Load(&files_[next_file_++]);
   }
   return rows;
 }
@@ -155,8 +189,10 @@ bool AbandonedSpool::Take(const SpoolRecord& record, AuditRow* row) {
 }
 
 bool AbandonedSpool::Remove() {
-  if (unreadable_) return false;
-  for (const File& file : files_) unlink(file.path.c_str());
+  for (const File& file : files_) {
+    if (!file.unreadable) unlink(file.path.c_str());
+    if (file.unreadable) rename(file.path.c_str(), (file.path + kUnreadableSuffix).c_str());
+  }
   // The lock last: what is left if this is killed is adopted again.
   unlink((directory_ + kLockName).c_str());
   return rmdir(directory_.c_str()) == 0;
@@ -164,7 +200,8 @@ bool AbandonedSpool::Remove() {
 
 // --- this process's own ----------------------------------------------------------------------------------------------
 
-AuditSpool::AuditSpool(Options options) : options_(std::move(options)) {}
+AuditSpool::AuditSpool(Options options)
+    : options_(std::move(options)), store_(MakeStoreMark(options_.store_address, "")) {}
 
 AuditSpool::~AuditSpool() {
   const bool empty =
@@ -259,7 +296,7 @@ absl::Status AuditSpool::MakeRoomLocked(size_t record_bytes, Retired* retired) {
     if (!made.ok()) return made.status();
     segments_.push_back(*std::move(made));
   }
-  segments_.back()->Restart({++last_number_, options_.lost_reason});
+  segments_.back()->Restart({++last_number_, options_.lost_reason, store_});
   if (spare_.empty()) MoveOldRecordsLocked(record_bytes, retired);
   return absl::OkStatus();
 }
@@ -282,12 +319,8 @@ absl::StatusOr<std::unique_ptr<SpoolSegment>> AuditSpool::CreateSegmentLocked(si
 
 absl::Status AuditSpool::MakeDirectoryLocked() {
   if (lock_ >= 0) return absl::OkStatus();
-  const std::filesystem::path parent = std::filesystem::path(options_.directory).parent_path();
-  std::error_code ec;
-  if (!parent.empty() && std::filesystem::create_directories(parent, ec)) chmod(parent.c_str(), 0700);
-  if (ec) return absl::UnavailableError(absl::StrCat("making ", parent.native(), ": ", ec.message()));
-  if (mkdir(options_.directory.c_str(), 0700) != 0 && errno != EEXIST) {
-    return ErrnoStatus("making " + options_.directory);
+  if (const std::error_code ec = MakePrivateDirectories(options_.directory)) {
+    return absl::UnavailableError(absl::StrCat("making ", options_.directory, ": ", ec.message()));
   }
   // A process that looks for dead ones may take the new directory for one, and remove it, before it is locked.
   constexpr int kAttempts = 10;
@@ -339,13 +372,81 @@ void AuditSpool::RetireLocked(SpoolSegment* segment, Retired* retired) {
   retired->push_back(std::move(taken));
 }
 
+void AuditSpool::NameStore(const std::string& identity) {
+  MutexLock lock(mu_);
+  store_ = MakeStoreMark(options_.store_address, identity);
+  for (const auto& segment : segments_) segment->Mark(store_);
+}
+
 void AuditSpool::TryAgain() {
+  Retired retired;
   MutexLock lock(mu_);
   may_create_ = true;
   if (!std::exchange(failed_, false) && std::exchange(complained_, false)) log::Info("audit spool works again");
+  ReplaceLostFilesLocked(&retired);
+}
+
+// --- files that were removed under this process ----------------------------------------------------------------------
+
+void AuditSpool::ReplaceLostFilesLocked(Retired* retired) {
+  if (lock_ < 0 && segments_.empty()) return;
+  const bool is_locked = lock_ >= 0 && FileIdOf(lock_) == FileIdOf(directory_ + kLockName);
+  std::vector<std::unique_ptr<SpoolSegment>> lost;
+  for (auto* list : {&segments_, &spare_}) {
+    for (auto& segment : *list) {
+      if (is_locked && segment->IsInPlace()) continue;
+      bytes_.fetch_sub(segment->bytes(), std::memory_order_relaxed);
+      lost.push_back(std::move(segment));
+    }
+    list->erase(std::remove(list->begin(), list->end(), nullptr), list->end());
+  }
+  if (is_locked && lost.empty()) return;
+  if (!complained_) {
+    log::Error("audit spool: files were removed, their records are written again",
+               {{"directory", directory_}, {"files", lost.size()}});
+  }
+  if (!is_locked && lock_ >= 0) {
+    // Whoever takes the lock takes this process for dead, so it begins anew.
+    close(std::exchange(lock_, -1));
+    directory_.clear();
+  }
+  std::vector<std::unique_ptr<SpoolSegment>> kept;
+  for (auto& segment : lost) {
+    const absl::Status status = MoveLocked(segment.get(), retired);
+    if (status.ok()) {
+      segment->DeleteFile();
+      retired->push_back(std::move(segment));
+      continue;
+    }
+    // Its memory is still good for this process.
+    if (!complained_) log::Error("audit spool failed", {{"error", std::string(status.message())}});
+    complained_ = failed_ = true;
+    bytes_.fetch_add(segment->bytes(), std::memory_order_relaxed);
+    kept.push_back(std::move(segment));
+  }
+  segments_.insert(segments_.begin(), std::make_move_iterator(kept.begin()), std::make_move_iterator(kept.end()));
+}
+
+// Writes the records of a segment that is in no list to the current one, and to more as needed.
+absl::Status AuditSpool::MoveLocked(SpoolSegment* from, Retired* retired) {
+  size_t offset = SpoolSegment::kHeaderBytes;
+  SpoolRecord record;
+  while (from->live_records() > 0 && NextRecord(from->file(), &offset, &record)) {
+    if (record.kind == RecordKind::kDone) continue;
+    if (absl::Status status = MakeRoomLocked(record.bytes, retired); !status.ok()) return status;
+    SpoolSegment* const to = segments_.back().get();
+    slots_[record.slot - 1] = Slot{to, to->AddCopy(record)};
+    from->MarkDone(record.offset);
+  }
+  return absl::OkStatus();
 }
 
 std::unique_ptr<AbandonedSpool> AuditSpool::AdoptOne() {
+  StoreMark store;
+  {
+    MutexLock lock(mu_);
+    store = store_;
+  }
   std::error_code ec;
   const std::filesystem::directory_iterator end;
   for (std::filesystem::directory_iterator at(options_.directory, ec); !ec && at != end; at.increment(ec)) {
@@ -353,8 +454,12 @@ std::unique_ptr<AbandonedSpool> AuditSpool::AdoptOne() {
     if (!IsSpoolName(name) || seen_.count(name) > 0) continue;
     auto spool = AbandonedSpool::TakeOver(at->path());
     if (spool == nullptr) continue;
+    const AbandonedSpool::Store meant_for = spool->For(store);
+    if (meant_for == AbandonedSpool::Store::kNotKnown) continue;  // Until this one has said what it is.
     seen_.insert(name);
-    return spool;
+    if (spool->has_only_others()) continue;
+    if (meant_for == AbandonedSpool::Store::kSame) return spool;
+    log::Error("audit spool of another store is left alone", {{"spool", spool->directory()}});
   }
   return nullptr;
 }

@@ -27,6 +27,8 @@ namespace toolwire {
 // lock (flock) on the file `lock` in it for as long as it lives. A subdirectory whose lock is free belongs to a dead
 // process; the process that takes the lock replays and then removes it.
 //
+// Each segment names the store that its records are meant for: those of another store are left alone.
+//
 // This survives the end of the process by any signal, and not a power failure or the loss of the disk.
 
 // The subdirectory of a dead process, taken over. Destroying it without Remove() leaves it to the next who looks.
@@ -34,6 +36,12 @@ class AbandonedSpool {
  public:
   // Null if its process is alive, or if another process was faster.
   static std::unique_ptr<AbandonedSpool> TakeOver(const std::string& directory);
+
+  enum class Store { kSame, kAnother, kNotKnown };
+  // Whether its records are meant for this one. Those of versions that did not mark them are for any.
+  Store For(StoreMark store) const;
+  // No segment can be read, and there are others: it has been set aside before, or is of another version.
+  bool has_only_others() const { return files_.empty() && has_others_; }
   ~AbandonedSpool();
   AbandonedSpool(const AbandonedSpool&) = delete;
   AbandonedSpool& operator=(const AbandonedSpool&) = delete;
@@ -42,7 +50,8 @@ class AbandonedSpool {
   // first, then a failed row with the process's lost reason for each call without an outcome. Empty: no more.
   std::vector<AuditRow> Next(size_t rows_max);
 
-  // Once the store has all rows. False if a file could not be read, or is not ours: such files are left.
+  // Once the store has all rows. False if a file could not be read to its end, or is not ours: such files are left, the
+  // former by another name, so that nobody reads them again.
   bool Remove();
 
   const std::string& directory() const { return directory_; }
@@ -51,17 +60,20 @@ class AbandonedSpool {
   struct File {
     std::string path;
     SegmentHead head;
+    bool unreadable = false;
   };
 
   AbandonedSpool(std::string directory, int lock) : directory_(std::move(directory)), lock_(lock) {}
   void FindFiles();
-  void Load(const std::string& path);
+  void FindOpenCalls();
+  void Load(File* file);
   bool Take(const SpoolRecord& record, AuditRow* row);
 
   const std::string directory_;
   const int lock_;
-  bool unreadable_ = false;
+  bool has_others_ = false;  // Files that are not ours to remove.
   std::vector<File> files_;
+  bool found_open_calls_ = false;
   absl::flat_hash_set<std::string> open_calls_;  // Call ids of intents; those of rows that were met are out of it.
   // How far Next() has come: what it looks for, in which file, where.
   RecordKind wanted_ = RecordKind::kRow;
@@ -82,6 +94,7 @@ class AuditSpool {
     std::string lost_reason = "CONTROL_LOST";
     size_t bytes_max = 1u << 30;      // Of files. Records beyond it are not written.
     size_t segment_bytes = 1u << 20;  // Of one file; a larger record gets a file of its own.
+    std::string store_address;        // Of the store that records are meant for; empty: of any.
   };
   // A record's name; 0 is none.
   using Record = uint32_t;
@@ -106,7 +119,11 @@ class AuditSpool {
   // These records are in the store, or refused: they need not be kept.
   void Done(const Spooled* records, size_t count);
 
-  // Once a file could not be created, none is until this is called: so to be called every few seconds.
+  // What the store says it is, wherever its address leads.
+  void NameStore(const std::string& identity);
+
+  // Once a file could not be created, none is until this is called: so to be called every few seconds. Also finds out
+  // whether files were removed, or their lock, and writes their records again elsewhere.
   void TryAgain();
 
   // The spool of a dead process, each only once; null if there is none. From one thread.
@@ -130,6 +147,8 @@ class AuditSpool {
   absl::Status MakeDirectoryLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MoveOldRecordsLocked(size_t room, Retired* retired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RetireLocked(SpoolSegment* segment, Retired* retired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ReplaceLostFilesLocked(Retired* retired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status MoveLocked(SpoolSegment* from, Retired* retired) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const Options options_;
   std::atomic<size_t> bytes_{0};
@@ -148,6 +167,7 @@ class AuditSpool {
   bool complained_ ABSL_GUARDED_BY(mu_) = false;
   bool failed_ ABSL_GUARDED_BY(mu_) = false;     // A record was not written since the last one.
   bool may_create_ ABSL_GUARDED_BY(mu_) = true;  // No file was tried in vain since then.
+  StoreMark store_ ABSL_GUARDED_BY(mu_);
 
   std::set<std::string> seen_;  // The adopter's own: subdirectories that were taken over.
 };

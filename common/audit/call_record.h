@@ -20,11 +20,12 @@ struct CallRecord {
   std::string request_id;
   std::string tool;
   std::string params_json;  // One valid JSON object.
+  std::string caller;       // The name of the caller's token; empty: none was asked for.
   AuditTicket ticket;
 
   // From here on the log knows that the call has begun. `log` may be null: no audit log.
   void Begin(AuditLog* log, int64_t wall_ms) {
-    if (log != nullptr) ticket = log->Begin({user_id, request_id, tool, params_json, wall_ms});
+    if (log != nullptr) ticket = log->Begin({user_id, request_id, tool, params_json, wall_ms, caller});
   }
 
   void FillDeliver(Duration left, v1::Deliver* deliver) const {
@@ -42,6 +43,7 @@ struct CallRecord {
     row->request_id = std::move(request_id);
     row->tool = std::move(tool);
     row->params_json = std::move(params_json);
+    row->caller = std::move(caller);
     row->created_at_ms = wall_ms;
   }
 };

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/sha256.h"
 
 namespace toolwire {
 namespace {
@@ -24,7 +25,8 @@ constexpr char kMagic[8] = {'T', 'W', 'S', 'P', 'O', 'O', 'L', '1'};  // The las
 struct FileHeader {
   char magic[sizeof kMagic];
   uint64_t number;
-  char lost_reason[SpoolSegment::kLostReasonBytesMax + 8];  // Ends with NUL.
+  char lost_reason[SpoolSegment::kLostReasonBytesMax];  // Filled with NUL.
+  StoreMark store;                                      // Versions before it wrote NUL.
 };
 static_assert(sizeof(FileHeader) == SpoolSegment::kHeaderBytes);
 
@@ -41,8 +43,10 @@ struct BodyHeader {
   uint32_t text_bytes[std::tuple_size_v<decltype(RecordContent::texts)>];  // The texts follow, in this order.
   uint8_t success;
   uint8_t has_execution_time;
-  uint8_t unused[2];
+  uint8_t caller_bytes;  // Of one more text, behind the others; versions before it wrote 0, and pass over such a text.
+  uint8_t unused;
 };
+constexpr size_t kCallerBytesMax = 255;
 
 constexpr size_t kAlignment = 8;
 constexpr size_t Aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
@@ -53,10 +57,12 @@ RecordHeader* HeaderAt(char* base, size_t offset) { return reinterpret_cast<Reco
 
 RecordContent::RecordContent(const AuditIntent& intent, std::string_view call_id)
     : texts{intent.user_id, intent.request_id, intent.tool, intent.params_json, {}, {}, call_id},
+      caller(intent.caller.substr(0, kCallerBytesMax)),
       created_at_ms(intent.created_at_ms) {}
 
 RecordContent::RecordContent(const AuditRow& row)
     : texts{row.user_id, row.request_id, row.tool, row.params_json, row.result_json, row.error, row.call_id},
+      caller(std::string_view(row.caller).substr(0, kCallerBytesMax)),
       success(row.success),
       execution_time_ms(row.execution_time_ms),
       created_at_ms(row.created_at_ms) {}
@@ -89,11 +95,22 @@ bool DecodeRecord(std::string_view body, AuditRow* row) {
     texts[i]->assign(body.data(), header.text_bytes[i]);
     body.remove_prefix(header.text_bytes[i]);
   }
+  if (header.caller_bytes > body.size()) return false;
+  row->caller.assign(body.data(), header.caller_bytes);
   row->success = header.success != 0;
   row->execution_time_ms.reset();
   if (header.has_execution_time != 0) row->execution_time_ms = header.execution_time_ms;
   row->created_at_ms = header.created_at_ms;
   return true;
+}
+
+StoreMark MakeStoreMark(const std::string& address, const std::string& identity) {
+  const auto digest = [](const std::string& text) {
+    uint32_t number = 0;
+    if (!text.empty()) std::memcpy(&number, Sha256(text).data(), sizeof number);
+    return number;
+  };
+  return {digest(address), digest(identity)};
 }
 
 bool ReadSegmentHead(std::string_view file, SegmentHead* head) {
@@ -104,11 +121,12 @@ bool ReadSegmentHead(std::string_view file, SegmentHead* head) {
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return false;
   head->number = header.number;
   head->lost_reason.assign(header.lost_reason, strnlen(header.lost_reason, sizeof header.lost_reason));
+  head->store = header.store;
   return true;
 }
 
 size_t SpoolSegment::RecordBytes(const RecordContent& content) {
-  size_t bytes = sizeof(RecordHeader) + sizeof(BodyHeader);
+  size_t bytes = sizeof(RecordHeader) + sizeof(BodyHeader) + content.caller.size();
   for (std::string_view text : content.texts) bytes += text.size();
   return Aligned(bytes);
 }
@@ -117,6 +135,8 @@ absl::StatusOr<std::unique_ptr<SpoolSegment>> SpoolSegment::Create(const std::st
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return absl::UnavailableError(absl::StrCat("creating ", path, ": ", std::strerror(errno)));
   int error = posix_fallocate(fd, 0, static_cast<off_t>(bytes));
+  const std::optional<FileId> id = FileIdOf(fd);
+  if (error == 0 && !id) error = errno;
   void* base = MAP_FAILED;
   if (error == 0) {
     base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -127,13 +147,17 @@ absl::StatusOr<std::unique_ptr<SpoolSegment>> SpoolSegment::Create(const std::st
     unlink(path.c_str());
     return absl::UnavailableError(absl::StrCat("taking ", bytes, " bytes for ", path, ": ", std::strerror(error)));
   }
-  return std::unique_ptr<SpoolSegment>(new SpoolSegment(path, static_cast<char*>(base), bytes));
+  return std::unique_ptr<SpoolSegment>(new SpoolSegment(path, *id, static_cast<char*>(base), bytes));
 }
 
 SpoolSegment::~SpoolSegment() {
   munmap(base_, bytes_);
-  if (delete_file_) unlink(path_.c_str());
+  if (delete_file_ && IsInPlace()) unlink(path_.c_str());
 }
+
+bool SpoolSegment::IsInPlace() const { return FileIdOf(path_) == id_; }
+
+void SpoolSegment::Mark(StoreMark store) { reinterpret_cast<FileHeader*>(base_)->store = store; }
 
 void SpoolSegment::Restart(const SegmentHead& head) {
   HeaderAt(base_, kHeaderBytes)->bytes = 0;
@@ -141,6 +165,7 @@ void SpoolSegment::Restart(const SegmentHead& head) {
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   header.number = head.number;
   std::memcpy(header.lost_reason, head.lost_reason.data(), std::min(head.lost_reason.size(), kLostReasonBytesMax));
+  header.store = head.store;
   std::memcpy(base_, &header, sizeof header);
   used_ = kHeaderBytes;
   live_records_ = 0;
@@ -161,6 +186,9 @@ size_t SpoolSegment::Add(RecordKind kind, uint32_t slot, const RecordContent& co
     if (!text.empty()) std::memcpy(to, text.data(), text.size());
     to += text.size();
   }
+  header.caller_bytes = static_cast<uint8_t>(content.caller.size());
+  if (!content.caller.empty()) std::memcpy(to, content.caller.data(), content.caller.size());
+  to += content.caller.size();
   std::memcpy(body, &header, sizeof header);
   return Publish(kind, slot, Aligned(static_cast<size_t>(to - (base_ + used_))));
 }

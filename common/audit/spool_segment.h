@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "common/base/file_id.h"
 #include "common/store/audit_row.h"
 
 namespace toolwire {
@@ -19,6 +20,7 @@ namespace toolwire {
 struct AuditIntent {
   std::string_view user_id, request_id, tool, params_json;
   int64_t created_at_ms = 0;
+  std::string_view caller = {};
 };
 
 // What a record holds, not copied yet.
@@ -27,6 +29,7 @@ struct RecordContent {
   explicit RecordContent(const AuditRow& row);
 
   std::array<std::string_view, 7> texts;
+  std::string_view caller;
   bool success = false;
   std::optional<int64_t> execution_time_ms;
   int64_t created_at_ms = 0;
@@ -54,10 +57,18 @@ bool NextRecord(std::string_view file, size_t* offset, SpoolRecord* record);
 // The row or the intent in a record. False if it is damaged, which only a power failure does.
 bool DecodeRecord(std::string_view body, AuditRow* row);
 
+// The store that records are meant for, by two digests; 0 where one is not known.
+struct StoreMark {
+  uint32_t address = 0;   // Of where it is.
+  uint32_t identity = 0;  // Of what it says it is, wherever.
+};
+StoreMark MakeStoreMark(const std::string& address, const std::string& identity);
+
 // The head of a segment file.
 struct SegmentHead {
   uint64_t number = 0;      // Segments of one process were begun in this order, from 1.
   std::string lost_reason;  // The error of a call whose process ended before its outcome was known.
+  StoreMark store = {};     // Of version 1 and earlier programs: not known.
 };
 // False if this is no segment, or one of another version. A file whose process was killed while making it has the
 // number 0 and no records.
@@ -85,6 +96,9 @@ class SpoolSegment {
 
   // Empties the segment.
   void Restart(const SegmentHead& head);
+  void Mark(StoreMark store);
+  // Whether its path still leads to this file.
+  bool IsInPlace() const;
   bool HasRoom(size_t record_bytes) const { return record_bytes <= bytes_ - used_; }
   // Appends a record, for which there must be room, and returns its offset.
   size_t Add(RecordKind kind, uint32_t slot, const RecordContent& content);
@@ -102,10 +116,12 @@ class SpoolSegment {
   size_t live_bytes() const { return live_bytes_; }
 
  private:
-  SpoolSegment(std::string path, char* base, size_t bytes) : path_(std::move(path)), base_(base), bytes_(bytes) {}
+  SpoolSegment(std::string path, FileId id, char* base, size_t bytes)
+      : path_(std::move(path)), id_(id), base_(base), bytes_(bytes) {}
   size_t Publish(RecordKind kind, uint32_t slot, size_t bytes);
 
   const std::string path_;
+  const FileId id_;
   char* const base_;
   const size_t bytes_;
   size_t used_ = kHeaderBytes;

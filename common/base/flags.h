@@ -26,14 +26,22 @@ inline constexpr int kMaxInt = std::numeric_limits<int>::max();
 class Flag {
  public:
   explicit Flag(CLI::Option* option) : option_(option) {}
-  // Read from this variable of the environment if the command line does not have it.
+  // Read from this variable of the environment if the command line does not have it. White space around it, as of a
+  // file that became a variable, and quotes, as of a file of variables, are no part of the value.
   Flag Env(const std::string& name) const;
   Flag Required() const;
+  // In any case of letters.
   Flag OneOf(const std::vector<std::string>& choices) const;
+  // Reads a value as what `reading` makes of it.
+  Flag As(std::function<std::string(const std::string& value)> reading) const;
   // `check` returns what is wrong with a value, or nothing.
   Flag Check(std::function<std::string(const std::string& value)> check) const;
   // Not together with `other`.
   Flag Excludes(const Flag& other) const;
+  // White space around the value is no part of it, on the command line neither.
+  Flag Trimmed() const;
+  // On the command line everybody on the machine can read the password in it; in this variable they cannot.
+  Flag MayHavePassword(const std::string& variable) const;
   // The default is not shown in --help.
   Flag HideDefault() const;
 
@@ -51,6 +59,8 @@ Flag Milliseconds(CLI::App* app, const std::string& name, Duration* value, int l
 Flag Port(CLI::App* app, const std::string& name, int* value, const std::string& help);
 // True if the flag is there. "--x,!--no-x" can also be switched off.
 Flag Switch(CLI::App* app, const std::string& name, bool* value, const std::string& help);
+// The same, and empty if neither the command line nor the environment says it.
+Flag Switch(CLI::App* app, const std::string& name, std::optional<bool>* value, const std::string& help);
 
 // --version prints this.
 void VersionFlag(CLI::App* app, const std::string& version);
@@ -71,7 +81,15 @@ struct Ending {
   int Print() const;
 };
 
-// The command line of one program.
+// The value of a variable that no flag reads, tidied as those of flags are; empty if it is not set.
+std::string Variable(const std::string& name);
+// What people should know of how the last command line was read, each as a sentence: values of variables that were not
+// taken as they stand, passwords that others can read. Returns each once.
+std::vector<std::string> TakeRemarks();
+// `message` with the variable's name for each flag whose value came from it, such as PORT for --port.
+std::string NamingVariables(std::string message);
+
+// The command line of one program. What is wrong with it ends the program with status 2.
 class CommandLine {
  public:
   explicit CommandLine(const std::string& description, const std::string& name = "");

@@ -1,5 +1,8 @@
 #include "common/base/host_port.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <charconv>
 #include <string>
 
@@ -8,6 +11,9 @@ namespace toolwire {
 absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
   HostPort parsed;
   std::string_view rest;
+  if (text.find("://") != std::string_view::npos) {
+    return absl::InvalidArgumentError("it is a URL, and should be host:port alone");
+  }
   if (!text.empty() && text.front() == '[') {
     const size_t end = text.find(']');
     if (end == std::string_view::npos) {
@@ -22,6 +28,9 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
     rest = text.substr(parsed.host.size());
   }
   if (parsed.host.empty()) return absl::InvalidArgumentError("the host is missing");
+  if (parsed.host.find_first_of(" \t\r\n/@?#") != std::string::npos) {
+    return absl::InvalidArgumentError("the host is no name and no address");
+  }
   if (rest.empty()) return parsed;
   int port = -1;
   const char* const end = rest.data() + rest.size();
@@ -36,12 +45,24 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
 absl::Status CheckDialAddress(std::string_view flag, std::string_view text) {
   const auto at = ParseHostPort(text);
   // Kubernetes leaves a $(NAME) as it is if the variable does not stand before it.
-  const bool is_unexpanded = text.find("$(") != std::string_view::npos;
-  if (!is_unexpanded && at.ok() && at->port.value_or(0) > 0) return absl::OkStatus();
-  const std::string problem = is_unexpanded ? "the variable in it was not replaced by its value"
+  const bool is_unexpanded = text.find("$(") != std::string_view::npos || text.find("${") != std::string_view::npos;
+  const bool is_everywhere = at.ok() && (at->host == "0.0.0.0" || at->host == "::");
+  if (!is_unexpanded && !is_everywhere && at.ok() && at->port.value_or(0) > 0) return absl::OkStatus();
+  const std::string problem = is_unexpanded   ? "the variable in it was not replaced by its value"
+                              : is_everywhere ? "it is where one listens; others need a name or an address of this host"
                               : at.ok()     ? "a port from 1 to 65535 is missing"
                                             : std::string(at.status().message());
   return absl::InvalidArgumentError(std::string(flag) + "=" + std::string(text) + ": " + problem);
+}
+
+bool IsLoopback(const std::string& host) {
+  constexpr unsigned char kNetwork = 127;
+  if (host == "localhost") return true;
+  in_addr ipv4{};
+  if (inet_pton(AF_INET, host.c_str(), &ipv4) == 1) return ntohl(ipv4.s_addr) >> 24 == kNetwork;
+  in6_addr ipv6{};
+  if (inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), &ipv6) != 1) return false;
+  return IN6_IS_ADDR_LOOPBACK(&ipv6) || (IN6_IS_ADDR_V4MAPPED(&ipv6) && ipv6.s6_addr[12] == kNetwork);
 }
 
 std::string JoinHostPort(const std::string& host, const absl::AlphaNum& port) {

@@ -22,7 +22,11 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text);
 // Whether `text` is an address to dial: with a port from 1 on. INVALID_ARGUMENT that begins with `flag`.
 absl::Status CheckDialAddress(std::string_view flag, std::string_view text);
 
-// The other way round.
+// Whether `host` is this machine alone: a loopback address, also as ::ffff:127.0.0.1 and with an interface behind %, or
+// `localhost`. Other names are not looked up.
+bool IsLoopback(const std::string& host);
+
+// The reverse of ParseHostPort.
 std::string JoinHostPort(const std::string& host, const absl::AlphaNum& port);
 
 }  // namespace toolwire

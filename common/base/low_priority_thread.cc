@@ -1,5 +1,7 @@
 #include "common/base/low_priority_thread.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <sys/resource.h>
 
 #include <asio/post.hpp>
@@ -7,8 +9,12 @@
 
 namespace toolwire {
 
-LowPriorityThread::LowPriorityThread(size_t bytes_max) : bytes_max_(bytes_max) {
-  asio::post(thread_, [] { setpriority(PRIO_PROCESS, 0, 10); });  // On Linux: of this thread.
+LowPriorityThread::LowPriorityThread(size_t bytes_max, Yields yields) : bytes_max_(bytes_max) {
+  asio::post(thread_, [yields] {
+    setpriority(PRIO_PROCESS, 0, 10);  // On Linux: of this thread.
+    const sched_param none{};
+    if (yields == Yields::kAtOnce) pthread_setschedparam(pthread_self(), SCHED_IDLE, &none);
+  });
 }
 
 LowPriorityThread::~LowPriorityThread() { thread_.join(); }

@@ -12,8 +12,11 @@ namespace toolwire {
 // Does one piece of work after another, at a lower priority than all other threads. Thread-safe.
 class LowPriorityThread {
  public:
+  // kAtOnce: a thread that wakes runs at once in its place, where it would wait for up to 4 ms otherwise; for work that
+  // hardly allocates, as a lock of malloc's could be held until a processor is free again.
+  enum class Yields { kSoon, kAtOnce };
   // `bytes_max`: of the work that waits and runs. One piece may always wait.
-  explicit LowPriorityThread(size_t bytes_max);
+  explicit LowPriorityThread(size_t bytes_max, Yields yields = Yields::kSoon);
   // Finishes what waits.
   ~LowPriorityThread();
 

@@ -1,9 +1,15 @@
 #include "common/base/process_options.h"
 
 #include <arpa/inet.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <cstdio>
+#include <utility>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/flags.h"
 #include "common/base/log.h"
 
@@ -12,8 +18,27 @@ namespace toolwire {
 using flags::kMaxInt;
 using flags::Milliseconds;
 using flags::Port;
-using flags::Switch;
 using flags::Text;
+
+namespace {
+
+// The words of other loggers.
+std::string LevelOf(const std::string& word) {
+  constexpr std::pair<const char*, const char*> kWords[] = {
+      {"trace", "debug"}, {"warning", "warn"}, {"fatal", "error"}};
+  for (const auto& [theirs, ours] : kWords) {
+    if (absl::EqualsIgnoreCase(word, theirs)) return ours;
+  }
+  return word;
+}
+
+// As an address stands in a URL or before a port.
+std::string WithoutBrackets(const std::string& host) {
+  const bool has_both = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  return has_both ? host.substr(1, host.size() - 2) : host;
+}
+
+}  // namespace
 
 void AddLogFlags(CLI::App* app, LogOptions* options) {
   Text(app, "--log-format", &options->format, "text or json, one object a line; auto is text")
@@ -21,7 +46,8 @@ void AddLogFlags(CLI::App* app, LogOptions* options) {
       .OneOf({"auto", "text", "json"});
   Text(app, "--log-level", &options->level, "debug, info, warn or error")
       .Env("LOG_LEVEL")
-      .OneOf({"debug", "info", "warn", "error"});
+      .OneOf({"debug", "info", "warn", "error"})
+      .As(LevelOf);
 }
 
 void InitLog(const LogOptions& options) {
@@ -30,13 +56,14 @@ void InitLog(const LogOptions& options) {
                      : options.level == "error" ? log::Level::kError
                                                 : log::Level::kInfo;
   log::Init(options.format == "json" ? log::Format::kJson : log::Format::kText, level);
+  for (const std::string& remark : flags::TakeRemarks()) log::Warn("command line", {{"remark", remark}});
 }
 
 void AddListenFlags(CLI::App* app, ListenOptions* options) {
-  Text(app, "--listen", &options->host, "IP address of every listener; 0.0.0.0 takes IPv4 alone, :: both")
-      .Env("LISTEN");
-  Switch(app, "--insecure", &options->insecure,
-         "Allow a --listen address that other machines can reach, although nothing is encrypted");
+  Text(app, "--listen", &options->host,
+       "IP address of every listener; 0.0.0.0 takes IPv4 alone, :: both. Other than loopback, each needs its locks")
+      .Env("LISTEN")
+      .As(WithoutBrackets);
   Port(app, "--metrics-port", &options->metrics_port, "Prometheus endpoint").Env("METRICS_PORT");
 }
 
@@ -50,21 +77,24 @@ absl::Status Validate(const ListenOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--listen=", options.host, ": not an IP address, which is written without brackets and port, nor localhost"));
   }
-  const bool loopback =
-      options.host == "::1" || options.host == "localhost" || (is_ipv4 && ntohl(ipv4.s_addr) >> 24 == 127);
-  if (!loopback && !options.insecure) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--listen=", options.host,
-        " can be reached from other machines and nothing is encrypted or authenticated between services yet; "
-        "add --insecure if the network is trusted"));
-  }
   return absl::OkStatus();
+}
+
+absl::Status RefuseUnprotected(const std::vector<std::string>& unprotected) {
+  if (unprotected.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("unprotected against other machines:\n  ", absl::StrJoin(unprotected, "\n  ")));
 }
 
 void AddDrainFlag(CLI::App* app, Duration* drain_timeout) {
   Milliseconds(app, "--drain-timeout", drain_timeout, 0, kMaxInt,
                "How long a stop waits for calls in flight, in ms; the process has ended 8 s later at the latest")
       .Env("DRAIN_TIMEOUT");
+}
+
+void KeepMemoryPrivate() {
+  // Not by RLIMIT_CORE: a dump that the kernel pipes into a program is made all the same.
+  if (prctl(PR_SET_DUMPABLE, 0) != 0) std::perror("the memory of this process cannot be kept private");
 }
 
 uint64_t RaiseOpenFilesLimit() {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
@@ -23,20 +24,26 @@ void AddLogFlags(CLI::App* app, LogOptions* options);
 // Starts logging as asked.
 void InitLog(const LogOptions& options);
 
-// Where this process listens. Loopback unless --insecure is given, since there is no TLS yet.
+// Where this process listens.
 struct ListenOptions {
   std::string host = "127.0.0.1";
-  bool insecure = false;
   int metrics_port = 9090;
 };
 
 void AddListenFlags(CLI::App* app, ListenOptions* options);
 absl::Status Validate(const ListenOptions& options);
+// INVALID_ARGUMENT with all of `unprotected`: what other machines would reach without a lock, each with the options
+// that give it one and the flag that says that it needs none. OK if there is nothing.
+absl::Status RefuseUnprotected(const std::vector<std::string>& unprotected);
 
 inline constexpr Duration kDrainTimeout = std::chrono::seconds(10);
 // What a stop may take beyond it: common/process/stopping.h.
 inline constexpr Duration kStopGrace = std::chrono::seconds(8);
 void AddDrainFlag(CLI::App* app, Duration* drain_timeout);
+
+// Keeps the memory and the environment of this process, which hold secrets, from all but root: it leaves no core dump,
+// and no other process of its user may trace it or read its /proc/PID/environ and mem. The first call of main.
+void KeepMemoryPrivate();
 
 // Raises the soft limit of open files to the hard one and returns it.
 uint64_t RaiseOpenFilesLimit();

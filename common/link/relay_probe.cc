@@ -5,18 +5,18 @@
 #include <utility>
 
 #include "common/base/host_port.h"
-#include "common/link/relay_socket.h"
+#include "common/link/link.h"
 
 namespace toolwire {
 
-absl::StatusOr<v1::EdgeHello> ProbeRelay(const std::string& address, Duration timeout) {
+absl::StatusOr<v1::LinkHello> ProbeRelay(const std::string& address, Duration timeout, TlsFiles* tls) {
   using tcp = asio::ip::tcp;
   const auto at = ParseHostPort(address);
   if (!at.ok()) return at.status();
   asio::io_context io{1};
-  absl::StatusOr<v1::EdgeHello> result = absl::UnavailableError("no answer in time");
-  std::shared_ptr<ControlSocket> link;
-  const auto end = [&](absl::StatusOr<v1::EdgeHello> found) {
+  absl::StatusOr<v1::LinkHello> result = absl::UnavailableError("no answer in time");
+  std::shared_ptr<Connection> link;
+  const auto end = [&](absl::StatusOr<v1::LinkHello> found) {
     result = std::move(found);
     io.stop();
   };
@@ -27,11 +27,13 @@ absl::StatusOr<v1::EdgeHello> ProbeRelay(const std::string& address, Duration ti
     if (ec) return end(absl::UnavailableError(ec.message()));
     asio::async_connect(socket, found, [&](const asio::error_code& connect_ec, const tcp::endpoint&) {
       if (connect_ec) return end(absl::UnavailableError(connect_ec.message()));
-      ControlSocket::Events events;
-      events.opened = [] {};
-      events.frame = [&](v1::EdgeFrame&& frame) {
-        if (frame.has_hello()) {
-          end(std::move(*frame.mutable_hello()));
+      Connection::Options options;
+      options.silence_max = timeout;
+      Connection::Events events;
+      events.message = [&](std::string_view message) {
+        v1::LinkHello hello;
+        if (hello.ParseFromArray(message.data(), static_cast<int>(message.size())) && !hello.id().empty()) {
+          end(std::move(hello));
         } else {
           end(absl::FailedPreconditionError("it says no hello"));
         }
@@ -41,8 +43,15 @@ absl::StatusOr<v1::EdgeHello> ProbeRelay(const std::string& address, Duration ti
         if (result.ok() || absl::IsFailedPrecondition(result.status())) return;
         end(absl::FailedPreconditionError(why));
       };
-      link = std::make_shared<ControlSocket>(std::move(socket), ControlSocket::Options{1u << 20, 1u << 20, timeout});
+      events.writable = [&] { link->WriteRest(); };
+      Connection::Tls secured;
+      if (tls != nullptr) {
+        secured = {TlsStream::Connect(*tls->Current(), socket.native_handle(), ""), &tls->counters()};
+        if (!secured.stream) return end(absl::UnavailableError("no memory for TLS"));
+      }
+      link = std::make_shared<Connection>(std::move(socket), options, std::move(secured));
       link->Start(std::move(events));
+      link->Write(MakeHello("", "probe", {}).SerializeAsString());
     });
   });
   io.run_for(timeout);

@@ -6,23 +6,36 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "common/base/log.h"
+#include "common/base/watched_file.h"
 
 namespace toolwire {
 namespace {
 
-sigset_t StopSignals() {
+sigset_t OwnSignals() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGHUP);
   return signals;
+}
+
+// Waits for one of the signals, until `until`; 0 or less: none came.
+int AwaitSignal(const sigset_t& signals, MonoTime until) {
+  const Duration left = std::max(until - std::chrono::steady_clock::now(), Duration::zero());
+  timespec wait{};
+  wait.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(left).count();
+  wait.tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(left % std::chrono::seconds(1)).count();
+  return sigtimedwait(&signals, nullptr, &wait);
 }
 
 }  // namespace
@@ -45,27 +58,39 @@ void NotifyServiceManager(const std::string& state) {
 
 StopSignal::StopSignal() {
   signal(SIGPIPE, SIG_IGN);
-  const sigset_t signals = StopSignals();
+  const sigset_t signals = OwnSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
-void StopSignal::Wait(Duration every, const std::function<void()>& regularly) {
+StopSignal::LookAtFiles StopSignal::LookAtAll(std::vector<LookAtFiles> all) {
+  all.erase(std::remove(all.begin(), all.end(), nullptr), all.end());
+  if (all.empty()) return {};
+  return [all = std::move(all)](bool now) {
+    for (const LookAtFiles& one : all) one(now);
+  };
+}
+
+void StopSignal::Wait(Duration every, const std::function<void()>& regularly, const LookAtFiles& look_at_files) {
   NotifyServiceManager("READY=1");
-  const sigset_t signals = StopSignals();
-  auto next = std::chrono::steady_clock::now() + every;
+  const sigset_t signals = OwnSignals();
+  MonoTime next = std::chrono::steady_clock::now() + every;
+  MonoTime next_look = look_at_files ? std::chrono::steady_clock::now() : MonoTime::max();
   while (true) {
-    const auto left = std::max(next - std::chrono::steady_clock::now(), Duration::zero());
-    timespec wait{};
-    wait.tv_sec = std::chrono::duration_cast<std::chrono::seconds>(left).count();
-    wait.tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(left % std::chrono::seconds(1)).count();
-    const int got = sigtimedwait(&signals, nullptr, &wait);
-    if (got > 0) {
+    const int got = AwaitSignal(signals, std::min(next, next_look));
+    if (got == SIGINT || got == SIGTERM || (got == SIGHUP && !look_at_files)) {
       NotifyServiceManager("STOPPING=1");
-      log::Info("stopping", {{"signal", got == SIGINT ? "SIGINT" : "SIGTERM"}});
-      pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+      log::Info("stopping", {{"signal", got == SIGINT ? "SIGINT" : got == SIGTERM ? "SIGTERM" : "SIGHUP"}});
+      sigset_t ending = signals;
+      if (look_at_files) sigdelset(&ending, SIGHUP);  // Who changes a file does not want to end the process.
+      pthread_sigmask(SIG_UNBLOCK, &ending, nullptr);
       return;
     }
-    if (std::chrono::steady_clock::now() < next) continue;
+    const MonoTime now = std::chrono::steady_clock::now();
+    if (look_at_files && (got == SIGHUP || now >= next_look)) {
+      look_at_files(got == SIGHUP);
+      next_look = now + std::chrono::seconds(kLookAtFilesEverySeconds);
+    }
+    if (now < next) continue;
     regularly();
     next += every;
   }

@@ -20,12 +20,12 @@
 #include <string>
 #include <thread>
 #include <utility>
-#include <websocketpp/http/request.hpp>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/by_address.h"
 #include "common/base/log.h"
+#include "common/process/incoming_request.h"
 #include "common/process/tcp_listener.h"
 
 // jemalloc's, where it is linked: sanitizer builds have none.
@@ -63,7 +63,7 @@ std::string AsText(const std::vector<Sample>& samples) {
   return prometheus::TextSerializer().Serialize(families);
 }
 
-using Request = websocketpp::http::parser::request;
+using Request = IncomingRequest;
 using Body = std::function<std::string()>;
 
 // Whether the peer may send another request.
@@ -239,7 +239,8 @@ absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(const Li
     raw->Accepted(fd, peer, request_time);
   };
   auto listener = TcpListener::Listen(
-      impl->io, {"metrics", listen.host, listen.metrics_port, {}, &impl->counters.accept_errors}, on_socket);
+      impl->io, {"metrics", listen.host, listen.metrics_port, {}, &impl->counters.accept_errors, /*takes_last_files=*/true},
+      on_socket);
   if (!listener.ok()) return listener.status();
   impl->listener = *std::move(listener);
   impl->listener->Start();

@@ -3,12 +3,13 @@
 // of the queue, which is gone by then, and all others, which come again at once: after these it pauses.
 #include "common/process/tcp_listener.h"
 
-#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <asio.hpp>
 #include <cerrno>
+#include <climits>
 #include <system_error>
 #include <utility>
 
@@ -22,7 +23,15 @@ constexpr Duration kPauseAfterError = std::chrono::milliseconds(50);
 // Errors with less than this between them are one spell.
 constexpr Duration kSpellEndsAfter = std::chrono::seconds(10);
 
-int OpenSpare() { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
+// The last files: for Redis, PostgreSQL, the spool and looks at the metrics.
+constexpr int kLastFiles = 16;
+
+// The kernel gives the lowest free number: one from here on says that no other is left.
+int FirstOfLastFiles() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT_MAX) return INT_MAX;
+  return static_cast<int>(limit.rlim_cur) - kLastFiles;
+}
 
 // Those that accept(2) has from the network, for a connection that it has taken out of the queue.
 bool IsOfOneConnection(int error) {
@@ -47,14 +56,10 @@ bool IsOfOneConnection(int error) {
 TcpListener::TcpListener(asio::io_context& loop, Options options, OnSocket on_socket)
     : options_(std::move(options)), on_socket_(std::move(on_socket)), socket_(loop), timer_(loop) {}
 
-TcpListener::~TcpListener() {
-  if (spare_fd_ >= 0) close(spare_fd_);
-}
-
 absl::StatusOr<std::shared_ptr<TcpListener>> TcpListener::Listen(asio::io_context& loop, Options options,
                                                                  OnSocket on_socket) {
   const std::shared_ptr<TcpListener> made(new TcpListener(loop, std::move(options), std::move(on_socket)));
-  const auto& [name, host, port, delay, errors] = made->options_;
+  const auto& [name, host, port, delay, errors, takes_last_files] = made->options_;
   asio::error_code ec;
   const auto address = asio::ip::make_address(host == "localhost" ? "127.0.0.1" : host, ec);
   if (ec) return absl::InvalidArgumentError("--listen: not an IP address: " + host);
@@ -71,7 +76,7 @@ absl::StatusOr<std::shared_ptr<TcpListener>> TcpListener::Listen(asio::io_contex
     return absl::UnavailableError(std::string(name) + ": cannot listen on " + JoinHostPort(host, port) + ": " +
                                   ec.message());
   }
-  made->spare_fd_ = OpenSpare();
+  made->fd_max_ = takes_last_files ? INT_MAX : FirstOfLastFiles();
   return made;
 }
 
@@ -95,6 +100,10 @@ void TcpListener::Accept() {
   asio::ip::tcp::endpoint peer;
   auto size = static_cast<socklen_t>(peer.capacity());
   const int fd = accept4(socket_.native_handle(), peer.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= fd_max_) {
+    close(fd);
+    return Failed(EMFILE);
+  }
   if (fd >= 0) {
     peer.resize(size);
     on_socket_(fd, peer);
@@ -113,16 +122,7 @@ void TcpListener::Failed(int error) {
                {{"port", options_.name}, {"error", std::generic_category().message(error)}});
   }
   quiet_from_ = now + kSpellEndsAfter;
-  if (no_files) RefuseOne();
   Pause(kPauseAfterError);
-}
-
-// Another thread may take the descriptor that this frees; then nobody is refused, and the spare comes back later.
-void TcpListener::RefuseOne() {
-  if (spare_fd_ >= 0) close(spare_fd_);
-  const int fd = accept4(socket_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (fd >= 0) close(fd);
-  spare_fd_ = OpenSpare();
 }
 
 void TcpListener::Pause(Duration duration) {

@@ -16,8 +16,8 @@
 namespace toolwire {
 
 // Accepts on the loop that it is given, one connection at a time. An error that is not about one connection is counted,
-// logged once for its spell, and followed by a pause. When open files run out, a spare descriptor is closed to refuse
-// one peer after each pause, so that peers learn of it.
+// logged once for its spell, and followed by a pause. The process's last open files are left to what it needs itself: a
+// connection that would take one of them counts as such an error and is closed, so that its peer learns of it.
 class TcpListener : public std::enable_shared_from_this<TcpListener> {
  public:
   struct Options {
@@ -27,6 +27,8 @@ class TcpListener : public std::enable_shared_from_this<TcpListener> {
     // How long the next connection has to stay in the kernel's queue; asked only if there is one. May be empty.
     std::function<Duration()> delay;
     Counter* errors;
+    // For operators, who look when files run out.
+    bool takes_last_files = false;
   };
   // Takes over the descriptor, which is non-blocking. On the loop's thread.
   using OnSocket = std::function<void(int fd, const asio::ip::tcp::endpoint& peer)>;
@@ -34,7 +36,6 @@ class TcpListener : public std::enable_shared_from_this<TcpListener> {
   // Listens; accepts from Start on. INVALID_ARGUMENT or UNAVAILABLE: cannot listen.
   static absl::StatusOr<std::shared_ptr<TcpListener>> Listen(asio::io_context& loop, Options options,
                                                              OnSocket on_socket);
-  ~TcpListener();
 
   // Loop thread, or before the loop runs.
   void Start() { AwaitPeer(); }
@@ -47,7 +48,6 @@ class TcpListener : public std::enable_shared_from_this<TcpListener> {
   void AwaitPeer();
   void Accept();
   void Failed(int error);
-  void RefuseOne();
   void Pause(Duration duration);
 
   const Options options_;
@@ -55,7 +55,7 @@ class TcpListener : public std::enable_shared_from_this<TcpListener> {
   asio::ip::tcp::acceptor socket_;
   asio::steady_timer timer_;
   int port_ = 0;
-  int spare_fd_ = -1;
+  int fd_max_ = 0;         // Descriptors from here on are the last files.
   MonoTime quiet_from_{};  // When the spell of errors is over, unless there is another.
 };
 

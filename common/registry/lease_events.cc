@@ -1,7 +1,7 @@
 // A user's messages are ours, not ours, or unknown (after an interruption). While a claim of the user is under way, all
 // its events wait in `waiting`, as the claim's answer comes first. While the messages are unknown they wait in
-// `undecided`, until a refresh confirms the lease or a mark decides. A user without claims, and without a lease whose
-// messages count, is forgotten.
+// `undecided`, until a refresh confirms the lease or a mark decides. A user without claims and without a lease is
+// forgotten.
 
 #include "common/registry/lease_events.h"
 
@@ -40,7 +40,7 @@ void LeaseEvents::EndClaim(Users::iterator found) {
     if (event.replaced_by > 0) {
       ReportReplaced(found->first, user, event.replaced_by);
     } else if (user.epoch > 0) {
-      events_.command(found->first, std::move(event.message));
+      events_.command(found->first, std::move(event.message), event.born);
     }
   }
   ForgetIfIdle(found);
@@ -53,7 +53,16 @@ void LeaseEvents::Marked(const std::string& user_id, uint64_t epoch) {
 
 void LeaseEvents::MarkedReplaced(const std::string& user_id, uint64_t epoch) {
   const auto found = users_.find(user_id);
-  if (found != users_.end()) Mark(found->second, User::Messages::kNotOurs, epoch);
+  if (found == users_.end()) return;
+  User& user = found->second;
+  if (epoch == user.epoch) return;  // All edges were told of what this one did.
+  if (epoch < user.marked) {
+    // Redis has forgotten the mark that we had, and believes an older edge.
+    user.messages = User::Messages::kUnknown;
+    if (user.epoch > 0) events_.contested(user_id, user.epoch);
+    return;
+  }
+  Mark(user, User::Messages::kNotOurs, epoch);
   Replaced(user_id, epoch);
 }
 
@@ -66,17 +75,17 @@ void LeaseEvents::Mark(User& user, User::Messages messages, uint64_t epoch) {
 
 void LeaseEvents::Replaced(const std::string& user_id, uint64_t epoch) {
   const auto found = users_.find(user_id);
-  if (found == users_.end()) return events_.replaced(user_id, epoch);
-  Deliver(user_id, found->second, {epoch, {}});
+  if (found == users_.end()) return;
+  Deliver(user_id, found->second, {epoch, {}, {}});
   ForgetIfIdle(found);
 }
 
-void LeaseEvents::Message(const std::string& user_id, std::string message) {
+void LeaseEvents::Message(const std::string& user_id, std::string message, MonoTime born) {
   const auto found = users_.find(user_id);
   if (found == users_.end()) return;
   User& user = found->second;
-  if (user.messages == User::Messages::kOurs) Deliver(user_id, user, {0, std::move(message)});
-  if (user.messages == User::Messages::kUnknown) Keep(&user.undecided, {0, std::move(message)});
+  if (user.messages == User::Messages::kOurs) Deliver(user_id, user, {0, std::move(message), born});
+  if (user.messages == User::Messages::kUnknown) Keep(&user.undecided, {0, std::move(message), born});
 }
 
 void LeaseEvents::Released(const std::string& user_id, uint64_t epoch) {
@@ -87,7 +96,6 @@ void LeaseEvents::Released(const std::string& user_id, uint64_t epoch) {
 }
 
 void LeaseEvents::Interrupted() {
-  if (!messages_) return;
   for (auto& [user_id, user] : users_) {
     if (user.messages == User::Messages::kOurs || user.epoch > 0) user.messages = User::Messages::kUnknown;
   }
@@ -126,7 +134,7 @@ void LeaseEvents::ForgetAll() {
 void LeaseEvents::Deliver(const std::string& user_id, User& user, Event event) {
   if (user.claims > 0) return Keep(&user.waiting, std::move(event));
   if (event.replaced_by > 0) return ReportReplaced(user_id, user, event.replaced_by);
-  events_.command(user_id, std::move(event.message));
+  events_.command(user_id, std::move(event.message), event.born);
 }
 
 void LeaseEvents::ReportReplaced(const std::string& user_id, User& user, uint64_t epoch) {
@@ -152,7 +160,7 @@ void LeaseEvents::DropUndecided(User& user) {
 
 void LeaseEvents::ForgetIfIdle(Users::iterator found) {
   User& user = found->second;
-  if (user.claims > 0 || (messages_ && user.epoch > 0)) return;
+  if (user.claims > 0 || user.epoch > 0) return;
   DropUndecided(user);
   const std::string user_id = found->first;
   users_.erase(found);

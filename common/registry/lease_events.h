@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "common/base/clock.h"
 #include "common/base/counter.h"
 
 namespace toolwire {
@@ -17,12 +18,15 @@ namespace toolwire {
 // "claimed" and "replaced", which stand before the first message that is ours, and before
 // the first that no longer is. This class holds back what overtakes a
 // claim's answer, drops what is not ours, and after an interruption keeps messages until it is known whose they are.
+// Users are remembered as long as they have claims under way or a lease; what comes of others is nothing to this edge.
 // No epoch is 0. Callbacks must not call back into this object.
 class LeaseEvents {
  public:
   struct Events {
     std::function<void(const std::string& user_id, uint64_t epoch)> replaced;
-    std::function<void(const std::string& user_id, std::string message)> command;
+    std::function<void(const std::string& user_id, std::string message, MonoTime born)> command;
+    // Another edge has made an older lease again: ours has to be refreshed, so that it is the one that counts.
+    std::function<void(const std::string& user_id, uint64_t epoch)> contested;
     // Nothing is remembered of this user any more: its messages need not be subscribed.
     std::function<void(const std::string& user_id)> forgotten;
   };
@@ -31,8 +35,7 @@ class LeaseEvents {
                     "Old commands dropped because too many were kept while it was undecided whose they are."};
   };
 
-  // With `messages`, users are remembered as long as their leases are held; else only while claims are under way.
-  LeaseEvents(bool messages, Events events) : messages_(messages), events_(std::move(events)) {}
+  explicit LeaseEvents(Events events) : events_(std::move(events)) {}
 
   // --- claims: each that began ends with one of the other two, called after its `done` ---
   void ClaimBegun(const std::string& user_id);
@@ -44,7 +47,8 @@ class LeaseEvents {
   // From here on they are ours, under a lease of this epoch; or not any more.
   void Marked(const std::string& user_id, uint64_t epoch);
   void MarkedReplaced(const std::string& user_id, uint64_t epoch);
-  void Message(const std::string& user_id, std::string message);
+  // `born`: it was not published before.
+  void Message(const std::string& user_id, std::string message, MonoTime born = {});
 
   // The answer to a refresh names a newer lease at another edge.
   void Replaced(const std::string& user_id, uint64_t epoch);
@@ -66,6 +70,7 @@ class LeaseEvents {
   struct Event {
     uint64_t replaced_by = 0;  // 0: a message.
     std::string message;
+    MonoTime born{};
   };
   struct User {
     enum class Messages : uint8_t { kNotOurs, kOurs, kUnknown };
@@ -86,7 +91,6 @@ class LeaseEvents {
   void DropUndecided(User& user);
   void ForgetIfIdle(Users::iterator user);
 
-  const bool messages_;
   const Events events_;
   Users users_;
   size_t kept_bytes_ = 0;

@@ -16,24 +16,31 @@ namespace toolwire {
 
 // Leases in this process's memory: the registry of `toolwire dev`, where edge and control share it. Callbacks run
 // on the calling thread before the method returns, with no lock held. Edges that joined are alive until they leave.
+// What was released is remembered for ever: bounded by the users who have credentials.
 class MemoryRegistry final : public Registry {
  public:
-  // `clock` outlives the registry. Expired leases are removed when they are next touched.
+  // `clock` outlives the registry.
   MemoryRegistry(const Clock& clock, Duration time_to_live);
 
-  void Claim(const std::string& user_id, const std::string& edge_id, ClaimDone done) override;
+  using Registry::Claim;
+  void Claim(const ClaimRequest& request, ClaimDone done) override;
   void Refresh(const std::string& edge_id, std::vector<Held> held) override;
   void Release(const std::string& user_id, const std::string& edge_id, uint64_t epoch, ReleaseDone done) override;
   void Lookup(const std::string& user_id, LookupDone done) override;
   void Join(const EdgeAddress& self, EdgeEvents events) override;
   void Leave(const std::string& edge_id, MonoTime until) override;
   void WatchEdges(EdgesChanged changed) override;
+  void ListEdges(ListDone done) override;
   bool connected() const override { return true; }
 
  private:
+  // The record of a user. Of a lease that was released, or has expired, the epoch is left.
   struct Entry {
     Lease lease;
     MonoTime expires;
+    MonoTime came;  // When the connection did.
+    bool released = false;
+    bool IsHeld(MonoTime now) const { return !released && !lease.edge_id.empty() && expires > now; }
   };
   struct Edge {
     EdgeAddress address;
@@ -59,13 +66,15 @@ class SingleEdgeRegistry final : public Registry {
   // The edge has sent its id. Until then, and while its link is down, calls find no edge.
   void SetEdge(const std::string& edge_id);
 
-  void Claim(const std::string& user_id, const std::string& edge_id, ClaimDone done) override;
+  using Registry::Claim;
+  void Claim(const ClaimRequest& request, ClaimDone done) override;
   void Refresh(const std::string&, std::vector<Held>) override {}
   void Release(const std::string&, const std::string&, uint64_t, ReleaseDone) override {}
   void Lookup(const std::string& user_id, LookupDone done) override;
   void Join(const EdgeAddress&, EdgeEvents) override {}
   void Leave(const std::string&, MonoTime) override {}
   void WatchEdges(EdgesChanged) override {}
+  void ListEdges(ListDone done) override;
   bool connected() const override { return true; }
 
  private:

@@ -1,5 +1,6 @@
-// Asks one question after the other over one connection (time, INFO, the set of edges, their keys) in an event loop of
-// its own, which ends with the last answer, the first failure or the timeout.
+// Asks one question after the other over one connection (time, INFO, the set of edges, their keys, a script that
+// writes, each kind of subscription) in an event loop of its own, which ends with the last answer, the first failure or
+// the timeout.
 
 #include "common/registry/redis_inspection.h"
 
@@ -14,6 +15,8 @@
 #include "absl/strings/strip.h"
 #include "common/registry/redis_connection.h"
 #include "common/registry/redis_registry.h"
+#include "common/registry/redis_scripts.h"
+#include "common/registry/redis_sentinels.h"
 
 namespace toolwire {
 namespace {
@@ -38,18 +41,25 @@ RedisInspection::Server ReadInfo(const std::string& text) {
 // One connection, asked question after question. Everything runs within Run.
 class Inspector {
  public:
-  Inspector(const RedisUrl& url, Duration timeout)
-      : timeout_(timeout),
-        connection_(io_, {url, "toolwire-doctor", {}, timeout},
+  Inspector(const RedisUrl& url, TlsFiles* tls, Duration timeout)
+      : url_(url),
+        has_certificate_(tls != nullptr && !tls->options().certificate_file.empty()),
+        timeout_(timeout),
+        sentinels_(io_, {url, tls, "toolwire-doctor", timeout},
+                   {[this] { connection_.Follow(); }, [this](const absl::Status& why) { End(why); }}),
+        connection_(io_, ConnectionOptions(tls),
                     {[this](const auto&) { AskTime(); }, [this](const absl::Status& why) { End(why); }, {}}) {
     found_.address = url.Address();
   }
 
   absl::StatusOr<RedisInspection> Run() {
+    sentinels_.Start();
     connection_.Start();
     io_.run_for(timeout_);
     const bool ended = ended_;
     const absl::Status status = status_;
+    found_.unavailable_sentinels = sentinels_.Unavailable();
+    sentinels_.Stop();
     connection_.Stop();
     io_.restart();
     io_.poll();  // Ends what the connection had under way.
@@ -62,7 +72,18 @@ class Inspector {
   }
 
  private:
+  RedisConnection::Options ConnectionOptions(TlsFiles* tls) {
+    RedisConnection::Options options;
+    options.url = url_;
+    options.tls = url_.tls ? tls : nullptr;
+    options.target = url_.sentinels.empty() ? nullptr : &sentinels_;
+    options.name = "toolwire-doctor";
+    options.command_timeout = timeout_;
+    return options;
+  }
   void AskTime() {
+    found_.address = connection_.address();
+    found_.risks = RisksOf(url_, connection_.is_loopback(), has_certificate_);
     const int64_t before = WallUs();
     connection_.Send({"TIME"}, [this, before](const absl::StatusOr<RedisReply>& reply) {
       if (!reply.ok()) return End(reply.status());
@@ -84,7 +105,8 @@ class Inspector {
   }
   void AskEdges() {
     connection_.Send({"SMEMBERS", kAnnouncedEdgesKey}, [this](const absl::StatusOr<RedisReply>& reply) {
-      if (!reply.ok() || reply->items.empty()) return End(reply.status());
+      if (!reply.ok()) return End(reply.status());
+      if (reply->items.empty()) return TryToWrite();
       std::vector<std::string> ids;
       for (const RedisReply& item : reply->items) ids.push_back(item.text);
       std::sort(ids.begin(), ids.end());
@@ -105,8 +127,33 @@ class Inspector {
           found_.strange_edges.push_back(ids[i]);
         }
       }
-      End(absl::OkStatus());
+      TryToWrite();
     });
+  }
+  void TryToWrite() {
+    if (found_.server && found_.server->replica) return End(absl::OkStatus());  // That says it all.
+    connection_.Send({"EVAL", RegistryScripts("")[kProbeScript], "0"}, [this](const absl::StatusOr<RedisReply>& reply) {
+      if (!reply.ok()) {
+        // A server that counts as lost for this is asked no more.
+        found_.refusals.push_back(absl::StrCat("a script that writes: ", reply.status().message()));
+        if (!connection_.up()) return End(absl::OkStatus());
+      }
+      TryToSubscribe();
+    });
+  }
+  // In one write; the last answer ends it.
+  void TryToSubscribe() {
+    const std::vector<std::string> channels = {"agent:toolwire-doctor:commands", "edge:toolwire-doctor:leases",
+                                               "toolwire:leases", kAnnouncedEdgesKey};
+    for (const std::string& channel : channels) {
+      connection_.Send({"SUBSCRIBE", channel}, [this, channel, last = channel == channels.back()](
+                                                   const absl::StatusOr<RedisReply>& reply) {
+        if (!reply.ok()) {
+          found_.refusals.push_back(absl::StrCat("a subscription to ", channel, ": ", reply.status().message()));
+        }
+        if (last) End(absl::OkStatus());
+      });
+    }
   }
   // The first end counts.
   void End(const absl::Status& status) {
@@ -114,20 +161,26 @@ class Inspector {
     io_.stop();
   }
 
+  const RedisUrl url_;
+  const bool has_certificate_;
   const Duration timeout_;
   RedisInspection found_;
   bool ended_ = false;
   absl::Status status_;
   asio::io_context io_{1};
+  RedisSentinels sentinels_;
   RedisConnection connection_;
 };
 
 }  // namespace
 
-absl::StatusOr<RedisInspection> InspectRedis(const std::string& url, Duration timeout) {
+absl::StatusOr<RedisInspection> InspectRedis(const std::string& url, const RedisTlsOptions& tls, Duration timeout) {
   const auto parsed = ParseRedisUrl(url);
   if (!parsed.ok()) return parsed.status();
-  return Inspector(*parsed, timeout).Run();
+  const SystemClock clock;
+  const auto files = LoadRedisTls(*parsed, tls, clock);
+  if (!files.ok()) return files.status();
+  return Inspector(*parsed, files->get(), timeout).Run();
 }
 
 }  // namespace toolwire

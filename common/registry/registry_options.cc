@@ -9,8 +9,21 @@ using flags::Text;
 
 void AddRegistryFlags(CLI::App* app, RedisRegistry::Options* options) {
   Text(app, "--redis-url", &options->url,
-       "redis://[user[:password]@]host[:port][/db]: any number of edges and controls meet there")
-      .Env("REDIS_URL");
+       "rediss://[user:password@]host[:port][/db], or redis:// without TLS: edges and controls meet there")
+      .Env("REDIS_URL")
+      .Trimmed()
+      .MayHavePassword("REDIS_URL");
+  Text(app, "--redis-ca", &options->tls.ca_file,
+       "PEM file of the CA of a rediss:// server's certificate; default: the system's CAs")
+      .Env("REDIS_CA");
+  Text(app, "--redis-cert", &options->tls.certificate_file,
+       "PEM file of a certificate to show to Redis, if it asks for one")
+      .Env("REDIS_CERT");
+  Text(app, "--redis-key", &options->tls.key_file, "PEM file of its key, not encrypted").Env("REDIS_KEY");
+  Text(app, "--redis-environment", &options->environment,
+       "Keeps apart what shares a Redis server: part of the names of our channels; default: none in database 0, db1 in "
+       "database 1")
+      .Env("REDIS_ENVIRONMENT");
   Milliseconds(app, "--redis-timeout", &options->command_timeout, 10, 60000,
                "Silence of Redis after which it counts as unavailable, in ms");
 }

@@ -1,6 +1,7 @@
 // A text is stored as it is if both databases can hold it. Otherwise it is replaced by a marked form, an object with
 // `toolwire_truncated`, the reason, the size and a prefix that is cut between characters. PostgreSQL's jsonb refuses
-// the most, so its rules count for all stores: no NUL, no lone surrogate, no number that its `numeric` cannot hold.
+// the most, so its rules count for all stores: no NUL, no lone surrogate, no number that its `numeric` cannot hold; and
+// a number counts as long as it is written out, since that is how it is read again.
 
 #include "common/store/audit_row.h"
 
@@ -52,19 +53,27 @@ std::string SafePrefix(std::string_view text, size_t quoted_bytes_max) {
   return prefix;
 }
 
-// PostgreSQL keeps numbers of jsonb in its numeric type: 131,072 digits before the point and 16,383 after it. This
-// stays well inside, whatever the number's form.
-bool NumberFits(std::string_view number) {
+// The bytes of a number as PostgreSQL's jsonb writes it, in full: 10,000 for 1e9999, 5 for 1.50e2 (150.0 and so on: a
+// few more do not matter). It keeps numbers as `numeric`, with 131,072 digits before the point and 16,383 after it.
+// 0: more than any number needs.
+size_t WrittenOutBytes(std::string_view number) {
   constexpr size_t kNumberBytesMax = 4096;
-  constexpr size_t kExponentDigitsMax = 4;
-  if (number.size() > kNumberBytesMax) return false;
-  const size_t e = number.find_first_of("eE");
-  if (e == std::string_view::npos) return true;
-  std::string_view exponent = number.substr(e + 1);
-  while (!exponent.empty() && (exponent[0] == '+' || exponent[0] == '-' || exponent[0] == '0')) {
-    exponent.remove_prefix(1);
+  if (number.size() > kNumberBytesMax) return 0;
+  const size_t e = std::min(number.find_first_of("eE"), number.size());
+  int64_t exponent = 0;
+  if (e < number.size()) {
+    std::string_view digits = number.substr(e + 1);
+    const bool negative = digits[0] == '-';
+    while (!digits.empty() && (digits[0] == '+' || digits[0] == '-' || digits[0] == '0')) digits.remove_prefix(1);
+    if (digits.size() > 4) return 0;  // Over 9,999.
+    if (!digits.empty() && !ReadInt(digits, &exponent)) return 0;
+    if (negative) exponent = -exponent;
   }
-  return exponent.size() <= kExponentDigitsMax;
+  const size_t point = std::min(number.substr(0, e).find('.'), e);
+  const auto before = static_cast<int64_t>(point), after = static_cast<int64_t>(e - point);
+  // Zeros are written on that side of the point to which it moves, whatever digits there are.
+  const int64_t bytes = std::max<int64_t>(before + exponent, 1) + std::max<int64_t>(after - exponent, 0);
+  return bytes > static_cast<int64_t>(kNumberBytesMax) ? 0 : static_cast<size_t>(bytes);
 }
 
 // The UTF-16 unit of a `\uXXXX` escape at `text[at]`, or -1 if something else is there.
@@ -77,15 +86,15 @@ int EscapedUnit(std::string_view text, size_t at) {
 
 // Skips the string that begins with the quote at `text[*at]`. False if it has an escape that jsonb refuses.
 bool SkipStorableString(std::string_view text, size_t* at) {
+  size_t quote = *at;
   for (size_t i = *at + 1; i < text.size();) {
-    if (text[i] == '"') {
-      *at = i + 1;
-      return true;
+    if (quote < i) quote = std::min(text.find('"', i), text.size());
+    const size_t escape = text.substr(i, quote - i).find('\\');
+    if (escape == std::string_view::npos) {
+      *at = quote + 1;
+      return quote < text.size();
     }
-    if (text[i] != '\\') {
-      ++i;
-      continue;
-    }
+    i += escape;
     const int unit = EscapedUnit(text, i);
     if (unit < 0) {
       i += 2;
@@ -102,25 +111,28 @@ bool SkipStorableString(std::string_view text, size_t* at) {
   return false;
 }
 
-// Whether jsonb takes `text`.
-bool IsStorable(std::string_view text) {
+// The bytes of `text` with its numbers written out, or 0 if jsonb does not take it.
+size_t StorableBytes(std::string_view text) {
   // PostgreSQL's parser recurses and has a stack of 2 MB by default.
   constexpr int kDepthMax = 1024;
   json::Kind kind;
-  if (json::Validate(text, kDepthMax, &kind) != json::Error::kNone) return false;
+  if (json::Validate(text, kDepthMax, &kind) != json::Error::kNone) return 0;
+  size_t bytes = text.size();
   for (size_t i = 0; i < text.size();) {
     const char c = text[i];
     if (c == '"') {
-      if (!SkipStorableString(text, &i)) return false;
+      if (!SkipStorableString(text, &i)) return 0;
     } else if (c == '-' || (c >= '0' && c <= '9')) {
       const size_t end = std::min(text.find_first_not_of("0123456789+-.eE", i), text.size());
-      if (!NumberFits(text.substr(i, end - i))) return false;
+      const size_t number_bytes = WrittenOutBytes(text.substr(i, end - i));
+      if (number_bytes == 0) return 0;
+      if (number_bytes > end - i) bytes += number_bytes - (end - i);
       i = end;
     } else {
       ++i;
     }
   }
-  return true;
+  return bytes;
 }
 
 }  // namespace
@@ -144,8 +156,12 @@ absl::StatusOr<AuditCursor> ReadAuditCursor(const std::string& text) {
 }
 
 std::string AuditMarkedJson(std::string_view json, size_t prefix_bytes, std::string_view reason) {
-  std::string marked = absl::StrCat("{\"toolwire_truncated\":true,\"bytes\":", json.size(), ",\"prefix\":");
-  json::AppendQuoted(SafePrefix(json, prefix_bytes), &marked);
+  return AuditMarkedJson(json, json.size(), prefix_bytes, reason);
+}
+
+std::string AuditMarkedJson(std::string_view start, uint64_t bytes, size_t prefix_bytes, std::string_view reason) {
+  std::string marked = absl::StrCat("{\"toolwire_truncated\":true,\"bytes\":", bytes, ",\"prefix\":");
+  json::AppendQuoted(SafePrefix(start, prefix_bytes), &marked);
   marked.append(",\"reason\":");
   json::AppendQuoted(reason, &marked);
   marked.push_back('}');
@@ -155,8 +171,9 @@ std::string AuditMarkedJson(std::string_view json, size_t prefix_bytes, std::str
 std::string AuditSafeJson(const std::string& json, size_t cap_bytes) {
   if (json.empty()) return json;
   if (json.size() > cap_bytes) return AuditMarkedJson(json, cap_bytes / 2, "too large");
-  if (!IsStorable(json)) return AuditMarkedJson(json, cap_bytes / 2, "not storable");
-  return json;
+  const size_t bytes = StorableBytes(json);
+  if (bytes == 0) return AuditMarkedJson(json, cap_bytes / 2, "not storable");
+  return bytes > cap_bytes ? AuditMarkedJson(json, cap_bytes / 2, "too large") : json;
 }
 
 std::string AuditSafeText(const std::string& text, size_t cap_bytes) {
@@ -179,6 +196,26 @@ std::string AuditSafeText(const std::string& text, size_t cap_bytes) {
   return safe;
 }
 
+std::string AsciiText(const std::string& text) {
+  std::string ascii;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const size_t length = Utf8CharBytes(rest);
+    if (length == 1) {
+      ascii.push_back(rest[0]);
+    } else if (length == 0) {
+      ascii.push_back('?');
+    } else {
+      // The first byte of a character of n bytes has n + 1 bits that are not its own, each other byte two.
+      uint32_t code = static_cast<unsigned char>(rest[0]) & (0xFFu >> (length + 1));
+      for (size_t i = 1; i < length; ++i) code = code << 6 | (static_cast<unsigned char>(rest[i]) & 0x3F);
+      absl::StrAppend(&ascii, "\\u", absl::Hex(code, absl::kZeroPad4));
+    }
+    rest.remove_prefix(std::max<size_t>(length, 1));
+  }
+  return ascii;
+}
+
 AuditRow AuditSafeRow(const AuditRow& row, size_t cap_bytes) {
   AuditRow safe;
   safe.user_id = AuditSafeText(row.user_id, cap_bytes);
@@ -191,6 +228,7 @@ AuditRow AuditSafeRow(const AuditRow& row, size_t cap_bytes) {
   safe.execution_time_ms = row.execution_time_ms;
   safe.created_at_ms = row.created_at_ms;
   safe.call_id = AuditSafeText(row.call_id, cap_bytes);
+  safe.caller = AuditSafeText(row.caller, cap_bytes);
   return safe;
 }
 

@@ -31,6 +31,8 @@ struct AuditRow {
   // Unique among all calls of all processes, and what makes writing a row twice harmless: the store keeps the first.
   // Empty: the row is kept as it is, like those of the replaced server.
   std::string call_id;
+  // Who called, by the name of the token. Empty: control asked for none, or the call came through the old channels.
+  std::string caller;
 };
 
 // A row as it is listed.
@@ -47,6 +49,8 @@ struct AuditQuery {
   std::optional<int64_t> until_ms = {};
   // Only rows behind this one, whatever rows were appended meanwhile. Empty: from the newest.
   std::string after = {};
+  // Only of users whose ids begin so.
+  std::string user_prefix = {};
 };
 
 // The parts of AuditQuery::after, which stores write as `time:id`, in units of their own. INVALID_ARGUMENT if it is
@@ -61,19 +65,25 @@ bool ReadInt(std::string_view text, int64_t* number);
 // Whether a text column can hold this text as it is: UTF-8 without NUL.
 bool IsSafeText(std::string_view text);
 
-// What an audit column can hold of a JSON text: the text itself when it is at most `cap_bytes` and PostgreSQL's
-// jsonb takes it, else a marked object: {"toolwire_truncated":true,"bytes":N,"prefix":"...","reason":"..."}, where
-// the reason is "too large" or "not storable". jsonb refuses \u0000, lone surrogates and numbers beyond any use.
+// What an audit column can hold of a JSON text: the text itself when it is at most `cap_bytes`, also once its numbers
+// are written out, and PostgreSQL's jsonb takes it, else a marked object:
+// {"toolwire_truncated":true,"bytes":N,"prefix":"...","reason":"..."}, where the reason is "too large" or "not
+// storable". jsonb refuses \u0000, lone surrogates and numbers beyond any use; and it writes 1e9999 out.
 // The result is always valid JSON, at most `cap_bytes` long for caps from 256 on, or empty if `json` is: the column
 // is NULL then.
 std::string AuditSafeJson(const std::string& json, size_t cap_bytes);
 
 // The marked object itself, with a prefix that takes at most `prefix_bytes` once it is quoted.
 std::string AuditMarkedJson(std::string_view json, size_t prefix_bytes, std::string_view reason);
+// The same of a text of `bytes`, of which no more than `start` is at hand.
+std::string AuditMarkedJson(std::string_view start, uint64_t bytes, size_t prefix_bytes, std::string_view reason);
 
 // What a text column can hold of a text: NUL and bytes that are not UTF-8 become '?', and of a text over `cap_bytes`
 // the first half of the cap is kept, with a note.
 std::string AuditSafeText(const std::string& text, size_t cap_bytes);
+
+// Each character beyond ASCII as its code point, `\u9053`: for databases whose encoding lacks some.
+std::string AsciiText(const std::string& text);
 
 // A row with every column safe in this sense. All stores apply it, so that rows read the same from each.
 AuditRow AuditSafeRow(const AuditRow& row, size_t cap_bytes);

@@ -9,12 +9,12 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cctype>
 #include <utility>
 
 #include "absl/strings/cord.h"
-#include "absl/strings/numbers.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/log.h"
 
@@ -27,47 +27,13 @@ constexpr Duration kDownWaitMin = milliseconds(200);
 constexpr Duration kDownWaitMax = milliseconds(1000);
 constexpr Duration kConnectTimeoutMin = std::chrono::seconds(2);  // libpq's.
 constexpr Duration kSilence = std::chrono::seconds(2);            // What a server may be late with its own timeout.
+// Reasons for one outage that are logged: the first ones say what is wrong.
+constexpr size_t kReasonsLogged = 8;
 
 int64_t CountMs(Duration time) { return std::chrono::duration_cast<milliseconds>(time).count(); }
 
-// --- the URL ---------------------------------------------------------------------------------------------------------
-
-using Settings = std::map<std::string, std::string>;
-
-// Whether a password with an unescaped @ or / has likely shifted the parts of a URI: what libpq then takes for a host
-// or a database, and names in messages, is a piece of that password.
-bool IsShifted(std::string_view url) {
-  const size_t start = url.find("://");
-  if (start == std::string_view::npos) return false;
-  const std::string_view rest = url.substr(start + 3);
-  const size_t slash = std::min(rest.find('/'), rest.size());
-  const std::string_view path = rest.substr(slash, rest.find('?', slash) - slash);
-  return std::count(rest.begin(), rest.begin() + slash, '@') > 1 || path.find('@') != std::string_view::npos;
-}
-
-absl::StatusOr<Settings> ReadUrl(const std::string& url) {
-  const absl::Status invalid = absl::InvalidArgumentError(
-      "DATABASE_URL is not a PostgreSQL URL such as postgresql://user:password@host:5432/database "
-      "(special characters in the password are written as %XX)");
-  if (url.empty() || IsShifted(url)) return invalid;
-  // libpq's own message quotes what it does not understand, which may be the password.
-  PQconninfoOption* parsed = PQconninfoParse(url.c_str(), nullptr);
-  if (parsed == nullptr) return invalid;
-  Settings settings;
-  for (const PQconninfoOption* option = parsed; option->keyword != nullptr; ++option) {
-    if (option->val != nullptr) settings[option->keyword] = option->val;
-  }
-  PQconninfoFree(parsed);
-  for (const auto port : absl::StrSplit(settings["port"], ',', absl::SkipEmpty())) {
-    int number = 0;
-    if (!absl::SimpleAtoi(port, &number) || number < 1 || number > 65535) return invalid;
-  }
-  if (settings["port"].empty()) settings.erase("port");
-  return settings;
-}
-
 // What the URL leaves open.
-void AddDefaults(const PgOptions& options, Settings* settings) {
+void AddDefaults(const PgOptions& options, PgSettings* settings) {
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(options.connect_timeout).count();
   settings->emplace("connect_timeout", absl::StrCat(std::max<int64_t>(seconds, 2)));
   settings->emplace("tcp_user_timeout", "5000");
@@ -82,7 +48,7 @@ void AddDefaults(const PgOptions& options, Settings* settings) {
                         server);
 }
 
-std::string ConnInfo(const Settings& settings) {
+std::string ConnInfo(const PgSettings& settings) {
   std::string conninfo;
   for (const auto& [key, value] : settings) {
     absl::StrAppend(&conninfo, key, "='");
@@ -95,13 +61,10 @@ std::string ConnInfo(const Settings& settings) {
   return conninfo;
 }
 
-std::string Address(const Settings& settings) {
-  const auto get = [&](const char* key, const char* missing) {
-    const auto it = settings.find(key);
-    return it == settings.end() || it->second.empty() ? std::string(missing) : it->second;
-  };
-  return absl::StrCat(get("host", get("hostaddr", "localhost").c_str()), ":", get("port", "5432"), "/",
-                      get("dbname", ""));
+// Of a key, OpenSSL would ask on the terminal, and wait. libpq's hook knows the one of the URL, and no other.
+void NeverAskForPassphrases() {
+  static const bool is_set = (PQsetSSLKeyPassHook_OpenSSL(PQdefaultSSLKeyPassHook_OpenSSL), true);
+  static_cast<void>(is_set);
 }
 
 // --- errors ----------------------------------------------------------------------------------------------------------
@@ -110,6 +73,16 @@ constexpr char kSqlState[] = "sqlstate";  // The name of a status' payload.
 
 std::string FirstLine(std::string_view text) {
   return std::string(text.substr(0, std::min(text.find('\n'), text.size())));
+}
+
+// What libpq says of a connection that did not come about, in one line: a sentence for each address, and for each
+// attempt with and without TLS. Hints, which are lines between them, are left out.
+std::string DialError(const std::string& text) {
+  std::vector<absl::string_view> sentences;
+  for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipWhitespace())) {
+    if (sentences.empty() || absl::StartsWith(line, "connection to server")) sentences.push_back(line);
+  }
+  return absl::StrJoin(sentences, "; ");
 }
 
 absl::StatusCode CodeOf(std::string_view sqlstate) {
@@ -334,15 +307,20 @@ void PgSession::Cut() { shutdown(socket_, SHUT_RDWR); }
 // --- pool ------------------------------------------------------------------------------------------------------------
 
 absl::StatusOr<std::unique_ptr<PgConnections>> PgConnections::Open(const PgOptions& options) {
-  absl::StatusOr<Settings> settings = ReadUrl(options.url);
+  absl::StatusOr<PgSettings> settings = ReadPgUrl(options.url);
   if (!settings.ok()) return settings.status();
-  const std::string address = Address(*settings);
+  NeverAskForPassphrases();
+  const std::string address = PgAddress(*settings);
+  const PgProtection protection = ProtectionOf(*settings);
   AddDefaults(options, &*settings);
-  return std::unique_ptr<PgConnections>(new PgConnections(options, ConnInfo(*settings), address));
+  return std::unique_ptr<PgConnections>(new PgConnections(options, ConnInfo(*settings), address, protection));
 }
 
-PgConnections::PgConnections(PgOptions options, std::string conninfo, std::string address)
-    : options_(std::move(options)), conninfo_(std::move(conninfo)), address_(std::move(address)) {}
+PgConnections::PgConnections(PgOptions options, std::string conninfo, std::string address, PgProtection protection)
+    : options_(std::move(options)),
+      conninfo_(std::move(conninfo)),
+      address_(std::move(address)),
+      protection_(std::move(protection)) {}
 
 absl::Status PgConnections::Run(const std::function<absl::Status(PgSession&)>& work) {
   for (bool first = true;; first = false) {
@@ -454,7 +432,7 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial(Duration left) {
     return std::make_unique<PgSession>(hurries ? absl::StrCat(conninfo_, "connect_timeout=", seconds) : conninfo_,
                                        watchdog_, options_.statement_timeout, options_.slow_statement);
   } catch (const std::exception& error) {
-    return failed(FirstLine(error.what()));
+    return failed(DialError(error.what()));
   }
 }
 
@@ -487,12 +465,16 @@ void PgConnections::Return(std::unique_ptr<PgSession> session) {
 void PgConnections::NoteUpLocked() {
   if (!down_.ok()) log::Info("database back", {{"database", address_}});
   down_ = absl::OkStatus();
+  logged_.clear();
   down_wait_ = Duration::zero();
   dial_again_at_ = MonoTime{};
 }
 
 void PgConnections::NoteDownLocked(const absl::Status& why) {
-  if (down_.ok()) log::Warn("database unavailable", {{"error", std::string(why.message())}});
+  // Each reason once: who mends one must see the next.
+  if (logged_.size() < kReasonsLogged && logged_.insert(std::string(why.message())).second) {
+    log::Warn("database unavailable", {{"error", std::string(why.message())}});
+  }
   down_ = why;
   down_wait_ = std::clamp(2 * down_wait_, kDownWaitMin, kDownWaitMax);
   dial_again_at_ = std::chrono::steady_clock::now() + down_wait_;
@@ -501,5 +483,11 @@ void PgConnections::NoteDownLocked(const absl::Status& why) {
 std::string SqlState(const absl::Status& status) {
   return std::string(status.GetPayload(kSqlState).value_or(absl::Cord()));
 }
+
+std::string SqlState(const pqxx::sql_error& error) { return ServerError(error).sqlstate; }
+
+bool IsUnstorableValue(const absl::Status& status) { return SqlState(status).substr(0, 2) == "22"; }
+
+bool IsStatementTimeout(const absl::Status& status) { return SqlState(status) == "57014"; }
 
 }  // namespace toolwire

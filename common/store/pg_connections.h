@@ -1,4 +1,4 @@
-// Connections to PostgreSQL: where a URL leads, a small pool, and what errors mean. Only the pg_* files include pqxx.
+// Connections to PostgreSQL: a small pool, and what errors mean. Only the pg_* files include pqxx.
 #ifndef TOOLWIRE_COMMON_STORE_PG_CONNECTIONS_H_
 #define TOOLWIRE_COMMON_STORE_PG_CONNECTIONS_H_
 
@@ -13,11 +13,13 @@
 #include <thread>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/store/pg_options.h"
+#include "common/store/pg_url.h"
 
 namespace toolwire {
 
@@ -129,6 +131,7 @@ class PgConnections {
   Duration statement_timeout() const { return options_.statement_timeout; }
   // host:port/dbname, for people.
   const std::string& address() const { return address_; }
+  const PgProtection& protection() const { return protection_; }
 
  private:
   struct Outcome {
@@ -136,7 +139,7 @@ class PgConnections {
     bool try_again = false;
   };
 
-  PgConnections(PgOptions options, std::string conninfo, std::string address);
+  PgConnections(PgOptions options, std::string conninfo, std::string address, PgProtection protection);
   absl::StatusOr<std::unique_ptr<PgSession>> Borrow();
   absl::StatusOr<std::unique_ptr<PgSession>> Dial(Duration left);
   void Return(std::unique_ptr<PgSession> session);
@@ -147,6 +150,7 @@ class PgConnections {
   const PgOptions options_;
   const std::string conninfo_;
   const std::string address_;
+  const PgProtection protection_;
 
   PgWatchdog watchdog_;  // Outlives the sessions.
 
@@ -156,6 +160,7 @@ class PgConnections {
   int lent_ ABSL_GUARDED_BY(mu_) = 0;
   int dialling_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status down_ ABSL_GUARDED_BY(mu_);  // Why the newest attempt to connect failed; OK if it did not.
+  absl::flat_hash_set<std::string> logged_ ABSL_GUARDED_BY(mu_);  // Reasons since it was up.
   Duration down_wait_ ABSL_GUARDED_BY(mu_) = {};
   MonoTime dial_again_at_ ABSL_GUARDED_BY(mu_) = {};
   MonoTime end_ ABSL_GUARDED_BY(mu_) = MonoTime::max();
@@ -163,6 +168,11 @@ class PgConnections {
 
 // PostgreSQL's own code for what ended `Run`, such as 55P03; empty if the failure was not a statement's.
 std::string SqlState(const absl::Status& status);
+std::string SqlState(const pqxx::sql_error& error);
+// Whether this was a value that the database cannot hold, in its encoding or in the column's type: it is in no row.
+bool IsUnstorableValue(const absl::Status& status);
+// Whether the statement took longer than it may.
+bool IsStatementTimeout(const absl::Status& status);
 
 }  // namespace toolwire
 

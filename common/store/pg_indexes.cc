@@ -3,6 +3,8 @@
 
 #include "common/store/pg_indexes.h"
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -11,15 +13,15 @@
 
 namespace toolwire {
 
-void PgIndexes::Stop() {
+void PgIndexes::EndBy(MonoTime end) {
   MutexLock lock(mu_);
-  is_stopping_ = true;
-  if (session_ != nullptr) session_->Cut();
+  end_ = end;
+  if (IsEndingLocked() && session_ != nullptr) session_->Cut();
   changed_.NotifyAll();
 }
 
 PgIndexes::~PgIndexes() {
-  Stop();
+  EndBy(MonoTime::min());
   if (thread_.joinable()) thread_.join();
 }
 
@@ -33,11 +35,12 @@ void PgIndexes::Note(const PgAuditTable& table) {
 absl::Status PgIndexes::AwaitCallIndex() {
   MutexLock lock(mu_);
   StartLocked();
-  changed_.WaitFor(mu_, connections_.statement_timeout(), [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return has_call_index_ || !is_building_ || is_stopping_;
-  });
+  const MonoTime deadline = std::chrono::steady_clock::now() + connections_.statement_timeout();
+  while (!has_call_index_ && is_building_ && !IsEndingLocked() && std::chrono::steady_clock::now() < deadline) {
+    changed_.WaitUntil(mu_, std::min(deadline, end_.value_or(deadline)));
+  }
   if (has_call_index_) return absl::OkStatus();
-  return is_stopping_ ? absl::UnavailableError("the process is stopping") : status_;
+  return IsEndingLocked() ? absl::UnavailableError("the process is stopping") : status_;
 }
 
 void PgIndexes::BuildListIndexes() {
@@ -47,7 +50,7 @@ void PgIndexes::BuildListIndexes() {
 }
 
 void PgIndexes::StartLocked() {
-  if (is_building_ || is_stopping_) return;
+  if (is_building_ || IsEndingLocked()) return;
   if (thread_.joinable()) thread_.join();  // Which has nothing left to do.
   is_building_ = true;
   lacks_list_indexes_ = false;
@@ -59,7 +62,7 @@ void PgIndexes::Build() {
   const absl::Status status = connections_.Run([this](PgSession& session) { return BuildWith(session); });
   MutexLock lock(mu_);
   // If only the indexes for listing failed, no row waits that would report it.
-  if (!status.ok() && has_call_index_ && !is_stopping_) {
+  if (!status.ok() && has_call_index_ && !IsEndingLocked()) {
     log::Warn("database index not built", {{"error", std::string(status.message())}});
   }
   // Rows wait for whatever is wrong with the table.
@@ -79,7 +82,7 @@ absl::Status PgIndexes::BuildWith(PgSession& session) {
     MutexLock lock(mu_);
     session_ = &session;
   }
-  if (IsStopping()) return absl::CancelledError();
+  if (IsEnding()) return absl::CancelledError();
   const absl::StatusOr<PgAuditTable> table = PreparePgTables(session);
   if (!table.ok()) return table.status();
   // The first is that of call_id.
@@ -88,13 +91,17 @@ absl::Status PgIndexes::BuildWith(PgSession& session) {
     MutexLock lock(mu_);
     changed_.NotifyAll();
   };
-  BuildPgIndexes(session, *table, on_index, [this] { return IsStopping(); });
+  BuildPgIndexes(session, *table, on_index, [this] { return IsEnding(); });
   return absl::OkStatus();
 }
 
-bool PgIndexes::IsStopping() {
+bool PgIndexes::IsEnding() {
   MutexLock lock(mu_);
-  return is_stopping_;
+  return IsEndingLocked();
+}
+
+bool PgIndexes::IsEndingLocked() const {
+  return end_ && (has_call_index_ || std::chrono::steady_clock::now() >= *end_);
 }
 
 }  // namespace toolwire

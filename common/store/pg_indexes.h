@@ -3,6 +3,7 @@
 #define TOOLWIRE_COMMON_STORE_PG_INDEXES_H_
 
 #include <atomic>
+#include <optional>
 #include <thread>
 
 #include "absl/status/status.h"
@@ -18,8 +19,9 @@ class PgIndexes {
  public:
   explicit PgIndexes(PgConnections& connections) : connections_(connections) {}
   ~PgIndexes();
-  // Cuts the connection, and nobody waits for an index any more.
-  void Stop();
+  // The process is stopping: no index for listing is built any more, and the one on call_id, without which the last rows
+  // cannot be written, until then.
+  void EndBy(MonoTime end);
 
   // What the store found in the database.
   void Note(const PgAuditTable& table);
@@ -36,7 +38,8 @@ class PgIndexes {
   void StartLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Build();
   absl::Status BuildWith(PgSession& session);
-  bool IsStopping();
+  bool IsEnding();
+  bool IsEndingLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   PgConnections& connections_;
   std::atomic<bool> has_call_index_{false};
@@ -46,7 +49,7 @@ class PgIndexes {
   CondVar changed_;
   std::thread thread_ ABSL_GUARDED_BY(mu_);
   bool is_building_ ABSL_GUARDED_BY(mu_) = false;
-  bool is_stopping_ ABSL_GUARDED_BY(mu_) = false;
+  std::optional<MonoTime> end_ ABSL_GUARDED_BY(mu_);   // Once the process is stopping.
   absl::Status status_ ABSL_GUARDED_BY(mu_);           // Of rows that wait for the index on call_id.
   PgSession* session_ ABSL_GUARDED_BY(mu_) = nullptr;  // The one that builds.
 };

@@ -14,7 +14,7 @@ constexpr char kDoing[] = "inspecting the database";
 constexpr char kServer[] = R"sql(
 SELECT current_user::text, current_setting('server_version'), current_setting('server_version_num')::int,
   current_setting('server_encoding'), pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean,
-  coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false),
+  coalesce((SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl), ''),
   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int,
   current_setting('max_connections')::int,
   current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'CREATE'),
@@ -48,7 +48,7 @@ void Inspect(PgSession& session, PgInspection* found) {
   found->version_number = row[2].as<int>();
   found->encoding = row[3].as<std::string>();
   found->read_only = row[4].as<bool>();
-  found->encrypted = row[5].as<bool>();
+  found->tls = row[5].as<std::string>();
   found->connections = row[6].as<int>();
   found->connections_max = row[7].as<int>();
   found->may_create_tables = row[8].as<bool>();
@@ -57,7 +57,7 @@ void Inspect(PgSession& session, PgInspection* found) {
   const PgTablesFound tables = FindPgTables(session, transaction);
   found->credentials_table = tables.credentials;
   found->audit_table = tables.audit;
-  found->call_id_column = tables.call_id;
+  found->our_columns = tables.our_columns;
   found->call_index = tables.call_index;
   found->missing_columns = tables.missing_columns;
   found->missing_privileges.clear();
@@ -78,6 +78,7 @@ absl::StatusOr<PgInspection> InspectPg(const std::string& database_url, Duration
   if (!connections.ok()) return connections.status();
   PgInspection found;
   found.address = (*connections)->address();
+  found.protection = (*connections)->protection();
   const absl::Status status = (*connections)->Run([&](PgSession& session) {
     Inspect(session, &found);
     return absl::OkStatus();

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/clock_reading.h"
+#include "common/store/pg_url.h"
 
 namespace toolwire {
 
@@ -18,13 +19,14 @@ struct PgInspection {
   int version_number = 0;  // 150014
   std::string encoding;    // Of the database: UTF8.
   bool read_only = false;  // A standby, or a database or role that may only read.
-  bool encrypted = false;  // This connection, by TLS.
-  int connections = 0;     // Open at the server, of anybody.
+  std::string tls;         // The version of TLS of this connection: "TLSv1.3"; empty: it is not encrypted.
+  PgProtection protection;
+  int connections = 0;  // Open at the server, of anybody.
   int connections_max = 0;
   ClockReading clock;
 
   bool credentials_table = false, audit_table = false;
-  bool call_id_column = false;
+  bool our_columns = false;                  // Those that are added to tables taken over.
   bool call_index = false;                   // Without it no audit row can be written.
   std::vector<std::string> missing_columns;  // Other than that; `table.column`.
   bool may_create_tables = false;

@@ -45,9 +45,9 @@ absl::StatusOr<MigrationPlan> Plan(PgConnections& connections) {
     pqxx::read_transaction transaction(session.connection());
     const PgTablesFound found = FindPgTables(session, transaction);
     if (!found.missing_columns.empty()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the column ", found.missing_columns.front(),
-                       " is missing in a table that is there; only call_id and indexes are added to such tables"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the column ", found.missing_columns.front(),
+          " is missing in a table that is there; only call_id, caller and indexes are added to such tables"));
     }
     plan.steps = FindPgSteps(session, transaction);
     for (const auto& row : session.Exec(transaction, kDoing, kSize)) {

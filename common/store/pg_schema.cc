@@ -1,11 +1,13 @@
-// Tables that are complete are only looked at. Missing ones are made, and call_id added, in one transaction under an
-// advisory lock, so that several processes can start at once. Indexes are built CONCURRENTLY, under another advisory
+// Tables that are complete are only looked at. Missing ones are made, and our columns added, in one transaction under
+// an advisory lock, so that several processes can start at once. Indexes are built CONCURRENTLY, under another advisory
 // lock, one after the other; one that was left invalid is dropped and built again. What is to be done is a list of
 // steps, which servers carry out when they start and `toolwire migrate` before that, or only shows.
 
 #include "common/store/pg_schema.h"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <map>
 #include <set>
 #include <thread>
@@ -47,7 +49,11 @@ CREATE TABLE IF NOT EXISTS tool_execution_logs (
   execution_time_ms integer,
   created_at timestamptz NOT NULL DEFAULT now()
 ))sql";
-constexpr char kCallIdColumn[] = "ALTER TABLE tool_execution_logs ADD COLUMN IF NOT EXISTS call_id text";
+// The columns that tables taken over lack. None has a default, so that no row is rewritten.
+constexpr const char* kOurColumns[] = {"call_id", "caller"};
+std::string AddColumn(const std::string& column) {
+  return absl::StrCat("ALTER TABLE tool_execution_logs ADD COLUMN IF NOT EXISTS ", column, " text");
+}
 // A change of a table waits for all who use it, and all others wait behind it; so it fails soon and is tried again.
 constexpr char kLockTimeout[] = "SET LOCAL lock_timeout = '2s'";
 
@@ -82,7 +88,7 @@ const std::map<std::string, std::set<std::string>>& NeededColumns() {
       {"agent_credentials", {"user_id", "shared_secret", "platform", "status", "created_at", "last_seen"}},
       {"tool_execution_logs",
        {"id", "user_id", "request_id", "tool_name", "params", "result", "success", "error", "execution_time_ms",
-        "created_at", "call_id"}},
+        "created_at", "call_id", "caller"}},
   };
   return *needed;
 }
@@ -95,9 +101,18 @@ Tables FindTables(PgSession& session, pqxx::transaction_base& transaction) {
   return tables;
 }
 
-bool HasCallId(const Tables& tables) {
+bool IsOurs(const std::string& column) {
+  return std::find(std::begin(kOurColumns), std::end(kOurColumns), column) != std::end(kOurColumns);
+}
+
+bool HasColumn(const Tables& tables, const std::string& column) {
   const auto logs = tables.find("tool_execution_logs");
-  return logs != tables.end() && logs->second.count("call_id") > 0;
+  return logs != tables.end() && logs->second.count(column) > 0;
+}
+
+bool HasOurColumns(const Tables& tables) {
+  return std::all_of(std::begin(kOurColumns), std::end(kOurColumns),
+                     [&](const char* column) { return HasColumn(tables, column); });
 }
 
 // What the tables lack.
@@ -110,12 +125,14 @@ std::vector<MigrationStep> TableSteps(const Tables& tables) {
   if (tables.count("agent_credentials") == 0) steps.push_back(table("agent_credentials", kCredentialsTable));
   const bool is_new = tables.count("tool_execution_logs") == 0;
   if (is_new) steps.push_back(table("tool_execution_logs", kAuditTable));
-  // Executed only if the column is missing: even to change nothing, it would wait for an index that is being built.
-  if (HasCallId(tables)) return steps;
-  steps.push_back({"column call_id of tool_execution_logs", kCallIdColumn,
-                   is_new ? "nothing that is there"
-                          : "tool_execution_logs against all others (ACCESS EXCLUSIVE) for an instant, as no row is "
-                            "rewritten; waits 2 s for that lock at most, then lets others go first and tries again"});
+  // Executed only if a column is missing: even to change nothing, it would wait for an index that is being built.
+  for (const char* column : kOurColumns) {
+    if (HasColumn(tables, column)) continue;
+    steps.push_back({absl::StrCat("column ", column, " of tool_execution_logs"), AddColumn(column),
+                     is_new ? "nothing that is there"
+                            : "tool_execution_logs against all others (ACCESS EXCLUSIVE) for an instant, as no row is "
+                              "rewritten; waits 2 s for that lock at most, then lets others go first and tries again"});
+  }
   return steps;
 }
 
@@ -197,7 +214,7 @@ absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session) {
     pqxx::nontransaction transaction(session.connection());
     tables = FindTables(session, transaction);
   }
-  if (tables.count("agent_credentials") == 0 || !HasCallId(tables)) MakeTables(session);
+  if (tables.count("agent_credentials") == 0 || !HasOurColumns(tables)) MakeTables(session);
 
   pqxx::nontransaction transaction(session.connection());
   tables = FindTables(session, transaction);
@@ -222,10 +239,10 @@ PgTablesFound FindPgTables(PgSession& session, pqxx::transaction_base& transacti
   PgTablesFound found;
   found.credentials = tables.count("agent_credentials") > 0;
   found.audit = tables.count("tool_execution_logs") > 0;
-  found.call_id = HasCallId(tables);
+  found.our_columns = HasOurColumns(tables);
   for (const auto& [table, columns] : tables) {
     for (const std::string& column : NeededColumns().at(table)) {
-      if (column == "call_id" || columns.count(column) > 0) continue;
+      if (IsOurs(column) || columns.count(column) > 0) continue;
       found.missing_columns.push_back(absl::StrCat(table, ".", column));
     }
   }

@@ -29,10 +29,10 @@ struct PgAuditTable {
   bool has_user_key = false;      // user_id is a foreign key.
 };
 
-// Makes the tables that are missing and adds the column `call_id`; both change nothing for the replaced server, which
-// may go on using the tables. Quick, and harmless when several processes do it at once. Tables that are complete are
-// only looked at, so that a role without the right to change them will do. UNAVAILABLE also if an existing table lacks
-// a column that we need.
+// Makes the tables that are missing and adds the columns `call_id` and `caller`; these change nothing for the replaced
+// server, which may go on using the tables. Quick, and harmless when several processes do it at once. Tables that are
+// complete are only looked at, so that a role without the right to change them will do. UNAVAILABLE also if an existing
+// table lacks a column that we need.
 absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session);
 
 // Makes the indexes that are missing or were left unfinished, while others go on writing: the unique one on `call_id`,
@@ -48,9 +48,9 @@ std::vector<MigrationStep> FindPgSteps(PgSession& session, pqxx::transaction_bas
 // What is there of the tables, only looked at.
 struct PgTablesFound {
   bool credentials = false, audit = false;
-  bool call_id = false;                      // The column that is added to tables taken over.
+  bool our_columns = false;                  // Those that are added to tables taken over: call_id, caller.
   bool call_index = false;                   // As PgAuditTable::has_call_index.
-  std::vector<std::string> missing_columns;  // `table.column`, of tables that are there; `call_id` is not among them.
+  std::vector<std::string> missing_columns;  // `table.column`, of tables that are there; not those of ours.
 };
 PgTablesFound FindPgTables(PgSession& session, pqxx::transaction_base& transaction);
 

@@ -30,6 +30,7 @@
 #include "common/base/mutex.h"
 #include "common/store/pg_connections.h"
 #include "common/store/pg_indexes.h"
+#include "common/store/pg_rows.h"
 #include "common/store/pg_schema.h"
 #include "common/store/secret.h"
 
@@ -38,7 +39,6 @@ namespace {
 
 constexpr int kConnectionsMax = 20;
 constexpr size_t kCallIdBytesMax = 256;
-constexpr int64_t kLatestMs = 253402300799999;  // The end of the year 9999.
 
 constexpr char kFindSecrets[] = "SELECT user_id, shared_secret FROM agent_credentials WHERE user_id = ANY ($1::text[])";
 constexpr char kUpdateStatus[] =
@@ -64,15 +64,19 @@ constexpr char kRevoke[] =
     "UPDATE agent_credentials SET status = 'disconnected',"
     " shared_secret = CASE WHEN left(shared_secret, 8) = 'revoked:' THEN shared_secret ELSE $2::text END"
     " WHERE user_id = $1::text RETURNING user_id";
-constexpr char kListCredentials[] =
-    "SELECT user_id, platform, status, (extract(epoch FROM created_at::timestamptz) * 1000)::bigint,"
-    " (extract(epoch FROM last_seen::timestamptz) * 1000)::bigint, left(shared_secret, 8) = 'revoked:'"
-    " FROM agent_credentials WHERE user_id COLLATE \"C\" > $1::text ORDER BY user_id COLLATE \"C\" LIMIT $2::bigint";
+
+const std::string& ListCredentialsSql() {
+  static const auto* const sql = new std::string(absl::StrCat(
+      "SELECT user_id, platform, status, ", ShownMs("created_at"), ", ", ShownMs("last_seen"),
+      ", left(shared_secret, 8) = 'revoked:' FROM agent_credentials WHERE user_id COLLATE \"C\" > $1::text"
+      " ORDER BY user_id COLLATE \"C\" LIMIT $2::bigint"));
+  return *sql;
+}
 
 // The statements that depend on the table.
 struct AuditStatements {
   std::string append;
-  std::string list;       // Without its conditions and its order.
+  PgAuditList list;
   std::string time;       // A row's time, in the column's type.
   std::string time_type;  // That type.
   std::string id_type;
@@ -84,22 +88,22 @@ struct AuditStatements {
   const char* no_execution_time = nullptr;
 };
 
-AuditStatements StatementsFor(const PgAuditTable& table) {
+AuditStatements StatementsFor(const PgAuditTable& table, size_t audit_json_bytes_max) {
   const auto value = [](const char* column, bool required, const char* substitute) {
     return required ? absl::StrCat("coalesce(", column, ", ", substitute, ")") : std::string(column);
   };
   AuditStatements statements;
   statements.append = absl::StrCat(
       "INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, error,"
-      " execution_time_ms, created_at, call_id) SELECT u.user_id, u.request_id, u.tool, ",
+      " execution_time_ms, created_at, call_id, caller) SELECT u.user_id, u.request_id, u.tool, ",
       value("u.params::jsonb", table.params_required, "'{}'"), ", ",
       value("u.result::jsonb", table.result_required, "'null'"), ", u.success, ",
       value("u.error", table.error_required, "''"), ", ",
       value("u.time_ms::integer", table.execution_time_required, "0"),
-      ", to_timestamp(u.at_ms / 1000.0), u.call_id"
+      ", to_timestamp(u.at_ms / 1000.0), u.call_id, u.caller"
       " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[],"
-      " $8::bigint[], $9::bigint[], $10::text[])"
-      " AS u (user_id, request_id, tool, params, result, success, error, time_ms, at_ms, call_id)"
+      " $8::bigint[], $9::bigint[], $10::text[], $11::text[])"
+      " AS u (user_id, request_id, tool, params, result, success, error, time_ms, at_ms, call_id, caller)"
       " ON CONFLICT (call_id) WHERE call_id IS NOT NULL DO NOTHING");
   statements.time = table.time();
   statements.time_type = table.time_type;
@@ -109,12 +113,7 @@ AuditStatements StatementsFor(const PgAuditTable& table) {
   if (table.result_required) statements.no_result = "null";
   if (table.error_required) statements.no_error = "";
   if (table.execution_time_required) statements.no_execution_time = "0";
-  // The time of the cursor is the column's own, in microseconds from its 1970, so that no time zone comes in; its id
-  // has another name than the column, by which rows are ordered.
-  statements.list = absl::StrCat(
-      "SELECT user_id, request_id, tool_name, params::text, result::text, success, error, execution_time_ms::bigint,"
-      " (extract(epoch FROM created_at::timestamptz) * 1000)::bigint, call_id, (extract(epoch FROM ",
-      statements.time, ") * 1000000)::bigint, id::text AS cursor_id FROM tool_execution_logs");
+  statements.list = AuditListFor(table, audit_json_bytes_max);
   return statements;
 }
 
@@ -124,13 +123,6 @@ bool IsText(std::string_view text) { return text.find('\0') == std::string_view:
 std::optional<std::string_view> TextOrNull(const std::string& text) {
   if (text.empty()) return std::nullopt;
   return text;
-}
-
-std::string TextAt(const pqxx::row& row, int column) { return row[column].is_null() ? "" : row[column].c_str(); }
-
-std::optional<int64_t> IntAt(const pqxx::row& row, int column) {
-  if (row[column].is_null()) return std::nullopt;
-  return row[column].as<int64_t>();
 }
 
 AgentStatus StatusAt(const pqxx::row& row, int column) {
@@ -185,7 +177,8 @@ PgParams ParamsOf(const std::vector<AuditRow>& rows) {
       .Texts(texts([](const AuditRow& row) { return TextOrNull(row.error); }))
       .Ints(ints(StorableExecutionTime))
       .Ints(ints([](const AuditRow& row) { return StorableMs(row.created_at_ms); }))
-      .Texts(texts([](const AuditRow& row) { return TextOrNull(row.call_id); }));
+      .Texts(texts([](const AuditRow& row) { return TextOrNull(row.call_id); }))
+      .Texts(texts([](const AuditRow& row) { return TextOrNull(row.caller); }));
   return params;
 }
 
@@ -193,12 +186,12 @@ PgParams ParamsOf(const std::vector<AuditRow>& rows) {
 constexpr size_t kCopiedRowsMin = 8;
 
 // COPY takes a quarter less of PostgreSQL's time than INSERT, and knows nothing of rows that are there already. False:
-// none was written, since one of them is, or for a reason that INSERT will find again.
+// none was written, since one of them is, or for a reason that does not hold for INSERT, or that it will find again.
 bool CopyRows(PgSession& session, const char* doing, const AuditStatements& statements,
               const std::vector<AuditRow>& rows) {
   static const auto* const columns =
-      new std::vector<std::string>{"user_id", "request_id", "tool_name",         "params",     "result",
-                                   "success", "error",      "execution_time_ms", "created_at", "call_id"};
+      new std::vector<std::string>{"user_id", "request_id",        "tool_name",  "params",  "result", "success",
+                                   "error",   "execution_time_ms", "created_at", "call_id", "caller"};
   const auto text_or = [](const std::string& text, const char* absent) { return text.empty() ? absent : text.c_str(); };
   pqxx::nontransaction transaction(session.connection());
   try {
@@ -211,30 +204,20 @@ bool CopyRows(PgSession& session, const char* doing, const AuditStatements& stat
             row.user_id.c_str(), row.request_id.c_str(), row.tool.c_str(),
             text_or(row.params_json, statements.no_params), text_or(row.result_json, statements.no_result),
             static_cast<const char*>(row.success ? "t" : "f"), text_or(row.error, statements.no_error),
-            text_or(execution_time_text, statements.no_execution_time), time.c_str(), text_or(row.call_id, nullptr));
+            text_or(execution_time_text, statements.no_execution_time), time.c_str(), text_or(row.call_id, nullptr),
+            text_or(row.caller, nullptr));
       }
       return static_cast<int64_t>(rows.size());
     });
-  } catch (const pqxx::sql_error&) {
+  } catch (const pqxx::sql_error& error) {
+    // INSERT would only wait as long, or be refused the same.
+    const std::string sqlstate = SqlState(error);
+    const std::string_view group = std::string_view(sqlstate).substr(0, 2);
+    const bool is_there_already = sqlstate == "23505";
+    if (sqlstate == "57014" || group == "22" || group == "P0" || (group == "23" && !is_there_already)) throw;
     return false;
   }
   return true;
-}
-
-ListedAuditRow RowOf(const pqxx::row& columns) {
-  ListedAuditRow row;
-  row.user_id = TextAt(columns, 0);
-  row.request_id = TextAt(columns, 1);
-  row.tool = TextAt(columns, 2);
-  row.params_json = TextAt(columns, 3);
-  row.result_json = TextAt(columns, 4);
-  row.success = TextAt(columns, 5) == "t";
-  row.error = TextAt(columns, 6);
-  row.execution_time_ms = IntAt(columns, 7);
-  row.created_at_ms = IntAt(columns, 8).value_or(0);
-  row.call_id = TextAt(columns, 9);
-  row.cursor = absl::StrCat(TextAt(columns, 10), ":", TextAt(columns, 11));
-  return row;
 }
 
 // The statement for a query, and what it binds. INVALID_ARGUMENT if the query's cursor is none.
@@ -255,17 +238,29 @@ absl::StatusOr<std::string> ListStatement(const AuditStatements& statements, con
   };
   std::vector<std::string> conditions;
   if (!query.user_id.empty()) conditions.push_back(absl::StrCat("user_id = ", text_param(query.user_id, "text")));
+  if (!query.user_prefix.empty()) {
+    const std::string prefix = text_param(query.user_prefix, "text");
+    conditions.push_back(absl::StrCat("left(user_id, length(", prefix, ")) = ", prefix));
+  }
   if (query.from_ms) conditions.push_back(absl::StrCat(statements.time, " >= ", instant(*query.from_ms)));
   if (query.until_ms) conditions.push_back(absl::StrCat(statements.time, " < ", instant(*query.until_ms)));
   if (!query.after.empty()) {
     const absl::StatusOr<AuditCursor> cursor = ReadAuditCursor(query.after);
     if (!cursor.ok()) return cursor.status();
-    conditions.push_back(absl::StrCat(
-        "(", statements.time, ", id) < (CAST('1970-01-01 00:00:00+00' AS ", statements.time_type, ") + ",
-        int_param(cursor->time), " * interval '1 microsecond', ", text_param(cursor->id, statements.id_type), ")"));
+    const std::optional<std::string> named = CursorTimeName(cursor->time);
+    // A product with an interval is a `double`, which counts microseconds exactly for 285 years.
+    constexpr int64_t kMicrosPerDay = int64_t{24} * 60 * 60 * 1000000;
+    const std::string time =
+        named ? absl::StrCat("CAST('", *named, "' AS ", statements.time_type, ")")
+              : absl::StrCat("CAST('1970-01-01 00:00:00+00' AS ", statements.time_type, ") + ",
+                             int_param(cursor->time / kMicrosPerDay), " * interval '24 hours' + ",
+                             int_param(cursor->time % kMicrosPerDay), " * interval '1 microsecond'");
+    conditions.push_back(absl::StrCat("(", statements.time, ", id) < (", time, ", ",
+                                      text_param(cursor->id, statements.id_type), ")"));
   }
-  return absl::StrCat(statements.list, conditions.empty() ? "" : " WHERE ", absl::StrJoin(conditions, " AND "),
-                      " ORDER BY ", statements.time, " DESC, id DESC LIMIT ", int_param(query.limit));
+  return absl::StrCat(statements.list.begin, conditions.empty() ? "" : " WHERE ", absl::StrJoin(conditions, " AND "),
+                      " ORDER BY ", statements.time, " DESC, id DESC LIMIT ", int_param(query.limit),
+                      statements.list.end);
 }
 
 class PgStore final : public Store {
@@ -274,10 +269,13 @@ class PgStore final : public Store {
       : connections_(std::move(connections)), audit_json_bytes_max_(audit_json_bytes_max) {}
 
   void EndBy(MonoTime end) override {
-    indexes_.Stop();
+    indexes_.EndBy(end);
     connections_->EndBy(end);
   }
+  std::string Address() const override { return absl::StrCat("postgresql ", connections_->address()); }
+  absl::StatusOr<std::string> Identity() override;
   absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override;
+  absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>& checks) override;
   absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override;
   absl::Status AppendAudit(const std::vector<AuditRow>& rows) override;
   absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) override;
@@ -295,6 +293,13 @@ class PgStore final : public Store {
   // Runs a statement with these two parameters, which returns a row if it changed one; else NOT_FOUND.
   absl::Status ChangeSecret(const char* sql, const std::string& user_id, const std::string& stored_secret,
                             const char* doing);
+  // Adds the stored secrets of those of these users who have one.
+  using Secrets = absl::flat_hash_map<std::string, std::string>;
+  using Users = std::vector<std::optional<std::string_view>>;
+  absl::Status FindSecrets(const Users& users, Secrets* secrets);
+  // Whether `matches(check, stored secret)`, for each.
+  template <typename Check, typename Matches>
+  absl::StatusOr<std::vector<bool>> CheckAll(const std::vector<Check>& checks, Matches matches);
 
   const std::unique_ptr<PgConnections> connections_;
   PgIndexes indexes_{*connections_};
@@ -318,7 +323,7 @@ absl::StatusOr<std::shared_ptr<const AuditStatements>> PgStore::PrepareTables(Pg
     has_warned_ = true;
   }
   indexes_.Note(*table);
-  statements_ = std::make_shared<const AuditStatements>(StatementsFor(*table));
+  statements_ = std::make_shared<const AuditStatements>(StatementsFor(*table, audit_json_bytes_max_));
   return statements_;
 }
 
@@ -336,43 +341,84 @@ absl::Status PgStore::Run(const Work& work) {
   return status;
 }
 
+absl::StatusOr<std::string> PgStore::Identity() {
+  // Of the cluster, which its standbys share, and of the database in it.
+  constexpr char kIdentity[] =
+      "SELECT c.system_identifier::text || '/' || d.oid::text FROM pg_control_system() AS c, pg_database AS d"
+      " WHERE d.datname = current_database()";
+  std::string identity;
+  const absl::Status status = connections_->Run([&](PgSession& session) {
+    pqxx::nontransaction transaction(session.connection());
+    for (const auto& row : session.Exec(transaction, "asking which database this is", kIdentity)) {
+      identity = TextAt(row, 0);
+    }
+    return absl::OkStatus();
+  });
+  // Without the right to know, or in databases that only speak like PostgreSQL, it stays unknown.
+  if (!status.ok() && SqlState(status).substr(0, 2) != "42") return status;
+  return identity;
+}
+
 absl::Status PgStore::ChangeSecret(const char* sql, const std::string& user_id, const std::string& stored_secret,
                                    const char* doing) {
   if (!IsText(user_id)) return NoCredentialError(user_id);
   const PgParams params = PgParams().Text(user_id).Text(stored_secret);
-  return Run([&](PgSession& session, const AuditStatements&) {
+  const absl::Status status = Run([&](PgSession& session, const AuditStatements&) {
     pqxx::nontransaction transaction(session.connection());
     const bool changed = !session.Exec(transaction, doing, sql, params).empty();
     return changed ? absl::OkStatus() : NoCredentialError(user_id);
   });
+  return IsUnstorableValue(status) ? NoCredentialError(user_id) : status;
 }
 
-absl::StatusOr<std::vector<bool>> PgStore::CheckCredentials(const std::vector<CredentialCheck>& checks) {
-  if (checks.empty()) return std::vector<bool>();
-  absl::flat_hash_set<std::string_view> users;  // Each once: the same agent may try again and again.
-  for (const CredentialCheck& check : checks) {
-    if (IsText(check.user_id)) users.insert(check.user_id);
-  }
-  const PgParams params = PgParams().Texts({users.begin(), users.end()});
-  absl::flat_hash_map<std::string, std::string> secrets;
+absl::Status PgStore::FindSecrets(const Users& users, Secrets* secrets) {
+  if (users.empty()) return absl::OkStatus();
+  const PgParams params = PgParams().Texts(users);
   const absl::Status status = Run([&](PgSession& session, const AuditStatements&) {
     pqxx::nontransaction transaction(session.connection());
-    secrets.clear();
     for (const auto& row : session.Exec(transaction, "checking credentials", kFindSecrets, params)) {
-      secrets.emplace(TextAt(row, 0), TextAt(row, 1));
+      secrets->emplace(TextAt(row, 0), TextAt(row, 1));
     }
     return absl::OkStatus();
   });
+  if (status.ok() || !IsUnstorableValue(status)) return status;
+  // One user, whom the database cannot hold and so does not know, must not fail the others.
+  if (users.size() == 1) return absl::OkStatus();
+  const auto middle = users.begin() + static_cast<ptrdiff_t>(users.size() / 2);
+  if (absl::Status first = FindSecrets({users.begin(), middle}, secrets); !first.ok()) return first;
+  return FindSecrets({middle, users.end()}, secrets);
+}
+
+template <typename Check, typename Matches>
+absl::StatusOr<std::vector<bool>> PgStore::CheckAll(const std::vector<Check>& checks, Matches matches) {
+  if (checks.empty()) return std::vector<bool>();
+  absl::flat_hash_set<std::string_view> users;  // Each once: the same agent may try again and again.
+  for (const Check& check : checks) {
+    if (IsText(check.user_id)) users.insert(check.user_id);
+  }
+  Secrets secrets;
+  const absl::Status status = FindSecrets({users.begin(), users.end()}, &secrets);
   if (!status.ok()) return status;
   std::vector<bool> verdicts;
   verdicts.reserve(checks.size());
-  for (const CredentialCheck& check : checks) {
+  for (const Check& check : checks) {
     const auto found = secrets.find(check.user_id);
     const bool known = found != secrets.end();
     // The comparison comes first: an unknown user costs as much as a wrong secret.
-    verdicts.push_back(SecretMatches(check.secret, known ? found->second : nobodys_secret_) && known);
+    verdicts.push_back(matches(check, known ? found->second : nobodys_secret_) && known);
   }
   return verdicts;
+}
+
+absl::StatusOr<std::vector<bool>> PgStore::CheckCredentials(const std::vector<CredentialCheck>& checks) {
+  return CheckAll(checks, [](const CredentialCheck& check, const std::string& stored) {
+    return SecretMatches(check.secret, stored);
+  });
+}
+
+absl::StatusOr<std::vector<bool>> PgStore::CheckDigests(const std::vector<SecretCheck>& checks) {
+  return CheckAll(
+      checks, [](const SecretCheck& check, const std::string& stored) { return DigestMatches(check.digest, stored); });
 }
 
 absl::Status PgStore::UpdateStatus(const std::vector<StatusUpdate>& updates) {
@@ -419,6 +465,8 @@ absl::Status PgStore::AppendAudit(const std::vector<AuditRow>& rows) {
     });
     if (!lacks_index) {
       indexes_.BuildListIndexes();
+      // Fewer rows may not be.
+      if (IsStatementTimeout(status)) return absl::DeadlineExceededError(status.message());
       return status;
     }
     if (!first) return absl::UnavailableError("the index of the audit log was lost again");
@@ -481,7 +529,7 @@ absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::stri
   const absl::Status status = Run([&](PgSession& session, const AuditStatements&) {
     pqxx::nontransaction transaction(session.connection());
     listed.clear();
-    for (const auto& row : session.Exec(transaction, "listing credentials", kListCredentials, params)) {
+    for (const auto& row : session.Exec(transaction, "listing credentials", ListCredentialsSql(), params)) {
       listed.push_back({TextAt(row, 0), TextAt(row, 1), StatusAt(row, 2), IntAt(row, 3).value_or(0), IntAt(row, 4),
                         TextAt(row, 5) == "t"});
     }
@@ -493,16 +541,20 @@ absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::stri
 
 absl::StatusOr<std::vector<ListedAuditRow>> PgStore::ListAudit(const AuditQuery& query) {
   std::vector<ListedAuditRow> listed;
-  if (query.limit <= 0 || !IsText(query.user_id)) return listed;
+  if (query.limit <= 0 || !IsText(query.user_id) || !IsText(query.user_prefix)) return listed;
   const absl::Status status = Run([&](PgSession& session, const AuditStatements& statements) {
     PgParams params;
     const absl::StatusOr<std::string> sql = ListStatement(statements, query, &params);
     if (!sql.ok()) return sql.status();
     pqxx::nontransaction transaction(session.connection());
     listed.clear();
-    for (const auto& row : session.Exec(transaction, "listing audit rows", *sql, params)) listed.push_back(RowOf(row));
+    for (const auto& row : session.Exec(transaction, "listing audit rows", *sql, params)) {
+      listed.push_back(ListedRowOf(row, audit_json_bytes_max_));
+    }
     return absl::OkStatus();
   });
+  // Of a user whom the database cannot hold there are no rows; a cursor with such an id is another store's.
+  if (IsUnstorableValue(status) && query.after.empty()) return listed;
   if (!status.ok()) return status;
   return listed;
 }
@@ -515,6 +567,15 @@ absl::StatusOr<std::unique_ptr<Store>> OpenPgStore(const PgOptions& options, siz
   }
   auto connections = PgConnections::Open(options);
   if (!connections.ok()) return connections.status();
+  if (const std::string risks = RisksOf((*connections)->protection()); !risks.empty()) {
+    log::Warn("database is not protected as it should be",
+              {{"database", (*connections)->address()}, {"why", risks}, {"do", kPgUrlAdvice}});
+  }
+  std::vector<std::string> passed_over;
+  if (ReadPgUrl(options.url, &passed_over).ok() && !passed_over.empty()) {
+    log::Warn("parameters of DATABASE_URL passed over", {{"parameters", absl::StrJoin(passed_over, ", ")},
+                                                         {"why", "they are another library's"}});
+  }
   return std::make_unique<PgStore>(*std::move(connections), audit_json_bytes_max);
 }
 

@@ -21,8 +21,9 @@ namespace toolwire {
 //
 // Rows: JSON is kept as jsonb, so as a value and not byte for byte. Columns that an existing table wants to have a
 // value get {}, null, an empty text or 0. If its user_id has a foreign key, rows for users who are unknown there are
-// INVALID_ARGUMENT, and a batch with such a row is refused; AuditLog then writes the others one by one. A row without a
-// call_id may be written twice, if the connection breaks in that moment.
+// INVALID_ARGUMENT, and a batch with such a row is refused; AuditLog then finds it by halving. A batch that takes
+// longer than a statement may is DEADLINE_EXCEEDED: fewer rows may not be. A row without a call_id may be written
+// twice, if the connection breaks in that moment.
 //
 // INVALID_ARGUMENT if the options cannot be; at most 20 connections, as in the replaced server. Larger params and
 // results than `audit_json_bytes_max` are stored in a marked, shortened form.

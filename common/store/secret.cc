@@ -3,15 +3,13 @@
 #include "common/store/secret.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
-#include "common/base/log.h"
 #include "common/base/random_hex.h"
+#include "common/base/sha256.h"
 
 namespace toolwire {
 namespace {
@@ -22,17 +20,22 @@ constexpr size_t kDigits = 2 * kDigestBytes;
 
 // The SHA-256 of `text` as hex digits.
 std::string HexDigest(std::string_view text) {
-  // Fetched once: looking an algorithm up costs more than hashing a secret. Never freed, as threads may still hash
-  // while the process exits.
-  static const EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  std::string digest(kDigestBytes, '\0');
-  auto* const bytes = reinterpret_cast<unsigned char*>(digest.data());
-  if (sha256 == nullptr || EVP_Digest(text.data(), text.size(), bytes, nullptr, sha256, nullptr) != 1) {
-    // Without its hash the process cannot check any secret; there is no lesser way to go on.
-    log::Error("libcrypto failed", {{"operation", "SHA-256"}});
-    std::abort();
-  }
-  return absl::BytesToHexString(digest);
+  const Sha256Digest digest = Sha256(text);
+  return absl::BytesToHexString({reinterpret_cast<const char*>(digest.data()), digest.size()});
+}
+
+// Whether these are the first digits of the hash that `stored` stands for.
+bool DigitsMatch(const std::string& digits, const std::string& stored) {
+  // Both forms of `stored` take both ways, so that the time does not show which form a user has.
+  const std::string of_stored = HexDigest(stored);
+  std::string last_digits = absl::AsciiStrToLower(stored.substr(stored.size() - std::min(stored.size(), kDigits)));
+  last_digits.resize(kDigits);
+  const bool hashed = stored.compare(0, kHashPrefix.size(), kHashPrefix) == 0;
+  const bool revoked = stored.compare(0, kRevokedPrefix.size(), kRevokedPrefix) == 0;
+  const bool well_formed = !hashed || stored.size() == kHashPrefix.size() + kDigits;
+  const std::string& expected = hashed ? last_digits : of_stored;
+  const bool equal = CRYPTO_memcmp(digits.data(), expected.data(), digits.size()) == 0;
+  return equal & well_formed & !revoked & !stored.empty();
 }
 
 }  // namespace
@@ -43,18 +46,20 @@ std::string MakeSecret() { return RandomHex(kDigestBytes); }
 
 std::string MakeRevokedSecret() { return std::string(kRevokedPrefix) + MakeSecret(); }
 
+SecretDigest DigestOfSecret(const std::string& secret) {
+  const Sha256Digest whole = Sha256(secret);
+  SecretDigest digest;
+  std::copy_n(whole.begin(), digest.size(), digest.begin());
+  return digest;
+}
+
+bool DigestMatches(const SecretDigest& digest, const std::string& stored) {
+  const std::string digits = absl::BytesToHexString({reinterpret_cast<const char*>(digest.data()), digest.size()});
+  return DigitsMatch(digits, stored);
+}
+
 bool SecretMatches(const std::string& presented, const std::string& stored) {
-  // Both forms of `stored` take both ways, so that the time does not show which form a user has.
-  const std::string of_presented = HexDigest(presented);
-  const std::string of_stored = HexDigest(stored);
-  std::string last_digits = absl::AsciiStrToLower(stored.substr(stored.size() - std::min(stored.size(), kDigits)));
-  last_digits.resize(kDigits);
-  const bool hashed = stored.compare(0, kHashPrefix.size(), kHashPrefix) == 0;
-  const bool revoked = stored.compare(0, kRevokedPrefix.size(), kRevokedPrefix) == 0;
-  const bool well_formed = !hashed || stored.size() == kHashPrefix.size() + kDigits;
-  const std::string& expected = hashed ? last_digits : of_stored;
-  const bool equal = CRYPTO_memcmp(of_presented.data(), expected.data(), kDigits) == 0;
-  return equal & well_formed & !revoked & !presented.empty() & !stored.empty();
+  return DigitsMatch(HexDigest(presented), stored) & !presented.empty();
 }
 
 }  // namespace toolwire

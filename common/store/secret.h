@@ -2,6 +2,8 @@
 #ifndef TOOLWIRE_COMMON_STORE_SECRET_H_
 #define TOOLWIRE_COMMON_STORE_SECRET_H_
 
+#include <array>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -21,6 +23,14 @@ std::string MakeRevokedSecret();
 // Whether `presented` is the secret that `stored` stands for (plain or `sha256:<hex>`), in constant time. An empty
 // secret matches nothing; nothing matches a `sha256:` without 64 hex digits, or what was revoked.
 bool SecretMatches(const std::string& presented, const std::string& stored);
+
+// The first half of a secret's SHA-256: what a session keeps of the secret that it was opened with. Enough to see
+// whether the same one is stored later, and of no use to log in. All zeros: not known.
+using SecretDigest = std::array<uint8_t, 16>;
+SecretDigest DigestOfSecret(const std::string& secret);
+
+// Whether `stored` stands for a secret with this digest; nothing that was revoked does.
+bool DigestMatches(const SecretDigest& digest, const std::string& stored);
 
 }  // namespace toolwire
 

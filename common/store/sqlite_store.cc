@@ -17,14 +17,18 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <optional>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/file_id.h"
 #include "common/base/mutex.h"
+#include "common/base/random_hex.h"
 #include "common/store/secret.h"
 
 namespace toolwire {
@@ -68,6 +72,9 @@ CREATE UNIQUE INDEX tool_execution_logs_call_id ON tool_execution_logs (call_id)
     {"index tool_execution_logs_created_at", R"sql(
 CREATE INDEX tool_execution_logs_created_at ON tool_execution_logs (created_at);  -- and, in each index, the id
 )sql"},
+    {"column caller of tool_execution_logs", R"sql(
+ALTER TABLE tool_execution_logs ADD COLUMN caller TEXT;  -- NULL: nobody was asked who calls
+)sql"},
 };
 constexpr int kSchemaVersion = static_cast<int>(sizeof(kMigrations) / sizeof(kMigrations[0]));
 
@@ -79,15 +86,17 @@ constexpr char kListCredentials[] =
     " FROM agent_credentials"
     " WHERE user_id > ? ORDER BY user_id LIMIT ?";
 constexpr char kListAudit[] =
-    "SELECT user_id, request_id, tool_name, params, result, success, error, execution_time_ms, created_at, call_id, id"
+    "SELECT user_id, request_id, tool_name, params, result, success, error, execution_time_ms, created_at, call_id, id,"
+    " caller"
     " FROM tool_execution_logs WHERE (?1 = '' OR user_id = ?1) AND created_at >= ?2 AND created_at < ?3"
-    " AND (created_at, id) < (?4, ?5) ORDER BY created_at DESC, id DESC LIMIT ?6";
+    " AND (created_at, id) < (?4, ?5) AND substr(user_id, 1, length(?6)) = ?6"
+    " ORDER BY created_at DESC, id DESC LIMIT ?7";
 constexpr char kUpdateStatus[] =
     "UPDATE agent_credentials SET status = ?1, last_seen = ?2 WHERE user_id = ?3"
     " AND (?1 <> 'disconnected' OR last_seen IS NULL OR last_seen <= ?2)";
 constexpr char kAppendAudit[] =
     "INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, error,"
-    " execution_time_ms, created_at, call_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " execution_time_ms, created_at, call_id, caller) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (call_id) WHERE call_id IS NOT NULL DO NOTHING";
 constexpr char kCreateCredential[] =
     "INSERT INTO agent_credentials (user_id, shared_secret, platform, created_at) VALUES (?, ?, ?, ?)"
@@ -300,6 +309,7 @@ ListedAuditRow RowOf(const Run& run) {
   row.created_at_ms = run.IntAt(8);
   row.call_id = run.TextAt(9);
   row.cursor = absl::StrCat(row.created_at_ms, ":", run.IntAt(10));
+  row.caller = run.TextAt(11);
   return row;
 }
 
@@ -310,7 +320,10 @@ class SqliteStore final : public Store {
   absl::Status Open(const std::string& path) ABSL_NO_THREAD_SAFETY_ANALYSIS;
 
   void EndBy(MonoTime end) override { end_ = end.time_since_epoch().count(); }
+  std::string Address() const override { return absl::StrCat("sqlite ", path_); }
+  absl::StatusOr<std::string> Identity() override { return identity_; }
   absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override;
+  absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>& checks) override;
   absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override;
   absl::Status AppendAudit(const std::vector<AuditRow>& rows) override;
   absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) override;
@@ -333,6 +346,10 @@ class SqliteStore final : public Store {
     Statement create_credential ABSL_GUARDED_BY(mu), replace_secret ABSL_GUARDED_BY(mu), revoke ABSL_GUARDED_BY(mu);
   };
 
+  // UNAVAILABLE if the path leads to another file by now, or to none: what is written then, nobody would find.
+  absl::Status CheckFile() const;
+  // Reads what marks this file, and makes it if there is none yet.
+  absl::Status FindIdentity() ABSL_NO_THREAD_SAFETY_ANALYSIS;
   // Called while another process has the file locked, for the `tries`th time; 0: do not wait on.
   static int WaitWhileBusy(void* store, int tries) {
     constexpr int kPauseMs = 10;
@@ -341,10 +358,16 @@ class SqliteStore final : public Store {
     sqlite3_sleep(tries < kPauseMs ? 1 : kPauseMs);
     return 1;
   }
+  // Whether `matches(check, stored secret)`, for each.
+  template <typename Check, typename Matches>
+  absl::StatusOr<std::vector<bool>> CheckAll(const std::vector<Check>& checks, Matches matches);
   // Runs a statement of the writer with these two parameters; NOT_FOUND unless it changed a row.
   absl::Status ChangeSecret(Statement Writer::*statement, const std::string& user_id, const std::string& stored_secret,
                             const char* doing);
 
+  std::string path_;  // Absolute. These are set by Open.
+  std::string identity_;
+  std::optional<FileId> file_id_;
   std::atomic<Duration::rep> end_{MonoTime::max().time_since_epoch().count()};
   const size_t audit_json_bytes_max_;
   // In stored form. Checked in place of an unknown user's.
@@ -362,12 +385,16 @@ absl::Status SqliteStore::Open(const std::string& path) {
   if (mknod(path.c_str(), S_IFREG | 0600, 0) != 0 && errno != EEXIST) {
     return absl::UnavailableError(absl::StrCat("creating the database \"", path, "\": ", std::strerror(errno)));
   }
+  std::error_code ec;
+  path_ = std::filesystem::absolute(path, ec);
+  file_id_ = FileIdOf(path_);
   if (absl::Status status = Connect(path, &writer_.db); !status.ok()) return status;
   sqlite3_busy_handler(writer_.db.get(), WaitWhileBusy, this);
   // Copying the log to the file less often saves CPU time; status updates of many users touch many pages.
   constexpr char kWriterSettings[] = "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4096";  // 8 MB, 16 MB
   if (absl::Status status = Exec(writer_.db, kWriterSettings, "opening"); !status.ok()) return status;
   if (absl::Status status = TakeSteps(writer_.db); !status.ok()) return status;
+  if (absl::Status status = FindIdentity(); !status.ok()) return status;
   if (absl::Status status = Connect(path, &reader_.db); !status.ok()) return status;
   sqlite3_busy_handler(reader_.db.get(), WaitWhileBusy, this);
   if (absl::Status status = Exec(reader_.db, "PRAGMA query_only = 1", "opening"); !status.ok()) return status;
@@ -392,10 +419,39 @@ absl::Status SqliteStore::Open(const std::string& path) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<bool>> SqliteStore::CheckCredentials(const std::vector<CredentialCheck>& checks) {
+absl::Status SqliteStore::FindIdentity() {
+  constexpr char kDoing[] = "marking the database";
+  // A number in the file's header that is an application's to choose. 0: nobody has.
+  constexpr char kMark[] = "PRAGMA application_id";
+  absl::StatusOr<std::string> mark = QueryText(writer_.db, kMark, kDoing);
+  if (mark.ok() && *mark == "0") {
+    Transaction transaction(writer_.db);
+    if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer_.db.get(), rc, kDoing);
+    mark = QueryText(writer_.db, kMark, kDoing);  // Again under the lock: another process may have been faster.
+    const std::string sql = absl::StrCat(kMark, " = 0x1", RandomHex(4).substr(1));
+    if (mark.ok() && *mark == "0") {
+      if (absl::Status status = Exec(writer_.db, sql.c_str(), kDoing); !status.ok()) return status;
+    }
+    if (int rc = transaction.Commit(); rc != SQLITE_OK) return ErrorOf(writer_.db.get(), rc, kDoing);
+    mark = QueryText(writer_.db, kMark, kDoing);
+  }
+  if (!mark.ok()) return mark.status();
+  identity_ = absl::StrCat("sqlite ", *mark);
+  return absl::OkStatus();
+}
+
+absl::Status SqliteStore::CheckFile() const {
+  if (FileIdOf(path_) == file_id_) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("the database \"", path_, "\" was moved, removed or replaced: put it back, or restart"));
+}
+
+template <typename Check, typename Matches>
+absl::StatusOr<std::vector<bool>> SqliteStore::CheckAll(const std::vector<Check>& checks, Matches matches) {
   constexpr char kDoing[] = "checking credentials";
   std::vector<std::string> stored(checks.size());
   std::vector<bool> verdicts(checks.size());
+  if (absl::Status status = CheckFile(); !status.ok()) return status;
   {
     MutexLock lock(reader_.mu);
     Transaction transaction(reader_.db);
@@ -412,14 +468,26 @@ absl::StatusOr<std::vector<bool>> SqliteStore::CheckCredentials(const std::vecto
   }
   for (size_t i = 0; i < checks.size(); ++i) {
     // The comparison comes first: an unknown user costs as much as a wrong secret.
-    verdicts[i] = SecretMatches(checks[i].secret, stored[i]) && verdicts[i];
+    verdicts[i] = matches(checks[i], stored[i]) && verdicts[i];
   }
   return verdicts;
+}
+
+absl::StatusOr<std::vector<bool>> SqliteStore::CheckCredentials(const std::vector<CredentialCheck>& checks) {
+  return CheckAll(checks, [](const CredentialCheck& check, const std::string& stored) {
+    return SecretMatches(check.secret, stored);
+  });
+}
+
+absl::StatusOr<std::vector<bool>> SqliteStore::CheckDigests(const std::vector<SecretCheck>& checks) {
+  return CheckAll(
+      checks, [](const SecretCheck& check, const std::string& stored) { return DigestMatches(check.digest, stored); });
 }
 
 absl::Status SqliteStore::UpdateStatus(const std::vector<StatusUpdate>& updates) {
   constexpr char kDoing[] = "updating agents' status";
   if (updates.empty()) return absl::OkStatus();
+  if (absl::Status status = CheckFile(); !status.ok()) return status;
   MutexLock lock(writer_.mu);
   Transaction transaction(writer_.db);
   if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer_.db.get(), rc, kDoing);
@@ -438,6 +506,7 @@ absl::Status SqliteStore::AppendAudit(const std::vector<AuditRow>& rows) {
   std::vector<AuditRow> safe;
   safe.reserve(rows.size());
   for (const AuditRow& row : rows) safe.push_back(AuditSafeRow(row, audit_json_bytes_max_));
+  if (absl::Status status = CheckFile(); !status.ok()) return status;
   MutexLock lock(writer_.mu);
   Transaction transaction(writer_.db);
   if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer_.db.get(), rc, kDoing);
@@ -445,7 +514,8 @@ absl::Status SqliteStore::AppendAudit(const std::vector<AuditRow>& rows) {
     Run run(writer_.append_audit);
     run.Text(row.user_id).Text(row.request_id).Text(row.tool);
     run.TextOrNull(row.params_json).TextOrNull(row.result_json).Int(row.success ? 1 : 0).TextOrNull(row.error);
-    const int rc = run.IntOrNull(row.execution_time_ms).Int(row.created_at_ms).TextOrNull(row.call_id).Step();
+    run.IntOrNull(row.execution_time_ms).Int(row.created_at_ms).TextOrNull(row.call_id).TextOrNull(row.caller);
+    const int rc = run.Step();
     if (rc != SQLITE_DONE) return ErrorOf(writer_.db.get(), rc, kDoing);
   }
   const int rc = transaction.Commit();
@@ -458,6 +528,7 @@ absl::Status SqliteStore::CreateCredentials(const std::vector<NewCredential>& cr
     if (absl::Status status = CheckNewCredential(one); !status.ok()) return status;
   }
   if (credentials.empty()) return absl::OkStatus();
+  if (absl::Status status = CheckFile(); !status.ok()) return status;
   MutexLock lock(writer_.mu);
   Transaction transaction(writer_.db);
   if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer_.db.get(), rc, kDoing);
@@ -478,6 +549,7 @@ absl::Status SqliteStore::CreateCredentials(const std::vector<NewCredential>& cr
 
 absl::Status SqliteStore::ChangeSecret(Statement Writer::*statement, const std::string& user_id,
                                        const std::string& stored_secret, const char* doing) {
+  if (absl::Status status = CheckFile(); !status.ok()) return status;
   MutexLock lock(writer_.mu);
   Run run(writer_.*statement);
   const int rc = run.Text(user_id).Text(stored_secret).Step();
@@ -498,6 +570,7 @@ absl::Status SqliteStore::Revoke(const std::string& user_id) {
 absl::StatusOr<std::vector<Credential>> SqliteStore::ListCredentials(const std::string& after, int limit) {
   std::vector<Credential> listed;
   if (limit <= 0) return listed;  // To SQLite a negative limit is none.
+  if (absl::Status status = CheckFile(); !status.ok()) return status;
   MutexLock lock(reader_.mu);
   Run run(reader_.list_credentials);
   run.Text(after).Int(limit);
@@ -521,10 +594,12 @@ absl::StatusOr<std::vector<ListedAuditRow>> SqliteStore::ListAudit(const AuditQu
   }
   std::vector<ListedAuditRow> listed;
   if (query.limit <= 0) return listed;
+  if (absl::Status status = CheckFile(); !status.ok()) return status;
   MutexLock lock(reader_.mu);
   Run run(reader_.list_audit);
   run.Text(query.user_id).Int(query.from_ms.value_or(std::numeric_limits<int64_t>::min()));
-  run.Int(query.until_ms.value_or(kLast)).Int(after_ms).Int(after_id).Int(query.limit);
+  run.Int(query.until_ms.value_or(kLast)).Int(after_ms).Int(after_id);
+  run.Text(query.user_prefix).Int(query.limit);
   int rc = SQLITE_DONE;
   while ((rc = run.Step()) == SQLITE_ROW) listed.push_back(RowOf(run));
   if (rc != SQLITE_DONE) return ErrorOf(reader_.db.get(), rc, "listing audit rows");

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/store/audit_row.h"
+#include "common/store/secret.h"
 
 namespace toolwire {
 
@@ -18,6 +19,12 @@ namespace toolwire {
 struct CredentialCheck {
   std::string user_id;
   std::string secret;
+};
+
+// What an open session keeps of that.
+struct SecretCheck {
+  std::string user_id;
+  SecretDigest digest{};
 };
 
 enum class AgentStatus { kPending, kConnected, kDisconnected };
@@ -49,9 +56,17 @@ class Store {
   // The process is stopping: from now on no call lasts beyond `end`, also of those under way; they are UNAVAILABLE.
   virtual void EndBy(MonoTime) {}
 
+  // Where the store is, for comparisons; known at once. Empty: nobody compares.
+  virtual std::string Address() const { return ""; }
+  // What it says it is, which no other store says and which does not change with its address. Empty: it does not say.
+  virtual absl::StatusOr<std::string> Identity() { return std::string(); }
+
   // One verdict for each check, in order: true if the user exists and the secret is right. Compared in constant
   // time, and a stored `sha256:<hex>` is compared with the hash of what was presented.
   virtual absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) = 0;
+
+  // The same for sessions that are open: whether the user's secret is still the one with this digest.
+  virtual absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>& checks) = 0;
 
   // Applies the updates in order. Users who are unknown by now are passed over, and so is a disconnect from before the
   // user was last seen: it is late, from an edge that the agent has left for another.

@@ -20,7 +20,9 @@ void AddStoreFlags(CLI::App* app, StoreOptions* options) {
 void AddDatabaseFlags(CLI::App* app, StoreOptions* options) {
   Text(app, "--database-url", &options->database.url,
        "PostgreSQL, postgresql://user:password@host:port/database; empty: SQLite in --data-dir")
-      .Env("DATABASE_URL");
+      .Env("DATABASE_URL")
+      .Trimmed()
+      .MayHavePassword("DATABASE_URL");
   Switch(app, "--database-required", &options->database_required,
          "Refuse to start without --database-url, where SQLite would be a store of this process alone")
       .Env("DATABASE_REQUIRED");

@@ -8,9 +8,9 @@ namespace {
 
 using E = v1::CallError;
 
-// Codes: 1 CANCELLED, 3 INVALID_ARGUMENT, 4 DEADLINE_EXCEEDED, 6 ALREADY_EXISTS, 8 RESOURCE_EXHAUSTED, 10 ABORTED,
-// 13 INTERNAL, 14 UNAVAILABLE. An agent that lost its connection dials again after 1 s at the earliest (its back-off),
-// a full queue drains within milliseconds.
+// Codes: 1 CANCELLED, 3 INVALID_ARGUMENT, 4 DEADLINE_EXCEEDED, 6 ALREADY_EXISTS, 7 PERMISSION_DENIED,
+// 8 RESOURCE_EXHAUSTED, 10 ABORTED, 13 INTERNAL, 14 UNAVAILABLE, 16 UNAUTHENTICATED. An agent that lost its connection
+// dials again after 1 s at the earliest (its back-off), a full queue drains within milliseconds.
 constexpr OutcomeRow kRows[] = {
     {E::REASON_UNSPECIFIED, "INTERNAL", 13, 500, "internal error", 0},
     {E::AGENT_NOT_CONNECTED, "AGENT_NOT_CONNECTED", 14, 503, "no agent is connected for this user", 1000},
@@ -22,6 +22,8 @@ constexpr OutcomeRow kRows[] = {
     {E::INVALID_REQUEST, "INVALID_REQUEST", 3, 400, "the request is not valid", 0},
     {E::DUPLICATE_REQUEST, "DUPLICATE_REQUEST", 6, 409, "a call with this request_id is in flight for this user", 0},
     {E::CALLER_BUSY, "CALLER_BUSY", 8, 429, "the caller has too many calls in flight on this stream", 100},
+    {E::UNAUTHENTICATED, "UNAUTHENTICATED", 16, 401, "the token is not one that this control knows", 0},
+    {E::PERMISSION_DENIED, "PERMISSION_DENIED", 7, 403, "the token may not do this", 0},
 };
 
 constexpr char kDetailType[] = "type.googleapis.com/toolwire.v1.CallError";
@@ -70,6 +72,7 @@ Reason ReasonOf(v1::Refusal::Cause cause) {
     case v1::Refusal::CANCELLED:
       return E::CALLER_CANCELLED;
     case v1::Refusal::DUPLICATE_REQUEST:
+    case v1::Refusal::EARLIER_UNANSWERED:
       return E::DUPLICATE_REQUEST;
     case v1::Refusal::SESSION_LOST:
     case v1::Refusal::ANSWER_LOST:

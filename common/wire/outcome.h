@@ -26,6 +26,9 @@ struct OutcomeRow {
 // The row of a reason. Every reason has one.
 const OutcomeRow& RowOf(Reason reason);
 
+// The sentence of a DUPLICATE_REQUEST whose earlier call is not in flight any more.
+inline constexpr char kEarlierUnanswered[] = "an earlier call with this id may still be answered";
+
 // A failed call. `message` empty: the row's sentence. `field` only for INVALID_REQUEST.
 v1::CallFailure MakeFailure(Reason reason, Delivery delivery, std::string_view request_id,
                             std::string_view message = {}, std::string_view field = {});

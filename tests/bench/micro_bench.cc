@@ -5,12 +5,10 @@
 // clocks are used, since reading them is part of the steps too.
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <deque>
 #include <filesystem>
 #include <memory>
-#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,7 +18,9 @@
 #include "common/base/clock.h"
 #include "common/base/json_text.h"
 #include "common/base/timer_wheel.h"
-#include "common/link/frame_outbox.h"
+#include "common/link/link.h"
+#include "common/link/link_frames.h"
+#include "common/link/record_sender.h"
 #include "common/registry/memory_registry.h"
 #include "common/store/store.h"
 #include "common/wire/wire_codec.h"
@@ -28,68 +28,13 @@
 #include "control/dispatcher.h"
 #include "edge/session_table.h"
 #include "edge/user_directory.h"
+#include "tests/bench/micro_load.h"
 
 namespace toolwire {
 namespace {
 
 constexpr int kJsonDepthMax = 512;
-constexpr std::string_view kRequestId = "req_91ebffa13c88_1f";
-constexpr std::string_view kTool = "list_directory";
-constexpr std::string_view kPlain = "report-2024.txt";
 constexpr std::string_view kEscaped = "\\\"Bericht\\\" f\u00fcr \u65e5\u672c\\n\\u00e9\\ud83d\\ude00.txt";
-constexpr size_t kUsualBytes = 300;  // Of params and results, where the size is not what is measured.
-
-// An object of `bytes` bytes (32 or more) like a listing of files that are all called `name`.
-std::string JsonOfSize(size_t bytes, std::string_view name = kPlain) {
-  const std::string head = R"({"entries":[)", tail = R"(],"note":")", end = R"("})";
-  const std::string entry = std::string(R"({"name":")").append(name).append(R"(","size":48213,"hidden":false})");
-  std::string text = head;
-  while (text.size() + entry.size() + 1 + tail.size() + end.size() <= bytes) {
-    if (text.size() > head.size()) text += ',';
-    text += entry;
-  }
-  text += tail;
-  text.append(bytes - std::min(bytes, text.size() + end.size()), 'x');
-  return text + end;
-}
-
-std::string UserNumber(size_t i) { return "user_" + std::to_string(i); }
-
-// All of 0 .. count-1, in an order that no prefetcher follows.
-std::vector<size_t> Shuffled(size_t count) {
-  std::vector<size_t> order(count);
-  for (size_t i = 0; i < count; ++i) order[i] = i;
-  std::shuffle(order.begin(), order.end(), std::minstd_rand(1));
-  return order;
-}
-
-std::vector<std::string> ShuffledUsers(size_t count) {
-  std::vector<std::string> users;
-  for (const size_t i : Shuffled(count)) users.push_back(UserNumber(i));
-  return users;
-}
-
-// 0, 1, .. count-1, 0, 1, ..
-class Ring {
- public:
-  explicit Ring(size_t count) : count_(count) {}
-  size_t Next() {
-    const size_t i = next_;
-    next_ = next_ + 1 == count_ ? 0 : next_ + 1;
-    return i;
-  }
-
- private:
-  const size_t count_;
-  size_t next_ = 0;
-};
-
-void CountBytes(benchmark::State& state, size_t bytes_each) {
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * bytes_each));
-}
-void CountItems(benchmark::State& state, size_t items_each) {
-  state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * items_each));
-}
 
 // --- text ------------------------------------------------------------------------------------------------------------
 
@@ -458,6 +403,9 @@ class StoreThatTakesAll final : public Store {
   absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override {
     return std::vector<bool>(checks.size(), true);
   }
+  absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>& checks) override {
+    return std::vector<bool>(checks.size(), true);
+  }
   absl::Status UpdateStatus(const std::vector<StatusUpdate>&) override { return absl::OkStatus(); }
   absl::Status AppendAudit(const std::vector<AuditRow>&) override { return absl::OkStatus(); }
   absl::Status CreateCredentials(const std::vector<NewCredential>&) override { return absl::OkStatus(); }
@@ -525,26 +473,44 @@ void AuditBeginAndSettle(benchmark::State& state) {
 }
 BENCHMARK(AuditBeginAndSettle)->ArgNames({"spool", "inflight"})->ArgsProduct({{0, 1}, {64, 10000}})->UseRealTime();
 
-// So many small frames are pushed one by one and leave together.
-void OutboxPushAndNext(benchmark::State& state) {
-  const size_t frames = state.range(0);
-  v1::ControlFrame pattern;
-  *pattern.add_deliveries() = MakeDeliver("user_1", JsonOfSize(kUsualBytes));
-  FrameOutbox<v1::ControlFrame> outbox(64u << 20, 1u << 30);
-  bool all_good = true;
+// A frame that waits for nothing becomes a record, and is acknowledged.
+void SayNow(benchmark::State& state) {
+  v1::ControlFrame frame;
+  *frame.add_deliveries() = MakeDeliver("user_1", JsonOfSize(kUsualBytes));
+  RecordSender sender(64u << 20, LinkLimits(16u << 20));
+  const MonoTime now = std::chrono::steady_clock::now();
+  uint64_t said = 0;
   for (auto _ : state) {
-    for (size_t i = 0; i < frames; ++i) {
-      v1::ControlFrame frame = pattern;
-      all_good &= outbox.Push(std::move(frame));
-    }
-    v1::ControlFrame next;
-    all_good &= outbox.Next(&next) && static_cast<size_t>(next.deliveries_size()) == frames;
-    benchmark::DoNotOptimize(next);
+    benchmark::DoNotOptimize(frame.ByteSizeLong());  // As Link does.
+    benchmark::DoNotOptimize(sender.SayNow(frame, now));
+    sender.Taken();
+    sender.Acked(++said, now);
   }
-  if (!all_good || outbox.waiting_bytes() != 0) state.SkipWithError("not all in one frame");
-  CountItems(state, frames);
+  CountItems(state, 1);
 }
-BENCHMARK(OutboxPushAndNext)->Arg(1)->Arg(64);
+BENCHMARK(SayNow);
+
+// So many calls are pushed one by one and leave together.
+void PushAndNext(benchmark::State& state) {
+  const size_t calls = state.range(0);
+  const v1::Deliver pattern = MakeDeliver("user_1", JsonOfSize(kUsualBytes));
+  RecordSender sender(64u << 20, LinkLimits(16u << 20));
+  const MonoTime now = std::chrono::steady_clock::now();
+  uint64_t said = 0, call_id = 0;
+  std::string_view record;
+  for (auto _ : state) {
+    for (size_t i = 0; i < calls; ++i) {
+      v1::ControlFrame frame;
+      *frame.add_deliveries() = pattern;
+      frame.mutable_deliveries(0)->set_call_id(++call_id);
+      for (LinkItem& item : ItemsOf(std::move(frame), now)) sender.Push(std::move(item));
+    }
+    while (sender.Next(now, &record)) sender.Acked(++said, now);
+  }
+  if (sender.waiting_bytes() != 0) state.SkipWithError("not all has left");
+  CountItems(state, calls);
+}
+BENCHMARK(PushAndNext)->Arg(1)->Arg(64);
 
 }  // namespace
 }  // namespace toolwire

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -108,7 +109,8 @@ class DispatchStreamTest : public ::testing::Test {
   std::shared_ptr<ScriptedEdge> edge_ = std::make_shared<ScriptedEdge>();
   uint64_t link_ = 0;
   ControlOptions options_ = Options();
-  CallRequests requests_{clock_, options_};
+  CallerAuth auth_{clock_};
+  CallRequests requests_{clock_, auth_, options_};
   StreamCounters counters_;
   CallerBytes all_{200'000};
   ReadingTurns turns_{clock_, 1};
@@ -175,6 +177,88 @@ TEST_F(DispatchStreamTest, CallsThatAreReadWhileControlEndsTheStreamAreAnsweredB
   caller_->ReadAll();
   ASSERT_EQ(caller_->answers().size(), 2u);
   EXPECT_EQ(caller_->answers()[1].failure().detail().reason(), E::EDGE_UNAVAILABLE);
+  EXPECT_TRUE(caller_->finished());
+}
+
+TEST_F(DispatchStreamTest, StreamWhoseTokenHasExpiredAnswersItsCallsTakesNoNewOnesAndSaysWhy) {
+  ASSERT_TRUE(caller_->Send(Calls(1, 1)));
+  stream_->EndExpired();
+  EXPECT_FALSE(caller_->finished());
+  ASSERT_TRUE(caller_->Send(Calls(2, 2)));
+  EXPECT_EQ(edge_->deliveries().size(), 1u);
+  EXPECT_TRUE(edge_->cancels().empty());
+  Answer(0, "1");
+  caller_->ReadAll();
+  ASSERT_EQ(caller_->answers().size(), 2u);
+  EXPECT_EQ(caller_->answers()[0].failure().detail().reason(), E::UNAUTHENTICATED);
+  EXPECT_EQ(caller_->answers()[0].failure().detail().delivery(), E::NOT_SENT);
+  EXPECT_EQ(caller_->answers()[1].response().result_json(), "1");
+  ASSERT_TRUE(caller_->finished());
+  EXPECT_EQ(caller_->finished()->error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(DispatchStreamTest, StreamWhoseTokenWasRemovedHasItsCallsCancelledAndAnswered) {
+  ASSERT_TRUE(caller_->Send(Calls(1, 2)));
+  stream_->EndExpired();
+  stream_->EndRemoved();
+  EXPECT_EQ(edge_->cancels().size(), 2u);
+  EXPECT_FALSE(caller_->finished());
+  RefuseCancelled();
+  caller_->ReadAll();
+  ASSERT_EQ(caller_->answers().size(), 2u);
+  EXPECT_EQ(caller_->answers()[0].failure().detail().reason(), E::CALLER_CANCELLED);
+  ASSERT_TRUE(caller_->finished());
+  EXPECT_EQ(caller_->finished()->error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(DispatchStreamTest, StreamWhoseTokenIsGoneIsNotReadOnceItsCallsHaveSettled) {
+  ASSERT_TRUE(caller_->Send(Calls(1, 1)));
+  stream_->EndExpired();
+  ASSERT_TRUE(caller_->Send(Calls(2, 2)));
+  EXPECT_TRUE(caller_->reads()) << "a call is in flight: others learn at once that they are too late";
+  Answer(0, "1");
+  EXPECT_TRUE(caller_->Send(Calls(3, 3))) << "the read that was under way";
+  EXPECT_FALSE(caller_->reads()) << "or who goes on sending would keep the stream for ever";
+  caller_->ReadAll();
+  EXPECT_EQ(caller_->answers().size(), 3u);
+  EXPECT_TRUE(caller_->finished());
+}
+
+TEST_F(DispatchStreamTest, StreamWhoseTokenIsGoneIsCutIfNothingOfItIsRead) {
+  constexpr Duration kLimit = std::chrono::seconds(10);
+  const auto cut = [&] { return stream_->CutIfUnread(clock_.Now(), kLimit); };
+  ASSERT_TRUE(caller_->Send(Calls(1, 2)));
+  Answer(0, "1");
+  EXPECT_FALSE(cut());
+  clock_.Advance(2 * kLimit);
+  EXPECT_FALSE(cut()) << "its token is good";
+  stream_->EndExpired();
+  clock_.Advance(2 * kLimit);
+  EXPECT_FALSE(cut()) << "a call is in flight";
+  Answer(1, "2");
+  EXPECT_FALSE(cut());
+  clock_.Advance(kLimit / 2);
+  caller_->WriteDone();
+  EXPECT_FALSE(cut());
+  clock_.Advance(kLimit - std::chrono::milliseconds(1));
+  EXPECT_FALSE(cut()) << "it has read something";
+  clock_.Advance(std::chrono::milliseconds(1));
+  EXPECT_TRUE(cut());
+  EXPECT_FALSE(cut());
+  EXPECT_EQ(counters_.ended_unread.value(), 1u);
+  caller_->WriteDone(/*ok=*/false);
+  ASSERT_TRUE(caller_->finished());
+  EXPECT_EQ(caller_->finished()->error_code(), grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(DispatchStreamTest, CallsThatAreReadWhileTheTokenIsRemovedDoNotBegin) {
+  clock_.before_begin = [this] { stream_->EndRemoved(); };
+  ASSERT_TRUE(caller_->Send(Calls(1, 2)));
+  EXPECT_EQ(edge_->deliveries().size(), 0u);
+  caller_->ReadAll();
+  ASSERT_EQ(caller_->answers().size(), 2u);
+  EXPECT_EQ(caller_->answers()[0].failure().detail().reason(), E::CALLER_CANCELLED);
+  EXPECT_EQ(caller_->answers()[0].failure().detail().delivery(), E::NOT_SENT);
   EXPECT_TRUE(caller_->finished());
 }
 

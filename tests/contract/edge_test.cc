@@ -49,6 +49,31 @@ class RevocableStore final : public MemoryStore {
     changed_.wait(lock, [this] { return !held_; });
     return verdicts;
   }
+  absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>& checks) override {
+    std::lock_guard<std::mutex> lock(mu_);
+    if (unavailable_) return absl::UnavailableError("as the test wants");
+    std::vector<bool> verdicts;
+    for (const SecretCheck& check : checks) {
+      EXPECT_TRUE(check.digest == DigestOfSecret("s") || check.digest == DigestOfSecret("new"));
+      verdicts.push_back(revoked_.count(check.user_id) == 0 && check.digest == DigestOfSecret(secret_));
+    }
+    rechecked_ += static_cast<int>(checks.size());
+    changed_.notify_all();
+    return verdicts;
+  }
+  void Replace(const std::string& secret) {
+    std::lock_guard<std::mutex> lock(mu_);
+    secret_ = secret;
+  }
+  void SetUnavailable(bool unavailable) {
+    std::lock_guard<std::mutex> lock(mu_);
+    unavailable_ = unavailable;
+  }
+  void AwaitRechecks(int more) {
+    std::unique_lock<std::mutex> lock(mu_);
+    const int count = rechecked_ + more;
+    ASSERT_TRUE(changed_.wait_for(lock, kForever, [&] { return rechecked_ >= count; }));
+  }
   absl::Status Revoke(const std::string& user_id) override {
     std::lock_guard<std::mutex> lock(mu_);
     revoked_.insert(user_id);
@@ -73,7 +98,10 @@ class RevocableStore final : public MemoryStore {
   std::condition_variable changed_;
   std::set<std::string> revoked_;  // Guarded by mu_, as are the others.
   bool held_ = false;
+  bool unavailable_ = false;
   int checked_ = 0;
+  int rechecked_ = 0;
+  std::string secret_ = "s";
 };
 
 // The registry in memory, whose claims can be held before they are answered.
@@ -81,8 +109,8 @@ class HoldingRegistry final : public Registry {
  public:
   explicit HoldingRegistry(const Clock& clock) : kept_(clock, std::chrono::minutes(2)) {}
 
-  void Claim(const std::string& user_id, const std::string& edge_id, ClaimDone done) override {
-    kept_.Claim(user_id, edge_id, [this, done = std::move(done)](absl::StatusOr<uint64_t> epoch) {
+  void Claim(const ClaimRequest& request, ClaimDone done) override {
+    kept_.Claim(request, [this, done = std::move(done)](absl::StatusOr<uint64_t> epoch) {
       {
         std::lock_guard<std::mutex> lock(mu_);
         if (held_) {
@@ -101,6 +129,7 @@ class HoldingRegistry final : public Registry {
   void Join(const EdgeAddress& self, EdgeEvents events) override { kept_.Join(self, std::move(events)); }
   void Leave(const std::string& edge_id, MonoTime until) override { kept_.Leave(edge_id, until); }
   void WatchEdges(EdgesChanged changed) override { kept_.WatchEdges(std::move(changed)); }
+  void ListEdges(ListDone done) override { kept_.ListEdges(std::move(done)); }
   bool connected() const override { return true; }
 
   void Hold() {
@@ -142,6 +171,13 @@ class Listener final : public ToControl {
     for (const v1::SessionEvent& event : frame.sessions()) {
       if (!event.snapshot_complete()) events_.push_back(event);
     }
+    for (const uint64_t id : frame.disconnects_done()) {
+      // Of the session that this ended its control hears no later.
+      ended_before_done_[id] =
+          std::count_if(events_.begin(), events_.end(), [](const auto& one) { return !one.connected(); });
+    }
+    for (const v1::StrayAnswer& stray : frame.strays()) strays_.push_back(stray);
+    for (const v1::StrayOffer& offer : frame.stray_offers()) offers_.push_back(offer);
     for (const R& refusal : frame.refusals()) {
       refusals_[refusal.call_id()] = R::Cause_Name(refusal.cause()) + " " + E::Delivery_Name(refusal.delivery());
     }
@@ -150,6 +186,26 @@ class Listener final : public ToControl {
   std::vector<v1::SessionEvent> events() {
     std::lock_guard<std::mutex> lock(mu_);
     return events_;
+  }
+  // How many sessions had ended before this disconnect was confirmed.
+  int64_t AwaitDone(uint64_t id) {
+    std::unique_lock<std::mutex> lock(mu_);
+    EXPECT_TRUE(changed_.wait_for(lock, kForever, [&] { return ended_before_done_.count(id) > 0; }));
+    return ended_before_done_[id];
+  }
+  bool IsDone(uint64_t id) {
+    std::lock_guard<std::mutex> lock(mu_);
+    return ended_before_done_.count(id) > 0;
+  }
+  std::vector<v1::StrayAnswer> AwaitStrays(size_t count) {
+    std::unique_lock<std::mutex> lock(mu_);
+    EXPECT_TRUE(changed_.wait_for(lock, kForever, [&] { return strays_.size() >= count; }));
+    return strays_;
+  }
+  std::vector<v1::StrayOffer> AwaitOffers(size_t count) {
+    std::unique_lock<std::mutex> lock(mu_);
+    EXPECT_TRUE(changed_.wait_for(lock, kForever, [&] { return offers_.size() >= count; }));
+    return offers_;
   }
   std::string AwaitRefusal(uint64_t call_id) {
     std::unique_lock<std::mutex> lock(mu_);
@@ -160,7 +216,10 @@ class Listener final : public ToControl {
  private:
   std::mutex mu_;
   std::condition_variable changed_;
-  std::vector<v1::SessionEvent> events_;  // Guarded by mu_, as is the other.
+  std::vector<v1::SessionEvent> events_;  // Guarded by mu_, as are the others.
+  std::map<uint64_t, int64_t> ended_before_done_;
+  std::vector<v1::StrayAnswer> strays_;
+  std::vector<v1::StrayOffer> offers_;
   std::map<uint64_t, std::string> refusals_;
 };
 
@@ -179,7 +238,7 @@ class Agent {
     const std::string request = "GET /?userId=" + user_id +
                                 "&secret=s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
                                 "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                                "Sec-WebSocket-Key: dG9vbHdpcmUgdGVzdCBrZXk=\r\n\r\n";
+                                "Sec-WebSocket-Key: dG9vbHdpcmUgdGVzdCBrZQ==\r\n\r\n";
     EXPECT_EQ(send(fd_, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
     std::string head;
     while (head.find("\r\n\r\n") == std::string::npos) {
@@ -208,6 +267,19 @@ class Agent {
     send(fd_, same.data(), same.size(), MSG_NOSIGNAL);
     const int code = static_cast<uint8_t>(body[0]) << 8 | static_cast<uint8_t>(body[1]);
     return "close " + std::to_string(code) + " " + body.substr(2);
+  }
+  // A text frame; the mask is zeros.
+  void Send(const std::string& text) {
+    const int length_bytes = text.size() < 126 ? 1 : text.size() < 65536 ? 2 : 8;
+    std::string frame = length_bytes == 1 ? "\x81" : length_bytes == 2 ? "\x81\xfe" : "\x81\xff";
+    for (int i = length_bytes - 1; i >= 0; --i) frame += static_cast<char>(text.size() >> (8 * i));
+    if (length_bytes == 1) frame.back() = static_cast<char>(frame.back() | 0x80);
+    frame += std::string(4, '\0') + text;
+    for (size_t sent = 0; sent < frame.size();) {
+      const ssize_t one = send(fd_, frame.data() + sent, frame.size() - sent, MSG_NOSIGNAL);
+      ASSERT_GT(one, 0);
+      sent += static_cast<size_t>(one);
+    }
   }
   EdgeFrameText::Type NextType() { return DecodeEdgeFrame(Next(), 64).type; }
   // Waits until it ends, and answers nothing. Whether by a reset.
@@ -248,8 +320,10 @@ class EdgeTest : public ::testing::Test {
     options.server_id = "edge-1";
     options.io_threads = 2;
     options.login_timeout = login_timeout_;
+    options.secret_recheck_interval = recheck_interval_;
     options.admission = admission_;
-    options.admission.failed_logins_per_minute_max = 0;
+    options.login_limits.failures_per_minute_max = 0;
+    options.login_limits.user_failures_max = 0;
     ASSERT_TRUE(Validate(&options).ok());
     edge_.emplace(options, clock_, registry_, store_);
     link_ = edge_->Attach(control_);
@@ -275,12 +349,13 @@ class EdgeTest : public ::testing::Test {
     EXPECT_TRUE(store_.Revoke(user_id).ok());
     Disconnect(D::CREDENTIAL_REVOKED, 0, user_id);
   }
-  void Disconnect(D::Cause cause, uint64_t epoch_max = 0, const std::string& user_id = kUser) {
+  void Disconnect(D::Cause cause, uint64_t epoch_max = 0, const std::string& user_id = kUser, uint64_t id = 0) {
     v1::ControlFrame frame;
     D* disconnect = frame.add_disconnects();
     disconnect->set_user_id(user_id);
     disconnect->set_cause(cause);
     disconnect->set_epoch_max(epoch_max);
+    disconnect->set_id(id);
     edge_->Receive(link_, std::move(frame));
   }
   void Deliver(uint64_t call_id) {
@@ -303,6 +378,13 @@ class EdgeTest : public ::testing::Test {
     ADD_FAILURE() << "no sample " << name;
     return -1;
   }
+  void Fetch(const std::string& request_id, const std::string& user_id = kUser) {
+    v1::ControlFrame frame;
+    v1::StrayName* name = frame.add_stray_fetches();
+    name->set_user_id(user_id);
+    name->set_request_id(request_id);
+    edge_->Receive(link_, std::move(frame));
+  }
   // The epoch of the newest session.
   uint64_t Epoch() {
     uint64_t newest = 0;
@@ -311,6 +393,7 @@ class EdgeTest : public ::testing::Test {
   }
 
   Duration login_timeout_ = kForever;
+  Duration recheck_interval_{};
   Admission::Options admission_;
   SystemClock clock_;
   RevocableStore store_;
@@ -373,6 +456,125 @@ class FewClosingTest : public FullEdgeTest {
 TEST_F(FewClosingTest, RefusedSocketsThatDoNotEndAreResetPastTheirShare) {
   for (int i = 0; i < 20; ++i) EXPECT_TRUE(strangers_[static_cast<size_t>(i)]->EndsByReset());
   EXPECT_EQ(strangers_.back()->End().substr(0, 10), "close 1013");
+}
+
+TEST_F(EdgeTest, RevocationIsConfirmedOnceItsSessionHasEndedAndItIsRemembered) {
+  auto agent = Connect();
+  EXPECT_TRUE(store_.Revoke(kUser).ok());
+  Disconnect(D::CREDENTIAL_REVOKED, 0, kUser, 7);
+  EXPECT_EQ(control_->AwaitDone(7), 1);
+  EXPECT_EQ(agent->End(), "close 1008 Credentials revoked");
+  Disconnect(D::CREDENTIAL_REVOKED, 0, kUser, 8);
+  EXPECT_TRUE(control_->IsDone(8)) << "there is nothing to end";
+  Disconnect(static_cast<D::Cause>(99), 0, kUser, 9);
+  EXPECT_FALSE(control_->IsDone(9)) << "what is not known is not done";
+}
+
+class EdgeRecheckTest : public EdgeTest {
+ protected:
+  EdgeRecheckTest() { recheck_interval_ = std::chrono::milliseconds(100); }
+};
+
+TEST_F(EdgeRecheckTest, SessionWhoseRevocationTheEdgeWasNotToldOfEnds) {
+  auto agent = Connect();
+  auto other = Connect("other");
+  store_.AwaitRechecks(2);
+  EXPECT_TRUE(store_.Revoke(kUser).ok());
+  EXPECT_EQ(agent->End(), "close 1008 Credentials revoked");
+  store_.AwaitRechecks(2);
+  EXPECT_EQ(Metric("toolwire_edge_sessions"), 1) << "the other one stays";
+  EXPECT_EQ(Metric("toolwire_edge_sessions_revoked_total"), 1);
+}
+
+TEST_F(EdgeRecheckTest, StoreThatIsUnavailableEndsNoSession) {
+  store_.SetUnavailable(true);
+  auto agent = Connect();
+  const auto end = std::chrono::steady_clock::now() + kForever;
+  while (Metric("toolwire_edge_store_errors_total") < 2 && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(Metric("toolwire_edge_sessions"), 1);
+  EXPECT_TRUE(store_.Revoke(kUser).ok());
+  store_.SetUnavailable(false);
+  EXPECT_EQ(agent->End(), "close 1008 Credentials revoked") << "it is checked as soon as that is possible";
+}
+
+TEST_F(EdgeRecheckTest, KeptSessionCountsAsOpenedWithTheNewSecret) {
+  auto agent = Connect();
+  store_.AwaitRechecks(1);
+  v1::ControlFrame frame;
+  const SecretDigest digest = DigestOfSecret("new");
+  frame.add_kept_sessions()->set_user_id(kUser);
+  frame.mutable_kept_sessions(0)->set_secret_digest(digest.data(), digest.size());
+  store_.SetUnavailable(true);  // So that no check comes between the two.
+  store_.Replace("new");
+  edge_->Receive(link_, std::move(frame));
+  Deliver(1);  // Behind it.
+  EXPECT_EQ(agent->NextType(), EdgeFrameText::Type::kToolCall);
+  store_.SetUnavailable(false);
+  store_.AwaitRechecks(2);
+  EXPECT_EQ(Metric("toolwire_edge_sessions"), 1);
+  store_.Replace("another");
+  EXPECT_EQ(agent->End(), "close 1008 Credentials revoked");
+}
+
+std::string Unasked(const std::string& request_id, size_t bytes) {
+  return EncodeToolResponse(request_id, true, '"' + std::string(bytes, 'x') + '"', "", 1);
+}
+
+TEST_F(EdgeTest, LargeUnaskedAnswersAreOfferedToEachControlAndSentToTheOneThatFetches) {
+  const auto other = std::make_shared<Listener>();
+  edge_->Attach(other);
+  auto agent = Connect();
+  agent->Send(Unasked("large", 1 << 20));
+  agent->Send(Unasked("small", 4000));
+  for (const auto& control : {control_, other}) {
+    const auto offers = control->AwaitOffers(1);
+    ASSERT_EQ(offers.size(), 1u);
+    EXPECT_EQ(offers[0].user_id(), kUser);
+    EXPECT_EQ(offers[0].request_id(), "large");
+    EXPECT_GT(offers[0].bytes(), 1u << 20);
+    const auto strays = control->AwaitStrays(1);
+    EXPECT_EQ(strays[0].request_id(), "small");
+  }
+  EXPECT_GT(Metric("toolwire_edge_kept_stray_bytes"), 1 << 20);
+  Fetch("large", "another");
+  Fetch("another");
+  Fetch("large");
+  Fetch("large");
+  const auto strays = control_->AwaitStrays(2);
+  ASSERT_EQ(strays.size(), 2u);
+  EXPECT_EQ(strays[1].request_id(), "large");
+  EXPECT_EQ(strays[1].answer().result_json().size(), (1u << 20) + 2);
+  EXPECT_EQ(other->AwaitStrays(1).size(), 1u);
+  EXPECT_EQ(Metric("toolwire_edge_kept_stray_bytes"), 0);
+  EXPECT_EQ(edge_->counters().strays_fetched.value(), 1u);
+}
+
+TEST_F(EdgeTest, LargeUnaskedAnswersTakeNoMoreThanTheirUsersShareAndGoWhenNobodyFetchesThem) {
+  auto agent = Connect();
+  constexpr size_t kCount = 10, kEach = 8 << 20;
+  for (size_t i = 0; i < kCount; ++i) {
+    agent->Send(Unasked("req_" + std::to_string(i), kEach));
+    control_->AwaitOffers(i + 1);
+    EXPECT_LE(Metric("toolwire_edge_kept_stray_bytes"), 32 << 20);
+  }
+  EXPECT_EQ(edge_->counters().kept_strays_full.value(), kCount - 3);
+  EXPECT_TRUE(control_->AwaitStrays(0).empty());
+  const auto end = std::chrono::steady_clock::now() + kForever;
+  while (Metric("toolwire_edge_kept_stray_bytes") > 0 && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(Metric("toolwire_edge_kept_stray_bytes"), 0);
+}
+
+TEST_F(EdgeTest, UnaskedAnswerWithALargeIdIsDropped) {
+  auto agent = Connect();
+  agent->Send(Unasked(std::string(kStrayWholeBytesMax, 'i'), 1));
+  agent->Send(Unasked("small", 1));
+  control_->AwaitStrays(1);
+  EXPECT_TRUE(control_->AwaitOffers(0).empty());
+  EXPECT_EQ(edge_->counters().kept_strays_full.value(), 1u);
 }
 
 TEST_F(EdgeTest, OperatorsDisconnectEndsTheSessionAndTheAgentMayComeBack) {

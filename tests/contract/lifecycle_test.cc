@@ -79,5 +79,31 @@ TEST(LifecycleTest, ProcessThatWaitsForItsStopIsReadyAndThenStopping) {
       ::testing::ExitedWithCode(0), "");
 }
 
+TEST(LifecycleTest, HangupMeansALookAtTheFilesOrAStopIfThereAreNone) {
+  EXPECT_EXIT(
+      {
+        StopSignal stop;
+        kill(getpid(), SIGHUP);
+        int at_once = 0;
+        stop.Wait(
+            kMetricsLineEvery, [] {},
+            [&](bool now) {
+              at_once += now;
+              kill(getpid(), now ? SIGTERM : SIGHUP);
+            });
+        kill(getpid(), SIGHUP);  // Harmless: it is held back.
+        std::exit(at_once == 1 ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(
+      {
+        StopSignal stop;
+        kill(getpid(), SIGHUP);
+        stop.Wait(kMetricsLineEvery, [] {});
+        std::exit(0);
+      },
+      ::testing::ExitedWithCode(0), "");
+}
+
 }  // namespace
 }  // namespace toolwire

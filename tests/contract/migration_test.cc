@@ -85,7 +85,8 @@ class MigrationTest : public PgStoreTest {
 
 TEST_F(MigrationTest, PlanOfAnEmptyDatabaseIsEverythingAndChangesNothing) {
   const std::vector<std::string> all =
-      AndIndexes({"table agent_credentials", "table tool_execution_logs", "column call_id of tool_execution_logs"});
+      AndIndexes({"table agent_credentials", "table tool_execution_logs", "column call_id of tool_execution_logs",
+                  "column caller of tool_execution_logs"});
   EXPECT_EQ(Planned(), all);
   EXPECT_EQ(Planned(), all);
   EXPECT_EQ(One("SELECT to_regclass('tool_execution_logs')"), "NULL");
@@ -124,12 +125,13 @@ TEST_F(MigrationTest, PlanOfOldTablesNamesTheirSizeAndTheLocks) {
   Sql(std::string(kOldTables) + "; ANALYZE tool_execution_logs");
   const auto plan = PlanMigration(store_options_);
   ASSERT_TRUE(plan.ok()) << plan.status();
-  EXPECT_EQ(NamesOf(plan->steps), AndIndexes({"column call_id of tool_execution_logs"}));
+  EXPECT_EQ(NamesOf(plan->steps),
+            AndIndexes({"column call_id of tool_execution_logs", "column caller of tool_execution_logs"}));
   EXPECT_NE(plan->size.find("about 1000 rows"), std::string::npos) << plan->size;
   EXPECT_EQ(plan->store.find("hunter2"), std::string::npos) << plan->store;
   EXPECT_NE(plan->steps[0].locks.find("(ACCESS EXCLUSIVE) for an instant"), std::string::npos);
-  EXPECT_NE(plan->steps[1].locks.find("reads and writes go on"), std::string::npos);
-  EXPECT_NE(plan->steps[2].statement.find("coalesce(created_at"), std::string::npos) << "of this table's shape";
+  EXPECT_NE(plan->steps[2].locks.find("reads and writes go on"), std::string::npos);
+  EXPECT_NE(plan->steps[3].statement.find("coalesce(created_at"), std::string::npos) << "of this table's shape";
 }
 
 TEST_F(MigrationTest, ColumnIsTriedAgainUntilATransactionThatUsesTheTableEnds) {
@@ -147,7 +149,7 @@ TEST_F(MigrationTest, ColumnIsTriedAgainUntilATransactionThatUsesTheTableEnds) {
 }
 
 TEST_F(MigrationTest, OldServerWritesOnWhileAnIndexIsBuiltAndProgressIsReported) {
-  Sql(std::string(kOldTables) + "; ALTER TABLE tool_execution_logs ADD COLUMN call_id text");
+  Sql(std::string(kOldTables) + "; ALTER TABLE tool_execution_logs ADD COLUMN call_id text, ADD COLUMN caller text");
   PostgresClient other(url_);
   other.Query(std::string("BEGIN; ") + kOldInsert);
   std::thread migration([&] { EXPECT_TRUE(Run().ok()); });
@@ -178,7 +180,8 @@ TEST_F(MigrationTest, MigrationsAtOnceBesideServersThatStartAllSucceed) {
 
 TEST_F(MigrationTest, IndexThatWasLeftUnfinishedIsDroppedAndBuilt) {
   Sql(kOldTables);
-  Sql("ALTER TABLE tool_execution_logs ADD COLUMN call_id text; UPDATE tool_execution_logs SET call_id = 'same'");
+  Sql("ALTER TABLE tool_execution_logs ADD COLUMN call_id text, ADD COLUMN caller text;"
+      "UPDATE tool_execution_logs SET call_id = 'same'");
   PostgresClient(url_).Try(
       "CREATE UNIQUE INDEX CONCURRENTLY toolwire_audit_call_id ON tool_execution_logs (call_id)"
       " WHERE call_id IS NOT NULL");
@@ -210,7 +213,7 @@ TEST(SqliteMigrationTest, FileIsPlannedWithoutBeingMadeThenMadeThenComplete) {
   options.data_dir = directory.File("data");
   auto plan = PlanMigration(options);
   ASSERT_TRUE(plan.ok()) << plan.status();
-  EXPECT_EQ(plan->steps.size(), 3u);
+  EXPECT_EQ(plan->steps.size(), 4u);
   EXPECT_NE(access(options.data_dir.c_str(), F_OK), 0);
 
   std::vector<std::string> done;

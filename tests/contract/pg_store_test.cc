@@ -246,7 +246,7 @@ TEST_F(PgStoreTest, RestartedServerFailsNoCall) {
 }
 
 TEST_F(PgStoreTest, ServerThatFallsSilentIsUnavailableUntilItAnswers) {
-  options_.statement_timeout = milliseconds(200);
+  options_.statement_timeout = milliseconds(1000);  // A busy machine stands still for less.
   auto store = OpenNew();
   options_.connect_timeout = std::chrono::seconds(2);
   auto unconnected = Open();
@@ -276,9 +276,28 @@ TEST_F(PgStoreTest, AtTheDeadlineOfAStopWhatRunsAndWhatFollowsIsUnavailable) {
   EXPECT_TRUE(absl::IsUnavailable(store->CheckCredentials({{"old_user", kSecret}}).status()));
 }
 
+TEST_F(PgStoreTest, AStopWaitsForTheIndexWithoutWhichItsLastRowsCannotBeWritten) {
+  auto store = Open();  // Its tables are made by the first statement, its indexes by the first rows.
+  store->EndBy(std::chrono::steady_clock::now() + std::chrono::minutes(10));
+  EXPECT_EQ(store->AppendAudit({Row("1", "c1")}), absl::OkStatus());
+  EXPECT_EQ(RowCount(), "1");
+}
+
+TEST_F(PgStoreTest, AStopDoesNotWaitForThatIndexBeyondItsDeadline) {
+  auto store = OpenNew();
+  PostgresClient other(url_);
+  other.Query("BEGIN; LOCK TABLE tool_execution_logs IN ROW EXCLUSIVE MODE");
+  auto running = std::async(std::launch::async, [&] { return store->AppendAudit({Row("1", "c1")}); });
+  EXPECT_TRUE(Soon([&] { return One("SELECT count(*) FROM pg_locks WHERE NOT granted") != "0"; }));
+  store->EndBy(std::chrono::steady_clock::now() + milliseconds(50));
+  EXPECT_TRUE(absl::IsUnavailable(running.get()));
+  store.reset();
+  other.Query("COMMIT");
+}
+
 TEST_F(PgStoreTest, StatementThatTakesTooLongIsUnavailable) {
   auto store = OpenNew();
-  options_.statement_timeout = milliseconds(200);
+  options_.statement_timeout = milliseconds(1000);  // A busy machine stands still for less.
   auto hasty = Open();
   EXPECT_TRUE(IsRight(*hasty));
   PostgresClient other(url_);

@@ -18,7 +18,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/registry/redis_claims.h"
 #include "common/registry/redis_client.h"
+#include "tests/contract/redis_fixture.h"
 #include "tests/support/await.h"
 #include "tests/support/redis_server.h"
 
@@ -27,129 +29,19 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// A registry as one process has it, and what it received.
-class Node {
- public:
-  Node(RedisRegistry::Options options, std::string id)
-      : id_(std::move(id)), registry_(*RedisRegistry::Create(options)) {}
-  ~Node() { registry_->Leave(id_, InTime()); }
-
-  void Join(const std::string& instance = "instance") {
-    registry_->Join({id_, id_ + ":50052", instance}, {[this](const std::string& user_id, uint64_t epoch) {
-                                                        std::lock_guard<std::mutex> lock(mu_);
-                                                        replaced_[user_id] = epoch;
-                                                        held_.erase(user_id);
-                                                      },
-                                                      [this] {
-                                                        ++restored_;
-                                                        Refresh();
-                                                      },
-                                                      [this](const std::string& user_id, std::string message) {
-                                                        std::lock_guard<std::mutex> lock(mu_);
-                                                        EXPECT_TRUE(held_.count(user_id))
-                                                            << "a message before the claim was answered";
-                                                        commands_.push_back(std::move(message));
-                                                      }});
-  }
-
-  // Begins to claim.
-  Answer<absl::StatusOr<uint64_t>> StartClaim(const std::string& user_id) {
-    Answer<absl::StatusOr<uint64_t>> answer;
-    registry_->Claim(user_id, id_, [this, user_id, answer](absl::StatusOr<uint64_t> epoch) {
-      if (epoch.ok()) {
-        std::lock_guard<std::mutex> lock(mu_);
-        held_[user_id] = *epoch;
-      }
-      answer(std::move(epoch));
-    });
-    return answer;
-  }
-  uint64_t Claim(const std::string& user_id) {
-    const absl::StatusOr<uint64_t> epoch = StartClaim(user_id).Take();
-    EXPECT_TRUE(epoch.ok()) << epoch.status();
-    return epoch.value_or(0);
-  }
-  void Hold(const std::string& user_id, uint64_t epoch) {
-    std::lock_guard<std::mutex> lock(mu_);
-    held_[user_id] = epoch;
-  }
-  void Release(const std::string& user_id) {
-    uint64_t epoch = 0;
-    {
-      std::lock_guard<std::mutex> lock(mu_);
-      epoch = held_[user_id];
-      held_.erase(user_id);
-    }
-    registry_->Release(user_id, id_, epoch, {});
-  }
-  void Refresh() {
-    std::vector<Registry::Held> held;
-    {
-      std::lock_guard<std::mutex> lock(mu_);
-      for (const auto& [user_id, epoch] : held_) held.push_back({user_id, epoch});
-    }
-    registry_->Refresh(id_, std::move(held));
-  }
-  absl::StatusOr<std::optional<Lease>> Lookup(const std::string& user_id) {
-    Answer<absl::StatusOr<std::optional<Lease>>> answer;
-    registry_->Lookup(user_id, answer);
-    return answer.Take();
-  }
-  std::string EdgeOf(const std::string& user_id) {
-    const auto lease = Lookup(user_id);
-    return lease.ok() && *lease ? (*lease)->edge_id : "";
-  }
-
-  void AwaitConnected() {
-    Await([this] { return registry_->connected(); });
-  }
-  void AwaitLost() {
-    Await([this] { return !registry_->connected(); });
-  }
-  uint64_t replaced(const std::string& user_id) {
-    std::lock_guard<std::mutex> lock(mu_);
-    return replaced_[user_id];
-  }
-  std::vector<std::string> commands() {
-    std::lock_guard<std::mutex> lock(mu_);
-    return commands_;
-  }
-  int restored() const { return restored_; }
-  RedisRegistry& registry() { return *registry_; }
-
- private:
-  const std::string id_;
-  std::mutex mu_;
-  std::map<std::string, uint64_t> held_;      // Guarded by mu_, as are the next two.
-  std::map<std::string, uint64_t> replaced_;  // By the epoch.
-  std::vector<std::string> commands_;
-  std::atomic<int> restored_{0};
-  const std::unique_ptr<RedisRegistry> registry_;
-};
-
-class RedisRegistryTest : public ::testing::Test {
+// Over a server in plain, and over TLS as the user of docs/tls.md.
+class RedisRegistryTest : public RedisTest, public ::testing::WithParamInterface<bool> {
  protected:
-  void SetUp() override {
-    if (!RedisServer::Installed()) GTEST_SKIP() << "redis-server is not installed";
-    server_ = std::make_unique<RedisServer>();
-    options_.url = server_->url();
-    // Long, as a busy machine is not an unavailable Redis; tests of that set a shorter one.
-    options_.command_timeout = options_.claim_wait_max = kAwaitDeadline;
+  std::unique_ptr<RedisServer> MakeServer() override {
+    return GetParam() ? RedisServer::Protected() : RedisTest::MakeServer();
   }
-  std::unique_ptr<Node> MakeEdge(const std::string& id) {
-    auto node = std::make_unique<Node>(options_, id);
-    node->Join();
-    node->AwaitConnected();
-    return node;
-  }
-
-  std::unique_ptr<RedisServer> server_;
-  RedisRegistry::Options options_;
 };
+std::string NameOfParam(const ::testing::TestParamInfo<bool>& info) { return info.param ? "OverTls" : "Plain"; }
+INSTANTIATE_TEST_SUITE_P(Both, RedisRegistryTest, ::testing::Bool(), NameOfParam);
 
 // --- the server is unavailable ---------------------------------------------------------------------------------------
 
-TEST_F(RedisRegistryTest, LeasesAreMadeAgainAfterRedisRestartedEmpty) {
+TEST_P(RedisRegistryTest, LeasesAreMadeAgainAfterRedisRestartedEmpty) {
   const auto edge = MakeEdge("edge_1");
   const uint64_t epoch = edge->Claim("user");
   EXPECT_EQ(edge->restored(), 0);
@@ -164,7 +56,7 @@ TEST_F(RedisRegistryTest, LeasesAreMadeAgainAfterRedisRestartedEmpty) {
   EXPECT_GT(edge->Claim("user"), epoch);
 }
 
-TEST_F(RedisRegistryTest, LeasesAreMadeAgainAfterRedisWasEmptiedInPlace) {
+TEST_P(RedisRegistryTest, LeasesAreMadeAgainAfterRedisWasEmptiedInPlace) {
   options_.edge_refresh = milliseconds(20);
   const auto edge = MakeEdge("edge_1");
   edge->Claim("user");
@@ -174,8 +66,8 @@ TEST_F(RedisRegistryTest, LeasesAreMadeAgainAfterRedisWasEmptiedInPlace) {
   EXPECT_GE(edge->restored(), 1);
 }
 
-TEST_F(RedisRegistryTest, RedisThatDoesNotAnswerIsUnavailableUntilItDoes) {
-  options_.command_timeout = milliseconds(200);
+TEST_P(RedisRegistryTest, RedisThatDoesNotAnswerIsUnavailableUntilItDoes) {
+  options_.command_timeout = milliseconds(1000);  // A busy machine stands still for less.
   const auto edge = MakeEdge("edge_1");
   edge->Claim("user");
   server_->Pause();
@@ -185,7 +77,7 @@ TEST_F(RedisRegistryTest, RedisThatDoesNotAnswerIsUnavailableUntilItDoes) {
   Await([&] { return edge->EdgeOf("user") == "edge_1"; });
 }
 
-TEST_F(RedisRegistryTest, ClaimsWaitForRedis) {
+TEST_P(RedisRegistryTest, ClaimsWaitForRedis) {
   const auto edge = MakeEdge("edge_1");
   server_->Stop();
   edge->AwaitLost();
@@ -196,8 +88,8 @@ TEST_F(RedisRegistryTest, ClaimsWaitForRedis) {
   EXPECT_EQ(edge->EdgeOf("user99"), "edge_1");
 }
 
-TEST_F(RedisRegistryTest, ClaimsThatWereOnTheirWayAreMadeAgain) {
-  options_.command_timeout = milliseconds(100);
+TEST_P(RedisRegistryTest, ClaimsThatWereOnTheirWayAreMadeAgain) {
+  options_.command_timeout = milliseconds(1000);  // A busy machine stands still for less.
   const auto edge = MakeEdge("edge_1");
   server_->Pause();
   const auto claim = edge->StartClaim("user");
@@ -209,7 +101,7 @@ TEST_F(RedisRegistryTest, ClaimsThatWereOnTheirWayAreMadeAgain) {
   EXPECT_EQ((*edge->Lookup("user"))->epoch, *epoch);
 }
 
-TEST_F(RedisRegistryTest, ClaimsDoNotWaitForEver) {
+TEST_P(RedisRegistryTest, ClaimsDoNotWaitForEver) {
   options_.claim_wait_max = milliseconds(50);
   server_->Stop();
   Node edge(options_, "edge_1");
@@ -217,8 +109,8 @@ TEST_F(RedisRegistryTest, ClaimsDoNotWaitForEver) {
   EXPECT_EQ(edge.StartClaim("user").Take().status().code(), absl::StatusCode::kUnavailable);
 }
 
-TEST_F(RedisRegistryTest, ReleasesMadeWhileRedisWasUnavailableAreCarriedOut) {
-  options_.command_timeout = milliseconds(100);
+TEST_P(RedisRegistryTest, ReleasesMadeWhileRedisWasUnavailableAreCarriedOut) {
+  options_.command_timeout = milliseconds(1000);  // A busy machine stands still for less.
   const auto edge = MakeEdge("edge_1");
   edge->Claim("user");
   server_->Pause();
@@ -228,7 +120,7 @@ TEST_F(RedisRegistryTest, ReleasesMadeWhileRedisWasUnavailableAreCarriedOut) {
   Await([&] { return server_->Text({"EXISTS", "agent:user:server", "agent:user:status"}) == "0"; });
 }
 
-TEST_F(RedisRegistryTest, LeavingDoesNotWaitForARedisThatDoesNotAnswer) {
+TEST_P(RedisRegistryTest, LeavingDoesNotWaitForARedisThatDoesNotAnswer) {
   const auto edge = MakeEdge("edge_1");
   server_->Pause();
   const auto claim = edge->StartClaim("user");
@@ -238,7 +130,7 @@ TEST_F(RedisRegistryTest, LeavingDoesNotWaitForARedisThatDoesNotAnswer) {
   server_->Resume();
 }
 
-TEST_F(RedisRegistryTest, EverythingIsAnsweredWhenTheRegistryEnds) {
+TEST_P(RedisRegistryTest, EverythingIsAnsweredWhenTheRegistryEnds) {
   Answer<absl::StatusOr<uint64_t>> claimed;
   Answer<absl::StatusOr<std::optional<Lease>>> found;
   server_->Pause();
@@ -250,14 +142,26 @@ TEST_F(RedisRegistryTest, EverythingIsAnsweredWhenTheRegistryEnds) {
   server_->Resume();
 }
 
-TEST_F(RedisRegistryTest, ScriptsAreLoadedAgainWhenRedisHasForgottenThem) {
+TEST_P(RedisRegistryTest, WhatWasBegunBeforeTheRegistryEndsIsCarriedOut) {
+  auto registry = *RedisRegistry::Create(options_);
+  Await([&] { return registry->connected(); });
+  const int before = std::stoi(server_->Text({"DBSIZE"}));
+  for (int i = 0; i < 5000; ++i) {
+    registry->Set("toolwire:owed:" + std::to_string(i), std::chrono::seconds(60), [](const absl::Status&) {});
+  }
+  registry->WaitAnswered(InTime());
+  registry.reset();
+  EXPECT_EQ(std::stoi(server_->Text({"DBSIZE"})), before + 5000);
+}
+
+TEST_P(RedisRegistryTest, ScriptsAreLoadedAgainWhenRedisHasForgottenThem) {
   const auto edge = MakeEdge("edge_1");
   server_->Text({"SCRIPT", "FLUSH"});
   edge->Claim("user");
   EXPECT_EQ(edge->EdgeOf("user"), "edge_1");
 }
 
-TEST_F(RedisRegistryTest, ServerThatTakesNoWritesIsUnavailable) {
+TEST_P(RedisRegistryTest, ServerThatTakesNoWritesIsUnavailable) {
   options_.claim_wait_max = milliseconds(100);
   const auto edge = MakeEdge("edge_1");
   server_->Text({"REPLICAOF", "127.0.0.1", "1"});
@@ -268,7 +172,7 @@ TEST_F(RedisRegistryTest, ServerThatTakesNoWritesIsUnavailable) {
 
 // --- logging in ------------------------------------------------------------------------------------------------------
 
-TEST_F(RedisRegistryTest, PasswordAndDatabaseAreUsed) {
+TEST_F(RedisTest, PasswordAndDatabaseAreUsed) {
   RedisServer guarded({}, "pass word");
   options_.url = absl::StrCat("redis://:pass%20word@127.0.0.1:", guarded.port(), "/3");
   const auto edge = MakeEdge("edge_1");
@@ -277,7 +181,7 @@ TEST_F(RedisRegistryTest, PasswordAndDatabaseAreUsed) {
   EXPECT_TRUE(absl::StrContains(guarded.Text({"INFO", "keyspace"}), "db3:"));
 }
 
-TEST_F(RedisRegistryTest, WrongPasswordIsSaidAndNotShown) {
+TEST_F(RedisTest, WrongPasswordIsSaidAndNotShown) {
   RedisServer guarded({}, "right");
   options_.claim_wait_max = milliseconds(100);
   for (const char* login : {":wr0ng@", "somebody:wr0ng@", ""}) {
@@ -295,7 +199,8 @@ TEST_F(RedisRegistryTest, WrongPasswordIsSaidAndNotShown) {
 
 // --- other writers ---------------------------------------------------------------------------------------------------
 
-TEST_F(RedisRegistryTest, LeaseIsReadableByServersOfTheTimeBefore) {
+TEST_P(RedisRegistryTest, LeaseIsReadableByServersOfTheTimeBefore) {
+  options_.status_keys = true;
   const auto edge = MakeEdge("edge_1");
   edge->Claim("user");
   EXPECT_EQ(server_->Text({"GET", "agent:user:server"}), "edge_1");
@@ -306,7 +211,20 @@ TEST_F(RedisRegistryTest, LeaseIsReadableByServersOfTheTimeBefore) {
   }
 }
 
-TEST_F(RedisRegistryTest, ServerOfTheTimeBeforeMayTakeALease) {
+TEST_P(RedisRegistryTest, StatusIsWrittenOnlyWhereSomebodyMayReadIt) {
+  const auto edge = MakeEdge("edge_1");
+  edge->Claim("user");
+  edge->Refresh();
+  edge->Claim("other");  // Answered after the refresh.
+  EXPECT_EQ(server_->Text({"GET", "agent:user:server"}), "edge_1");
+  EXPECT_EQ(server_->Text({"EXISTS", "agent:user:status", "agent:other:status"}), "0");
+  // One that an edge with other options wrote is removed with the lease, too.
+  server_->Text({"SET", "agent:user:status", "connected"});
+  edge->Release("user");
+  Await([&] { return server_->Text({"EXISTS", "agent:user:server", "agent:user:status"}) == "0"; });
+}
+
+TEST_P(RedisRegistryTest, ServerOfTheTimeBeforeMayTakeALease) {
   const auto edge = MakeEdge("edge_1");
   const uint64_t epoch = edge->Claim("user");
   server_->Text({"SET", "agent:user:server", "ws-server-1", "EX", "120"});
@@ -318,7 +236,7 @@ TEST_F(RedisRegistryTest, ServerOfTheTimeBeforeMayTakeALease) {
   EXPECT_EQ(edge->EdgeOf("user"), "edge_1");
 }
 
-TEST_F(RedisRegistryTest, SecondEdgeWithTheSameIdIsLogged) {
+TEST_P(RedisRegistryTest, SecondEdgeWithTheSameIdIsLogged) {
   options_.edge_refresh = milliseconds(20);
   ::testing::internal::CaptureStderr();
   {
@@ -366,7 +284,7 @@ class Lists {
   std::vector<std::set<std::string>> lists_;  // Guarded by mu_.
 };
 
-TEST_F(RedisRegistryTest, NoCommandGoesThroughAllKeys) {
+TEST_P(RedisRegistryTest, NoCommandGoesThroughAllKeys) {
   const auto edge = MakeEdge("edge_1");
   const auto lists = std::make_shared<Lists>();
   edge->registry().WatchEdges([lists](const std::vector<EdgeAddress>& edges) { (*lists)(edges); });
@@ -381,7 +299,7 @@ TEST_F(RedisRegistryTest, NoCommandGoesThroughAllKeys) {
 
 // --- edges -----------------------------------------------------------------------------------------------------------
 
-TEST_F(RedisRegistryTest, EdgeThatDiesIsListedNoMore) {
+TEST_P(RedisRegistryTest, EdgeThatDiesIsListedNoMore) {
   options_.edge_refresh = milliseconds(20);
   const auto edge = MakeEdge("edge_1");
   Lists lists;
@@ -394,14 +312,14 @@ TEST_F(RedisRegistryTest, EdgeThatDiesIsListedNoMore) {
       "control");
   control.registry().WatchEdges([&](const std::vector<EdgeAddress>& edges) { lists(edges); });
   lists.AwaitLast({"edge_1"});
-  server_->Text({"SET", "edge:edge_2", R"({"address":"edge_2:50052","instance":"i"})", "PX", "200"});
+  server_->Text({"SET", "edge:edge_2", R"({"address":"edge_2:50052","instance":"i"})", "PX", "2000"});
   server_->Text({"SADD", "toolwire:edges", "edge_2"});
   lists.AwaitLast({"edge_1", "edge_2"});
   lists.AwaitLast({"edge_1"});
   EXPECT_EQ(server_->Text({"SISMEMBER", "toolwire:edges", "edge_2"}), "0");
 }
 
-TEST_F(RedisRegistryTest, WatcherKeepsItsListWhileRedisIsUnavailableAndWhenItReturnsEmpty) {
+TEST_P(RedisRegistryTest, WatcherKeepsItsListWhileRedisIsUnavailableAndWhenItReturnsEmpty) {
   const auto first = MakeEdge("edge_1");
   const auto second = MakeEdge("edge_2");
   Lists lists;
@@ -470,7 +388,9 @@ class CommandChannelTest : public RedisRegistryTest {
   };
 };
 
-TEST_F(CommandChannelTest, EveryMessageGoesToTheOneEdgeThatHeldTheLease) {
+INSTANTIATE_TEST_SUITE_P(Both, CommandChannelTest, ::testing::Bool(), NameOfParam);
+
+TEST_P(CommandChannelTest, EveryMessageGoesToTheOneEdgeThatHeldTheLease) {
   std::vector<std::unique_ptr<Node>> edges;
   for (const char* id : {"edge_1", "edge_2", "edge_3"}) edges.push_back(MakeEdge(id));
   edges[0]->Claim("user");
@@ -498,7 +418,7 @@ TEST_F(CommandChannelTest, EveryMessageGoesToTheOneEdgeThatHeldTheLease) {
   for (const auto& edge : edges) EXPECT_GT(edge->commands().size(), 0u);
 }
 
-TEST_F(CommandChannelTest, NothingIsDeliveredTwiceWhenSubscriptionsAreInterrupted) {
+TEST_P(CommandChannelTest, NothingIsDeliveredTwiceWhenSubscriptionsAreInterrupted) {
   std::vector<std::unique_ptr<Node>> edges;
   for (const char* id : {"edge_1", "edge_2", "edge_3"}) edges.push_back(MakeEdge(id));
   edges[0]->Claim("user");
@@ -528,7 +448,7 @@ TEST_F(CommandChannelTest, NothingIsDeliveredTwiceWhenSubscriptionsAreInterrupte
 }
 
 // The lease was held all the time, so what comes between the resubscription and the refresh is this edge's.
-TEST_F(CommandChannelTest, MessagesOfALeaseThatWasKeptAreDeliveredAfterAnInterruption) {
+TEST_P(CommandChannelTest, MessagesOfALeaseThatWasKeptAreDeliveredAfterAnInterruption) {
   const auto edge = MakeEdge("edge_1");
   edge->Claim("user");
   for (int i = 0; i < 5; ++i) {
@@ -542,7 +462,7 @@ TEST_F(CommandChannelTest, MessagesOfALeaseThatWasKeptAreDeliveredAfterAnInterru
   EXPECT_EQ(edge->commands().size(), 5u);
 }
 
-TEST_F(CommandChannelTest, NobodyListensForAUserThatIsGone) {
+TEST_P(CommandChannelTest, NobodyListensForAUserThatIsGone) {
   const auto first = MakeEdge("edge_1"), second = MakeEdge("edge_2");
   const auto listeners = [&] {
     return (*server_->Command({"PUBSUB", "NUMSUB", "agent:user:commands"})).items[1].integer;
@@ -555,7 +475,7 @@ TEST_F(CommandChannelTest, NobodyListensForAUserThatIsGone) {
   Await([&] { return listeners() == 0; });
 }
 
-TEST_F(CommandChannelTest, LeaseThatIsRefreshedThoughUnknownIsListenedTo) {
+TEST_P(CommandChannelTest, LeaseThatIsRefreshedThoughUnknownIsListenedTo) {
   const auto edge = MakeEdge("edge_1");
   edge->Hold("user", edge->Claim("other"));
   edge->Refresh();
@@ -563,7 +483,7 @@ TEST_F(CommandChannelTest, LeaseThatIsRefreshedThoughUnknownIsListenedTo) {
   EXPECT_EQ(server_->Text({"PUBLISH", "agent:user:commands", "x"}), "1");
 }
 
-TEST_F(CommandChannelTest, OtherChannelsCanBeUsed) {
+TEST_P(CommandChannelTest, OtherChannelsCanBeUsed) {
   const auto edge = MakeEdge("edge_1"), other = MakeEdge("edge_2");
   Answer<std::string> heard;
   Answer<bool> subscribed;
@@ -576,35 +496,63 @@ TEST_F(CommandChannelTest, OtherChannelsCanBeUsed) {
   EXPECT_TRUE(heard.Take() == large);
 }
 
-TEST_F(CommandChannelTest, KeysOfOtherModulesAreTakenOnceAndExpire) {
+TEST_P(CommandChannelTest, KeysOfOtherModulesAreTakenOnceAndExpire) {
   const auto edge = MakeEdge("edge_1"), other = MakeEdge("edge_2");
-  edge->registry().Set("toolwire:owed:1", std::chrono::seconds(60));
-  edge->registry().Set("toolwire:owed:2", std::chrono::milliseconds(-5));
+  const auto set = [](RedisRegistry& registry, const char* key, Duration life) {
+    Answer<absl::Status> done;
+    registry.Set(key, life, done);
+    return done.Take();
+  };
+  EXPECT_EQ(set(edge->registry(), "toolwire:owed:1", std::chrono::seconds(60)), absl::OkStatus());
+  EXPECT_EQ(set(edge->registry(), "toolwire:owed:2", std::chrono::milliseconds(-5)), absl::OkStatus());
   const auto take = [](RedisRegistry& registry, const char* key) {
     Answer<bool> there;
     registry.Take(key, there);
     return there.Take();
   };
+  Await([&] { return server_->Text({"EXISTS", "toolwire:owed:1"}) == "1"; });
   Await([&] { return server_->Text({"EXISTS", "toolwire:owed:2"}) == "0"; });
   EXPECT_GT(std::stoi(server_->Text({"TTL", "toolwire:owed:1"})), 50);
   EXPECT_TRUE(take(other->registry(), "toolwire:owed:1"));
   EXPECT_FALSE(take(edge->registry(), "toolwire:owed:1"));
 }
 
-TEST_F(RedisRegistryTest, MemoryOfAnAgent) {
+TEST_P(RedisRegistryTest, MemoryOfAnAgentIsAtMost500BytesWithItsChannel) {
   constexpr int kAgents = 10'000;
-  for (const bool channels : {false, true}) {
+  constexpr int kAtOnce = 100;  // So that the connections' own buffers stay small.
+  struct Case {
+    const char* what;
+    bool channels, status;
+  };
+  for (const Case& one : {Case{"alone", false, false}, {"with its channel", true, false},
+                          {"with its channel and status key", true, true}}) {
     server_->Text({"FLUSHALL"});
-    options_.command_channels = channels;
+    options_.command_channels = one.channels;
+    options_.status_keys = one.status;
     auto edge = MakeEdge("edge-1.example");
+    const auto claim = [&](int first, int count) {
+      std::vector<Answer<absl::StatusOr<uint64_t>>> claims;
+      for (int i = first; i < first + count; ++i) {
+        claims.push_back(edge->StartClaim(absl::StrCat("user_", 1'000'000 + i)));
+      }
+      for (const auto& answer : claims) EXPECT_TRUE(answer.Take().ok());
+    };
+    claim(kAgents, kAtOnce);  // Scripts are loaded, buffers there.
     const auto used = [&] { return server_->Info("memory", "used_memory"); };
     const int64_t before = used();
-    std::vector<Answer<absl::StatusOr<uint64_t>>> claims;
-    for (int i = 0; i < kAgents; ++i) claims.push_back(edge->StartClaim(absl::StrCat("user_", 1'000'000 + i)));
-    for (const auto& claim : claims) EXPECT_TRUE(claim.Take().ok());
-    const int64_t after = used();
-    std::printf("Redis memory of an agent %s: %.0f bytes\n", channels ? "with its channel" : "without channel",
-                static_cast<double>(after - before) / kAgents);
+    for (int i = 0; i < kAgents; i += kAtOnce) claim(i, kAtOnce);
+    const double bytes = static_cast<double>(used() - before) / kAgents;
+    std::printf("Redis memory of an agent %s: %.0f bytes\n", one.what, bytes);
+    if (!one.status) {
+      EXPECT_LE(bytes, 500);
+    }
+    const auto usage = [&](std::string key) {
+      const std::string text = server_->Text({"MEMORY", "USAGE", key, "SAMPLES", "0"});
+      std::printf("  MEMORY USAGE of %s: %s bytes\n", key.c_str(), text.c_str());
+    };
+    usage("agent:user_1000000:server");
+    if (one.status) usage("agent:user_1000000:status");
+    usage(absl::StrCat("toolwire:epochs:", EpochHash("user_1000000")));
   }
 }
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <future>
@@ -39,6 +40,7 @@ class Cluster {
   virtual Registry& Of(const std::string& edge_id) = 0;
   virtual Registry& OfControl() = 0;
   virtual void PassTime(Duration time) = 0;
+  virtual MonoTime Now() = 0;
   // As when the server behind the registry was emptied.
   virtual void LoseLeases() = 0;
 };
@@ -48,6 +50,7 @@ class MemoryCluster final : public Cluster {
   Registry& Of(const std::string&) override { return registry_; }
   Registry& OfControl() override { return registry_; }
   void PassTime(Duration time) override { clock_.Advance(time); }
+  MonoTime Now() override { return clock_.Now(); }
   void LoseLeases() override { clock_.Advance(kTimeToLive); }
 
  private:
@@ -57,13 +60,22 @@ class MemoryCluster final : public Cluster {
 
 class RedisCluster final : public Cluster {
  public:
-  explicit RedisCluster(bool command_channels) : command_channels_(command_channels) { server().Text({"FLUSHALL"}); }
+  RedisCluster(RedisServer& server, bool command_channels) : server_(server), command_channels_(command_channels) {
+    server_.Text({"FLUSHALL"});
+  }
+  static RedisServer& Plain() {
+    static RedisServer server;
+    return server;
+  }
+  static RedisServer& Protected() {
+    static const std::unique_ptr<RedisServer> server = RedisServer::Protected();
+    return *server;
+  }
 
   Registry& Of(const std::string& edge_id) override {
     std::unique_ptr<RedisRegistry>& registry = registries_[edge_id];
     if (!registry) {
-      RedisRegistry::Options options;
-      options.url = server().url();
+      RedisRegistry::Options options = server_.options();
       options.lease_ttl = kTimeToLive;
       options.command_timeout = options.claim_wait_max = kAwaitDeadline;  // A busy machine is no error.
       options.command_channels = command_channels_ && edge_id != "control";
@@ -73,30 +85,27 @@ class RedisCluster final : public Cluster {
     return *registry;
   }
   Registry& OfControl() override { return Of("control"); }
+  MonoTime Now() override { return std::chrono::steady_clock::now(); }
   // Brings every lease nearer to its end, or to it.
   void PassTime(Duration time) override {
-    server().Text({"EVAL",
-                   "for _, key in ipairs(redis.call('KEYS', 'agent:*')) do "
-                   "  redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1]) "
-                   "end "
-                   "return 'OK'",
-                   "0", std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count())});
+    server_.Text({"EVAL",
+                  "for _, key in ipairs(redis.call('KEYS', 'agent:*')) do "
+                  "  redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1]) "
+                  "end "
+                  "return 'OK'",
+                  "0", std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count())});
   }
   void LoseLeases() override {
-    server().Text({"EVAL",
-                   "for _, key in ipairs(redis.call('KEYS', '*')) do "
-                   "  if not string.find(key, 'edge') then redis.call('DEL', key) end "
-                   "end "
-                   "return 'OK'",
-                   "0"});
+    server_.Text({"EVAL",
+                  "for _, key in ipairs(redis.call('KEYS', '*')) do "
+                  "  if not string.find(key, 'edge') then redis.call('DEL', key) end "
+                  "end "
+                  "return 'OK'",
+                  "0"});
   }
 
  private:
-  static RedisServer& server() {
-    static RedisServer server;
-    return server;
-  }
-
+  RedisServer& server_;
   const bool command_channels_;
   std::map<std::string, std::unique_ptr<RedisRegistry>> registries_;
 };
@@ -106,6 +115,11 @@ struct Implementation {
   bool needs_redis;
   std::function<std::unique_ptr<Cluster>()> make;
 };
+
+template <bool command_channels, RedisServer& (*server)()>
+std::unique_ptr<Cluster> OverRedis() {
+  return std::make_unique<RedisCluster>(server(), command_channels);
+}
 
 void PrintTo(const Implementation& implementation, std::ostream* out) { *out << implementation.name; }
 
@@ -129,7 +143,7 @@ class RegistryContract : public ::testing::TestWithParam<Implementation> {
                                std::lock_guard<std::mutex> lock(mu_);
                                replaced_.push_back({edge, user_id, epoch});
                              },
-                             [] {}, [](const std::string&, const std::string&) {}});
+                             [] {}, [](const std::string&, const std::string&, MonoTime) {}});
     LookupAt(edge, "user");
   }
 
@@ -200,8 +214,9 @@ class RegistryContract : public ::testing::TestWithParam<Implementation> {
 INSTANTIATE_TEST_SUITE_P(
     AllRegistries, RegistryContract,
     ::testing::Values(Implementation{"Memory", false, [] { return std::make_unique<MemoryCluster>(); }},
-                      Implementation{"Redis", true, [] { return std::make_unique<RedisCluster>(false); }},
-                      Implementation{"RedisWithChannels", true, [] { return std::make_unique<RedisCluster>(true); }}),
+                      Implementation{"Redis", true, OverRedis<false, &RedisCluster::Plain>},
+                      Implementation{"RedisWithChannels", true, OverRedis<true, &RedisCluster::Plain>},
+                      Implementation{"RedisOverTls", true, OverRedis<true, &RedisCluster::Protected>}),
     [](const auto& info) { return info.param.name; });
 
 // --- leases ---
@@ -338,6 +353,50 @@ TEST_P(RegistryContract, RefreshMakesALeaseThatIsGoneAgain) {
   EXPECT_EQ(EdgeOf("user"), "edge_1");
 }
 
+TEST_P(RegistryContract, LeaseThatWasReleasedIsNeverMadeAgain) {
+  const uint64_t first = Claim("user", "edge_1");
+  const uint64_t second = Claim("user", "edge_2");
+  AwaitReplaced("edge_1", "user", second);
+  Release("user", "edge_2", second);
+  for (const auto& [edge, epoch] : {std::make_pair("edge_1", first), std::make_pair("edge_2", second)}) {
+    Refresh(edge, {{"user", epoch}});
+    EXPECT_EQ(EdgeOf("user"), "");
+    AwaitReplaced(edge, "user", epoch + 1);
+    cluster_->PassTime(kTimeToLive);
+    Refresh(edge, {{"user", epoch}});
+    EXPECT_EQ(EdgeOf("user"), "");
+  }
+  EXPECT_GT(Claim("user", "edge_1"), second);
+  EXPECT_EQ(EdgeOf("user"), "edge_1");
+}
+
+TEST_P(RegistryContract, ClaimForAnOlderConnectionDoesNotEndANewerOne) {
+  const auto claim = [&](const std::string& edge, MonoTime came) {
+    Answer<absl::StatusOr<uint64_t>> answer;
+    cluster_->Of(edge).Claim(Registry::ClaimRequest{"user", edge, came, nullptr}, answer);
+    return answer.Take();
+  };
+  const MonoTime now = cluster_->Now();
+  const absl::StatusOr<uint64_t> newer = claim("edge_1", now);
+  ASSERT_TRUE(newer.ok());
+  EXPECT_EQ(claim("edge_2", now - kMargin).status().code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(EdgeOf("user"), "edge_1");
+  EXPECT_TRUE(claim("edge_1", now - kMargin).ok()) << "the edge itself knows which of its connections is the newer";
+  Release("user", "edge_1", claim("edge_1", now).value_or(0));
+  EXPECT_TRUE(claim("edge_2", now - kMargin).ok()) << "the newer one is gone";
+  EXPECT_EQ(EdgeOf("user"), "edge_2");
+}
+
+TEST_P(RegistryContract, ClaimThatWasTakenBackIsNotMade) {
+  const uint64_t epoch = Claim("user", "edge_1");
+  Answer<absl::StatusOr<uint64_t>> answer;
+  cluster_->Of("edge_2").Claim(
+      Registry::ClaimRequest{"user", "edge_2", MonoTime::max(), std::make_shared<const std::atomic<bool>>(true)},
+      answer);
+  EXPECT_EQ(answer.Take().status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(Lookup("user")->epoch, epoch);
+}
+
 TEST_P(RegistryContract, EpochsGrowAlsoAfterReleaseAndExpiryAndLoss) {
   uint64_t last = Claim("user", "edge_1");
   Release("user", "edge_1", last);
@@ -408,6 +467,14 @@ TEST_P(RegistryContract, EdgeIsNotNotifiedOfItsOwnClaimsNorOfThoseOfUsersItRelea
   HearAll();
   EXPECT_EQ(replacements_at("edge_1"), 1u);  // HearAll's.
   EXPECT_EQ(replacements_at("edge_2"), 1u);
+}
+
+TEST_P(RegistryContract, EdgeIsNotifiedOfAClaimAlsoAfterTheLeaseWasLost) {
+  Claim("user", "edge_1");
+  cluster_->LoseLeases();
+  AwaitReplaced("edge_1", "user", Claim("user", "edge_2"));
+  HearAll();
+  EXPECT_EQ(replacements_at("edge_2"), 1u);  // HearAll's.
 }
 
 TEST_P(RegistryContract, RefreshTellsTheEdgeWhatWasReplaced) {
@@ -502,6 +569,21 @@ TEST_P(RegistryContract, WatcherReceivesTheEdgesNowAndWheneverTheyChange) {
   cluster_->OfControl().WatchEdges([](const std::vector<EdgeAddress>&) {});
 }
 
+TEST_P(RegistryContract, EdgesThatAreAliveAreListed) {
+  const auto listed = [&] {
+    const auto answered = std::make_shared<std::promise<absl::StatusOr<std::vector<std::string>>>>();
+    cluster_->OfControl().ListEdges([answered](auto edge_ids) { answered->set_value(std::move(edge_ids)); });
+    auto edge_ids = answered->get_future().get();
+    EXPECT_TRUE(edge_ids.ok()) << edge_ids.status();
+    if (!edge_ids.ok()) return std::vector<std::string>();
+    std::sort(edge_ids->begin(), edge_ids->end());
+    return *edge_ids;
+  };
+  Await([&] { return listed() == std::vector<std::string>{"edge_1", "edge_2", "edge_3"}; });
+  cluster_->Of("edge_2").Leave("edge_2", InTime());
+  Await([&] { return listed() == std::vector<std::string>{"edge_1", "edge_3"}; });
+}
+
 TEST_P(RegistryContract, LeaseOfAnEdgeThatLeftIsNotFound) {
   Claim("user", "edge_1");
   cluster_->Of("edge_1").Leave("edge_1", InTime());
@@ -532,6 +614,18 @@ TEST(SingleEdgeRegistryTest, EveryAgentIsAtTheEdgeThatWasSetLast) {
   EXPECT_EQ(edge_of_anyone(), "edge_1");
   registry.SetEdge("edge_2");
   EXPECT_EQ(edge_of_anyone(), "edge_2");
+}
+
+TEST(SingleEdgeRegistryTest, ItsEdgeIsListedOnceItIsKnown) {
+  SingleEdgeRegistry registry;
+  absl::StatusOr<std::vector<std::string>> listed;
+  const auto keep = [&](absl::StatusOr<std::vector<std::string>> edge_ids) { listed = std::move(edge_ids); };
+  registry.ListEdges(keep);
+  EXPECT_TRUE(absl::IsUnavailable(listed.status()));
+  registry.SetEdge("edge_1");
+  registry.ListEdges(keep);
+  ASSERT_TRUE(listed.ok());
+  EXPECT_EQ(*listed, std::vector<std::string>{"edge_1"});
 }
 
 TEST(SingleEdgeRegistryTest, NobodyCanClaimThroughIt) {

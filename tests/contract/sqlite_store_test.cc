@@ -56,6 +56,40 @@ TEST_F(SqliteStoreTest, ReopenedFileHasEverything) {
   EXPECT_EQ(RequestIds(store->ListAudit({"user", 10})), (std::vector<std::string>{"3", "2", "1"}));
 }
 
+TEST_F(SqliteStoreTest, FileThatWasMovedOrReplacedIsUnavailableUntilItIsBack) {
+  auto store = OpenSqlite(path_);
+  ASSERT_TRUE(store->CreateCredentials({Hashed("user", kSecretA)}).ok());
+  const auto all = [&] {
+    const std::vector<absl::Status> statuses = {store->AppendAudit({Row("user", "1")}),
+                                                store->CheckCredentials({{"user", kSecretA}}).status(),
+                                                store->CheckDigests({{"user", DigestOfSecret(kSecretA)}}).status(),
+                                                store->UpdateStatus({{"user", AgentStatus::kConnected, 1}}),
+                                                store->CreateCredentials({Hashed("other", kSecretB)}),
+                                                store->ReplaceSecret("user", HashSecret("new")),
+                                                store->Revoke("user"),
+                                                store->ListCredentials("", 1).status(),
+                                                store->ListAudit({"", 1}).status()};
+    return statuses;
+  };
+  std::filesystem::rename(path_, path_ + ".moved");
+  for (const absl::Status& status : all()) EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  std::ofstream(path_) << "another";
+  for (const absl::Status& status : all()) EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  std::filesystem::rename(path_ + ".moved", path_);
+  EXPECT_EQ(*store->CheckCredentials({{"user", kSecretA}}), std::vector<bool>{true});
+  EXPECT_TRUE(store->AppendAudit({Row("user", "1")}).ok());
+  EXPECT_EQ(RequestIds(OpenSqlite(path_)->ListAudit({"", 10})), std::vector<std::string>{"1"});
+}
+
+TEST_F(SqliteStoreTest, EachFileSaysWhatItIsAndSaysSoWhereverItIs) {
+  const auto identity = [](const std::string& path) { return *OpenSqlite(path)->Identity(); };
+  const std::string one = identity(path_);
+  EXPECT_EQ(identity(path_), one);
+  EXPECT_NE(identity(path_ + "2"), one);
+  std::filesystem::copy(path_, path_ + "3");
+  EXPECT_EQ(identity(path_ + "3"), one);
+}
+
 TEST_F(SqliteStoreTest, TwoStoresOnOneFileSeeEachOther) {
   auto one = OpenSqlite(path_);
   auto other = OpenSqlite(path_);
@@ -151,7 +185,7 @@ TEST_F(SqliteStoreTest, FileOfTheFirstVersionIsBroughtUpToDateAndKeepsItsRows) {
   ASSERT_EQ(sqlite3_open(path_.c_str(), &db), SQLITE_OK);
   constexpr char kAsInTheFirst[] =
       "DROP INDEX tool_execution_logs_created_at; DROP INDEX tool_execution_logs_call_id; ALTER TABLE "
-      "tool_execution_logs DROP COLUMN call_id;"
+      "tool_execution_logs DROP COLUMN call_id; ALTER TABLE tool_execution_logs DROP COLUMN caller;"
       " PRAGMA user_version = 1";
   EXPECT_EQ(sqlite3_exec(db, kAsInTheFirst, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
   sqlite3_close(db);
@@ -169,7 +203,7 @@ TEST_F(SqliteStoreTest, FileOfANewerProgramIsUsedAsItIs) {
     if (set) file.seekp(63).put(*set);
     return file.seekg(63).get();
   };
-  EXPECT_EQ(version(std::nullopt), 3);
+  EXPECT_EQ(version(std::nullopt), 4);
   version(99);
   {
     auto store = OpenSqlite(path_);

@@ -67,6 +67,30 @@ TEST_P(StoreContract, CallIdReadsBack) {
   EXPECT_EQ(StoredForm(Row("a", "2")).call_id, "");
 }
 
+TEST_P(StoreContract, CallerReadsBack) {
+  AuditRow row = RowOfCall("c1", "1");
+  row.caller = "shop-1.eu";
+  EXPECT_EQ(StoredForm(row).caller, "shop-1.eu");
+  EXPECT_EQ(StoredForm(RowOfCall("c2", "2")).caller, "");
+}
+
+TEST_P(StoreContract, AuditRowsAreListedByThePrefixOfTheirUsers) {
+  ASSERT_TRUE(store_
+                  ->AppendAudit({Row("a", "1"), Row("a_b", "2"), Row("A_", "3"), Row("a_", "4"), Row("ba_", "5"),
+                                 Row("a%", "6"), Row("\xC3\xA4x", "7")})
+                  .ok());
+  const auto listed = [&](const std::string& prefix) {
+    AuditQuery query{"", 10};
+    query.user_prefix = prefix;
+    return RequestIds(store_->ListAudit(query));
+  };
+  EXPECT_EQ(listed("a_"), (std::vector<std::string>{"4", "2"}));
+  EXPECT_EQ(listed("a%"), (std::vector<std::string>{"6"}));
+  EXPECT_EQ(listed("\xC3\xA4"), (std::vector<std::string>{"7"}));
+  EXPECT_EQ(listed("c"), (std::vector<std::string>{}));
+  EXPECT_EQ(listed("").size(), 7u);
+}
+
 TEST_P(StoreContract, FirstRowOfACallIsKeptAndLaterOnesArePassedOverInOneBatchAndAcrossBatches) {
   ASSERT_TRUE(store_->AppendAudit({RowOfCall("c1", "1"), RowOfCall("c1", "1 again"), RowOfCall("c2", "2")}).ok());
   ASSERT_TRUE(store_->AppendAudit({RowOfCall("c2", "2 again"), RowOfCall("c3", "3"), RowOfCall("c1", "no")}).ok());
@@ -97,6 +121,7 @@ TEST_P(StoreContract, LargeBatchReadsBackRowForRowAndPassesOverWhatIsThere) {
     row.execution_time_ms.reset();
     if (i % 5 != 0) row.execution_time_ms = i;
     row.created_at_ms = 1'700'000'000'000 + i;
+    row.caller = i % 2 == 0 ? "" : texts[static_cast<size_t>(i) % texts.size()];
     rows.push_back(row);
   }
   ASSERT_TRUE(store_->AppendAudit(rows).ok());
@@ -108,6 +133,7 @@ TEST_P(StoreContract, LargeBatchReadsBackRowForRowAndPassesOverWhatIsThere) {
       const AuditRow& row = rows[i];
       const AuditRow& back = (*listed)[rows.size() - 1 - i];
       EXPECT_EQ(back.call_id, row.call_id);
+      EXPECT_EQ(back.caller, row.caller);
       EXPECT_EQ(back.user_id, row.user_id);
       EXPECT_EQ(back.request_id, row.request_id);
       EXPECT_EQ(back.tool, row.tool);
@@ -192,6 +218,34 @@ TEST_P(StoreContract, JsonThatDatabasesRefuseIsMarkedAndTheRowIsKept) {
     EXPECT_EQ(marked["reason"], "not storable");
     EXPECT_EQ(marked["prefix"].get<std::string>().find('\0'), std::string::npos);
   }
+}
+
+// PostgreSQL writes 1e9999 out: a small text would become a large one.
+TEST_P(StoreContract, NumbersCountAsLongAsTheyAreWrittenOut) {
+  const auto numbers = [](const std::string& number, int count) {
+    std::string json = "[";
+    for (int i = 1; i < count; ++i) json += number + ",";
+    return json + number + "]";
+  };
+  for (const char* number : {"1e9999", "1E+4096", "1e-9999", "-1.5e-4096"}) {
+    AuditRow row = Row("user", "req_1");
+    row.params_json = row.result_json = numbers(number, 1);
+    const AuditRow back = StoredForm(row);
+    EXPECT_EQ(nlohmann::json::parse(back.params_json)["reason"], "not storable") << number;
+    EXPECT_EQ(back.result_json, back.params_json);
+  }
+  for (const char* number : {"1e4000", "1e-4000"}) {
+    AuditRow row = Row("user", "req_1");
+    row.params_json = row.result_json = numbers(number, 3);
+    const AuditRow back = StoredForm(row);
+    EXPECT_EQ(nlohmann::json::parse(back.params_json)["reason"], "too large") << number;
+    EXPECT_EQ(back.result_json, back.params_json);
+    row.params_json = numbers(number, 2);
+    EXPECT_EQ(StoredForm(row).params_json.find("toolwire_truncated"), std::string::npos);
+  }
+  AuditRow row = Row("user", "req_1");
+  row.params_json = numbers("1", kCapBytes / 2 - 1);
+  EXPECT_EQ(StoredForm(row).params_json.find("toolwire_truncated"), std::string::npos);
 }
 
 TEST_P(StoreContract, JsonThatOnlyLooksOddIsKept) {

@@ -63,6 +63,24 @@ TEST_P(StoreContract, StoredHashIsNotASecret) {
   EXPECT_EQ(Check({{"user", hash}, {"user", hash.substr(7)}}), (std::vector<bool>{false, false}));
 }
 
+TEST_P(StoreContract, DigestOfASecretIsRightUntilTheSecretIsReplacedOrRevoked) {
+  ASSERT_TRUE(store_->CreateCredentials({Hashed("a", kSecretA), {"plain", "linux", kSecretB, 1000}}).ok());
+  const SecretDigest a = DigestOfSecret(kSecretA), b = DigestOfSecret(kSecretB);
+  const auto check = [&](const std::vector<SecretCheck>& checks) {
+    const auto verdicts = store_->CheckDigests(checks);
+    EXPECT_TRUE(verdicts.ok()) << verdicts.status();
+    return verdicts.ok() ? *verdicts : std::vector<bool>();
+  };
+  EXPECT_EQ(check({{"plain", b}, {"a", a}, {"a", b}, {"nobody", a}, {"a", {}}, {"a", a}}),
+            (std::vector<bool>{true, true, false, false, false, true}));
+  EXPECT_TRUE(check({}).empty());
+  const std::string next = MakeSecret();
+  ASSERT_TRUE(store_->ReplaceSecret("a", HashSecret(next)).ok());
+  EXPECT_EQ(check({{"a", a}, {"a", DigestOfSecret(next)}}), (std::vector<bool>{false, true}));
+  ASSERT_TRUE(store_->Revoke("a").ok());
+  EXPECT_EQ(check({{"a", a}, {"a", DigestOfSecret(next)}, {"plain", b}}), (std::vector<bool>{false, false, true}));
+}
+
 TEST_P(StoreContract, UnknownUserIsRejectedAndVerdictsKeepTheirOrder) {
   ASSERT_TRUE(store_->CreateCredentials({Hashed("a", kSecretA), Hashed("b", kSecretB)}).ok());
   EXPECT_EQ(Check({{"nobody", kSecretA}, {"a", kSecretA}, {"", ""}, {"A", kSecretA}, {"b", kSecretB}, {"a", kSecretB}}),

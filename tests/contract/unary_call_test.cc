@@ -86,7 +86,8 @@ class UnaryCallTest : public ::testing::Test {
   std::shared_ptr<ScriptedEdge> edge_ = std::make_shared<ScriptedEdge>();
   uint64_t link_ = 0;
   CallerBytes all_{50'000};
-  CallRequests requests_{clock_, ControlOptions()};
+  CallerAuth auth_{clock_};
+  CallRequests requests_{clock_, auth_, ControlOptions()};
   grpc::ByteBuffer response_;
   std::shared_ptr<UnaryCall> call_ =
       std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, all_, nullptr, &response_);

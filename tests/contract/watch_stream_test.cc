@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -80,6 +81,23 @@ TEST_F(WatchStreamTest, WhileAllWatchersHoldTooMuchTheOneThatHoldsMostEnds) {
   EXPECT_GT(all_.total(), before);
   most->OnDone();
   less->OnDone();
+}
+
+TEST_F(WatchStreamTest, WatcherThatWasEndedIsCutIfItDoesNotReadItsLastMessage) {
+  constexpr Duration kLimit = std::chrono::seconds(10);
+  const auto stream = Watcher();
+  MonoTime now{};
+  EXPECT_FALSE(stream->CutIfUnread(now, kLimit));
+  EXPECT_FALSE(stream->CutIfUnread(now += 2 * kLimit, kLimit)) << "it was not ended";
+  stream->End(grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "the token has expired"));
+  EXPECT_FALSE(stream->CutIfUnread(now, kLimit));
+  EXPECT_FALSE(stream->CutIfUnread(now += kLimit - std::chrono::milliseconds(1), kLimit));
+  EXPECT_TRUE(stream->CutIfUnread(now += std::chrono::milliseconds(1), kLimit));
+  EXPECT_FALSE(stream->CutIfUnread(now += kLimit, kLimit));
+  EXPECT_EQ(counters_.ended_unread.value(), 1u);
+  stream->OnWriteDone(false);
+  stream->OnDone();
+  EXPECT_EQ(done_, 1);
 }
 
 TEST_F(WatchStreamTest, SnapshotThatIsNotReadTakesOneStep) {

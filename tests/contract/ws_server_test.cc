@@ -19,7 +19,7 @@ class WsServerTest : public ::testing::Test, protected WsServer::Handler {
   WsServerTest() : client_(io_) {
     tcp::acceptor acceptor(io_, tcp::endpoint(asio::ip::address_v4::loopback(), 0));
     client_.connect(acceptor.local_endpoint());
-    server_.Adopt(7, acceptor.accept().release());
+    server_.Adopt(7, acceptor.accept().release(), {});
   }
   // What the next handler of the loop that causes events causes.
   Strings NextEvents() {
@@ -31,7 +31,10 @@ class WsServerTest : public ::testing::Test, protected WsServer::Handler {
   tcp::socket client_;
 
  private:
-  void OnRequest(uint64_t) override { events_.push_back("request"); }
+  void OnProxyHeader(uint64_t, const std::optional<std::string>&) override {}
+  void OnRequest(uint64_t, const std::string& proxied) override {
+    events_.push_back(proxied.empty() ? "request" : "request of " + proxied);
+  }
   std::optional<WsServer::HttpReply> OnHttp(uint64_t, const std::string& path) override {
     events_.push_back("http " + path);
     return WsServer::HttpReply{200, "{}"};
@@ -46,12 +49,12 @@ class WsServerTest : public ::testing::Test, protected WsServer::Handler {
   Strings events_;
 
  protected:
-  WsServer server_{io_, {1u << 20, 1u << 20}, *this};
+  WsServer server_{io_, {1u << 20, 1u << 20, "X-Forwarded-For", nullptr}, *this};
 };
 
 constexpr char kUpgrade[] =
     "GET /?userId=u HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dG9vbHdpcmUgdGVzdCBrZXk=\r\n\r\n";
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dG9vbHdpcmUgdGVzdCBrZQ==\r\n\r\n";
 
 TEST_F(WsServerTest, UpgradeIsHeardOfBeforeItsResponseIsWritten) {
   asio::write(client_, asio::buffer(kUpgrade, sizeof kUpgrade - 1));
@@ -65,6 +68,14 @@ TEST_F(WsServerTest, RequestIsHeardOfWhenItIsComplete) {
   for (int i = 0; i < 100; ++i) io_.poll();
   asio::write(client_, asio::buffer(request.substr(20)));
   EXPECT_EQ(NextEvents(), (Strings{"request", "http /health"}));
+}
+
+TEST_F(WsServerTest, HeaderOfProxiesComesWithTheRequestAllItsLinesInOrder) {
+  const std::string upgrade(kUpgrade);
+  const std::string headers =
+      "x-forwarded-for: 192.0.2.1\r\nForwarded: for=192.0.2.3\r\nX-FORWARDED-FOR: 192.0.2.2\r\n";
+  asio::write(client_, asio::buffer(upgrade.substr(0, upgrade.size() - 2) + headers + "\r\n"));
+  EXPECT_EQ(NextEvents(), Strings{"request of 192.0.2.1, 192.0.2.2"});
 }
 
 TEST_F(WsServerTest, CutEndsACloseThatIsUnderWayByAReset) {

@@ -37,6 +37,10 @@ class FailingStore final : public Store {
     if (absl::Status status = Next(); !status.ok()) return status;
     return inner_.CheckCredentials(checks);
   }
+  absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>& checks) override {
+    if (absl::Status status = Next(); !status.ok()) return status;
+    return inner_.CheckDigests(checks);
+  }
   absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override {
     if (absl::Status status = Next(); !status.ok()) return status;
     return inner_.UpdateStatus(updates);

@@ -30,6 +30,16 @@ class MemoryStore : public Store {
     return verdicts;
   }
 
+  absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>& checks) override {
+    std::lock_guard<std::mutex> lock(mu_);
+    std::vector<bool> verdicts;
+    for (const SecretCheck& check : checks) {
+      auto it = credentials_.find(check.user_id);
+      verdicts.push_back(it != credentials_.end() && DigestMatches(check.digest, it->second.stored_secret));
+    }
+    return verdicts;
+  }
+
   absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override {
     std::lock_guard<std::mutex> lock(mu_);
     for (const StatusUpdate& update : updates) {
@@ -111,6 +121,7 @@ class MemoryStore : public Store {
     for (size_t i = 0; i < rows_.size(); ++i) {
       const AuditRow& row = rows_[i];
       if (!query.user_id.empty() && row.user_id != query.user_id) continue;
+      if (row.user_id.compare(0, query.user_prefix.size(), query.user_prefix) != 0) continue;
       if (query.from_ms && row.created_at_ms < *query.from_ms) continue;
       if (query.until_ms && row.created_at_ms >= *query.until_ms) continue;
       wanted.emplace(Place(row.created_at_ms, i), &row);

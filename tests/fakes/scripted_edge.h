@@ -60,6 +60,15 @@ class ScriptedEdge final : public ToEdge {
     for (const v1::ControlFrame& frame : frames_) all.insert(all.end(), frame.cancels().begin(), frame.cancels().end());
     return all;
   }
+  // Request ids of the answers that were fetched.
+  std::vector<std::string> fetches() const {
+    std::lock_guard<std::mutex> lock(mu_);
+    std::vector<std::string> all;
+    for (const v1::ControlFrame& frame : frames_) {
+      for (const v1::StrayName& name : frame.stray_fetches()) all.push_back(name.request_id());
+    }
+    return all;
+  }
   int refused() const {
     std::lock_guard<std::mutex> lock(mu_);
     return refused_;

@@ -86,7 +86,7 @@ class ScriptedRegistry final : public Registry {
   }
 
   // Only edges do these.
-  void Claim(const std::string&, const std::string&, ClaimDone done) override {
+  void Claim(const ClaimRequest&, ClaimDone done) override {
     done(absl::UnimplementedError("only Lookup is"));
   }
   void Refresh(const std::string&, std::vector<Held>) override {}
@@ -94,6 +94,19 @@ class ScriptedRegistry final : public Registry {
   void Join(const EdgeAddress&, EdgeEvents) override {}
   void Leave(const std::string&, MonoTime) override {}
   void WatchEdges(EdgesChanged) override {}
+  void ListEdges(ListDone done) override {
+    absl::StatusOr<std::vector<std::string>> edges;
+    {
+      std::lock_guard<std::mutex> lock(mu_);
+      edges = edges_;
+    }
+    done(std::move(edges));
+  }
+  // The edges that are alive, or why they are not known.
+  void SetEdges(absl::StatusOr<std::vector<std::string>> edges) {
+    std::lock_guard<std::mutex> lock(mu_);
+    edges_ = std::move(edges);
+  }
   bool connected() const override { return true; }
 
  private:
@@ -110,6 +123,7 @@ class ScriptedRegistry final : public Registry {
 
   mutable std::mutex mu_;
   Judge judge_;  // Guarded by mu_, as are the others.
+  absl::StatusOr<std::vector<std::string>> edges_ = std::vector<std::string>();
   bool held_back_ = false;
   std::map<std::string, Lease> leases_;
   std::map<std::string, int> lookups_;

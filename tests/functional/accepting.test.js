@@ -20,9 +20,23 @@ claim('an edge that ran out of open files serves again when they are free, and s
   await tw.edge.saw('out of file descriptors');
   await agent.roundTrip();
   for (const socket of sockets) socket.destroy();
-  await until('it answers again', async () => (await get(tw.ports.agents, '/health')).status === 200);
+  await until('it answers again', async () => (await tw.http('/health')).status === 200);
   assert.ok((await tw.metric('toolwire_edge_accept_errors_total')) > 0);
   assert.equal(tw.edge.logged('out of file descriptors').length, 1, 'once for a spell');
+  await tw.stop();
+});
+
+claim('an edge that ran out of open files still shows its metrics', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split', edgeOptions: {openFiles: 256}});
+  const sockets = silentSockets(scope, tw.ports.agents, 240);
+  await tw.edge.saw('out of file descriptors');
+  for (let i = 0; i < 5; ++i) {
+    const {status, body} = await get(tw.ports.metrics[0], '/metrics');
+    assert.equal(status, 200);
+    assert.match(body, /^toolwire_edge_accept_errors_total [1-9]/m);
+    assert.match(body, /^process_open_fds 2[0-9][0-9]$/m);
+  }
+  for (const socket of sockets) socket.destroy();
   await tw.stop();
 });
 

@@ -1,7 +1,9 @@
 // `toolwire agent`: the small real agent.
 import assert from 'node:assert/strict';
-import {mkdir, readFile, symlink, writeFile} from 'node:fs/promises';
+import {once} from 'node:events';
+import {link, mkdir, readFile, symlink, truncate, writeFile} from 'node:fs/promises';
 import path from 'node:path';
+import {WebSocketServer} from 'ws';
 import {resultOf} from './lib/caller.js';
 import {run} from './lib/process.js';
 import {claim} from './lib/toolwire.js';
@@ -112,11 +114,12 @@ claim('it keeps trying whatever the close code: wrong credentials now may be rig
 claim('a short break does not lose the answer of a tool that was running', async (scope) => {
   const tw = await scope.toolwire();
   const {agent} = await withFiles(scope, tw);
-  const call = tw.caller().call('user_1', 'sleep', {ms: 300}, {requestId: 'running'});
+  const caller = tw.caller();
+  const call = caller.call('user_1', 'sleep', {ms: 300}, {requestId: 'running'});
   await until('the call is sent', async () => (await tw.metric('toolwire_edge_calls_in_flight')) === 1);
-  const rival = await tw.agent('user_1', {answer: () => undefined});  // Takes the place: 4001 for the agent, which comes back.
+  await caller.admin('DisconnectAgent', {userId: 'user_1'});
   await until('it is connected again', () => agent.logged('agent connected').length === 2);
-  assert.equal((await rival.closed()).code, 4001);
+  assert.equal((await agent.saw('agent disconnected')).code, 4003);
   const outcome = await call;
   // Control waits 2 s for the answer, the agent comes back after 0.75 to 1.25 s; a slow machine may take longer.
   if (outcome.code === 0) assert.deepEqual(resultOf(outcome), {slept_ms: 300});
@@ -165,4 +168,169 @@ claim('its tools see the files as they are: a file that changes is read anew', a
   const caller = tw.caller();
   await writeFile(path.join(root, 'hello.txt'), 'changed');
   assert.equal(resultOf(await caller.call('user_1', 'read_file', {path: 'hello.txt'})).content, await readFile(path.join(root, 'hello.txt'), 'utf8'));
+});
+
+claim('4001 means that another agent runs: it says so once and waits long', async (scope) => {
+  const tw = await scope.toolwire();
+  const {agent} = await withFiles(scope, tw);
+  const rival = await tw.agent('user_1');
+  await until('it has noticed', () => agent.logged('another agent of this user is connected').length > 0);
+  const {code, next_try_ms: wait} = await agent.saw('agent disconnected');
+  assert.equal(code, 4001);
+  assert.ok(wait >= 22_500 && wait <= 37_500, `${wait}`);  // 30 s, within a quarter of it.
+  await rival.roundTrip();
+  assert.equal(agent.logged('agent connected').length, 1);
+  assert.equal(rival.closeFrame, undefined);
+});
+
+claim('the secret is neither in its environment nor in any file that its tools show', async (scope) => {
+  const tw = await scope.toolwire();
+  const secret = await tw.secret('user_1');
+  const directory = await scope.directory();
+  const at = (name) => path.join(directory, name);
+  await writeFile(at('credentials'), `user_1 ${secret}\nuser_2 other\n`);
+  await link(at('credentials'), at('linked'));
+  await writeFile(at('secret.txt'), `${secret}\n`);
+  await writeFile(at('other.txt'), 'other');
+  for (const [args, env] of [[[], {TOOLWIRE_SECRET: secret}], [['--credentials', at('credentials')], {}]]) {
+    const agent = scope.process(
+      'toolwire', ['agent', '--url', tw.url(), '--user', 'user_1', '--root', '/', '--log-format', 'json', ...args], {env});
+    await agent.saw('agent connected');
+    // Its user may read this where that is root.
+    const environment = await readFile(`/proc/${agent.pid}/environ`, 'latin1').catch((error) => error.code);
+    assert.ok(!environment.includes(secret), 'its environment');
+    const caller = tw.caller();
+    const read = async (file, encoding) => (await caller.call('user_1', 'read_file', {path: file, encoding})).response;
+    for (const encoding of ['utf8', 'base64']) {
+      for (const file of [at('credentials'), at('linked'), at('secret.txt'), '/proc/self/environ', `/proc/${agent.pid}/environ`]) {
+        const {success, error, resultJson} = await read(file, encoding);
+        assert.equal(success, false, file);
+        assert.match(error, /holds a secret|outside|symbolic link/, file);
+        assert.equal(resultJson.toString(), 'null');
+      }
+      assert.equal((await read(at('other.txt'), encoding)).success, true);
+    }
+    for (const one of ['/proc', '/proc/self', '/sys']) {
+      assert.equal((await caller.call('user_1', 'list_directory', {path: one})).response.success, false, one);
+    }
+    await agent.stop();
+  }
+});
+
+claim('params past its limits fail their call alone, at once; its neighbours go on', async (scope) => {
+  const tw = await scope.toolwire({flags: {'payload-bytes-max': 64 << 20, 'json-depth-max': 5000}});
+  const {agent} = await withFiles(scope, tw, ['--json-depth', '100', '--params-bytes', '2000', '--result-bytes', '1024']);
+  const stream = tw.caller().dispatch();
+  const neighbour = stream.call('user_1', 'sleep', {ms: 1000});
+  const text = (paramsJson) => stream.call('user_1', 'echo', Buffer.from(paramsJson));
+  const deep = (levels) => `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`;
+  const long = (bytes) => JSON.stringify({a: 'x'.repeat(bytes - 8)});
+  for (const [params, error] of [
+    [deep(100), undefined], [deep(101), /nested deeper than the 100 levels/], [deep(150), /nested deeper/],
+    [long(1024), undefined], [long(1025), /the result would be 1025 bytes long, more than the 1024/],
+    [long(2000), /the result would be/], [long(2001), /longer than the 2000 bytes/], [long(20 << 20), /longer than the 2000 bytes/],
+  ]) {
+    const {code, response} = await text(params);
+    assert.equal(code, 0);
+    assert.equal(response.success, error === undefined, response.error);
+    if (error) assert.match(response.error, error);
+  }
+  assert.deepEqual(resultOf(await neighbour), {slept_ms: 1000});
+  assert.equal(agent.logged('agent disconnected').length, 0);
+});
+
+claim('read_file of 12 MiB less 64 KiB fits in both encodings, and of more it says the limit', async (scope) => {
+  const tw = await scope.toolwire();
+  const {root} = await withFiles(scope, tw);
+  const caller = tw.caller();
+  const size = (12 << 20) - (64 << 10);
+  await writeFile(path.join(root, 'large'), Buffer.alloc(size, 'x'));
+  for (const encoding of ['utf8', 'base64']) {
+    const result = resultOf(await caller.call('user_1', 'read_file', {path: 'large', encoding}));
+    assert.equal(Buffer.from(result.content, encoding).length, size);
+  }
+  await truncate(path.join(root, 'large'), size + 1);
+  for (const encoding of ['utf8', 'base64']) {
+    const {response} = await caller.call('user_1', 'read_file', {path: 'large', encoding});
+    assert.match(response.error, /more than 12517376 bytes/);
+  }
+});
+
+claim('file names that are not UTF-8 are listed apart, and read by their bytes', async (scope) => {
+  const tw = await scope.toolwire();
+  const {root} = await withFiles(scope, tw);
+  const names = [0xfe, 0xff].map((byte) => Buffer.from([0x61, byte]));
+  for (const name of names) await writeFile(Buffer.concat([Buffer.from(`${root}/inside/`), name]), name.toString('hex'));
+  const caller = tw.caller();
+  const {entries} = resultOf(await caller.call('user_1', 'list_directory', {path: 'inside'}));
+  assert.deepEqual(entries.map((entry) => entry.name_base64), [...names.map((name) => name.toString('base64')), undefined]);
+  for (const name of names) {
+    const params = {path_base64: Buffer.concat([Buffer.from('inside/'), name]).toString('base64')};
+    assert.equal(resultOf(await caller.call('user_1', 'read_file', params)).content, name.toString('hex'));
+  }
+});
+
+claim('what a tool does not read may hold 1e400 and lone surrogates', async (scope) => {
+  const tw = await scope.toolwire();
+  await withFiles(scope, tw);
+  const stream = tw.caller().dispatch();
+  const params = Buffer.from('{"path":"hello.txt","more":1e400,"\\udc00":["\\ud800"]}');
+  assert.equal(resultOf(await stream.call('user_1', 'read_file', params)).content, 'Hello, wörld!\n');
+});
+
+// An edge that reads nothing from its agent until its socket is resumed.
+async function stuckEdge(scope, args = []) {
+  const server = scope.backend(new WebSocketServer({port: 0, host: '127.0.0.1'}));
+  server.stop = async () => server.close();
+  await once(server, 'listening');
+  const root = await scope.directory();
+  await writeFile(path.join(root, 'large'), Buffer.alloc(11 << 20, 'x'));  // More than the kernel takes.
+  const agent = scope.process(
+    'toolwire', ['agent', '--url', `ws://127.0.0.1:${server.address().port}`, '--user', 'user_1', '--root', root, '--log-format', 'json', ...args],
+    {env: {TOOLWIRE_SECRET: 'some', TOOLWIRE_CA: undefined}});
+  const [socket] = await once(server, 'connection');
+  const send = (frame) => socket.send(JSON.stringify(frame));
+  const answers = [];
+  socket.on('message', (data) => {
+    const frame = JSON.parse(data.toString());
+    if (frame.type === 'tool_response') answers.push(frame);
+  });
+  send({type: 'connected', userId: 'user_1', serverId: 'stuck', timestamp: 1});
+  await agent.saw('agent connected');
+  socket.pause();
+  const call = (requestId, tool, params) => send({type: 'tool_call', requestId, tool, params});
+  return {agent, socket, send, call, answers};
+}
+const done = (agent, requestId) => until(`${requestId} is done`, () =>
+  agent.logged('tool call').some((line) => line.requestId === requestId));
+
+claim('answers that wait keep to a budget: calls beyond it fail, and small answers go before large ones', async (scope) => {
+  const {agent, socket, call, answers} = await stuckEdge(scope, ['--answer-bytes', String(24 << 20)]);
+  // One is on its way into the kernel, two wait, for more there is no room.
+  const large = ['large 1', 'large 2', 'large 3', 'large 4', 'large 5'];
+  for (const requestId of large) {
+    call(requestId, 'read_file', {path: 'large'});
+    await done(agent, requestId);
+  }
+  call('small', 'echo', {n: 1});
+  await done(agent, 'small');
+  assert.equal(answers.length, 0);
+  socket.resume();
+  await until('all have come', () => answers.length === 6);
+  assert.deepEqual(answers.map(({requestId, success}) => [requestId, success]), [
+    ['large 1', true], ['large 4', false], ['large 5', false], ['small', true], ['large 2', true], ['large 3', true]]);
+  for (const {error} of answers.slice(1, 3)) assert.match(error, /^agent busy: .*answers/);
+});
+
+claim('the answer of a call that was cancelled leaves the queue', async (scope) => {
+  const {agent, socket, send, call, answers} = await stuckEdge(scope);
+  for (const requestId of ['first', 'cancelled', 'last']) {
+    call(requestId, 'read_file', {path: 'large'});
+    await done(agent, requestId);
+  }
+  send({type: 'tool_cancel', requestId: 'cancelled'});
+  await agent.saw('answer withdrawn');
+  socket.resume();
+  await until('the last has come', () => answers.some(({requestId}) => requestId === 'last'));
+  assert.deepEqual(answers.map(({requestId}) => requestId), ['first', 'last']);
 });

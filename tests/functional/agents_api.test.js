@@ -30,6 +30,18 @@ claim('GetAgent without a user is a wrong request', async (scope) => {
   await assert.rejects(tw.caller().ask('GetAgent', {}), (error) => error.code === code.INVALID_ARGUMENT);
 });
 
+claim('ids longer than any user\'s, or with control characters, are a wrong request of GetAgent and WatchAgents', async (scope) => {
+  const tw = await scope.toolwire();
+  const caller = tw.caller();
+  for (const userId of ['u'.repeat(257), 'u'.repeat(1 << 20), 'u\n', 'u\u0000']) {
+    await assert.rejects(caller.ask('GetAgent', {userId}), (error) => error.code === code.INVALID_ARGUMENT && error.message.length < 200);
+    const watch = scope.own(caller.watch(['user_1', userId]));
+    assert.equal((await watch.ended()).code, code.INVALID_ARGUMENT);
+  }
+  assert.equal((await caller.ask('GetAgent', {userId: 'u'.repeat(256)})).connected, false);
+  assert.deepEqual(await scope.own(caller.watch(['u'.repeat(256)])).snapshot(), []);
+});
+
 async function pages(caller, pageSize) {
   const out = [];
   let pageToken = '';

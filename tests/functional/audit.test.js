@@ -3,9 +3,12 @@ import assert from 'node:assert/strict';
 import {writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {toStruct} from './lib/caller.js';
-import {output} from './lib/process.js';
+import {output, testTls} from './lib/process.js';
 import {claim, claimInBoth} from './lib/toolwire.js';
 import {until} from './lib/until.js';
+
+// The name of the token that all show, where tokens are asked for.
+const CALLER = testTls ? 'test' : null;
 
 const rowsById = (rows) => {
   const ids = rows.map(({requestId}) => requestId);
@@ -31,7 +34,7 @@ claimInBoth('one row for every outcome, with what was asked, what came of it and
   await caller.call('nobody', 'ok', {}, {requestId: 'not connected'});
   await caller.call('user_1', 'ok', '[]', {requestId: 'wrong params'});
   await stream.call('user_1', '', {}, {requestId: 'no tool'});
-  await caller.call('user_1', 'slow', {}, {requestId: 'timeout', timeoutMs: 50});
+  await caller.call('user_1', 'slow', {}, {requestId: 'timeout', timeoutMs: 1000});
   stream.send({calls: [{id: 1, userId: 'user_1', tool: 'slow', requestId: 'cancelled'}]});
   await until('it is sent', () => agent.calls.some(({requestId}) => requestId === 'cancelled'));
   stream.cancel(1);
@@ -58,7 +61,7 @@ claimInBoth('one row for every outcome, with what was asked, what came of it and
   const {at, ...ok} = byId.ok;
   assert.deepEqual(ok, {
     userId: 'user_1', requestId: 'ok', tool: 'ok', success: true, error: '', params: '{"n":1}', result: '{"got":{"n":1}}',
-    executionTimeMs: 12,
+    executionTimeMs: 12, caller: CALLER,
   });
   assert.ok(at >= before - 1 && at <= Date.now() + 1);
   assert.deepEqual(JSON.parse(byId['ok by Struct'].params), {n: 3});
@@ -162,7 +165,7 @@ claimInBoth('kill -9 with calls answered and in flight: after the next start eac
     const {success, error, at, ...row} = byId[requestId];
     assert.deepEqual([success, error], [false, 'CONTROL_LOST'], requestId);
     assert.deepEqual(row, {
-      userId: 'user_1', requestId, tool: 'slow', params: JSON.stringify(params), result: '', executionTimeMs: null});
+      userId: 'user_1', requestId, tool: 'slow', params: JSON.stringify(params), result: '', executionTimeMs: null, caller: CALLER});
     assert.ok(at >= before - 1 && at <= after + 1, 'the time when it began');
   }
 });
@@ -195,6 +198,7 @@ claim('a spool that cannot be written fails no call, is counted and logged once'
   const caller = tw.caller();
   for (let i = 0; i < 20; ++i) assert.equal((await caller.call('user_1', 'echo', {}, {requestId: `r${i}`})).code, 0);
   assert.equal(await tw.metric('toolwire_audit_spool_errors_total'), 40, 'the beginning and the row of each');
+  await tw.control.saw('audit spool failed, rows wait in memory only');
   assert.equal(tw.control.logged('audit spool failed, rows wait in memory only').length, 1);
   await tw.stop();
   assert.equal((await tw.audit()).length, 20);

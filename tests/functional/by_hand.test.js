@@ -105,7 +105,7 @@ claim('docs/by-hand.md shows every RPC and every command', async () => {
       assert.match(page, new RegExp(`^.*grpcurl -.*toolwire\\.v1\\.${service}/${method}\\b`, 'm'), method);
     }
   }
-  for (const command of ['dev', 'agent', 'call', 'agents', 'where', 'watch', 'credentials', 'audit', 'migrate', 'doctor', 'completion']) {
+  for (const command of ['dev', 'agent', 'call', 'agents', 'where', 'watch', 'credentials', 'audit', 'tokens', 'migrate', 'doctor', 'completion']) {
     assert.match(page, new RegExp(`toolwire ${command}\\b`), command);
   }
 });

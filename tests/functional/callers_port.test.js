@@ -5,6 +5,9 @@ import {readFileSync, readdirSync} from 'node:fs';
 import net from 'node:net';
 import zlib from 'node:zlib';
 import grpc from '@grpc/grpc-js';
+import {callerCredentials, callersTls} from './lib/callers_tls.js';
+import {Issuer} from './lib/jwt.js';
+import {TokensFile} from './lib/tokens.js';
 import {claim, claimInBoth, metric} from './lib/toolwire.js';
 import {FLAG, FRAME, RawCaller, frame, header, message, requestHeaders} from './lib/raw_http2.js';
 import {until} from './lib/until.js';
@@ -44,7 +47,7 @@ claimInBoth('callers who take all connections that open files allow leave, and i
 claim('a control that ran out of open files says so, and serves again when they are free', async (scope) => {
   const tw = await scope.toolwire({topology: 'split'});
   await tw.agent('user_1');
-  const open = readdirSync(`/proc/${tw.control.pid}/fd`).length;
+  const open = await metric(tw.ports.metrics[1], 'process_open_fds');
   execFileSync('prlimit', [`--pid=${tw.control.pid}`, `--nofile=${open + 10}`]);
   const sockets = await silent(scope, tw.ports.callers, 100);
   await tw.control.saw('out of file descriptors');
@@ -104,6 +107,31 @@ claim('connections that send nothing make room for those that come, and end afte
   assert.ok((await tw.metric(HITS, {limit: 'connect_time'})) > 0);
 });
 
+for (const [what, path, body] of [
+  ['watches of the health service', '/grpc.health.v1.Health/Watch', message(Buffer.alloc(0))],
+  ['requests that do not come completely', '/toolwire.v1.ToolDispatch/CallTool', undefined],
+]) {
+  claim(`${what} without end, of callers without a token: their connections are cut, and others are served`, async (scope) => {
+    const tokens = await TokensFile.create(scope);
+    const token = tokens.add('shop', 'call');
+    const flags = {'tokens-file': tokens.path, 'address-unfinished-streams-max': 5_000};
+    const tw = await scope.toolwire({topology: 'split', flags});
+    await tw.agent('user_1');
+    const headers = requestHeaders('', {':path': path});
+    const request = (stream) => [
+      frame(FRAME.headers, FLAG.endHeaders, stream, headers), ...(body ? [frame(FRAME.data, FLAG.endStream, stream, body)] : [])];
+    const callers = Array.from({length: 6}, () => scope.own(new RawCaller(tw.ports.callers, {localAddress: '127.0.0.2'})));
+    for (const caller of callers) {
+      await caller.greet();
+      await caller.write(...Array.from({length: 1_990}, (_, i) => request(1 + 2 * i)).flat());
+    }
+    await until('some are cut', async () => (await tw.metric(HITS, {limit: 'unfinished_streams'})) > 0);
+    await until('and are closed', () => callers.some((one) => one.isClosed));
+    assert.ok(callers.some((one) => !one.isClosed), 'not all of them');
+    assert.equal((await tw.caller(token).call('user_1', 'echo')).code, 0);
+  });
+}
+
 for (const [limit, flags] of [['connections', {'connections-max': 20}], ['silent_connections', {'silent-connections-max': 20}]]) {
   claim(`when there are as many ${limit} as there may be, the address with most of them makes room`, async (scope) => {
     const tw = await scope.toolwire({topology: 'split', flags: {...flags, 'connect-timeout': 60_000}});
@@ -147,7 +175,7 @@ claim('a client that compresses is told UNIMPLEMENTED', async (scope) => {
   const tw = await scope.toolwire({topology: 'split'});
   const caller = tw.caller();
   const options = {'grpc.default_compression_algorithm': 2, 'grpc.use_local_subchannel_pool': 1};
-  const client = scope.own(new caller.client.constructor(`127.0.0.1:${tw.ports.callers}`, grpc.credentials.createInsecure(), options));
+  const client = scope.own(new caller.client.constructor(`127.0.0.1:${tw.ports.callers}`, callerCredentials(), options));
   const error = await new Promise((done) =>
     client.CallTool({userId: 'user_1', tool: 'echo', paramsJson: Buffer.from(`{"a":"${'x'.repeat(5000)}"}`)}, done));
   assert.equal(error.code, grpc.status.UNIMPLEMENTED);
@@ -249,7 +277,7 @@ for (const reset of [true, false]) {
 }
 
 claim('a caller of any family of addresses is cut for streams without end', async (scope) => {
-  const tw = await scope.toolwire({flags: {listen: '::', insecure: true}});
+  const tw = await scope.toolwire({flags: {listen: '::', 'plain-agents': true, 'no-tokens': true, ...(callersTls ? {} : {'plain-grpc': true})}});
   for (const from of [{host: '::1'}, {host: '127.0.0.1'}]) {
     const [caller] = await speaking(scope, tw.ports.callers, 1, from);
     await isCutFor(tw, caller, {reset: true});
@@ -285,37 +313,51 @@ for (const [what, {start, part}] of Object.entries(ENDLESS)) {
   });
 }
 
-claim('headers of 16 KiB do not close their connection, in whatever frames they come, one byte more does', async (scope) => {
-  const tw = await scope.toolwire({topology: 'split'});
-  const start = Buffer.concat([requestHeaders('Dispatch'), headerOf(17_000)]);
-  for (const [size, isCut] of [[16_384, false], [16_385, true]]) {
-    const [caller] = await speaking(scope, tw.ports.callers, 1);
-    await caller.write(frame(FRAME.headers, 0, 1, start));
-    const part = frame(FRAME.continuation, 0, 1, Buffer.from('b'));
-    await caller.write(...Array.from({length: size - start.length}, () => part), frame(FRAME.ping, 0, 0, Buffer.alloc(8)));
-    // A ping is not allowed there, so gRPC closes the connection once it has read all.
-    await caller.closed();
-    assert.equal(await tw.metric(HITS, {limit: 'header_bytes'}), isCut ? 1 : 0);
-  }
-});
-
-claim('metadata of more than 8 KiB is refused', async (scope) => {
-  const tw = await scope.toolwire({topology: 'split'});
-  await tw.agent('user_1');
-  const caller = tw.caller();
-  const call = (size) => new Promise((done) => {
-    const metadata = new grpc.Metadata();
-    metadata.set('a', 'b'.repeat(size));
-    caller.client.CallTool({userId: 'user_1', tool: 'echo', paramsJson: Buffer.from('{}')}, metadata, (error) => done(error?.code ?? 0));
+// How much a control takes: more where tokens may be 16 KiB.
+const HEADERS = [
+  {what: '16 KiB', flags: async () => ({}), metadata: 8 << 10, wire: 16 << 10, answer: 0},
+  {what: '24 KiB with --jwks-file', flags: async (scope) => (await Issuer.create(scope)).flags, metadata: 20 << 10, wire: 24 << 10, answer: grpc.status.UNAUTHENTICATED},
+];
+for (const {what, flags, metadata: metadataMax, wire, answer} of HEADERS) {
+  claim(`headers of ${what} do not close their connection, in whatever frames they come, one byte more does`, async (scope) => {
+    const tw = await scope.toolwire({topology: 'split', flags: await flags(scope)});
+    const start = Buffer.concat([requestHeaders('Dispatch'), headerOf(wire + 1000)]);
+    for (const [size, isCut] of [[wire, false], [wire + 1, true]]) {
+      const [caller] = await speaking(scope, tw.ports.callers, 1);
+      await caller.write(frame(FRAME.headers, 0, 1, start));
+      const part = frame(FRAME.continuation, 0, 1, Buffer.from('b'));
+      await caller.write(...Array.from({length: size - start.length}, () => part), frame(FRAME.ping, 0, 0, Buffer.alloc(8)));
+      // A ping is not allowed there, so gRPC closes the connection once it has read all.
+      await caller.closed();
+      assert.equal(await tw.metric(HITS, {limit: 'header_bytes'}), isCut ? 1 : 0);
+    }
   });
-  assert.equal(await call(7 << 10), 0);
-  assert.equal(await call(9 << 10), grpc.status.RESOURCE_EXHAUSTED);
-});
+
+  claim(`metadata of more than ${metadataMax >> 10} KiB is refused where headers of ${what} are read`, async (scope) => {
+    const tw = await scope.toolwire({topology: 'split', flags: await flags(scope)});
+    await tw.agent('user_1');
+    const caller = tw.caller();
+    const call = (size) => new Promise((done) => {
+      const metadata = new grpc.Metadata();
+      metadata.set('a', 'b'.repeat(size));
+      caller.client.CallTool({userId: 'user_1', tool: 'echo', paramsJson: Buffer.from('{}')}, metadata, (error) => done(error?.code ?? 0));
+    });
+    assert.equal(await call(metadataMax - (1 << 10)), answer);
+    assert.equal(await call(metadataMax + (1 << 10)), grpc.status.RESOURCE_EXHAUSTED);
+  });
+}
 
 claim('streams of reflection take no more than four threads, and calls are served meanwhile', async (scope) => {
   const tw = await scope.toolwire({topology: 'split'});
   await tw.agent('user_1');
-  const threads = () => Number(readFileSync(`/proc/${tw.control.pid}/status`, 'utf8').match(/Threads:\s+(\d+)/)[1]);
+  // gRPC's for services that block; its others come and go as it likes.
+  const threads = () => readdirSync(`/proc/${tw.control.pid}/task`).filter((thread) => {
+    try {
+      return readFileSync(`/proc/${tw.control.pid}/task/${thread}/comm`, 'utf8').startsWith('grpcpp_sync');
+    } catch {
+      return false;  // It has ended.
+    }
+  }).length;
   await served(tw);
   const before = threads();
   const headers = requestHeaders('', {':path': '/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo'});
@@ -366,4 +408,45 @@ claim('messages that are never completed take no more than --grpc-memory-bytes, 
   assert.ok(grown < 256 << 20, `${grown} bytes`);
   destroy(callers);
   await until('calls are served', async () => (await tw.caller().call('user_1', 'echo', {}, {grpcDeadlineMs: 2000})).code === 0);
+});
+
+// Frames that end no stream and that HTTP/2 allows any number of.
+const FLOODS = {
+  SETTINGS: frame(FRAME.settings, 0, 0), 'answers to pings': frame(FRAME.ping, FLAG.ack, 0, Buffer.alloc(8)),
+  'window updates': frame(FRAME.windowUpdate, 0, 0, Buffer.from([0, 0, 0, 1])),
+  'resets of no stream': frame(FRAME.reset, 0, 1, Buffer.from([0, 0, 0, 8])), priorities: frame(2, 0, 1, Buffer.alloc(5)),
+  'frames of no type': frame(99, 0, 0, Buffer.alloc(10)),
+};
+
+claim('floods of any frame, from a caller that reads nothing, take no memory, and calls are answered meanwhile', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split'});
+  await tw.agent('user_1');
+  await served(tw);
+  const memory = () => metric(tw.ports.metrics[1], 'process_resident_memory_bytes');
+  const before = await memory();
+  const other = tw.caller().dispatch();
+  for (const [what, one] of Object.entries(FLOODS)) {
+    const [caller] = await speaking(scope, tw.ports.callers, 1);
+    caller.pause();
+    const many = Buffer.concat(Array(1000).fill(one));
+    const flood = (async () => {
+      for (let sent = 0; sent < 300 && !caller.isClosed; ++sent) await caller.write(many);
+    })();
+    for (let i = 0; i < 100; ++i) assert.equal((await other.call('user_1', 'echo')).code, 0, what);
+    caller.destroy();
+    await flood;
+  }
+  const grown = (await memory()) - before;
+  assert.ok(grown < 32 << 20, `${grown} bytes`);
+});
+
+claim('a caller that pings without end is cut', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split'});
+  const [caller] = await speaking(scope, tw.ports.callers, 1);
+  const pings = Buffer.concat(Array(1000).fill(frame(FRAME.ping, 0, 0, Buffer.alloc(8))));
+  for (let sent = 0; sent < 10_000 && !caller.isClosed; ++sent) await caller.write(pings);
+  await caller.closed();
+  assert.match(caller.saw(FRAME.goaway).payload.toString('latin1'), /too_many_pings/);
+  await tw.agent('user_1');
+  await served(tw);
 });

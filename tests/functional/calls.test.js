@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import {code, resultOf, toStruct} from './lib/caller.js';
 import {claim, claimInBoth} from './lib/toolwire.js';
-import {until} from './lib/until.js';
+import {until, DEADLINE_MS} from './lib/until.js';
 
 // The two ways of calling, with one interface.
 const waysOf = (tw) => {
@@ -144,7 +144,7 @@ claimInBoth('the time is over after the frame left: DEADLINE_EXCEEDED, CALL_TIME
   const agent = await tw.agent('user_1', silent);
   await inBothWays(tw, async (calls, way) => {
     const before = agent.calls.length;
-    const outcome = await calls.call('user_1', 'slow', {}, {timeoutMs: 100});
+    const outcome = await calls.call('user_1', 'slow', {}, {timeoutMs: 1000});
     assertFailed(outcome, TIMEOUT_SENT, way);
     assert.equal(outcome.retryAfter, null, 'trying again is not the answer');
     await agent.called(before + 1);
@@ -178,7 +178,7 @@ claimInBoth('without a timeout the default counts, and a longer one than the max
 claimInBoth('the deadline of the gRPC call counts when it is the smaller one', async (scope, shape) => {
   const tw = await scope.toolwire(shape);
   const agent = await tw.agent('user_1', silent);
-  const outcome = await tw.caller().call('user_1', 'slow', {}, {timeoutMs: 600_000, grpcDeadlineMs: 300});
+  const outcome = await tw.caller().call('user_1', 'slow', {}, {timeoutMs: 600_000, grpcDeadlineMs: 1500});
   assert.equal(outcome.code, code.DEADLINE_EXCEEDED);
   await agent.called();
   await tw.idle();
@@ -355,7 +355,7 @@ claim('a caller that does not read its answers: no more of its calls are read pa
   await until('its calls wait', async () => {
     if (outcomes.length < 200) outcomes.push(deaf.call('user_1', `tool_${outcomes.length}`));
     return (await hits()) >= 1;
-  });
+  }, 4 * DEADLINE_MS);
   const waiting = outcomes.length;
   assert.ok(waiting > 64, `${waiting} calls`);
   outcomes.push(deaf.call('user_1', 'tool_that_waits'));

@@ -91,7 +91,7 @@ claimInBoth('a call whose deadline passes: the agent is notified once, its late 
   const caller = tw.caller();
   for (const agent of [able, plain]) {
     const name = agent === able ? 'able' : 'plain';
-    const outcome = caller.call(`user_${name}`, 'slow', {}, {timeoutMs: 100, requestId: 'late'});
+    const outcome = caller.call(`user_${name}`, 'slow', {}, {timeoutMs: 1000, requestId: 'late'});
     await agent.called();
     const {reason, delivery} = await outcome;
     assert.deepEqual([reason, delivery], ['CALL_TIMEOUT', 'SENT']);
@@ -129,7 +129,7 @@ claim('hello is for one session: the next one starts without', async (scope) => 
   const tw = await scope.toolwire();
   await (await hello(await tw.agent('user_1', silent))).close();
   const agent = await tw.agent('user_1', silent);
-  const call = tw.caller().call('user_1', 'slow', {}, {timeoutMs: 50});
+  const call = tw.caller().call('user_1', 'slow', {}, {timeoutMs: 1000});
   await agent.called();
   assert.equal((await call).reason, 'CALL_TIMEOUT');
   await sawOnlyTheBaseProtocol(agent);
@@ -148,7 +148,8 @@ claim('`toolwire agent` names every capability that the codec knows', async (sco
     socket.send(JSON.stringify({type: 'connected', userId: 'user_1', serverId: 'edge-1', timestamp: 0}));
   });
   const url = `ws://127.0.0.1:${server.address().port}`;
-  scope.process('toolwire', ['agent', '--url', url, '--user', 'user_1'], {env: {TOOLWIRE_SECRET: 'secret'}});
+  scope.process('toolwire', ['agent', '--url', url, '--user', 'user_1'],
+    {env: {TOOLWIRE_SECRET: 'secret', TOOLWIRE_CA: undefined}});
   const hello = await until('it sends hello', () => frames.find(({type}) => type === 'hello'));
   assert.deepEqual(hello.capabilities, known);
 });
@@ -172,7 +173,7 @@ claimInBoth('`toolwire agent` stops what it was doing, gives no answer, and goes
   assert.deepEqual(resultOf(await caller.call('user_1', 'sleep', {ms: 1})), {slept_ms: 1});
   const [first] = agent.logged('tool call cancelled');
   assert.deepEqual([first.tool, first.requestId], ['sleep', 'sleep 0']);
-  assert.equal((await caller.call('user_1', 'sleep', {ms: 3_600_000}, {timeoutMs: 50})).reason, 'CALL_TIMEOUT');
+  assert.equal((await caller.call('user_1', 'sleep', {ms: 3_600_000}, {timeoutMs: 1000})).reason, 'CALL_TIMEOUT');
   await until('it knows', () => agent.logged('tool call cancelled').length === ids.length + 1);
   assert.equal(await tw.metric('toolwire_edge_stray_answers_total'), 0);
 });

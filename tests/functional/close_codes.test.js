@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import {createHash} from 'node:crypto';
 import {open, truncate} from 'node:fs/promises';
-import net from 'node:net';
 import path from 'node:path';
 import {resultOf} from './lib/caller.js';
 import {claim, claimInBoth} from './lib/toolwire.js';
@@ -63,6 +62,28 @@ claim('after too many wrong credentials an address is rejected with 1013, not be
   const agent = tw.dial(tw.loginQuery('user_1', await tw.secret('user_1')));
   assert.equal((await agent.closed()).code, 1013);
   assert.equal(await tw.metric('toolwire_edge_limit_hits_total', {limit: 'failed_logins'}), 1);
+});
+
+claim('behind a trusted proxy each client fails for itself, and nobody else is believed', async (scope) => {
+  const flags = {'failed-logins-per-minute-max': 3, 'trusted-proxies': '127.0.0.0/8'};
+  const tw = await scope.toolwire({flags});
+  const query = tw.loginQuery('user_1', await tw.secret('user_1'));
+  const from = (client) => ({headers: {'X-Forwarded-For': client, Forwarded: 'for=192.0.2.99'}});
+  for (let i = 0; i < 3; ++i) {
+    const agent = tw.dial('?userId=u&secret=wrong', from(`10.0.0.${i}, 192.0.2.1`));
+    assert.equal((await agent.closed()).code, 1008);
+  }
+  assert.equal((await tw.dial(query, from('192.0.2.1')).closed()).code, 1013, 'the one that failed');
+  const other = tw.dial(query, from('192.0.2.2'));
+  await other.connected();
+  await until('it is logged by its own address', () => tw.processes[0].lines.some((line) =>
+    line.includes('"agent connected"') && line.includes('"address":"192.0.2.2"')));
+
+  const untrusting = await scope.toolwire({flags: {'failed-logins-per-minute-max': 3}});
+  for (let i = 0; i < 3; ++i) {
+    assert.equal((await untrusting.dial('?userId=u&secret=wrong', from(`192.0.2.${i}`)).closed()).code, 1008);
+  }
+  assert.equal((await untrusting.dial('?userId=u&secret=wrong', from('192.0.2.8')).closed()).code, 1013);
 });
 
 claim('a store that cannot be read: 1013 and not 1008, and the edge goes on', async (scope) => {
@@ -154,6 +175,22 @@ claim('nine bad frames within a minute are borne, the tenth closes the session w
   assert.equal((await agent.closed()).code, 1008);
 });
 
+claim('as many unmatched answers as a minute allows are borne, one more closes the session with 1008', async (scope) => {
+  const tw = await scope.toolwire({flags: {'strays-per-minute-max': 5, 'stray-bytes-per-minute-max': 1 << 20}});
+  const agent = await tw.agent('user_1');
+  for (let i = 0; i < 5; ++i) agent.respond('never asked', {success: true, result: i});
+  await agent.roundTrip();
+  assert.equal((await tw.caller().call('user_1', 'echo')).code, 0);
+  agent.respond('never asked', {success: true, result: 5});
+  assert.deepEqual(await agent.closed(), {code: 1008, reason: 'Too many unmatched answers'});
+  const next = await tw.agent('user_1');
+  next.respond('never asked', {success: true, result: 'x'.repeat(1 << 20)});
+  assert.equal((await next.closed()).code, 1008);
+  for (const limit of ['strays', 'stray_bytes']) {
+    assert.equal(await tw.metric('toolwire_edge_limit_hits_total', {limit}), 1, limit);
+  }
+});
+
 claim('text that is not UTF-8 closes the session with 1007', async (scope) => {
   const tw = await scope.toolwire();
   const wrong = Buffer.concat([Buffer.from('{"type":"heartbeat","x":"'), Buffer.from([0xff]), Buffer.from('"}')]);
@@ -205,7 +242,7 @@ claim('a silent agent is closed after the heartbeat timeout, one with heartbeats
 claim('a socket that does not log in is closed after the login timeout', async (scope) => {
   const tw = await scope.toolwire({flags: {'login-timeout': 200}});
   for (const begin of ['', 'GET / HTTP/1.1\r\nHost: x\r\n']) {
-    const socket = net.connect(tw.ports.agents, '127.0.0.1');
+    const socket = tw.connect();
     socket.on('error', () => {}).resume().write(begin);
     await within('the socket is closed', new Promise((resolve) => socket.on('close', resolve)));
   }
@@ -240,7 +277,7 @@ claimInBoth('of many right logins at once only as many get in as the limit of se
   assert.equal(closed.length, 35);
   for (const {closeFrame} of closed) assert.deepEqual(closeFrame, {code: 1013, reason: 'Edge is full'});
   assert.equal(await tw.metric('toolwire_edge_sessions'), 5);
-  assert.equal((await fetch(`http://127.0.0.1:${tw.ports.agents}/health`)).status, 200);
+  assert.equal((await tw.http('/health')).status, 200);
 });
 
 claimInBoth('at the limit of sessions a user may still replace their own session, also many times', async (scope, shape) => {

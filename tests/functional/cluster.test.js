@@ -72,6 +72,27 @@ shared('an agent that moves to another edge: the old socket is closed with 4001,
   }
 });
 
+clusterClaim('a call between two sessions of its agent waits for the next one: while the edge that has claimed the lease does not know it yet', async (scope) => {
+  const cluster = await Cluster.start(scope, {edges: 1});
+  await cluster.addEdge({flags: {'redis-url': await cluster.redis.slowed(200)}});
+  await cluster.linked();
+  const callers = cluster.callers();
+  for (let move = 0; move < 5; ++move) {
+    const old = await cluster.agent('between', {edge: 0, ...says('old')});
+    await cluster.known('between', cluster.edges[0].serverId);
+    const next = await cluster.dial('between', {edge: 1, ...says('next')});
+    assert.equal((await old.closed()).code, 4001);
+    for (const outcome of await Promise.all(callers.map((caller) => caller.call('between', 'who')))) {
+      assert.equal(resultOf(outcome), 'next');
+    }
+    await next.close();
+  }
+  for (const control of cluster.controls) {
+    assert.ok((await control.metric('toolwire_control_calls_waited_for_session_total')) > 0);
+    assert.equal(await control.metric('toolwire_control_calls_waiting_for_session'), 0);
+  }
+});
+
 clusterClaim('one user id from 60 sockets at once on three edges, again and again: one session stays, the lease names it, it gets the calls', async (scope) => {
   const cluster = await Cluster.start(scope, {edges: 3});
   const redis = await cluster.redis.client();

@@ -1,7 +1,10 @@
 // `toolwire call`, `agents` and `credentials`: what people and scripts see.
 import assert from 'node:assert/strict';
-import {run} from './lib/process.js';
-import {claim, claimInBoth} from './lib/toolwire.js';
+import {mkdir, readFile, readdir, writeFile} from 'node:fs/promises';
+import path from 'node:path';
+import {REPOSITORY, binary, run, testTls} from './lib/process.js';
+import {claim, claimInBoth, linesOf} from './lib/toolwire.js';
+import {until} from './lib/until.js';
 
 const callIn = (tw) => (...args) => run('toolwire', ['call', ...args, '--address', `127.0.0.1:${tw.ports.callers}`]);
 
@@ -48,6 +51,64 @@ claim('with --json every outcome is one JSON object, the result as the agent wro
   assert.deepEqual([absent.ok, absent.reason, absent.delivery], [false, 'AGENT_NOT_CONNECTED', 'NOT_SENT']);
 });
 
+claim('what agents and callers write is shown on one line, and moves no cursor', async (scope) => {
+  const tw = await scope.toolwire();
+  const forged = 'no\n2026-01-01T00:00:00Z  user_1  rm  ok\r\u001b[2J\u009b31m\u202e';
+  await tw.agent('user_1', {
+    answer: ({requestId, tool}, agent) => agent.sendText(tool === 'pretty'
+      ? `{"type":"tool_response","requestId":"${requestId}",\n"success":true,"result":{\r\n\t"text": "\u009b31m\u202e",\n\n"list": [1,\n2]}}`
+      : JSON.stringify({type: 'tool_response', requestId, success: false, error: forged})),
+  });
+  const call = callIn(tw);
+  const harmful = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
+  const failed = await call('user_1', `tool ${forged}`);
+  assert.equal(failed.code, 1);
+  assert.equal(failed.stderr, 'the tool failed: no\\n2026-01-01T00:00:00Z  user_1  rm  ok\\r\\u001b[2J\\u009b31m\\u202e\n');
+  const json = await call('user_1', 'pretty', '--json');
+  assert.equal(json.stdout.split('\n').length, 2, json.stdout);
+  assert.deepEqual(JSON.parse(json.stdout).result, {text: '\u009b31m\u202e', list: [1, 2]});
+  for (const args of [['--json'], []]) assert.doesNotMatch((await call('user_1', 'pretty', ...args)).stdout, harmful);
+  const absent = await call('user_1', 'x', '{}', '--request-id', forged.repeat(20));
+  assert.doesNotMatch(absent.stderr, harmful);
+  const audit = await until('both rows are there', async () => {
+    const {stdout} = await run('toolwire', ['audit', '--address', `127.0.0.1:${tw.ports.callers}`]);
+    return stdout.split('\n').length > 4 && stdout;
+  });
+  assert.doesNotMatch(audit, harmful);
+  assert.equal(audit.split('\n').filter((line) => line.includes('  rm  ok')).length, 1, 'within the row of its call');
+  assert.ok(audit.split('\n').every((line) => line === '' || /^\d{4}-\d\d-\d\dT\S+  user_1  (tool|pretty|x)/.test(line)), audit);
+});
+
+claim('`scripts/cluster down` removes what `up` made, and nothing else', async (scope) => {
+  const directory = await scope.directory();
+  const down = (dir) => run('/bin/bash', [path.join(REPOSITORY, 'scripts/cluster'), 'down'], {env: {TOOLWIRE_CLUSTER_DIR: dir}});
+  await writeFile(path.join(directory, 'precious'), 'x');
+  await mkdir(path.join(directory, 'data'));
+  const refused = await down(directory);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /is not of scripts\/cluster up: nothing was removed/);
+  assert.deepEqual((await readdir(directory)).sort(), ['data', 'precious']);
+  // One that is, whose processes have ended, and whose numbers others have now.
+  await writeFile(path.join(directory, '.toolwire-cluster'), '');
+  for (const file of ['edge-1.pid', 'redis.pid']) await writeFile(path.join(directory, file), `${process.pid}\n`);
+  await writeFile(path.join(directory, 'edge-1.log'), '');
+  const ended = await down(directory);
+  assert.equal(ended.code, 0, ended.stderr);
+  assert.match(ended.stdout, /stopped; what else is in .* stays/);
+  assert.deepEqual(await readdir(directory), ['precious']);
+});
+
+claim('a proxy that is set for the web is no way to a control', async (scope) => {
+  const tw = await scope.toolwire({flags: {listen: '0.0.0.0', 'plain-agents': testTls ? undefined : true, 'plain-grpc': testTls ? undefined : true, 'no-tokens': testTls ? undefined : true}});
+  await tw.agent('user_1');
+  const proxy = 'http://127.0.0.1:9';
+  const env = {http_proxy: proxy, https_proxy: proxy, grpc_proxy: proxy, HTTP_PROXY: proxy, HTTPS_PROXY: proxy, all_proxy: proxy};
+  const args = ['--address', `0.0.0.0:${tw.ports.callers}`, ...(testTls ? ['--tls-server-name', '127.0.0.1'] : [])];
+  const {code, stdout, stderr} = await run('toolwire', ['call', 'user_1', 'echo', '{"a":1}', ...args], {env});
+  assert.equal(code, 0, stderr);
+  assert.equal(stdout, '{"a":1}\n');
+});
+
 claim('no control to be reached: the tool did not run', async () => {
   const {code, stderr} = await run('toolwire', ['call', 'user_1', 'echo', '--address', '127.0.0.1:1', '--timeout', '5000']);
   assert.equal(code, 3);
@@ -70,4 +131,100 @@ claim('`toolwire --version` prints the version', async () => {
   const {code, stdout} = await run('toolwire', ['--version']);
   assert.equal(code, 0);
   assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
+});
+
+claim('a flag counts more than a variable, also one that other commands read', async (scope) => {
+  const tw = await scope.toolwire();
+  await tw.agent('user_1');
+  const env = {TOOLWIRE_ADDRESS: '127.0.0.1:1', TOOLWIRE_USER: 'other', TOOLWIRE_TLS: testTls ? '0' : '1'};
+  const here = ['--address', `127.0.0.1:${tw.ports.callers}`, testTls ? '--tls' : '--no-tls'];
+  for (const command of [['agents'], ['where', 'user_1'], ['watch', '--once'], ['audit'], ['credentials', 'create', 'user_2']]) {
+    const {code, stderr} = await run('toolwire', [...command, ...here], {env});
+    assert.equal(code, 0, `${command.join(' ')}: ${stderr}`);
+  }
+  const listed = await run('toolwire', ['credentials', 'list', '--json', ...here], {env});
+  assert.deepEqual(linesOf(listed.stdout).map(({userId}) => userId), ['user_1', 'user_2']);
+});
+
+// Of a shell that runs `toolwire`.
+const inShell = {env: testTls?.environmentOf('toolwire')};
+// Runs `toolwire ARGS` in one, with this redirection.
+const redirected = (args, redirection) =>
+  run('/bin/sh', ['-c', `exec "$0" "$@" ${redirection}`, binary('toolwire'), ...args], inShell);
+
+claim('a command whose output is lost fails and says so; one whose reader has gone ends silently', async (scope) => {
+  const tw = await scope.toolwire();
+  await tw.agent('user_1');
+  await tw.caller().call('user_1', 'echo');
+  await tw.auditRows(1);
+  const address = ['--address', `127.0.0.1:${tw.ports.callers}`];
+  for (const args of [
+    ['call', 'user_1', 'echo', '{}'], ['call', 'user_1', 'echo', '{}', '--json'], ['agents'], ['agents', '--json'], ['where', 'user_1'],
+    ['watch', '--once'], ['watch'], ['audit'], ['audit', '--json'], ['credentials', 'list'], ['credentials', 'create', 'user_2'],
+    ['credentials', 'rotate', 'user_1'],
+  ].map((one) => [...one, ...address]).concat([
+    ['tokens', 'create', 'shop', '--scope', 'call'], ['migrate', '--data-dir', tw.dataDir], ['completion', 'bash'], ['--version'], ['call', '--help'],
+  ])) {
+    const what = args.join(' ');
+    for (const redirection of ['> /dev/full', '>&-']) {
+      const lost = await redirected(args, redirection);
+      assert.equal(lost.code, 1, `${what} ${redirection}`);
+      assert.match(lost.stderr, /could not be written|cannot be written/, `${what} ${redirection}`);
+    }
+  }
+  // The pipe's reader has gone before the command starts.
+  for (const args of [['agents', ...address], ['watch', ...address], ['audit', ...address], ['completion', 'bash'], ['--help']]) {
+    const {stdout, stderr} = await run('/bin/bash', [
+      '-c', 'exec 3> >(exec true); wait $!; "$0" "$@" >&3 3>&-; echo "status $?" >&2', binary('toolwire'), ...args], inShell);
+    assert.deepEqual([stdout, stderr.replace(/^\d+ connected.*\n/m, '')], ['', 'status 141\n'], args.join(' '));
+  }
+});
+
+claim('a secret that cannot be shown is not made: the old one holds', async (scope) => {
+  const tw = await scope.toolwire();
+  const secret = await tw.secret('user_1');
+  const agent = await tw.agent('user_1');
+  const ways = [['--address', `127.0.0.1:${tw.ports.callers}`], ['--data-dir', tw.dataDir]];
+  for (const where of ways) {
+    for (const redirection of ['> /dev/full', '>&-']) {
+      for (const args of [['credentials', 'rotate', 'user_1'], ['credentials', 'create', 'user_2'], ['credentials', 'create', 'user_', '--count', '3', '--json']]) {
+        const {code, stderr} = await redirected([...args, ...where], redirection);
+        assert.equal(code, 1, args.join(' '));
+        assert.match(stderr, /cannot be written, and nothing was changed/);
+      }
+    }
+  }
+  await agent.roundTrip();
+  assert.equal(agent.closeFrame, undefined);
+  await tw.dial(tw.loginQuery('user_1', secret)).connected();
+  assert.deepEqual((await tw.credentials()).map(({userId}) => userId), ['user_1']);
+  // Into a file and a pipe as ever.
+  const file = path.join(await scope.directory(), 'secret');
+  assert.equal((await redirected(['credentials', 'rotate', 'user_1', ...ways[0]], `> ${file}`)).code, 0);
+  await tw.dial(tw.loginQuery('user_1', (await readFile(file, 'utf8')).trim())).connected();
+});
+
+claim('params of a file or of standard input that are none are refused before the call', async (scope) => {
+  const tw = await scope.toolwire();
+  const agent = await tw.agent('user_1');
+  const directory = await scope.directory();
+  const file = (name) => path.join(directory, name);
+  await writeFile(file('empty'), '');
+  await writeFile(file('blank'), ' \n');
+  await writeFile(file('params'), '{"n":1}\n');
+  const call = (params, redirection = '< /dev/null') =>
+    redirected(['call', 'user_1', 'echo', params, '--address', `127.0.0.1:${tw.ports.callers}`], redirection);
+  for (const [params, redirection, error] of [
+    ['-', '< /dev/null', /standard input: empty/], ['-', '<&-', /standard input: closed/],
+    ['-', `< ${file('blank')}`, /standard input: empty/], ['-', `< ${directory}`, /standard input: Is a directory/],
+    [`@${file('empty')}`, undefined, /empty: empty/], [`@${directory}`, undefined, /Is a directory/],
+    [`@${file('none')}`, undefined, /none: No such file/],
+  ]) {
+    const {code, stdout, stderr} = await call(params, redirection);
+    assert.deepEqual([code, stdout], [2, ''], `${params} ${redirection}: ${stderr}`);
+    assert.match(stderr, error);
+  }
+  assert.equal(agent.calls.length, 0);
+  assert.equal((await call(`@${file('params')}`)).stdout, '{"n":1}\n');
+  assert.equal((await call('-', `< ${file('params')}`)).stdout, '{"n":1}\n');
 });

@@ -7,9 +7,9 @@ import path from 'node:path';
 import tls from 'node:tls';
 import {Cluster, clusterClaim} from './lib/cluster.js';
 import {Postgres} from './lib/postgres.js';
-import {run} from './lib/process.js';
-import {Redis, redisMissing} from './lib/redis.js';
-import {claim, linesOf} from './lib/toolwire.js';
+import {run, testTls} from './lib/process.js';
+import {Redis, documentedUser, redisMissing} from './lib/redis.js';
+import {argumentsOf, claim, linesOf} from './lib/toolwire.js';
 
 // What the doctor says: its exit status, its findings, and one of them by name.
 async function doctor(args, options) {
@@ -23,34 +23,62 @@ async function doctor(args, options) {
   const of = (check) => findings.filter((one) => one.check === check);
   return {code, findings, of, one: (check) => of(check)[0] ?? {}, said: stdout + stderr};
 }
+// The flags of a Redis, for this login.
+const at = (redis, login) => argumentsOf({...redis.flags, 'redis-url': login ? redis.url.replace('//', `//${login}@`) : redis.url});
 const NOTHING = ['--address', '127.0.0.1:1', '--timeout', '3000'];
 
-clusterClaim('with everything well, every check passes, and nothing is changed', async (scope) => {
+clusterClaim('with everything well, every check passes', async (scope) => {
   const cluster = await Cluster.start(scope, {edges: 2, controls: 1});
   await cluster.agent('user_1');
   await cluster.known('user_1', 'edge-1');
-  // It makes do with a login that may only look.
+  // It makes do with the login that docs/tls.md recommends.
   const client = await cluster.redis.client();
-  await client.acl('SETUSER', 'looker', 'on', '>hunter3', '~*', '+@read', '+ping', '+time', '+info');
+  await client.acl('SETUSER', ...documentedUser('hunter3').slice(1));
+  const {'redis-url': url, ...redisFlags} = {...cluster.redis.flags, 'redis-url': cluster.redis.url.replace('//', '//toolwire:hunter3@')};
+  const env = {REDIS_URL: url, DATABASE_URL: `${cluster.databaseUrl}\n`};
   const args = [
-    '--redis-url', cluster.redis.url.replace('//', '//looker:hunter3@'), '--database-url', cluster.databaseUrl, '--data-dir', cluster.dataDir,
-    '--address', `127.0.0.1:${cluster.controls[0].ports.callers}`, '--edge-url', `ws://127.0.0.1:${cluster.edges[0].ports.agents}`,
+    ...argumentsOf(redisFlags), '--data-dir', cluster.dataDir,
+    '--address', `127.0.0.1:${cluster.controls[0].ports.callers}`, '--edge-url', cluster.edges[0].url(),
   ];
-  const {code, findings, one, of, said} = await doctor(args);
+  const {code, findings, one, of, said} = await doctor(args, {env});
   assert.equal(code, 0, said);
   assert.deepEqual(findings.filter(({level}) => level === 'warn'), []);
   assert.match(one('control').message, /is serving, agents known: 1/);
   assert.match(one('edge').message, /^edge-1 at .* is healthy, agents connected: 1/);
   assert.equal(one('edges').message, 'announced in Redis: edge-1, edge-2');
   assert.deepEqual(of('relay').map(({message}) => message.match(/answers as (\S+)/)[1]), ['edge-1', 'edge-2']);
-  for (const check of ['redis', 'redis memory', 'redis clock', 'postgres', 'postgres tables', 'postgres clock', 'open files', 'data dir']) {
+  for (const check of ['redis', 'redis memory', 'redis clock', 'postgres', 'postgres tls', 'postgres tables', 'postgres clock', 'open files', 'data dir', 'environment']) {
     assert.equal(one(check).level, 'ok', check);
   }
-  assert.equal(one('certificates').level, 'skipped');
+  assert.equal(one('certificates').level, testTls ? 'ok' : 'skipped');
   assert.doesNotMatch(said, /hunter/, 'no password');
-  const text = await run('toolwire', ['doctor', ...args]);
+  const text = await run('toolwire', ['doctor', ...args], {env});
   assert.equal(text.code, 0);
   assert.match(text.stdout, /^ok +control .*\n[^]*\n0 failed, 0 to look at\n$/);
+});
+
+claim('each variable that servers would refuse or pass over is found, by its name and with what to do', async (scope) => {
+  const level = async (env, ...args) => (await doctor([...NOTHING, ...args], {env})).of('environment').map((one) => `${one.level} ${one.message}`).join('\n');
+  assert.equal(await level({}), 'ok no variable that servers would refuse or pass over');
+  assert.equal(await level({LOG_LEVEL: 'INFO', PORT: ' 8082\n', DATABASE_URL: 'postgresql://127.0.0.1:1/x\r\n'}), 'ok no variable that servers would refuse or pass over');
+  for (const [env, expected] of [
+    [{METRICS_PORT: 'tcp://10.0.0.1:9090'}, /^warn METRICS_PORT=tcp:\/\/10\.0\.0\.1:9090 is passed over: Kubernetes/],
+    [{GRPC_PORT: 'tcp://10.0.0.1:9090'}, /^warn GRPC_PORT=/],
+    [{PORT: 'eighty'}, /^fail toolwire-edge would not start: PORT: .*eighty/],
+    [{RELAY_ADDRESS: 'tcp://10.0.0.1:50052'}, /^fail toolwire-edge would not start: RELAY_ADDRESS=tcp:\/\/10\.0\.0\.1:50052: it is a URL/],
+    [{RELAY_ADDRESS: '0.0.0.0:50052'}, /RELAY_ADDRESS=0\.0\.0\.0:50052: it is where one listens/],
+    [{RELAY_ADDRESS: 'edge'}, /RELAY_ADDRESS=edge: a port from 1 to 65535 is missing/],
+    [{EDGE_ADDRESS: 'edge:x'}, /EDGE_ADDRESS=edge:x: the port is not a number/],
+    [{LOG_LEVEL: 'loud'}, /LOG_LEVEL: loud not in/], [{LISTEN: 'here'}, /LISTEN=here: not an IP address/],
+    [{REDIS_URL: 'localhost'}, /REDIS_URL: it does not start with rediss:/], [{TRUSTED_PROXIES: 'everybody'}, /TRUSTED_PROXIES: /],
+    [{DATABASE_URL: 'postgresql://u:hunter2@127.0.0.1:1/x?no_such=1'}, /DATABASE_URL: libpq knows no parameter no_such/],
+    [{HEARTBEAT_TIMEOUT: '60', HEARTBEAT_INTERVAL: '70'}, /HEARTBEAT_TIMEOUT=60 must be longer than HEARTBEAT_INTERVAL=70/],
+  ]) {
+    const said = await level(env);
+    assert.match(said, expected);
+    assert.doesNotMatch(said, /hunter2/);
+  }
+  assert.match(await level({}, '--redis-url=redis://:hunter2@127.0.0.1:1'), /^warn --redis-url: everybody on this machine can read the password/);
 });
 
 claim('what is not configured is skipped', async (scope) => {
@@ -63,7 +91,7 @@ claim('what is not configured is skipped', async (scope) => {
   assert.match(one('redis').message, /no REDIS_URL/);
   const tw = await scope.toolwire();
   const well = await doctor(['--data-dir', tw.dataDir], {env: {
-    TOOLWIRE_ADDRESS: `127.0.0.1:${tw.ports.callers}`, TOOLWIRE_URL: `ws://127.0.0.1:${tw.ports.agents}`}});
+    TOOLWIRE_ADDRESS: `127.0.0.1:${tw.ports.callers}`, TOOLWIRE_URL: tw.url()}});
   assert.equal(well.code, 0, well.said);
 });
 
@@ -75,22 +103,24 @@ claim('servers that are not there, or refuse the password, are failures without 
   const wrong = await doctor([...NOTHING, '--redis-url', 'redis:/hunter2', '--database-url', 'postgresql://me:hunter2@x@127.0.0.1/db']);
   assert.deepEqual([wrong.one('redis').level, wrong.one('postgres').level], ['fail', 'fail']);
   const redis = await Redis.start(scope, {args: ['--requirepass', 'swordfish']});
-  const refused = await doctor([...NOTHING, '--redis-url', redis.url.replace('//', '//:hunter2@')]);
+  const refused = await doctor([...NOTHING, ...at(redis, ':hunter2')]);
   assert.equal(refused.one('redis').level, 'fail');
   assert.match(refused.one('redis').do, /user and password/);
-  const let_in = await doctor([...NOTHING, '--redis-url', redis.url.replace('//', '//:swordfish@')]);
+  const let_in = await doctor([...NOTHING, ...at(redis, ':swordfish')]);
   assert.equal(let_in.one('redis').level, 'ok');
   for (const {said} of [away, wrong, refused, let_in]) assert.doesNotMatch(said, /hunter2|swordfish/);
 }, {skip: redisMissing});
 
 claim('a Redis that drops keys or takes no writes is reported', async (scope) => {
   const primary = await Redis.start(scope, {args: ['--maxmemory', '100mb', '--maxmemory-policy', 'allkeys-lru']});
-  const evicting = await doctor([...NOTHING, '--redis-url', primary.url]);
+  const evicting = await doctor([...NOTHING, ...at(primary)]);
   assert.equal(evicting.one('redis memory').level, 'warn');
   assert.match(evicting.one('redis memory').do, /noeviction/);
   assert.equal(evicting.one('edges').level, 'fail', 'no edge is announced');
   const replica = await Redis.start(scope, {args: ['--replicaof', `127.0.0.1 ${primary.port}`]});
-  assert.match((await doctor([...NOTHING, '--redis-url', replica.url])).one('redis').message, /is a replica/);
+  assert.match((await doctor([...NOTHING, ...at(replica)])).one('redis').message, /is a replica/);
+  await (await primary.client()).config('SET', 'min-replicas-to-write', 3);
+  assert.match((await doctor([...NOTHING, ...at(primary)])).one('redis rights').message, /a script that writes.*NOREPLICAS/);
 }, {skip: redisMissing});
 
 claim('an edge that is announced and cannot be reached, or is another one, is reported', async (scope) => {
@@ -101,7 +131,7 @@ claim('an edge that is announced and cannot be reached, or is another one, is re
     await client.sadd('toolwire:edges', id);
   };
   const edge = scope.process('toolwire-edge', [
-    '--port=0', '--relay-port=0', '--metrics-port=0', '--server-id=real', '--log-format=json', `--redis-url=${redis.url}`,
+    '--port=0', '--relay-port=0', '--metrics-port=0', '--server-id=real', '--log-format=json', ...at(redis),
     '--no-old-channels', '--data-dir', await scope.directory()]);
   const {relay} = await edge.ready();
   await announce('dead', '127.0.0.1:1');
@@ -109,7 +139,7 @@ claim('an edge that is announced and cannot be reached, or is another one, is re
   await announce('masked', `127.0.0.1:${relay}`);
   await client.set('edge:strange', 'what is this');
   await client.sadd('toolwire:edges', 'strange', 'silent');
-  const {of} = await doctor([...NOTHING, '--redis-url', redis.url]);
+  const {of} = await doctor([...NOTHING, ...at(redis)]);
   const told = (id) => of('relay').find(({message}) => message.includes(` of ${id} at `));
   assert.equal(told('real').level, 'ok');
   assert.match(told('dead').message, /does not answer/);
@@ -132,7 +162,7 @@ clusterClaim('frozen servers do not stop the other checks', async (scope) => {
   scope.own({close: () => silent.close()});
   const {port} = silent.address();
   const {one, of} = await doctor([
-    '--redis-url', redis.url, '--database-url', postgres.url, '--address', `127.0.0.1:${port}`, '--edge-url', `ws://127.0.0.1:${port}`,
+    ...at(redis), '--database-url', postgres.url, '--address', `127.0.0.1:${port}`, '--edge-url', `ws://127.0.0.1:${port}`,
     '--edge', `127.0.0.1:${port}`, '--timeout', '500']);
   for (const check of ['control', 'edge', 'redis', 'postgres', 'relay']) {
     assert.deepEqual(of(check).map(({level}) => level), ['fail'], check);
@@ -179,25 +209,25 @@ claim('a data directory that cannot be used, and an edge that is none, are repor
 claim('the certificate of a proxy before the edge is looked at', async (scope) => {
   const directory = await scope.directory();
   mkdirSync(path.join(directory, 'tls'));
-  const at = (name) => path.join(directory, 'tls', name);
+  const file = (name) => path.join(directory, 'tls', name);
   execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '30', '-subj', '/CN=localhost',
-    '-addext', 'subjectAltName=DNS:localhost', '-keyout', at('key'), '-out', at('cert')], {stdio: 'ignore'});
-  const tw = await scope.toolwire();
-  const proxy = tls.createServer({key: readFileSync(at('key')), cert: readFileSync(at('cert'))}, (socket) => {
+    '-addext', 'subjectAltName=DNS:localhost', '-keyout', file('key'), '-out', file('cert')], {stdio: 'ignore'});
+  const tw = await scope.toolwire({certificates: null});
+  const proxy = tls.createServer({key: readFileSync(file('key')), cert: readFileSync(file('cert'))}, (socket) => {
     const edge = net.connect(tw.ports.agents, '127.0.0.1');
     for (const one of [socket, edge]) one.on('error', () => {});
     socket.pipe(edge).pipe(socket);
   }).listen(0, '127.0.0.1');
   await new Promise((resolve) => proxy.once('listening', resolve));
   scope.own({close: () => proxy.close()});
-  const look = (host, env) => doctor([...NOTHING, '--edge-url', `wss://${host}:${proxy.address().port}`], {env});
+  const look = (host, env) => doctor([...NOTHING, '--edge-url', `wss://${host}:${proxy.address().port}`], {env: {TOOLWIRE_CA: undefined, ...env}});
   const unknown = await look('localhost');
   assert.equal(unknown.one('edge').level, 'ok', unknown.said);
   assert.equal(unknown.one('certificates').level, 'fail');
   assert.match(unknown.one('certificates').message, /not trusted here: self-signed/);
-  const trusted = await look('localhost', {SSL_CERT_FILE: at('cert')});
+  const trusted = await look('localhost', {SSL_CERT_FILE: file('cert')});
   assert.equal(trusted.one('certificates').level, 'ok', trusted.said);
   assert.match(trusted.one('certificates').message, /good for (29|30) days/);
-  const other = await look('127.0.0.1', {SSL_CERT_FILE: at('cert')});
+  const other = await look('127.0.0.1', {SSL_CERT_FILE: file('cert')});
   assert.match(other.one('certificates').message, /another host name/);
 }, {skip: spawnSync('openssl', ['version']).status === 0 ? undefined : 'openssl is not installed'});

@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import {execFile} from 'node:child_process';
 import {accessSync} from 'node:fs';
 import path from 'node:path';
-import {REPOSITORY} from './lib/process.js';
+import {Issuer} from './lib/jwt.js';
+import {REPOSITORY, testTls} from './lib/process.js';
+import {TokensFile} from './lib/tokens.js';
 import {claim} from './lib/toolwire.js';
 
 // scripts/setup installs it where Go is.
@@ -15,10 +17,13 @@ try {
   missing = 'grpcurl is not installed';
 }
 
+// With the token of all tests, if the control asks for it.
+const accessTo = ({token}) =>
+  testTls ? ['-cacert', testTls.file('ca.crt'), ...(token ? [`-H=authorization: Bearer ${token}`] : [])] : ['-plaintext'];
 const ask = (tw, ...args) => new Promise((resolve) => {
   const address = `127.0.0.1:${tw.ports.callers}`;
   const at = args.findIndex((arg) => !arg.startsWith('-') && !arg.startsWith('{'));
-  const all = ['-plaintext', ...args.slice(0, at), address, ...args.slice(at)];
+  const all = [...accessTo(tw), ...args.slice(0, at), address, ...args.slice(at)];
   execFile(grpcurl, all, (error, stdout, stderr) => resolve({code: error ? error.code : 0, stdout, stderr}));
 });
 
@@ -48,6 +53,18 @@ claim('CallTool takes plain JSON params and prints the result as JSON', async (s
   assert.equal(response.execution_time_ms ?? response.executionTimeMs, '2');
 }, {skip: missing});
 
+claim('a JSON Web Token in a header reaches its user', async (scope) => {
+  const issuer = await Issuer.create(scope, {algorithm: 'RS256'});
+  const tw = await scope.toolwire({flags: issuer.flags});
+  await tw.agent('user_1');
+  const call = (token, user) =>
+    ask(tw, `-H=authorization: Bearer ${token}`, '-d', JSON.stringify({user_id: user, tool: 'echo'}), 'toolwire.v1.ToolDispatch/CallTool');
+  const good = await call(issuer.token(), 'user_1');
+  assert.equal(good.code, 0, good.stderr);
+  assert.match((await call(issuer.token(), 'user_2')).stderr, /Code: PermissionDenied/);
+  assert.match((await call(issuer.token({iss: 'other'}), 'user_1')).stderr, /Code: Unauthenticated[^]*its iss is not/);
+}, {skip: missing});
+
 claim('a failed call shows its reason and delivery', async (scope) => {
   const tw = await scope.toolwire();
   const {code, stderr} = await ask(tw, '-d', '{"user_id":"nobody","tool":"any"}', 'toolwire.v1.ToolDispatch/CallTool');
@@ -57,6 +74,20 @@ claim('a failed call shows its reason and delivery', async (scope) => {
   assert.match(stderr, /"reason":\s*"AGENT_NOT_CONNECTED"/);
   assert.match(stderr, /"delivery":\s*"NOT_SENT"/);
   assert.match(stderr, /"retry_?[aA]fter":\s*"/);
+}, {skip: missing});
+
+claim('a token goes in by -H, and reflection needs none', async (scope) => {
+  const tokens = await TokensFile.create(scope);
+  const token = tokens.add('grpcurl', 'read');
+  const tw = await scope.toolwire({flags: {'tokens-file': tokens.path}});
+  const method = 'toolwire.v1.ToolDispatch/ListAgents';
+  const {code, stdout, stderr} = await ask(tw, `-H=authorization: Bearer ${token}`, method);
+  assert.equal(code, 0, stderr);
+  assert.deepEqual(JSON.parse(stdout), {});
+  const without = await ask(tw, method);
+  assert.match(without.stderr, /Code: Unauthenticated/);
+  assert.match(without.stderr, /"reason":\s*"UNAUTHENTICATED"/);
+  assert.equal((await ask(tw, 'list')).code, 0);
 }, {skip: missing});
 
 claim('`describe` without a symbol shows every service that `list` names', async (scope) => {

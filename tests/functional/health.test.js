@@ -52,7 +52,7 @@ claim('queries do not matter, other paths are 404', async (scope) => {
 claim('a request that is no HTTP is refused, and the edge goes on', async (scope) => {
   const tw = await scope.toolwire();
   for (const bytes of ['\u0000\u0001\u0002\r\n\r\n', 'HELLO\r\n\r\n', `GET /${'x'.repeat(200_000)} HTTP/1.1\r\n\r\n`]) {
-    const socket = net.connect(tw.ports.agents, '127.0.0.1');
+    const socket = tw.connect();
     socket.on('error', () => {}).resume().write(bytes);
     await within('the socket is closed', new Promise((resolve) => socket.on('close', resolve)));
   }

@@ -1,8 +1,10 @@
 // What the pods of helm/toolwire would run, run as processes: they become ready by their own probes, and helm's test,
 // taken from its pod, calls a real agent through them.
 import assert from 'node:assert/strict';
+import {X509Certificate} from 'node:crypto';
 import net from 'node:net';
 import {Caller} from './lib/caller.js';
+import {KubernetesApi} from './lib/kubernetes_api.js';
 import {helmMissing, Pod, render} from './lib/pods.js';
 import {Postgres} from './lib/postgres.js';
 import {run} from './lib/process.js';
@@ -13,13 +15,15 @@ import {until} from './lib/until.js';
 const skip = helmMissing ?? redisMissing ?? Postgres.missing;
 const PORTS = {edge: {agents: 28082, links: 28052, metrics: 28090}, control: {callers: 28051, metrics: 28091}};
 
-async function install(scope, values = {}) {
+// `before`: what is there before the pods, such as Secrets, given the render.
+async function install(scope, values = {}, {before} = {}) {
   const [redis, postgres] = [await Redis.start(scope), await Postgres.start(scope)];
   const rendered = await render(scope, {
     redis: {url: redis.url}, database: {url: postgres.url}, ...values,
     edge: {ports: PORTS.edge, service: {port: PORTS.edge.agents}, drainSeconds: 5, preStopSeconds: 1, ...values.edge},
     control: {ports: PORTS.control, service: {port: PORTS.control.callers}, drainSeconds: 5, preStopSeconds: 1, ...values.control},
   });
+  await before?.(rendered);
   const job = await Pod.create(scope, rendered, rendered.find('Job', '-migrate').spec.template);
   const migrated = await job.run(job.spec.containers[0]);
   assert.equal(migrated.code, 0, migrated.stderr);
@@ -33,10 +37,8 @@ async function install(scope, values = {}) {
   return {rendered, start, postgres};
 }
 
-claim('pods become ready by their probes, a real agent answers in the test pod, and a stop fits into the grace period', async (scope) => {
-  const {rendered, start, postgres} = await install(scope);
-  const [edge, control] = [await start('edge'), await start('control')];
-  const services = {'r-toolwire-edge': edge.ip, 'r-toolwire-control': control.ip};
+// Runs helm's test, taken from its pod.
+async function helmTest(scope, rendered, services) {
   const test = await Pod.create(scope, rendered, rendered.find('Pod', '-test'), {services});
   const [credential, agent, call] = test.spec.initContainers;
   const made = await test.run(credential);
@@ -58,9 +60,60 @@ claim('pods become ready by their probes, a real agent answers in the test pod, 
   beside.signal('SIGTERM');
   await beside.exited();
   beside.stopped = true;
+}
+
+claim('pods become ready by their probes, a real agent answers in the test pod, and a stop fits into the grace period', async (scope) => {
+  const {rendered, start, postgres} = await install(scope);
+  const [edge, control] = [await start('edge'), await start('control')];
+  await helmTest(scope, rendered, {'r-toolwire-edge': edge.ip, 'r-toolwire-control': control.ip});
   await control.stop();
   await edge.stop();
   assert.deepEqual(await postgres.query('SELECT count(*) FROM tool_execution_logs WHERE success'), [['1']]);
+}, {skip});
+
+// The hook's container, as a kubelet runs it beside the API; what it has written becomes Secrets of the render.
+async function certificatesHook(scope, rendered, api) {
+  const hook = await Pod.create(scope, rendered, rendered.find('Job', '-certificates').spec.template);
+  const container = hook.spec.containers[0];
+  const made = await hook.run({...container, args: [...container.args, `--service-account-dir=${api.account}`]}, api.environment);
+  assert.equal(made.code, 0, made.stderr);
+  const before = rendered.objects.findIndex(({kind, metadata}) => kind === 'Secret' && metadata.name === 'r-toolwire-tls');
+  if (before >= 0) rendered.objects.splice(before, 1);
+  rendered.objects.push(api.objects.get('Secret/r-toolwire-tls'));
+  return made.stdout;
+}
+
+claim('with certificates of the hook and tokens every door is locked: pods become ready, links know each other, the test gets in', async (scope) => {
+  const {stdout: token, stderr: said} = await run('toolwire', ['tokens', 'create', 'test', '--scope', 'admin']);
+  const [line] = said.match(/^test\s+sha256:.*$/m);
+  const {rendered, start} = await install(scope, {
+    tls: {mode: 'generated', callers: {clientCertificates: true}}, auth: {tokens: {lines: [line]}}, test: {token: {existingSecret: 'token'}},
+  }, {before: async (made) => {
+    const api = await KubernetesApi.start(scope);
+    made.objects.push({kind: 'Secret', metadata: {name: 'token'}, data: {token: Buffer.from(token).toString('base64')}});
+    assert.match(await certificatesHook(scope, made, api), /: made$/m);
+    const before = api.secret('r-toolwire-tls');
+    // As an upgrade runs it.
+    assert.match(await certificatesHook(scope, made, api), /: kept$/m);
+    assert.deepEqual(api.secret('r-toolwire-tls'), before);
+    assert.ok(new X509Certificate(before['edge.crt']).checkHost('edge.toolwire.internal'));
+  }});
+  const [edge, control] = [await start('edge'), await start('control')];
+  for (const {args = []} of [edge.container, control.container]) {
+    assert.deepEqual(args.filter((arg) => /^--(plain|no-tokens)/.test(arg)), []);
+  }
+  await helmTest(scope, rendered, {'r-toolwire-edge': edge.ip, 'r-toolwire-control': control.ip});
+  // A port that answers to plain bytes has no lock.
+  for (const [ip, port] of [[edge.ip, PORTS.edge.agents], [edge.ip, PORTS.edge.links], [control.ip, PORTS.control.callers]]) {
+    const got = await new Promise((resolve) => {
+      let bytes = '';
+      const socket = net.connect(port, ip, () => socket.end('GET /health HTTP/1.1\r\n\r\n'));
+      socket.on('data', (chunk) => (bytes += chunk)).on('error', () => {}).on('close', () => resolve(bytes));
+    });
+    assert.doesNotMatch(got, /HTTP/, `${port}`);
+  }
+  await control.stop();
+  await edge.stop();
 }, {skip});
 
 claim('a pod whose database or own address is missing does not start, and says which', async (scope) => {
@@ -77,7 +130,7 @@ claim('a pod whose database or own address is missing does not start, and says w
   const pod = await Pod.create(scope, rendered, rendered.find('Deployment', '-edge').spec.template);
   const {code, stderr} = await pod.run(pod.spec.containers[0]);
   assert.equal(code, 1);
-  assert.match(stderr, /--relay-address=\$\(MY_IP\):50052: the variable in it was not replaced/);
+  assert.match(stderr, /RELAY_ADDRESS=\$\(MY_IP\):50052: the variable in it was not replaced/);
 }, {skip});
 
 // A Service: connections go to its endpoints in turn.

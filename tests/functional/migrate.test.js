@@ -13,8 +13,8 @@ const OLD_TABLES = `
   CREATE TABLE tool_execution_logs (
     id bigserial PRIMARY KEY, user_id text, request_id text, tool_name text, params jsonb NOT NULL, result jsonb,
     success boolean NOT NULL, error text, execution_time_ms integer, created_at timestamp DEFAULT now())`;
-const STEPS = ['column call_id of tool_execution_logs', 'index toolwire_audit_call_id', 'index toolwire_audit_user_time',
-  'index toolwire_audit_time'];
+const STEPS = ['column call_id of tool_execution_logs', 'column caller of tool_execution_logs', 'index toolwire_audit_call_id',
+  'index toolwire_audit_user_time', 'index toolwire_audit_time'];
 
 const objects = (text) => text.trim().split('\n').map((line) => JSON.parse(line));
 
@@ -28,7 +28,7 @@ claim('tables of the replaced server are shown, extended, and complete for the s
   assert.match(shown, /was not changed; tool_execution_logs has about 0 rows/);
   const planned = objects(await output('toolwire', ['migrate', '--dry-run', '--json'], {env}));
   assert.deepEqual(planned.slice(0, -1).map(({step, done}) => [step, done]), STEPS.map((step) => [step, false]));
-  assert.deepEqual([planned.at(-1).steps, planned.at(-1).ready], [4, false]);
+  assert.deepEqual([planned.at(-1).steps, planned.at(-1).ready], [5, false]);
 
   const done = await run('toolwire', ['migrate'], {env});
   assert.equal(done.code, 0, done.stderr);

@@ -3,8 +3,11 @@ import assert from 'node:assert/strict';
 import {readFile} from 'node:fs/promises';
 import net from 'node:net';
 import {networkInterfaces} from 'node:os';
+import {RPCS, code} from './lib/caller.js';
 import {run} from './lib/process.js';
-import {claim, get} from './lib/toolwire.js';
+import {Certificates} from './lib/tls.js';
+import {TokensFile, statusOf} from './lib/tokens.js';
+import {argumentsOf, claim, get} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
 // Runs a server that must not start; what it said.
@@ -19,6 +22,7 @@ async function refused(scope, name, args, env = {}) {
   assert.ok(said.trim().length > 0 && said.trim().split('\n').length <= 5, `${what} says why, shortly: ${said}`);
   return said;
 }
+const LIST_AGENTS = RPCS.find(({name}) => name === 'ListAgents');
 const ZERO_PORTS = {dev: ['--port=0', '--grpc-port=0', '--metrics-port=0'], edge: ['--port=0', '--relay-port=0', '--metrics-port=0']};
 
 claim('the environment names of the replaced server configure the edge', async (scope) => {
@@ -60,6 +64,75 @@ claim('values that cannot be are refused from the environment too', async (scope
   }
 });
 
+claim('variables as Secrets and other tools make them are understood, or passed over with a warning', async (scope) => {
+  const edge = scope.process('toolwire-edge', ['--data-dir', await scope.directory()], {env: {
+    PORT: '0\n', RELAY_PORT: ' 0 ', METRICS_PORT: 'tcp://10.0.0.1:9090', LOG_LEVEL: 'INFO', LOG_FORMAT: '"json"\r\n', SERVER_ID: 'ws-server-5\n',
+    HEARTBEAT_INTERVAL: "'30000'", PLAIN_AGENTS: 'TRUE\n', LISTEN: '127.0.0.1 ',
+  }});
+  const ready = await edge.ready();
+  assert.equal(ready.serverId, 'ws-server-5');
+  const remarks = edge.logged('command line').map(({remark}) => remark);
+  assert.ok(remarks.some((remark) => /^METRICS_PORT=tcp:.* is passed over: Kubernetes/.test(remark)), remarks.join('\n'));
+  assert.ok(remarks.some((remark) => /^LOG_FORMAT: its value is in quotes/.test(remark)), remarks.join('\n'));
+  assert.equal(remarks.length, 3, 'and HEARTBEAT_INTERVAL; white space is nothing to speak of');
+  for (const level of ['WARNING', 'Trace', 'fatal']) {
+    const {stderr} = await run('toolwire-edge', ['--listen=here'], {env: {LOG_LEVEL: level, PORT: '0'}});
+    assert.match(stderr, /here: not an IP address/, level);
+  }
+});
+
+claim('what is wrong with a variable is said with its name, and by the commands that read it alone', async (scope) => {
+  const edge = (env) => refused(scope, 'toolwire-edge', [], {PORT: '0', RELAY_PORT: '0', METRICS_PORT: '0', ...env});
+  assert.match(await edge({METRICS_PORT: 'http'}), /^METRICS_PORT: .*http/);
+  assert.match(await edge({LOG_LEVEL: 'loud'}), /^LOG_LEVEL: .*loud/);
+  assert.match(await edge({OLD_CHANNELS: 'maybe'}), /OLD_CHANNELS/);
+  for (const [address, part] of [
+    ['tcp://10.0.0.1:50052', /it is a URL/], ['10.0.0.1', /a port from 1 to 65535 is missing/], ['10.0.0.1:port', /the port is not a number/],
+    ['fd00::1:50052', /an IPv6 address needs brackets/], ['0.0.0.0:50052', /where one listens/], ['${POD_IP}:50052', /was not replaced/], ['a b:1', /no name and no address/],
+  ]) {
+    const said = await edge({RELAY_ADDRESS: address});
+    assert.ok(said.includes(`RELAY_ADDRESS=${address}: `), said);
+    assert.match(said, part);
+  }
+  // A variable of the servers is nothing to a command that does not read it.
+  const {code, stdout} = await run('toolwire', ['tokens', 'create', 'x', '--scope', 'call', '--json'], {env: {METRICS_PORT: 'http', LOG_LEVEL: 'loud', PORT: 'x'}});
+  assert.equal(code, 0);
+  assert.match(stdout, /tw_/);
+});
+
+claim('every program ends with status 2 after a wrong command line', async () => {
+  for (const [name, ...args] of [
+    ['toolwire-edge', '--no-such-flag'], ['toolwire-edge', '--port=x'], ['toolwire-control', '--log-level=loud'], ['toolwire-control', 'word'],
+    ['toolwire', 'dev', '--port=65536'], ['toolwire', 'nothing'], ['toolwire', 'agent', '--count=0'], ['toolwire-edge', '--port'],
+  ]) {
+    const {code, stderr} = await run(name, args);
+    assert.equal(code, 2, `${name} ${args.join(' ')}: ${stderr}`);
+  }
+  assert.equal((await run('toolwire-edge', [], {env: {PORT: 'x'}})).code, 2);
+  assert.equal((await run('toolwire-edge', ['--help'])).code, 0);
+  assert.equal((await run('toolwire-control', ['--version'])).code, 0);
+});
+
+claim('a password on the command line is warned of, with the variable that keeps it', async (scope) => {
+  const directory = await scope.directory();
+  for (const [args, name] of [
+    [['credentials', 'list', '--database-url', 'postgresql://u:hunter2@127.0.0.1:1/x'], 'DATABASE_URL'],
+    [['migrate', '--database-url=postgresql://u:hunter2@127.0.0.1:1/x', '--timeout', '1000'], 'DATABASE_URL'],
+    [['doctor', '--json', '--address', '127.0.0.1:1', '--redis-url', 'redis://:hunter2@127.0.0.1:1'], 'REDIS_URL'],
+  ]) {
+    const {stdout, stderr} = await run('toolwire', args);
+    const line = (stdout + stderr).split('\n').find((one) => one.includes('can read the password'));
+    assert.ok(line?.includes(name), `${args[0]}: ${stdout}${stderr}`);
+    assert.doesNotMatch(line, /hunter2/);
+  }
+  const quiet = await run('toolwire', ['credentials', 'list', '--data-dir', directory], {env: {DATABASE_URL: 'postgresql://u:hunter2@127.0.0.1:1/x'}});
+  assert.doesNotMatch(quiet.stderr, /password/);
+  const edge = scope.process('toolwire-edge', [...ZERO_PORTS.edge, '--log-format=json', '--redis-url=redis://:hunter2@127.0.0.1:1', '--data-dir', directory]);
+  await until('the edge warns', () => edge.logged('command line').some(({remark}) => remark.startsWith('--redis-url: everybody')));
+  assert.ok(edge.logged('command line').every(({remark}) => !remark.includes('hunter2')));
+  await edge.kill();
+});
+
 claim('values that do not fit together are refused with both names', async (scope) => {
   const heartbeat = await refused(scope, 'toolwire', ['dev', ...ZERO_PORTS.dev, '--heartbeat-interval=500', '--heartbeat-timeout=400']);
   assert.match(heartbeat, /--heartbeat-timeout/);
@@ -70,7 +143,7 @@ claim('values that do not fit together are refused with both names', async (scop
 });
 
 claim('a REDIS_URL that is none is refused by name, and its password is not repeated', async (scope) => {
-  for (const url of ['localhost', 'rediss://:hunter2@localhost', 'redis://:hunter2@localhost:port']) {
+  for (const url of ['localhost', 'rediss://:hunter2@localhost?tls-verify=none', 'redis://:hunter2@localhost:port']) {
     for (const [name, args] of [['toolwire-edge', ZERO_PORTS.edge], ['toolwire-control', ['--grpc-port=0', '--metrics-port=0']]]) {
       const said = await refused(scope, name, args, {REDIS_URL: url});
       assert.match(said, /redis/i);
@@ -97,18 +170,84 @@ claim('a DATABASE_URL that is none is refused by name, and its password is not r
   assert.match(await refused(scope, 'toolwire-edge', ZERO_PORTS.edge, {DATABASE_CONNECTIONS_MAX: '21'}), /DATABASE_CONNECTIONS_MAX|database-connections-max/);
 });
 
-claim('an address that other machines reach is refused without --insecure, by every server', async (scope) => {
-  for (const [name, args] of [
-    ['toolwire', ['dev', ...ZERO_PORTS.dev]], ['toolwire-edge', ZERO_PORTS.edge],
-    ['toolwire-control', ['--edge=127.0.0.1:1', '--grpc-port=0', '--metrics-port=0']],
-  ]) {
-    for (const address of ['0.0.0.0', '::']) {
-      assert.match(await refused(scope, name, [...args, `--listen=${address}`]), /--insecure/, `${name} ${address}`);
+// Each server with its doors: what its message names of each, and flags that open the door.
+const CONTROL = ['--edge=127.0.0.1:1', '--grpc-port=0', '--metrics-port=0'];
+const AGENTS = {says: /agents' port: no TLS\. Give --tls-cert and --tls-key, .*--trusted-proxies, or --plain-agents/, flag: '--plain-agents'};
+const LINKS = {says: /links' port: no TLS\. Give --link-tls-cert, --link-tls-key and --link-tls-ca, or --plain-links/, flag: '--plain-links'};
+const GRPC = {says: /callers' port: no TLS\. Give --grpc-tls-cert and --grpc-tls-key, or --plain-grpc/, flag: '--plain-grpc'};
+const TOKENS = {says: /callers' port: everybody may call\. Give --tokens-file or --jwks-file, or --no-tokens/, flag: '--no-tokens'};
+const EDGES = {says: /links to edges: no TLS\. Give --link-tls-cert, .*, or --plain-links/, flag: '--plain-links'};
+const DOORS = [
+  ['toolwire', ['dev', ...ZERO_PORTS.dev], [AGENTS, GRPC, TOKENS]],
+  ['toolwire-edge', ZERO_PORTS.edge, [AGENTS, LINKS]],
+  ['toolwire-control', CONTROL, [GRPC, TOKENS]],
+  ['toolwire-control', ['--redis-url=redis://127.0.0.1:1', '--grpc-port=0', '--metrics-port=0'], [GRPC, TOKENS, EDGES]],
+];
+
+claim('an address that other machines reach is refused in one message with every door that has no lock', async (scope) => {
+  for (const [name, args, doors] of DOORS) {
+    for (const address of ['0.0.0.0', '::', '::ffff:0.0.0.0']) {
+      const {code, stdout, stderr} = await run(name, [...args, `--listen=${address}`, '--data-dir', await scope.directory()]);
+      assert.equal(code, 1, `${name} ${address}: ${stderr}`);
+      assert.equal(stdout, '');
+      assert.equal(stderr.trim().split('\n').length, 1 + doors.length, stderr);
+      for (const {says} of doors) assert.match(stderr, says);
     }
-    assert.match(await refused(scope, name, [...args, '--listen=[::1]']), /without brackets/, name);
+    // With all flags but one, that door alone is named.
+    for (const {says, flag} of doors) {
+      const others = doors.filter((door) => door.flag !== flag).map((door) => door.flag);
+      const said = await refused(scope, name, [...args, '--listen=0.0.0.0', ...others]);
+      assert.match(said, says);
+      assert.equal(said.trim().split('\n').length, 2, said);
+    }
+    assert.match(await refused(scope, name, [...args, '--listen=[::1]:80']), /without brackets/, name);
+    assert.match(await refused(scope, name, [...args, '--insecure']), /insecure/, 'there is no flag for all doors');
   }
-  const tw = await scope.toolwire({flags: {listen: '0.0.0.0', insecure: true}});
-  assert.equal((await tw.http('/health')).status, 200);
+});
+
+claim('with the flag of each door every server listens for other machines, and in plain', async (scope) => {
+  for (const [name, args, doors] of DOORS.slice(0, 3)) {
+    const flags = doors.map(({flag}) => flag);
+    const server = scope.process(name, [...args, '--listen=0.0.0.0', '--log-format=json', '--data-dir', await scope.directory(), ...flags]);
+    const {agents, callers} = await server.ready();
+    if (agents !== undefined) assert.equal((await get(agents, '/health')).status, 200);
+    if (callers !== undefined) assert.equal(await statusOf(callers, LIST_AGENTS).then(({code}) => code), 0);
+  }
+});
+
+claim('each lock opens its door as well as the flag does', async (scope) => {
+  const certificates = await Certificates.create(scope);
+  const tokens = await TokensFile.create(scope);
+  const token = tokens.add('shop', 'read');
+  const listen = ['--listen=0.0.0.0', '--log-format=json', '--data-dir', await scope.directory()];
+  const edge = scope.process('toolwire-edge', [
+    ...ZERO_PORTS.edge, ...listen, ...argumentsOf({...certificates.edgeFlags, ...certificates.linkFlags('edge'), 'plain-port': 0})]);
+  const {agents, plainAgents} = await edge.ready();
+  assert.equal((await get(agents, '/health', {ca: certificates.ca})).status, 200);
+  assert.equal((await get(plainAgents, '/health')).status, 200, 'a --plain-port was asked for by its name');
+  const behindProxy = scope.process('toolwire-edge', [...ZERO_PORTS.edge, ...listen, '--trusted-proxies=127.0.0.0/8', '--plain-links']);
+  await behindProxy.ready();
+  const control = scope.process('toolwire-control', [...CONTROL, ...listen, ...argumentsOf({...certificates.callersFlags, 'tokens-file': tokens.path})]);
+  const {callers} = await control.ready();
+  assert.equal((await statusOf(callers, LIST_AGENTS, undefined, undefined, certificates.ca)).code, code.UNAUTHENTICATED);
+  assert.equal((await statusOf(callers, LIST_AGENTS, token, undefined, certificates.ca)).code, code.OK);
+});
+
+claim('a door that is said to be without a lock is not given one', async (scope) => {
+  const certificates = await Certificates.create(scope);
+  const tokens = await TokensFile.create(scope);
+  tokens.add('shop', 'read');
+  for (const [name, args, flag, lock] of [
+    ['toolwire-edge', ZERO_PORTS.edge, '--plain-agents', certificates.edgeFlags],
+    ['toolwire-edge', ZERO_PORTS.edge, '--plain-links', certificates.linkFlags('edge')],
+    ['toolwire-control', CONTROL, '--plain-links', certificates.linkFlags('control')],
+    ['toolwire-control', CONTROL, '--plain-grpc', certificates.callersFlags],
+    ['toolwire-control', CONTROL, '--no-tokens', {'tokens-file': tokens.path}],
+    ['toolwire', ['dev', ...ZERO_PORTS.dev], '--no-tokens', {'tokens-file': tokens.path}],
+  ]) {
+    const said = await refused(scope, name, [...args, flag, ...argumentsOf(lock)]);
+    assert.ok(said.includes(`${flag} and --${Object.keys(lock)[0]}: `), said);
+  }
 });
 
 claim('by default every listener is on the loopback address', async (scope) => {
@@ -142,6 +281,29 @@ claim('every server listens on an IPv6 address', async (scope) => {
     const socket = scope.own(net.connect(port, '::1'));
     await new Promise((resolve, reject) => socket.on('connect', resolve).on('error', reject));
   }
+}, {skip: !ipv6 && 'this machine has no IPv6'});
+
+claim('IPv6 addresses are understood wherever an address is taken, in brackets where a port follows', async (scope) => {
+  const directory = await scope.directory();
+  const args = ['--log-format=json', '--data-dir', directory];
+  const edge = scope.process('toolwire-edge', [...ZERO_PORTS.edge, '--listen=[::1]', ...args]);
+  const {agents, relay} = await edge.ready();
+  const control = scope.process('toolwire-control', ['--grpc-port=0', '--metrics-port=0', ...args], {env: {EDGE_ADDRESS: `[::1]:${relay}`, LISTEN: '::1'}});
+  const {callers} = await control.ready();
+  const at = ['--address', `[::1]:${callers}`];
+  const made = await run('toolwire', ['credentials', 'create', 'user_1', ...at]);
+  assert.equal(made.code, 0, made.stderr);
+  scope.process('toolwire', ['agent', '--user', 'user_1', '--url', `ws://[::1]:${agents}`], {env: {TOOLWIRE_SECRET: `${made.stdout.trim()}\r\n`}});
+  await until('the agent is connected', async () => (await run('toolwire', ['where', 'user_1', ...at])).code === 0);
+  assert.equal((await run('toolwire', ['call', 'user_1', 'echo', '{"a":1}', ...at])).stdout, '{"a":1}\n');
+  const doctor = await run('toolwire', ['doctor', ...at, '--edge-url', `ws://[::1]:${agents}`, '--edge', `[::1]:${relay}`, '--data-dir', directory]);
+  assert.equal(doctor.code, 0, doctor.stdout);
+  const wrong = await run('toolwire', ['agents', '--address', `::1:${callers}`]);
+  assert.match(wrong.stderr, /an IPv6 address needs brackets/);
+  const dev = scope.process('toolwire', ['dev', ...ZERO_PORTS.dev, ...args.slice(0, 1), '--data-dir', await scope.directory(),
+    '--listen=::', '--plain-agents', '--plain-grpc', '--no-tokens']);
+  const both = await dev.ready();
+  for (const host of ['[::1]', '127.0.0.1']) assert.equal((await run('toolwire', ['agents', '--address', `${host}:${both.callers}`])).code, 0, host);
 }, {skip: !ipv6 && 'this machine has no IPv6'});
 
 claim('an address to dial needs a port from 1 on, one to listen on takes 0', async (scope) => {
@@ -217,7 +379,7 @@ claim('log lines are JSON objects with time, level and event, also for odd user 
     assert.match(parsed.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
     assert.ok(parsed.level && parsed.event, line);
   }
-  assert.equal(tw.edge.logged('agent connected')[0].user, 'user "1"\\ ü');
+  assert.equal((await tw.edge.saw('agent connected')).user, 'user "1"\\ ü');
 });
 
 claim('log lines in text name the ports as well', async (scope) => {

@@ -7,7 +7,7 @@ import {resultOf} from './lib/caller.js';
 import {Cluster, clusterClaim, quoted, sharedCluster} from './lib/cluster.js';
 import {output} from './lib/process.js';
 import {SeedAgent} from './lib/seed_agent.js';
-import {loginQuery, metric} from './lib/toolwire.js';
+import {agentsUrl, loginQuery, metric} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
 const silent = {answer: () => undefined};
@@ -35,7 +35,7 @@ row('flow 1: an agent connects with ws://server?userId=…&secret=…', async (c
   const userId = 'flow 1 ü&=/';
   const secret = await cluster.secret(userId);
   const agent = scope.own(new SeedAgent(
-    `ws://127.0.0.1:${cluster.edges[0].ports.agents}?userId=${encodeURIComponent(userId)}&secret=${secret}`));
+    cluster.edges[0].url(`?userId=${encodeURIComponent(userId)}&secret=${secret}`)));
   assert.equal((await agent.connected()).userId, userId);
 });
 
@@ -522,7 +522,7 @@ clusterClaim('scaling: three servers by PORT and SERVER_ID; agents connect to an
     const PORT = await freePort();
     const edge = scope.process('toolwire-edge', [
       '--relay-port=0', '--log-format=json', `--data-dir=${cluster.dataDir}`,
-    ], {env: {PORT: String(PORT), SERVER_ID: id, METRICS_PORT: '0', REDIS_URL: cluster.redis.url, DATABASE_URL: cluster.databaseUrl}});
+    ], {env: {PORT: String(PORT), SERVER_ID: id, METRICS_PORT: '0', ...cluster.redis.env, DATABASE_URL: cluster.databaseUrl}});
     const ready = await edge.ready();
     assert.equal(ready.agents, PORT);
     assert.equal(ready.serverId, id);
@@ -534,7 +534,7 @@ clusterClaim('scaling: three servers by PORT and SERVER_ID; agents connect to an
   const agents = [];
   for (const [i, port] of ports.entries()) {
     const userId = `user_${i}`;
-    const agent = scope.own(new SeedAgent(`ws://127.0.0.1:${port}${loginQuery(userId, await cluster.secret(userId))}`));
+    const agent = scope.own(new SeedAgent(agentsUrl(port, loginQuery(userId, await cluster.secret(userId)))));
     agents.push(agent);
     assert.equal((await agent.connected()).serverId, ids[i]);
     assert.equal(await backend.getAgentServer(userId), ids[i]);
@@ -550,13 +550,13 @@ clusterClaim('environment: PORT, SERVER_ID, DATABASE_URL, REDIS_URL, HEARTBEAT_I
   const [PORT, METRICS_PORT] = [await freePort(), await freePort()];
   const edge = scope.process('toolwire-edge', ['--relay-port=0', '--log-format=json', `--data-dir=${cluster.dataDir}`], {
     env: {
-      PORT: String(PORT), SERVER_ID: 'ws-server-env', DATABASE_URL: cluster.databaseUrl, REDIS_URL: cluster.redis.url,
+      PORT: String(PORT), SERVER_ID: 'ws-server-env', DATABASE_URL: cluster.databaseUrl, ...cluster.redis.env,
       HEARTBEAT_INTERVAL: '400', HEARTBEAT_TIMEOUT: '2000', METRICS_PORT: String(METRICS_PORT),
     },
   });
   const ready = await edge.ready();
   assert.deepEqual([ready.agents, ready.metrics, ready.serverId], [PORT, METRICS_PORT, 'ws-server-env']);
-  const agent = scope.own(new SeedAgent(`ws://127.0.0.1:${PORT}${loginQuery('env', await cluster.secret('env'))}`));
+  const agent = scope.own(new SeedAgent(agentsUrl(PORT, loginQuery('env', await cluster.secret('env')))));
   assert.equal((await agent.connected()).serverId, 'ws-server-env');
   const redis = await cluster.redis.client();
   assert.equal(await redis.get('agent:env:server'), 'ws-server-env');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import {code, resultOf} from './lib/caller.js';
 import {SeedAgent} from './lib/seed_agent.js';
-import {claim, claimInBoth, get} from './lib/toolwire.js';
+import {agentsUrl, claim, claimInBoth} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
 const silent = {answer: () => undefined};
@@ -61,11 +61,11 @@ claim('while an edge drains it accepts nobody, says so on /health with 503, and 
   const call = tw.caller().call('user_1', 'slow', {}, {requestId: 'running'});
   await agent.called();
   let health = '';
-  const probe = scope.own(net.connect(tw.ports.agents, '127.0.0.1'));
+  const probe = tw.connect();
   probe.setEncoding('utf8').on('data', (text) => (health += text)).on('error', () => {});
   await until('it is accepted', async () => (await tw.metric('toolwire_edge_sockets')) === 2);
   tw.edge.signal('SIGTERM');
-  await until('the door is closed', async () => get(tw.ports.agents, '/health').then(() => false, () => true));
+  await until('the door is closed', async () => tw.http('/health').then(() => false, () => true));
   probe.write('GET /health HTTP/1.1\r\nHost: edge\r\n\r\n');
   await until('the probe is answered', () => health.includes('}'));
   assert.match(health, /^HTTP\/1\.1 503 /);
@@ -187,7 +187,7 @@ claim('a start that fails when agents are there already ends like any other: exi
       `--metrics-port=${taken.address().port}`, `--data-dir=${tw.dataDir}`], {exitCode: 1});
     const dialling = setInterval(() => {
       for (const [i, secret] of secrets.entries()) {
-        scope.own(new SeedAgent(`ws://127.0.0.1:${port}${tw.loginQuery(`user_${i}`, secret)}`));
+        scope.own(new SeedAgent(agentsUrl(port, tw.loginQuery(`user_${i}`, secret))));
       }
     }, 20);
     assert.deepEqual(await failing.exited(), {code: 1, signal: null});

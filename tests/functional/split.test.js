@@ -100,6 +100,24 @@ claim('control goes and comes back: agents stay connected, and are known to the 
   assert.equal(agent.closeFrame, undefined);
 });
 
+claim('a large answer through the agent\'s next session goes to the control whose call it is, and to no other', async (scope) => {
+  const tw = await scope.toolwire(split);
+  const other = await scope.toolwire({topology: 'control', edge: `127.0.0.1:${tw.ports.relay}`, dataDir: tw.dataDir});
+  await other.linked();
+  const agent = await tw.agent('user_1', silent);
+  const call = tw.caller().call('user_1', 'slow', {}, {requestId: 'large', timeoutMs: 60_000});
+  await agent.called();
+  agent.destroy();
+  const next = await tw.agent('user_1', silent);
+  const result = 'x'.repeat(4 << 20);
+  next.respond('large', {success: true, result});
+  assert.equal(resultOf(await call), result);
+  assert.equal(await tw.metric('toolwire_control_stray_answers_fetched_total'), 1);
+  assert.equal(await tw.metric('toolwire_edge_stray_answers_fetched_total'), 1);
+  assert.equal(await tw.metric('toolwire_control_stray_answers_matched_total'), 1);
+  assert.equal(await other.metric('toolwire_control_stray_answers_dropped_total'), 1);
+});
+
 claim('two controls serve the same edge: each gets the answers to its own calls', async (scope) => {
   const tw = await scope.toolwire(split);
   const other = await scope.toolwire({topology: 'control', edge: `127.0.0.1:${tw.ports.relay}`, dataDir: tw.dataDir});

@@ -52,7 +52,8 @@ clusterClaim('while an index is built that never gets ready a stop ends in time'
       created_at timestamp DEFAULT now(), last_seen timestamp, metadata jsonb);
     CREATE TABLE tool_execution_logs (
       id bigserial PRIMARY KEY, user_id text, request_id text, tool_name text, params jsonb, result jsonb,
-      success boolean, error text, execution_time_ms integer, created_at timestamp DEFAULT now(), call_id text)`});
+      success boolean, error text, execution_time_ms integer, created_at timestamp DEFAULT now(), call_id text,
+      caller text)`});
   // A transaction that writes into the table, for which the building of the index waits.
   const writer = cluster.sql("BEGIN; INSERT INTO tool_execution_logs (user_id) VALUES ('other'); SELECT pg_sleep(300)");
   writer.catch(() => {});

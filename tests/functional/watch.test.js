@@ -1,7 +1,8 @@
 // `toolwire watch` and `toolwire where`: agents as people and scripts follow them.
 import assert from 'node:assert/strict';
 import {writeFile} from 'node:fs/promises';
-import {run} from './lib/process.js';
+import {run, testTls} from './lib/process.js';
+import {Cluster, clusterClaim} from './lib/cluster.js';
 import {claim, claimInBoth} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
@@ -128,4 +129,27 @@ claim('params come from the command line, a file, or standard input', async (sco
   const missing = await run('toolwire', ['call', 'user_1', 'any', '@/no/such/file', ...addressOf(tw)]);
   assert.equal(missing.code, 2);
   assert.match(missing.stderr, /cannot read \/no\/such\/file/);
+});
+
+clusterClaim('`toolwire watch` hears of the end of nobody when its control is started again, however slow the links to edges are', async (scope) => {
+  const cluster = await Cluster.start(scope, {edges: 2, controls: 1, gates: {}});
+  await cluster.agent('user_0', {edge: 0});
+  await cluster.agent('user_1', {edge: 1});
+  const [control] = cluster.controls;
+  const watch = watching(scope, control);
+  for (const user of ['user_0', 'user_1']) await watch.saw('CONNECTED', user);
+  await watch.snapshot();
+  await control.process.kill();
+  cluster.forget(control);
+  // A link's hello has two seconds, in which TLS has a round trip of its own.
+  for (const {gate} of cluster.edges) await gate.tell({command: 'delay', delayMs: testTls ? 300 : 800});
+  await cluster.addControl({flags: {'grpc-port': control.ports.callers}});
+  // Whoever asks before the links are up hears of all agents first, and only then that this was all.
+  const early = scope.own(cluster.caller().watch());
+  assert.deepEqual((await early.snapshot()).map(({kind, agent}) => [kind, agent.userId]).sort(),
+    [['CONNECTED', 'user_0'], ['CONNECTED', 'user_1']]);
+  await cluster.agent('user_2', {edge: 1});
+  await watch.saw('CONNECTED', 'user_2');
+  await until('the control knows every agent', async () => (await cluster.controls[0].metric('toolwire_control_agents')) === 3);
+  assert.deepEqual(watch.events().filter(({kind}) => kind === 'DISCONNECTED'), []);
 });

@@ -114,7 +114,7 @@ claim('late, repeated and unknown answers are harmless', async (scope) => {
   const tw = await scope.toolwire();
   const agent = await tw.agent('user_1', {answer: () => undefined});
   const caller = tw.caller();
-  const outcome = caller.call('user_1', 'slow', {}, {requestId: 'late', timeoutMs: 50});
+  const outcome = caller.call('user_1', 'slow', {}, {requestId: 'late', timeoutMs: 1000});
   await agent.called();
   assert.equal((await outcome).reason, 'CALL_TIMEOUT');
   for (let i = 0; i < 50; ++i) {

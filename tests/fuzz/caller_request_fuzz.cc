@@ -26,7 +26,8 @@ namespace v1 = toolwire::v1;
 
 CallRequests& Requests() {
   static toolwire::FakeClock clock;
-  static CallRequests requests(clock, toolwire::ControlOptions());
+  static toolwire::CallerAuth auth(clock);
+  static CallRequests requests(clock, auth, toolwire::ControlOptions());
   return requests;
 }
 

@@ -351,6 +351,7 @@ class Fuzzer {
       case R::EDGE_UNAVAILABLE:
       case R::AGENT_BUSY:
       case R::DUPLICATE_REQUEST:
+      case R::EARLIER_UNANSWERED:
         REQUIRE(!call.sent);
         break;
       case R::ANSWER_LOST:

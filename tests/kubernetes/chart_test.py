@@ -26,6 +26,9 @@ SETS = {
     "minimal": [os.path.join(VALUES, "minimal.yaml")],
     "production": [os.path.join(VALUES, "production.yaml")],
     "persistent": [os.path.join(VALUES, "persistent.yaml")],
+    "locked": [os.path.join(VALUES, "locked.yaml")],
+    "certmanager": [os.path.join(VALUES, "certmanager.yaml")],
+    "secrets": [os.path.join(VALUES, "secrets.yaml")],
     "everything": [os.path.join(VALUES, "everything.yaml")],
 }
 
@@ -136,7 +139,7 @@ def installs(version, values):
         helm(version, "uninstall", namespace, "--wait")
         until("all pods are gone", lambda: not objects("pods", namespace))
         left = [f"{one['kind']}/{one['metadata']['name']}" for one in objects(
-            "all,configmaps,secrets,networkpolicies,poddisruptionbudgets,ingresses,serviceaccounts,jobs", namespace)]
+            "all,configmaps,secrets,networkpolicies,poddisruptionbudgets,ingresses,serviceaccounts,jobs,roles,rolebindings,certificates.cert-manager.io,backendtlspolicies", namespace)]
         assert not left, f"left behind: {left}"
 
 
@@ -161,6 +164,31 @@ def reuses_values(version):
         before = pods(namespace).keys()
         helm(version, "upgrade", namespace, CHART, "--reuse-values", "--wait", "--timeout", "180s")
         assert pods(namespace).keys() == before, "pods were replaced"
+
+
+def turns_switches(version):
+    """What an upgrade may change, step by step: a field that nobody may change, or one left from before, is refused."""
+    steps = ("", "edge.persistence.enabled=true", "edge.persistence.enabled=true,edge.autoscaling.enabled=true,edge.autoscaling.sessions=100",
+             "edge.service.type=LoadBalancer,edge.service.port=443,control.service.type=NodePort", "control.autoscaling.enabled=true,control.updateStrategy.type=Recreate",
+             "commonLabels.a=b,edge.podLabels.c=d,edge.ports.agents=9000,edge.ports.metrics=9001", "networkPolicy.enabled=false,serviceAccount.create=false,test.enabled=false",
+             "edge.service.ipFamilyPolicy=PreferDualStack,monitoring.serviceMonitor.enabled=true,ingress.enabled=true,gateway.enabled=true,gateway.parentRefs[0].name=a",
+             "tls.mode=generated,auth.tokens.existingSecret=t,test.token.existingSecret=t", "tls.mode=generated,tls.links.enabled=false,tls.callers.clientCertificates=true",
+             "tls.mode=certManager,tls.certManager.issuerRef.name=a,gateway.enabled=true,gateway.parentRefs[0].name=a",
+             "tls.mode=secret,tls.agents.existingSecret=a,tls.callers.enabled=false,tls.links.edgeSecret=b,tls.links.controlSecret=c", "tls.mode=off",
+             "dev.redis.enabled=true,dev.postgresql.enabled=true,redis.existingSecret=,database.existingSecret=")
+    with Namespace("switches") as namespace:
+        # Helm forgets all but ten revisions else.
+        base = ["--install", CHART, "--history-max", "0", "--set", "redis.existingSecret=a,database.existingSecret=b,migrate.enabled=false"]
+        for step in steps:
+            try:
+                helm(version, "upgrade", namespace, *base, "--set", step)
+            except Failed as wrong:
+                raise Failed(f"{step or 'defaults'}: {wrong}") from wrong
+        # As text, as some tools give every value.
+        helm(version, "upgrade", namespace, *base, "--set-string",
+             "edge.replicas=3,podSecurityContext.runAsUser=1000,edge.livenessProbe.periodSeconds=9,edge.autoscaling.enabled=true,networkPolicy.enabled=false")
+        helm(version, "rollback", namespace, "2")
+        helm(version, "uninstall", namespace)
 
 
 def two_releases(version):
@@ -235,6 +263,7 @@ def main():
             (f"{version}: {text}", lambda version=version, claim=claim: claim(version)) for text, claim in (
                 ("an upgrade rolls what it changes and nothing else, and a rollback takes it back", upgrades_and_rolls_back),
                 ("--reuse-values leaves the pods alone", reuses_values),
+                ("upgrades may turn each switch on and off, also by text", turns_switches),
                 ("two releases in one namespace do not touch each other", two_releases),
                 ("names of 53 and 63 letters are taken", long_names),
             )]

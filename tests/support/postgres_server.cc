@@ -24,6 +24,7 @@
 #include <utility>
 
 #include "tests/support/free_port.h"
+#include "tests/support/stand_still.h"
 
 namespace toolwire {
 namespace {
@@ -149,14 +150,16 @@ void PostgresServer::Stop() {
   pid_ = -1;
 }
 
-void PostgresServer::Freeze() { SignalAll(SIGSTOP); }
-void PostgresServer::Thaw() { SignalAll(SIGCONT); }
+void PostgresServer::Freeze() { ForAll(StandStill); }
+void PostgresServer::Thaw() {
+  ForAll([](pid_t pid) { kill(pid, SIGCONT); });
+}
 
-void PostgresServer::SignalAll(int signal) {
-  kill(pid_, signal);
+void PostgresServer::ForAll(void (*act)(pid_t)) {
+  act(pid_);
   const std::string pid = std::to_string(pid_);
   std::ifstream children("/proc/" + pid + "/task/" + pid + "/children");
-  for (pid_t child = 0; children >> child;) kill(child, signal);
+  for (pid_t child = 0; children >> child;) act(child);
 }
 
 std::string PostgresServer::Url(const std::string& database) const {

@@ -38,7 +38,7 @@ class PostgresServer {
 
  private:
   explicit PostgresServer(std::string bin);
-  void SignalAll(int signal);
+  void ForAll(void (*act)(pid_t));  // The server first, so that it makes no more processes.
   pid_t Spawn(const std::vector<std::string>& command) const;
   std::string Url(const std::string& database) const;
 

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/registry/redis_client.h"
+#include "common/registry/redis_registry.h"
 
 namespace toolwire {
 
@@ -18,13 +19,18 @@ namespace toolwire {
 class RedisServer {
  public:
   static bool Installed();
+  // TLS and nothing else on the port, and for registries the user that docs/tls.md recommends, who may do no more.
+  static std::unique_ptr<RedisServer> Protected();
 
   // Starts it with these further arguments and waits until it answers. With `password`, it wants one.
   explicit RedisServer(std::vector<std::string> args = {}, std::string password = "");
   ~RedisServer();
 
   int port() const { return port_; }
+  // Of a user who may do everything.
   std::string url() const;
+  // How a registry reaches it.
+  RedisRegistry::Options options() const;
 
   void Pause();  // Connections stay, nothing is answered.
   void Resume();
@@ -39,11 +45,17 @@ class RedisServer {
   int64_t Info(const std::string& section, const std::string& field);
 
  private:
-  const std::vector<std::string> args_;
+  struct Protection {};
+  explicit RedisServer(Protection);
+  void MakeCertificates();
+
+  bool is_protected_ = false;
+  std::vector<std::string> args_;
   const std::string password_;
   std::string directory_;
   int port_ = 0;
   pid_t pid_ = 0;
+  std::unique_ptr<TlsFiles> tls_;
   std::unique_ptr<RedisClient> client_;
 };
 

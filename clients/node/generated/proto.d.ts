@@ -244,7 +244,9 @@ export namespace toolwire {
                 CALLER_CANCELLED = 6,
                 INVALID_REQUEST = 7,
                 DUPLICATE_REQUEST = 8,
-                CALLER_BUSY = 9
+                CALLER_BUSY = 9,
+                UNAUTHENTICATED = 10,
+                PERMISSION_DENIED = 11
             }
         }
 
@@ -320,12 +322,16 @@ export namespace toolwire {
         interface ICredentialSecret {
             userId?: (string|null);
             secret?: (string|null);
+            everywhere?: (boolean|null);
+            edgesNotHeard?: (string[]|null);
         }
 
         class CredentialSecret implements ICredentialSecret {
             constructor(properties?: toolwire.v1.ICredentialSecret);
             public userId: string;
             public secret: string;
+            public everywhere: boolean;
+            public edgesNotHeard: string[];
             public static encode(message: toolwire.v1.ICredentialSecret, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.CredentialSecret;
         }
@@ -343,11 +349,15 @@ export namespace toolwire {
 
         interface IRevokeCredentialResponse {
             sessionClosed?: (boolean|null);
+            everywhere?: (boolean|null);
+            edgesNotHeard?: (string[]|null);
         }
 
         class RevokeCredentialResponse implements IRevokeCredentialResponse {
             constructor(properties?: toolwire.v1.IRevokeCredentialResponse);
             public sessionClosed: boolean;
+            public everywhere: boolean;
+            public edgesNotHeard: string[];
             public static encode(message: toolwire.v1.IRevokeCredentialResponse, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.RevokeCredentialResponse;
         }
@@ -450,6 +460,7 @@ export namespace toolwire {
             error?: (string|null);
             executionTimeMs?: (number|Long|null);
             createdAt?: (google.protobuf.ITimestamp|null);
+            caller?: (string|null);
         }
 
         class Execution implements IExecution {
@@ -463,6 +474,7 @@ export namespace toolwire {
             public error: string;
             public executionTimeMs?: (number|Long|null);
             public createdAt?: (google.protobuf.ITimestamp|null);
+            public caller: string;
             public static encode(message: toolwire.v1.IExecution, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.Execution;
         }

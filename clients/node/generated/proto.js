@@ -2053,6 +2053,8 @@ $root.toolwire = (function() {
              * @property {number} INVALID_REQUEST=7 INVALID_REQUEST value
              * @property {number} DUPLICATE_REQUEST=8 DUPLICATE_REQUEST value
              * @property {number} CALLER_BUSY=9 CALLER_BUSY value
+             * @property {number} UNAUTHENTICATED=10 UNAUTHENTICATED value
+             * @property {number} PERMISSION_DENIED=11 PERMISSION_DENIED value
              */
             CallError.Reason = (function() {
                 var valuesById = {}, values = Object.create(valuesById);
@@ -2066,6 +2068,8 @@ $root.toolwire = (function() {
                 values[valuesById[7] = "INVALID_REQUEST"] = 7;
                 values[valuesById[8] = "DUPLICATE_REQUEST"] = 8;
                 values[valuesById[9] = "CALLER_BUSY"] = 9;
+                values[valuesById[10] = "UNAUTHENTICATED"] = 10;
+                values[valuesById[11] = "PERMISSION_DENIED"] = 11;
                 return values;
             })();
 
@@ -2724,6 +2728,8 @@ $root.toolwire = (function() {
              * @interface ICredentialSecret
              * @property {string|null} [userId] CredentialSecret userId
              * @property {string|null} [secret] CredentialSecret secret
+             * @property {boolean|null} [everywhere] CredentialSecret everywhere
+             * @property {Array.<string>|null} [edgesNotHeard] CredentialSecret edgesNotHeard
              */
 
             /**
@@ -2735,6 +2741,7 @@ $root.toolwire = (function() {
              * @param {toolwire.v1.ICredentialSecret=} [properties] Properties to set
              */
             function CredentialSecret(properties) {
+                this.edgesNotHeard = [];
                 if (properties)
                     for (var keys = Object.keys(properties), i = 0; i < keys.length; ++i)
                         if (properties[keys[i]] != null && keys[i] !== "__proto__")
@@ -2758,6 +2765,22 @@ $root.toolwire = (function() {
             CredentialSecret.prototype.secret = "";
 
             /**
+             * CredentialSecret everywhere.
+             * @member {boolean} everywhere
+             * @memberof toolwire.v1.CredentialSecret
+             * @instance
+             */
+            CredentialSecret.prototype.everywhere = false;
+
+            /**
+             * CredentialSecret edgesNotHeard.
+             * @member {Array.<string>} edgesNotHeard
+             * @memberof toolwire.v1.CredentialSecret
+             * @instance
+             */
+            CredentialSecret.prototype.edgesNotHeard = $util.emptyArray;
+
+            /**
              * Encodes the specified CredentialSecret message. Does not implicitly {@link toolwire.v1.CredentialSecret.verify|verify} messages.
              * @function encode
              * @memberof toolwire.v1.CredentialSecret
@@ -2777,6 +2800,11 @@ $root.toolwire = (function() {
                     writer.uint32(/* id 1, wireType 2 =*/10).string(message.userId);
                 if (message.secret != null && Object.hasOwnProperty.call(message, "secret"))
                     writer.uint32(/* id 2, wireType 2 =*/18).string(message.secret);
+                if (message.everywhere != null && Object.hasOwnProperty.call(message, "everywhere"))
+                    writer.uint32(/* id 3, wireType 0 =*/24).bool(message.everywhere);
+                if (message.edgesNotHeard != null && message.edgesNotHeard.length)
+                    for (var i = 0; i < message.edgesNotHeard.length; ++i)
+                        writer.uint32(/* id 4, wireType 2 =*/34).string(message.edgesNotHeard[i]);
                 return writer;
             };
 
@@ -2820,6 +2848,16 @@ $root.toolwire = (function() {
                         }
                     case 2: {
                             message.secret = reader.string();
+                            break;
+                        }
+                    case 3: {
+                            message.everywhere = reader.bool();
+                            break;
+                        }
+                    case 4: {
+                            if (!(message.edgesNotHeard && message.edgesNotHeard.length))
+                                message.edgesNotHeard = [];
+                            message.edgesNotHeard.push(reader.string());
                             break;
                         }
                     default:
@@ -2952,6 +2990,8 @@ $root.toolwire = (function() {
              * @memberof toolwire.v1
              * @interface IRevokeCredentialResponse
              * @property {boolean|null} [sessionClosed] RevokeCredentialResponse sessionClosed
+             * @property {boolean|null} [everywhere] RevokeCredentialResponse everywhere
+             * @property {Array.<string>|null} [edgesNotHeard] RevokeCredentialResponse edgesNotHeard
              */
 
             /**
@@ -2963,6 +3003,7 @@ $root.toolwire = (function() {
              * @param {toolwire.v1.IRevokeCredentialResponse=} [properties] Properties to set
              */
             function RevokeCredentialResponse(properties) {
+                this.edgesNotHeard = [];
                 if (properties)
                     for (var keys = Object.keys(properties), i = 0; i < keys.length; ++i)
                         if (properties[keys[i]] != null && keys[i] !== "__proto__")
@@ -2976,6 +3017,22 @@ $root.toolwire = (function() {
              * @instance
              */
             RevokeCredentialResponse.prototype.sessionClosed = false;
+
+            /**
+             * RevokeCredentialResponse everywhere.
+             * @member {boolean} everywhere
+             * @memberof toolwire.v1.RevokeCredentialResponse
+             * @instance
+             */
+            RevokeCredentialResponse.prototype.everywhere = false;
+
+            /**
+             * RevokeCredentialResponse edgesNotHeard.
+             * @member {Array.<string>} edgesNotHeard
+             * @memberof toolwire.v1.RevokeCredentialResponse
+             * @instance
+             */
+            RevokeCredentialResponse.prototype.edgesNotHeard = $util.emptyArray;
 
             /**
              * Encodes the specified RevokeCredentialResponse message. Does not implicitly {@link toolwire.v1.RevokeCredentialResponse.verify|verify} messages.
@@ -2995,6 +3052,11 @@ $root.toolwire = (function() {
                     throw Error("max depth exceeded");
                 if (message.sessionClosed != null && Object.hasOwnProperty.call(message, "sessionClosed"))
                     writer.uint32(/* id 1, wireType 0 =*/8).bool(message.sessionClosed);
+                if (message.everywhere != null && Object.hasOwnProperty.call(message, "everywhere"))
+                    writer.uint32(/* id 2, wireType 0 =*/16).bool(message.everywhere);
+                if (message.edgesNotHeard != null && message.edgesNotHeard.length)
+                    for (var i = 0; i < message.edgesNotHeard.length; ++i)
+                        writer.uint32(/* id 3, wireType 2 =*/26).string(message.edgesNotHeard[i]);
                 return writer;
             };
 
@@ -3034,6 +3096,16 @@ $root.toolwire = (function() {
                     switch (tag >>> 3) {
                     case 1: {
                             message.sessionClosed = reader.bool();
+                            break;
+                        }
+                    case 2: {
+                            message.everywhere = reader.bool();
+                            break;
+                        }
+                    case 3: {
+                            if (!(message.edgesNotHeard && message.edgesNotHeard.length))
+                                message.edgesNotHeard = [];
+                            message.edgesNotHeard.push(reader.string());
                             break;
                         }
                     default:
@@ -3878,6 +3950,7 @@ $root.toolwire = (function() {
              * @property {string|null} [error] Execution error
              * @property {number|Long|null} [executionTimeMs] Execution executionTimeMs
              * @property {google.protobuf.ITimestamp|null} [createdAt] Execution createdAt
+             * @property {string|null} [caller] Execution caller
              */
 
             /**
@@ -3967,6 +4040,14 @@ $root.toolwire = (function() {
              */
             Execution.prototype.createdAt = null;
 
+            /**
+             * Execution caller.
+             * @member {string} caller
+             * @memberof toolwire.v1.Execution
+             * @instance
+             */
+            Execution.prototype.caller = "";
+
             // OneOf field names bound to virtual getters and setters
             var $oneOfFields;
 
@@ -4010,6 +4091,8 @@ $root.toolwire = (function() {
                     writer.uint32(/* id 8, wireType 0 =*/64).int64(message.executionTimeMs);
                 if (message.createdAt != null && Object.hasOwnProperty.call(message, "createdAt"))
                     $root.google.protobuf.Timestamp.encode(message.createdAt, writer.uint32(/* id 9, wireType 2 =*/74).fork(), q + 1).ldelim();
+                if (message.caller != null && Object.hasOwnProperty.call(message, "caller"))
+                    writer.uint32(/* id 10, wireType 2 =*/82).string(message.caller);
                 return writer;
             };
 
@@ -4081,6 +4164,10 @@ $root.toolwire = (function() {
                         }
                     case 9: {
                             message.createdAt = $root.google.protobuf.Timestamp.decode(reader, reader.uint32(), undefined, long + 1);
+                            break;
+                        }
+                    case 10: {
+                            message.caller = reader.string();
                             break;
                         }
                     default:

@@ -1,11 +1,12 @@
 import {Channels, method, type Method} from './channel.js';
+import {momentField, nameField, optionalNameField, pageSizeField, booleanOption, wordField} from './checks.js';
 import {dateOf, numberOf, timestampOf, v1} from './codec.js';
-import {closed} from './errors.js';
 import type {ConnectOptions} from './options.js';
 
 const REQUEST_TIMEOUT_MS = 10_000;
 
 export type Platform = 'win32' | 'linux' | 'darwin';
+const PLATFORMS: readonly Platform[] = ['win32', 'linux', 'darwin'];
 
 /** A credential as the store holds it, never with its secret. */
 export interface Credential {
@@ -13,9 +14,9 @@ export interface Credential {
   platform: Platform;
   /** As the agent's last session left it. */
   status: 'pending' | 'connected' | 'disconnected';
-  createdAt?: Date;
+  createdAt?: Date | undefined;
   /** When the agent last connected or disconnected; absent if it never did. */
-  lastSeen?: Date;
+  lastSeen?: Date | undefined;
   revoked: boolean;
 }
 
@@ -24,6 +25,17 @@ export interface CredentialSecret {
   userId: string;
   /** 64 hex digits, what the agent connects with. */
   secret: string;
+}
+
+/** Where the sessions that were opened with a secret have ended. */
+export interface Reach {
+  /** Every edge has confirmed that no such session is left. */
+  everywhere: boolean;
+  /**
+   * Edges that have not confirmed it within 2 s. A session there ends when the edge next checks its secret. None, though
+   * it is not everywhere: the registry is unavailable, and edges may be unknown.
+   */
+  edgesNotHeard: string[];
 }
 
 /** One row of the audit log. */
@@ -36,22 +48,24 @@ export interface Execution {
   resultJson: Buffer;
   success: boolean;
   /** The tool's error, or the reason why there was no answer. */
-  error?: string;
+  error?: string | undefined;
   /** The running time that the agent reported, in milliseconds. */
-  executionTimeMs?: number;
+  executionTimeMs?: number | undefined;
   /** When the call settled. */
-  createdAt?: Date;
+  createdAt?: Date | undefined;
+  /** Who called, by the name of the token; absent if control asked for none. */
+  caller?: string | undefined;
 }
 
 export interface ListExecutionsOptions {
   /** Only this user's; everyone's if absent. */
-  userId?: string;
+  userId?: string | undefined;
   /** Only calls that settled at this time or later; a Date, or Unix time in milliseconds. */
-  from?: Date | number;
+  from?: Date | number | undefined;
   /** Only calls that settled before this time. */
-  until?: Date | number;
+  until?: Date | number | undefined;
   /** Rows fetched at a time: default 50, at most 1,000. */
-  pageSize?: number;
+  pageSize?: number | undefined;
 }
 
 const path = (name: string): string => `/toolwire.v1.AgentAdmin/${name}`;
@@ -63,6 +77,7 @@ const DISCONNECT = method(path('DisconnectAgent'), v1.DisconnectAgentRequest, v1
 const EXECUTIONS = method(path('ListExecutions'), v1.ListExecutionsRequest, v1.ListExecutionsResponse);
 
 const secretOf = ({userId, secret}: v1.CredentialSecret): CredentialSecret => ({userId, secret});
+const reachOf = ({everywhere, edgesNotHeard}: Reach): Reach => ({everywhere, edgesNotHeard});
 const credentialOf = ({userId, platform, status, createdAt, lastSeen, revoked}: v1.ICredential): Credential => ({
   userId: userId!,
   platform: platform as Platform,
@@ -81,6 +96,7 @@ const executionOf = (row: v1.IExecution): Execution => ({
   error: row.error || undefined,
   executionTimeMs: row.executionTimeMs == null ? undefined : numberOf(row.executionTimeMs),
   createdAt: dateOf(row.createdAt),
+  caller: row.caller || undefined,
 });
 
 /**
@@ -90,7 +106,6 @@ const executionOf = (row: v1.IExecution): Execution => ({
  */
 export class ToolwireAdmin {
   readonly #channels: Channels;
-  #closed = false;
 
   /** @throws TypeError An option is wrong. */
   constructor(options: ConnectOptions = {}) {
@@ -98,29 +113,37 @@ export class ToolwireAdmin {
   }
 
   /** Makes a credential for a user who has none, or whose last one was revoked; ALREADY_EXISTS otherwise. */
-  async createCredential(userId: string, {platform}: {platform?: Platform} = {}): Promise<CredentialSecret> {
-    return secretOf(await this.#ask(CREATE, {userId, platform}));
+  async createCredential(userId: string, options: {platform?: Platform | undefined} = {}): Promise<CredentialSecret> {
+    const platform = wordField('platform', options.platform, PLATFORMS);
+    return secretOf(await this.#ask(CREATE, {userId: nameField('user_id', userId), platform}));
   }
 
   /**
    * Replaces a user's secret. The old one is refused from now on, and the live session is closed unless `keepSession`.
    * NOT_FOUND: the user has no credential, or it was revoked.
    */
-  async rotateCredential(userId: string, {keepSession}: {keepSession?: boolean} = {}): Promise<CredentialSecret> {
-    return secretOf(await this.#ask(ROTATE, {userId, keepSession}));
+  async rotateCredential(
+    userId: string, options: {keepSession?: boolean | undefined} = {},
+  ): Promise<CredentialSecret & Reach> {
+    const keepSession = booleanOption('keepSession', options.keepSession);
+    const rotated = await this.#ask(ROTATE, {userId: nameField('user_id', userId), keepSession});
+    return {...secretOf(rotated), ...reachOf(rotated)};
   }
 
   /**
    * Refuses a user's secret from now on and closes the live session at once, wherever it is. NOT_FOUND: the user has no
    * credential. Repeating it is harmless.
    */
-  async revokeCredential(userId: string): Promise<{sessionClosed: boolean}> {
-    const {sessionClosed} = await this.#ask(REVOKE, {userId});
-    return {sessionClosed};
+  async revokeCredential(userId: string): Promise<{sessionClosed: boolean} & Reach> {
+    const revoked = await this.#ask(REVOKE, {userId: nameField('user_id', userId)});
+    return {sessionClosed: revoked.sessionClosed, ...reachOf(revoked)};
   }
 
   /** All credentials in the order of user ids, in pages of `pageSize` (default 100, at most 1,000) as they are taken. */
-  async *listCredentials({pageSize}: {pageSize?: number} = {}): AsyncGenerator<Credential, void, undefined> {
+  async *listCredentials(
+    options: {pageSize?: number | undefined} = {},
+  ): AsyncGenerator<Credential, void, undefined> {
+    const pageSize = pageSizeField(options.pageSize);
     for (let pageToken = ''; ; ) {
       const page = await this.#ask(LIST, {pageSize, pageToken});
       for (const one of page.credentials) yield credentialOf(one);
@@ -134,14 +157,16 @@ export class ToolwireAdmin {
    * NOT_FOUND: no agent of this user is connected.
    */
   async disconnectAgent(userId: string): Promise<{serverId: string}> {
-    const {serverId} = await this.#ask(DISCONNECT, {userId});
+    const {serverId} = await this.#ask(DISCONNECT, {userId: nameField('user_id', userId)});
     return {serverId};
   }
 
   /** Rows of the audit log, newest first, fetched in pages as they are taken. */
   async *listExecutions(options: ListExecutionsOptions = {}): AsyncGenerator<Execution, void, undefined> {
-    const {userId, pageSize} = options;
-    const [from, until] = [timestampOf(options.from), timestampOf(options.until)];
+    const userId = optionalNameField('user_id', options.userId);
+    const pageSize = pageSizeField(options.pageSize);
+    const from = timestampOf(momentField('from', options.from));
+    const until = timestampOf(momentField('until', options.until));
     for (let pageToken = ''; ; ) {
       const page = await this.#ask(EXECUTIONS, {userId, from, until, pageSize, pageToken});
       for (const row of page.executions) yield executionOf(row);
@@ -151,13 +176,11 @@ export class ToolwireAdmin {
   }
 
   async #ask<Request, Response>(wanted: Method<Request, Response>, request: Request): Promise<Response> {
-    if (this.#closed) throw closed('NOT_SENT');
     return this.#channels.unary(wanted, request, REQUEST_TIMEOUT_MS);
   }
 
   /** Afterwards nothing of it keeps the process alive; requests under way fail. */
   close(): void {
-    this.#closed = true;
     this.#channels.close();
   }
   async [Symbol.asyncDispose](): Promise<void> {

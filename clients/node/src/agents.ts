@@ -2,8 +2,10 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import type * as grpc from '@grpc/grpc-js';
 import {errorOfStatus, method, type Channels} from './channel.js';
+import {pageSizeField, optionalNameField} from './checks.js';
 import {dateOf, numberOf, v1} from './codec.js';
-import {ToolwireError} from './errors.js';
+import {closed, ToolwireError} from './errors.js';
+import {onAbort, type AbortSignalLike} from './signals.js';
 
 /** One user's agent. */
 export interface Agent {
@@ -11,10 +13,10 @@ export interface Agent {
   /** Without a live agent all fields but `userId` are absent. */
   connected: boolean;
   /** The id of the edge that holds the session (`SERVER_ID`). */
-  serverId?: string;
+  serverId?: string | undefined;
   /** The lease's number: a later connection of the same user has a greater one. */
-  epoch?: number;
-  connectedAt?: Date;
+  epoch?: number | undefined;
+  connectedAt?: Date | undefined;
 }
 
 export type AgentEvent =
@@ -34,9 +36,16 @@ export type AgentEvent =
 
 export interface WatchAgentsOptions {
   /** Only these users; all if absent or empty. */
-  userIds?: readonly string[];
+  userIds?: readonly string[] | undefined;
   /** Ends the iteration, as if nothing came any more. */
-  signal?: AbortSignal;
+  signal?: AbortSignalLike | undefined;
+}
+
+export interface ListAgentsOptions {
+  /** Only agents of this edge; all if absent. */
+  serverId?: string | undefined;
+  /** Agents fetched at a time: default 100, at most 1,000. */
+  pageSize?: number | undefined;
 }
 
 const GET = method('/toolwire.v1.ToolDispatch/GetAgent', v1.GetAgentRequest, v1.Agent);
@@ -60,8 +69,10 @@ export const getAgent = async (channels: Channels, userId: string, timeoutMs: nu
 
 /** @internal */
 export async function* listAgents(
-  channels: Channels, {serverId, pageSize}: {serverId?: string; pageSize?: number}, timeoutMs: number,
+  channels: Channels, options: ListAgentsOptions, timeoutMs: number,
 ): AsyncGenerator<Agent, void, undefined> {
+  const serverId = optionalNameField('server_id', options.serverId);
+  const pageSize = pageSizeField(options.pageSize);
   for (let pageToken = ''; ; ) {
     const page = await channels.unary(LIST, {serverId, pageSize, pageToken}, timeoutMs);
     for (const agent of page.agents) yield agentOf(agent);
@@ -83,14 +94,18 @@ async function* watchForEver(
     const stop = (): void => stream.cancel();
     signal.addEventListener('abort', stop, {once: true});
     begun();
+    let heard = false;
     try {
       for await (const {events} of stream as AsyncIterable<v1.WatchAgentsResponse>) {
         pause = FIRST_PAUSE_MS;
+        heard = true;
         yield* events;
       }
     } catch (error) {
       const known = errorOfStatus(error as grpc.ServiceError);
-      if (!signal.aborted && FINAL.has(known.code)) throw known;
+      // A stream that was accepted ends with its token; the next one may have a newer token.
+      const tokenEnded = heard && known.code === 'UNAUTHENTICATED';
+      if (!signal.aborted && !tokenEnded && FINAL.has(known.code)) throw known;
     } finally {
       signal.removeEventListener('abort', stop);
       stream.cancel();
@@ -100,9 +115,9 @@ async function* watchForEver(
   }
 }
 
-/** Events as they happen, over all streams that it takes; after a break, what has changed meanwhile. @internal */
-export async function* watchAgents(
-  channels: Channels, {userIds = []}: WatchAgentsOptions, signal: AbortSignal,
+// Events as they happen, over all streams that it takes; after a break, what has changed meanwhile.
+async function* changes(
+  channels: Channels, userIds: readonly string[], signal: AbortSignal,
 ): AsyncGenerator<AgentEvent, void, undefined> {
   const known = new Map<string, Agent>();
   // Users of the present stream's snapshot while it comes in; those of `known` that are not among them have gone.
@@ -130,6 +145,63 @@ export async function* watchAgents(
       if (!before) yield {kind: 'connected', agent};
       else if (before.epoch !== agent.epoch || before.serverId !== agent.serverId) yield {kind: 'moved', agent};
     }
+  }
+}
+
+/**
+ * One watch, from its first `next` to its end. Not a generator: the `return` of one waits for a `next` that is under way,
+ * and so for the next event.
+ * @internal
+ */
+export class AgentWatch implements AsyncGenerator<AgentEvent, void, undefined> {
+  readonly #ending = new AbortController();
+  readonly #events: AsyncGenerator<AgentEvent, void, undefined>;
+
+  /** `open`: the client's watches that have begun; `undefined` once it is closed. */
+  constructor(
+    channels: Channels, userIds: readonly string[], signal: AbortSignalLike | undefined,
+    open: () => Set<AgentWatch> | undefined,
+  ) {
+    this.#events = this.#follow(channels, userIds, signal, open);
+  }
+
+  async *#follow(
+    channels: Channels, userIds: readonly string[], signal: AbortSignalLike | undefined,
+    open: () => Set<AgentWatch> | undefined,
+  ): AsyncGenerator<AgentEvent, void, undefined> {
+    const others = open();
+    if (!others) throw closed('NOT_SENT');
+    if (signal?.aborted) return;
+    const stopListening = signal ? onAbort(signal, () => this.end()) : undefined;
+    others.add(this);
+    try {
+      yield* changes(channels, userIds, this.#ending.signal);
+    } finally {
+      others.delete(this);
+      stopListening?.();
+    }
+  }
+
+  /** Ends its stream, and the iteration. */
+  end(): void {
+    this.#ending.abort();
+  }
+  next(): Promise<IteratorResult<AgentEvent, void>> {
+    return this.#events.next();
+  }
+  return(): Promise<IteratorResult<AgentEvent, void>> {
+    this.end();
+    return this.#events.return();
+  }
+  throw(error: unknown): Promise<IteratorResult<AgentEvent, void>> {
+    this.end();
+    return this.#events.throw(error);
+  }
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
   }
 }
 

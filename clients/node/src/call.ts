@@ -1,6 +1,8 @@
 // One call between callTool and its outcome.
 import {cancelled, type ToolwireError} from './errors.js';
+import type {SentParams} from './checks.js';
 import type {ToolResult} from './result.js';
+import {reasonOf, type AbortSignalLike} from './signals.js';
 
 /**
  * Where a call is. It moves to the right only, but for `waiting` and for calls that a control has given back: these are
@@ -25,6 +27,7 @@ export class Call {
   readonly deadline: number;
   /** Until when it waits for its agent. */
   readonly waitUntil: number;
+  readonly params: string | Uint8Array;
   readonly paramsBytes: number;
   /** The streams whose control gave it back. */
   refusedBy: Set<unknown> | undefined;
@@ -34,16 +37,16 @@ export class Call {
   missedTimes = 0;
   cancelledAt: number | undefined;
   /** Set while its signal is listened to. */
-  onAbort: (() => void) | undefined;
+  stopListening: (() => void) | undefined;
 
   constructor(
     readonly userId: string,
     readonly tool: string,
-    readonly params: string | Uint8Array,
+    sent: SentParams,
     readonly requestId: string,
     readonly timeoutMs: number,
     waitForAgentMs: number,
-    readonly signal: AbortSignal | undefined,
+    readonly signal: AbortSignalLike | undefined,
     now: number,
     private readonly resolve: (result: ToolResult) => void,
     private readonly reject: (error: ToolwireError) => void,
@@ -52,7 +55,8 @@ export class Call {
     this.queuedAt = now;
     this.deadline = now + timeoutMs;
     this.waitUntil = now + Math.min(waitForAgentMs, timeoutMs);
-    this.paramsBytes = typeof params === 'string' ? Buffer.byteLength(params) : params.length;
+    this.params = sent.params;
+    this.paramsBytes = sent.bytes;
   }
 
   get settled(): boolean {
@@ -66,15 +70,12 @@ export class Call {
   }
   /** Ends a call that was cancelled; with `delivery` as it is known. */
   cancel(delivery: 'SENT' | 'NOT_SENT'): void {
-    this.fail(cancelled(delivery, this.signal?.reason, this.requestId || undefined));
+    this.fail(cancelled(delivery, reasonOf(this.signal), this.requestId || undefined));
   }
   #settle(): boolean {
     if (this.state === CallState.Settled) return false;
     this.state = CallState.Settled;
-    if (this.onAbort) {
-      this.signal!.removeEventListener('abort', this.onAbort);
-      this.onAbort = undefined;
-    }
+    this.stopListening?.();
     this.stopWaiting?.();
     this.whenSettled();
     return true;

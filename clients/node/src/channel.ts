@@ -1,9 +1,12 @@
 // One control's address: a gRPC channel, which connects again by itself, and requests on it. The only file that knows
 // how statuses travel.
 import * as grpc from '@grpc/grpc-js';
+import {booleanOption} from './checks.js';
 import {v1} from './codec.js';
-import {ToolwireError, controlUnavailable, errorOf} from './errors.js';
-import {addressesOf, credentialsOf, metadataOf, serverNameOf, type ConnectOptions} from './options.js';
+import {Drain} from './drain.js';
+import {ToolwireError, closed, controlUnavailable, errorOf} from './errors.js';
+import {addressesOf, metadataOf, tokenOf, type ConnectOptions} from './options.js';
+import {Credentials, explain, mayGetToken, tlsOf} from './tls.js';
 
 // Load balancers drop connections that are silent for a minute or more without a word; control allows a ping each 5 s.
 const KEEPALIVE_MS = 20_000;
@@ -11,6 +14,8 @@ const KEEPALIVE_TIMEOUT_MS = 5_000;
 // A control that starts again is available again within a second or two.
 const FIRST_BACK_OFF_MS = 100;
 const LONGEST_BACK_OFF_MS = 2_000;
+// How often a channel that cannot connect asks whether there are other certificates.
+const LOOK_MS = 1_000;
 // HTTP/2 receives so much before it waits for us to read: large results at full speed.
 const WINDOW_BYTES = 4 << 20;
 
@@ -55,14 +60,21 @@ export const errorOfStatus = (status: Partial<grpc.StatusObject>): ToolwireError
 
 export class Channel {
   readonly address: string;
-  readonly #client: grpc.Client;
-  readonly #metadata: grpc.Metadata;
+  readonly #credentials: Credentials;
+  readonly #options: grpc.ChannelOptions;
+  readonly #token: () => string | undefined;
+  // What `#client` was made with.
+  #made: grpc.ChannelCredentials;
+  #client: grpc.Client;
+  #closed = false;
 
-  constructor(address: string, options: ConnectOptions, credentials: grpc.ChannelCredentials) {
+  constructor(
+    address: string, credentials: Credentials, serverName: string | undefined, token: () => string | undefined,
+  ) {
     this.address = address;
-    this.#metadata = metadataOf(options);
-    const serverName = serverNameOf(options);
-    this.#client = new grpc.Client(address, credentials, {
+    this.#token = token;
+    this.#credentials = credentials;
+    this.#options = {
       'grpc.max_receive_message_length': -1,
       'grpc.max_send_message_length': -1,
       'grpc.keepalive_time_ms': KEEPALIVE_MS,
@@ -78,11 +90,28 @@ export class Channel {
       'grpc.service_config_disable_resolution': 1,
       'grpc-node.flow_control_window': WINDOW_BYTES,
       ...(serverName ? {'grpc.ssl_target_name_override': serverName, 'grpc.default_authority': serverName} : {}),
-    });
+      'grpc.enable_http_proxy': 0,  // It is meant for the web; proxies for it open no connection to a control.
+    };
+    this.#made = credentials.current;
+    this.#client = new grpc.Client(address, this.#made, this.#options);
   }
 
   get connected(): boolean {
     return this.#client.getChannel().getConnectivityState(false) === grpc.connectivityState.READY;
+  }
+
+  // The client for what begins now: with other credentials, if there are any, unless it is connected. gRPC's channel has
+  // the same for all its connections.
+  #renewed(): grpc.Client {
+    if (this.#closed || !this.#credentials.mayChange || this.connected) return this.#client;
+    const credentials = this.#credentials.current;
+    if (credentials === this.#made) return this.#client;
+    const old = this.#client;
+    this.#made = credentials;
+    this.#client = new grpc.Client(this.address, credentials, this.#options);
+    // What is still under way on its last connection goes on. Who waits for a state of it looks again.
+    old.close();
+    return this.#client;
   }
 
   /**
@@ -90,50 +119,63 @@ export class Channel {
    * ends the wait.
    */
   connect(done: () => void, failed: (why: string) => void): () => void {
-    const channel = this.#client.getChannel();
+    const looking = this.#credentials.mayChange ? setInterval(() => this.#renewed(), LOOK_MS).unref() : undefined;
     let stopped = false;
+    const stop = (): void => {
+      stopped = true;
+      clearInterval(looking);
+    };
     const look = (): void => {
       if (stopped) return;
+      if (this.#closed) return stop();
+      const channel = this.#renewed().getChannel();
       const state = channel.getConnectivityState(true);
-      if (state === grpc.connectivityState.SHUTDOWN) return;
-      if (state === grpc.connectivityState.READY) return done();
+      if (state === grpc.connectivityState.READY) {
+        stop();
+        return done();
+      }
       if (state === grpc.connectivityState.TRANSIENT_FAILURE) this.#learnWhy((why) => stopped || failed(why));
       channel.watchConnectivityState(state, Infinity, look);
     };
     look();
-    return () => (stopped = true);
+    return stop;
   }
   // A request on a channel that could not connect fails at once, and says why.
   #learnWhy(done: (why: string) => void): void {
-    this.#client.makeUnaryRequest(
+    const client = this.#client;
+    client.makeUnaryRequest(
       '/toolwire.v1.ToolDispatch/GetAgent', () => Buffer.alloc(0), () => undefined, undefined, new grpc.Metadata(),
-      {deadline: Date.now() + LONGEST_BACK_OFF_MS}, (error) => done((error?.details ?? '').replace(/ Resolution note: $/, '')));
+      {deadline: Date.now() + LONGEST_BACK_OFF_MS},
+      (error) => client === this.#client && done(explain(error?.details ?? '', this.#credentials.secure)));
   }
 
-  /** Connects within `timeoutMs`; says why not, if an attempt came to nothing. */
-  ready(timeoutMs: number): Promise<string | undefined> {
+  /** Connects within `timeoutMs`; says why not, if an attempt came to nothing or `ended` is aborted. */
+  ready(timeoutMs: number, ended: AbortSignal): Promise<string | undefined> {
     return new Promise((resolve) => {
       const end = (why?: string): void => {
         clearTimeout(timer);
         stop();
         resolve(why);
       };
+      ended.addEventListener('abort', () => end('closed'), {once: true});
       const timer = setTimeout(() => end(`not connected within ${Math.round(timeoutMs)} ms`), timeoutMs);
       let stop = (): void => {};
       stop = this.connect(() => end(), end);
     });
   }
 
-  /** One request and its response, within `timeoutMs`. */
+  /** One request and its response, within `timeoutMs`; `ended` cancels it. */
   unary<Request, Response>(
-    {path, encode, decode}: Method<Request, Response>, request: Request, timeoutMs: number,
+    {path, encode, decode}: Method<Request, Response>, request: Request, timeoutMs: number, ended: AbortSignal,
   ): Promise<Response> {
     return new Promise((resolve, reject) => {
       const options = {deadline: Date.now() + timeoutMs};
-      this.#client.makeUnaryRequest(path, encode, decode, request, this.#metadata, options, (error, response) => {
+      const client = this.#renewed();
+      const call = client.makeUnaryRequest(path, encode, decode, request, this.#metadata(), options, (error, response) => {
         if (error) reject(errorOfStatus(error));
         else resolve(response as Response);
       });
+      ended.addEventListener('abort', () => call.cancel(), {once: true});
     });
   }
 
@@ -141,27 +183,69 @@ export class Channel {
   serverStream<Request, Response>(
     {path, encode, decode}: Method<Request, Response>, request: Request,
   ): grpc.ClientReadableStream<Response> {
-    const stream = this.#client.makeServerStreamRequest(path, encode, decode, request, this.#metadata);
+    const stream = this.#renewed().makeServerStreamRequest(path, encode, decode, request, this.#metadata());
     return stream.on('error', () => {});  // For streams that end when they are no longer read.
   }
 
   bidiStream<Response>(path: string, decode: (bytes: Buffer) => Response): grpc.ClientDuplexStream<Buffer, Response> {
-    return this.#client.makeBidiStreamRequest(path, (bytes: Buffer) => bytes, decode, this.#metadata);
+    return this.#renewed().makeBidiStreamRequest(path, (bytes: Buffer) => bytes, decode, this.#metadata());
+  }
+
+  // By hand, as gRPC refuses call credentials without TLS. A function that throws has no token to give: control's answer
+  // says that it wants one.
+  #metadata(): grpc.Metadata {
+    try {
+      return metadataOf(this.#token());
+    } catch (error) {
+      process.emitWarning(`token: ${error instanceof Error ? error.message : String(error)}`, 'ToolwireWarning');
+      return metadataOf(undefined);
+    }
   }
 
   close(): void {
+    this.#closed = true;
     this.#client.close();
   }
+}
+
+// The token, which goes to no address but those that may get one.
+function guardedToken(options: ConnectOptions, addresses: readonly string[], secure: boolean): () => string | undefined {
+  const token = tokenOf(options);
+  const exposed = addresses.find((address) => !mayGetToken(address, secure, options.plainToken));
+  if (exposed === undefined) return token;
+  const refusal =
+    `the token is not sent to ${exposed} without TLS: give tls (or TOOLWIRE_TLS=1, TOOLWIRE_CA), or say plainToken: true ` +
+    '(TOOLWIRE_PLAIN_TOKEN=1) if a mesh or a tunnel encrypts what goes there';
+  if (typeof options.token === 'function' || token()) throw new TypeError(refusal);
+  // The environment may have one later.
+  return () => {
+    if (token()) throw new TypeError(refusal);
+    return undefined;
+  };
+}
+
+/** A request that is under way. */
+interface UnderWay {
+  /** It may have left. */
+  sent: boolean;
+  readonly ending: AbortController;
 }
 
 /** The channels to all controls, for requests that any of them can answer. */
 export class Channels {
   readonly all: readonly Channel[];
+  readonly #underWay = new Set<UnderWay>();
   #next = 0;
+  #refusing = false;
+  readonly #drain = new Drain();
 
   constructor(options: ConnectOptions) {
-    const credentials = credentialsOf(options);
-    this.all = addressesOf(options).map((address) => new Channel(address, options, credentials));
+    booleanOption('plainToken', options.plainToken);
+    const tls = tlsOf(options.tls);
+    const credentials = new Credentials(tls);
+    const addresses = addressesOf(options);
+    const token = guardedToken(options, addresses, credentials.secure);
+    this.all = addresses.map((address) => new Channel(address, credentials, tls?.serverName, token));
   }
 
   /** In the order in which to try them: another one first each time, those that are connected before the others. */
@@ -176,28 +260,60 @@ export class Channels {
    * something has left, no other is.
    */
   async unary<Request, Response>(wanted: Method<Request, Response>, request: Request, timeoutMs: number): Promise<Response> {
+    if (this.#refusing) throw closed('NOT_SENT');
+    const one: UnderWay = {sent: false, ending: new AbortController()};
+    this.#underWay.add(one);
+    try {
+      return await this.#ask(wanted, request, timeoutMs, one);
+    } catch (error) {
+      throw one.ending.signal.aborted ? closed(one.sent ? 'SENT' : 'NOT_SENT') : error;
+    } finally {
+      this.#underWay.delete(one);
+      if (this.#underWay.size === 0 && this.#refusing) this.#drain.end();
+    }
+  }
+  async #ask<Request, Response>(
+    wanted: Method<Request, Response>, request: Request, timeoutMs: number, one: UnderWay,
+  ): Promise<Response> {
+    const ended = one.ending.signal;
     const giveUp = performance.now() + timeoutMs;
     const failures: string[] = [];
     for (const channel of this.inTurn()) {
       const left = giveUp - performance.now();
       if (left <= 0) break;
-      const why = channel.connected ? undefined : await channel.ready(left);
+      const why = channel.connected ? undefined : await channel.ready(left, ended);
+      if (this.#refusing) throw closed('NOT_SENT');
       if (why !== undefined) {
         failures.push(`${channel.address}: ${why}`);
         continue;
       }
       try {
-        return await channel.unary(wanted, request, Math.max(1, giveUp - performance.now()));
+        one.sent = true;
+        return await channel.unary(wanted, request, Math.max(1, giveUp - performance.now()), ended);
       } catch (error) {
         // What control itself says of the agent or the store is the answer; without a reason it is the connection.
         if (!(error instanceof ToolwireError) || error.reason !== 'UNAVAILABLE' || wanted.changes) throw error;
+        one.sent = false;
         failures.push(`${channel.address}: ${error.message}`);
       }
     }
     throw controlUnavailable(`no control is reachable: ${failures.join('; ')}`);
   }
 
+  /** Takes no more requests, and ends those that have not left. */
+  refuse(): void {
+    this.#refusing = true;
+    for (const one of this.#underWay) if (!one.sent) one.ending.abort();
+  }
+  /** After `refuse`: resolves when no request is under way, or after `drainMs`. */
+  drained(drainMs: number): Promise<void> {
+    if (this.#underWay.size === 0) this.#drain.end();
+    return this.#drain.within(drainMs);
+  }
+  /** Ends all requests, and closes the channels. */
   close(): void {
+    this.#refusing = true;
+    for (const one of this.#underWay) one.ending.abort();
     for (const one of this.all) one.close();
   }
 }

@@ -1,36 +1,45 @@
 import * as agents from './agents.js';
-import type {Agent, AgentEvent, WatchAgentsOptions} from './agents.js';
+import type {Agent, AgentEvent, AgentWatch, ListAgentsOptions, WatchAgentsOptions} from './agents.js';
 import {Call} from './call.js';
 import {Channels} from './channel.js';
+import {
+  drainOption, msField, nameField, paramsField, signalOption, userIdsOption, type SentParams,
+} from './checks.js';
 import {Dispatcher} from './dispatcher.js';
-import {closed, invalid} from './errors.js';
-import {stringify} from './json.js';
-import {positive, type ClientOptions} from './options.js';
+import {limitsOf, type ClientOptions, type Limits} from './options.js';
 import type {ToolResult} from './result.js';
+import type {AbortSignalLike} from './signals.js';
 
-const TIMEOUT_MS = 60_000;
-const CONTROL_WAIT_MS = 5_000;
-const CALLS_IN_FLIGHT_MAX = 20_000;
-const CALLS_QUEUED_MAX = 100_000;
 // For requests that only control answers.
 const REQUEST_TIMEOUT_MS = 10_000;
 const DRAIN_MS = 5_000;
 
-/** Params as an object, or as the text of one JSON object, which reaches the agent untouched. */
-export type ToolParams = object | string | Uint8Array;
+/**
+ * An object that JSON can hold. Not so: arrays, functions, and instances of Map, Set, ArrayBuffer, DataView and the like,
+ * of which JSON.stringify makes `{}`. The same holds for what is in it, which is checked when the call is made.
+ */
+export type ParamsObject = (object | {readonly [name: string]: unknown}) & {
+  readonly [Symbol.iterator]?: never;
+  readonly [Symbol.toStringTag]?: never;
+  readonly [Symbol.hasInstance]?: never;
+  readonly [Symbol.toPrimitive]?: never;
+};
+
+/** Params as an object, or as the text of one JSON object, which reaches the agent untouched; empty text is `{}`. */
+export type ToolParams = ParamsObject | string | Uint8Array;
 
 export interface CallToolOptions {
-  /** How long to wait for the answer, in milliseconds. The server cuts it to its own maximum (600,000). */
-  timeoutMs?: number;
+  /** How long to wait for the answer, in milliseconds. The server cuts it, also Infinity, to its own maximum (600,000). */
+  timeoutMs?: number | undefined;
   /** The caller's own id for this call, up to 256 bytes, unique among the user's calls in flight. Default: one is made. */
-  requestId?: string;
+  requestId?: string | undefined;
   /** Cancels the call, all the way to the agent. */
-  signal?: AbortSignal;
+  signal?: AbortSignalLike | undefined;
   /**
    * How long to wait for an agent that is not connected, in milliseconds, within `timeoutMs`. Default 0: such a call
    * fails at once.
    */
-  waitForAgentMs?: number;
+  waitForAgentMs?: number | undefined;
 }
 
 /**
@@ -43,21 +52,15 @@ export interface CallToolOptions {
 export class ToolwireClient {
   readonly #channels: Channels;
   readonly #dispatcher: Dispatcher;
-  readonly #timeoutMs: number;
-  readonly #stringify: (params: unknown) => string | undefined;
-  readonly #closing = new AbortController();
+  readonly #limits: Limits;
+  readonly #watches = new Set<AgentWatch>();
+  #closed = false;
 
   /** @throws TypeError An option is wrong. */
   constructor(options: ClientOptions = {}) {
-    this.#timeoutMs = positive('timeoutMs', options.timeoutMs, TIMEOUT_MS);
-    this.#stringify = options.stringify ?? stringify;
-    const limits = {
-      controlWaitMs: positive('controlWaitMs', options.controlWaitMs, CONTROL_WAIT_MS),
-      callsInFlightMax: positive('callsInFlightMax', options.callsInFlightMax, CALLS_IN_FLIGHT_MAX),
-      callsQueuedMax: positive('callsQueuedMax', options.callsQueuedMax, CALLS_QUEUED_MAX),
-    };
+    this.#limits = limitsOf(options);
     this.#channels = new Channels(options);
-    this.#dispatcher = new Dispatcher(this.#channels, limits, options.parse ?? JSON.parse);
+    this.#dispatcher = new Dispatcher(this.#channels, this.#limits, this.#limits.parse);
   }
 
   /**
@@ -65,7 +68,8 @@ export class ToolwireClient {
    * (`success` false).
    *
    * Rejects with a {@link ToolwireError}: its class says what happened, `delivery` whether the tool may have run,
-   * `safeToRetry` whether to call again. Toolwire itself repeats only calls that did not reach an agent.
+   * `safeToRetry` whether to call again. Toolwire itself repeats only calls that did not reach an agent. Params that JSON
+   * cannot hold, and a signal that is none, are a TypeError, before anything is sent.
    *
    * A call that is aborted before it was written is never sent; one that was written resolves with the tool's answer if
    * that came first, and else rejects with {@link CallCancelledError} and what is known of its delivery.
@@ -74,39 +78,30 @@ export class ToolwireClient {
     userId: string, tool: string, params?: ToolParams, options: CallToolOptions = {},
   ): Promise<ToolResult<T>> {
     return new Promise((resolve, reject) => {
-      if (typeof userId !== 'string') throw invalid('user_id', 'user_id must be a string');
-      if (typeof tool !== 'string') throw invalid('tool', 'tool must be a string');
-      const {timeoutMs = this.#timeoutMs, requestId = '', signal, waitForAgentMs = 0} = options;
-      if (!(timeoutMs > 0)) throw invalid('timeout', 'timeout must be positive');
-      if (!(waitForAgentMs >= 0)) throw invalid('wait_for_agent', 'waitForAgentMs must not be negative');
+      const {timeoutMs = this.#limits.timeoutMs, requestId = '', signal, waitForAgentMs = 0} = options;
       this.#dispatcher.add(new Call(
-        userId, tool, this.#textOf(params), requestId, timeoutMs, waitForAgentMs, signal, performance.now(),
-        resolve as (result: ToolResult) => void, reject, this.#dispatcher.whenSettled));
+        nameField('user_id', userId), nameField('tool', tool), this.#sentOf(params), nameField('request_id', requestId),
+        msField('timeout', 'timeout', timeoutMs), msField('wait_for_agent', 'waitForAgentMs', waitForAgentMs, true),
+        signalOption(signal), performance.now(), resolve as (result: ToolResult) => void, reject,
+        this.#dispatcher.whenSettled));
     });
   }
-  #textOf(params: ToolParams | undefined): string | Uint8Array {
-    if (params === undefined || params === null) return '';
-    if (typeof params === 'string' || params instanceof Uint8Array) return params;
-    try {
-      return this.#stringify(params) ?? '';
-    } catch (error) {
-      throw invalid('params', `params cannot be written as JSON: ${(error as Error).message}`);
-    }
+  #sentOf(params: unknown): SentParams {
+    const {stringify, ownStringify, paramsBytesMax} = this.#limits;
+    return paramsField(params, stringify, ownStringify, paramsBytesMax);
   }
 
   /** Whether a user's agent is connected, and where. Rejects with a {@link ToolwireError}. */
   async getAgent(userId: string): Promise<Agent> {
-    this.#mustBeOpen();
-    return agents.getAgent(this.#channels, userId, REQUEST_TIMEOUT_MS);
+    return agents.getAgent(this.#channels, nameField('user_id', userId), REQUEST_TIMEOUT_MS);
   }
 
   /**
    * The connected agents in the order of their user ids, fetched in pages of `pageSize` (default 100, at most 1,000) as
    * they are taken. Agents may come and go between pages. Throws a {@link ToolwireError}.
    */
-  async *listAgents(options: {serverId?: string; pageSize?: number} = {}): AsyncGenerator<Agent, void, undefined> {
-    this.#mustBeOpen();
-    yield* agents.listAgents(this.#channels, options, REQUEST_TIMEOUT_MS);
+  listAgents(options: ListAgentsOptions = {}): AsyncGenerator<Agent, void, undefined> {
+    return agents.listAgents(this.#channels, options, REQUEST_TIMEOUT_MS);
   }
 
   /**
@@ -115,32 +110,31 @@ export class ToolwireClient {
    * twice. What the loop does not take in time waits at the server, which keeps some thousand events; of a watcher
    * slower than that it reports the difference later.
    *
-   * Ends when the loop is left, by `signal`, or when the client is closed. Throws a {@link ToolwireError} only if
-   * watching is refused for good.
+   * Ends when the loop is left, by `signal`, or when the client is closed; `return` of the iterator ends it at once, also
+   * while a `next` is under way. Throws a {@link ToolwireError} only if watching is refused for good.
+   *
+   * @throws TypeError `userIds` is no array of user ids, or `signal` no signal.
    */
-  async *watchAgents(options: WatchAgentsOptions = {}): AsyncGenerator<AgentEvent, void, undefined> {
-    this.#mustBeOpen();
-    const {signal} = options;
-    const both = signal ? AbortSignal.any([signal, this.#closing.signal]) : this.#closing.signal;
-    yield* agents.watchAgents(this.#channels, options, both);
+  watchAgents(options: WatchAgentsOptions = {}): AsyncGenerator<AgentEvent, void, undefined> {
+    const open = (): Set<AgentWatch> | undefined => (this.#closed ? undefined : this.#watches);
+    return new agents.AgentWatch(this.#channels, userIdsOption(options.userIds), signalOption(options.signal), open);
   }
 
   /**
    * Ends the client. No more calls are taken; those under way may end by themselves for `drainMs` (milliseconds, default
-   * 5,000; 0: none), then they reject with {@link ClientClosedError}, and control cancels those that were sent.
+   * 5,000; 0: none; Infinity: as long as it takes), then they reject with {@link ClientClosedError}, and control cancels those that were sent.
    * Afterwards nothing of the client keeps the process alive.
    */
-  async close({drainMs = DRAIN_MS}: {drainMs?: number} = {}): Promise<void> {
-    this.#closing.abort();
-    await this.#dispatcher.close(drainMs);
+  async close(options: {drainMs?: number | undefined} = {}): Promise<void> {
+    const drainMs = drainOption(options.drainMs, DRAIN_MS);
+    this.#closed = true;
+    for (const watch of this.#watches) watch.end();
+    this.#channels.refuse();
+    await Promise.all([this.#dispatcher.close(drainMs), this.#channels.drained(drainMs)]);
     this.#channels.close();
   }
   /** `await using client = new ToolwireClient()`: {@link close} at the end of the block. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  #mustBeOpen(): void {
-    if (this.#closing.signal.aborted) throw closed('NOT_SENT');
   }
 }

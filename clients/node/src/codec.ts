@@ -137,9 +137,9 @@ export const numberOf = (value: v1.IDispatchAnswer['id']): number =>
 export const dateOf = (timestamp: v1.IAgent['connectedAt']): Date | undefined =>
   timestamp ? new Date(numberOf(timestamp.seconds) * 1000 + (timestamp.nanos ?? 0) / 1e6) : undefined;
 
-export function timestampOf(date: Date | number | undefined): {seconds: number; nanos: number} | undefined {
-  if (date === undefined) return undefined;
-  const ms = Number(date);
+/** Of Unix time in milliseconds. */
+export function timestampOf(ms: number | undefined): {seconds: number; nanos: number} | undefined {
+  if (ms === undefined) return undefined;
   const seconds = Math.floor(ms / 1000);
-  return {seconds, nanos: Math.round((ms - seconds * 1000) * 1e6)};
+  return {seconds, nanos: Math.min(Math.round((ms - seconds * 1000) * 1e6), 999_999_999)};
 }

@@ -1,8 +1,8 @@
 // The module through which backends reached agents by raw Redis, on top of the client: the same functions, promises,
 // results and texts of errors.
-import {ToolwireClient} from './client.js';
+import {ToolwireClient, type ParamsObject} from './client.js';
 import {AgentBusyError, CallerBusyError, ClientClosedError, InvalidRequestError, ToolwireError} from './errors.js';
-import type {ClientOptions} from './options.js';
+import {checkValues, type ClientOptions} from './options.js';
 
 export type {ClientOptions} from './options.js';
 
@@ -10,9 +10,9 @@ const TIMEOUT_MS = 60_000;
 
 export interface ToolCall {
   tool: string;
-  params?: object;
+  params?: ParamsObject | undefined;
   /** How long to wait for the response, in milliseconds. Default 60,000. */
-  timeout?: number;
+  timeout?: number | undefined;
 }
 
 /** What came on the response channel. A tool that ran and failed is a response too. */
@@ -30,10 +30,15 @@ let options: ClientOptions = {};
 let client: ToolwireClient | undefined;
 const shared = (): ToolwireClient => (client ??= new ToolwireClient(options));
 
-/** How to reach control, instead of by TOOLWIRE_ADDRESS and TOOLWIRE_TOKEN. Before the first call. */
+/**
+ * How to reach control, instead of by TOOLWIRE_ADDRESS, TOOLWIRE_TOKEN and the others. Before the first call. Files are
+ * read by that call.
+ * @throws TypeError An option is wrong.
+ */
 export function configure(wanted: ClientOptions): void {
   if (client) throw new Error('configure() comes before the first call');
-  options = wanted;
+  checkValues(wanted);
+  options = {...wanted};
 }
 
 /** Closes the connection; the next call opens it again. */

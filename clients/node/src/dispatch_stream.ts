@@ -46,6 +46,8 @@ export class DispatchStream {
   #writing = 0;
   #cancels: number[] = [];
   #answered = false;
+  // Its token is no longer good: control takes no new calls, answers those that it has, and ends it.
+  #tokenEnded = false;
   #pauseMs = FIRST_PAUSE_MS;
   #pause: NodeJS.Timeout | undefined;
   #stopConnecting: (() => void) | undefined;
@@ -70,7 +72,7 @@ export class DispatchStream {
   }
   /** How many calls it takes now. */
   get room(): number {
-    return this.#stream && this.#mayWrite ? this.callsMax - this.#inFlight.size : 0;
+    return this.#stream && this.#mayWrite && !this.#tokenEnded ? this.callsMax - this.#inFlight.size : 0;
   }
 
   // Two messages at a time, and what comes meanwhile goes into the next one. With one, a single caller would wait: HTTP/2
@@ -117,6 +119,7 @@ export class DispatchStream {
     this.#writing = 0;
     this.#cancels = [];
     this.#answered = false;
+    this.#tokenEnded = false;
     stream.on('data', ({answers}: v1.DispatchReply) => {
       this.#answered = true;
       this.#pauseMs = FIRST_PAUSE_MS;
@@ -140,7 +143,10 @@ export class DispatchStream {
       return;
     }
     const error = errorOf(failure?.code ?? grpc.status.INTERNAL, failure?.message || 'an answer without an outcome', failure?.detail);
-    if (error.reason === 'CALLER_CANCELLED') call.cancel(error.delivery);
+    if (error.reason === 'UNAUTHENTICATED' && error.delivery === 'NOT_SENT' && call.cancelledAt === undefined) {
+      this.#tokenEnded = true;
+      this.source.unread([call]);  // For the next stream, perhaps with a newer token.
+    } else if (error.reason === 'CALLER_CANCELLED') call.cancel(error.delivery);
     else if (call.cancelledAt !== undefined || error.delivery === 'SENT') call.fail(error);
     else this.source.givenBack(call, error, this);
   }
@@ -155,10 +161,11 @@ export class DispatchStream {
     const again = status.details === REFUSED_BY_HTTP2 || error.reason === 'CALLER_BUSY';
     const refused = !this.#answered && (again || error.delivery === 'NOT_SENT');
     const hopeless = refused && !again;
+    const orderly = refused || status.code === grpc.status.OK || (error.reason === 'UNAUTHENTICATED' && error.delivery === 'NOT_SENT');
     const unread: Call[] = [];
     for (const call of this.#inFlight.takeAll()) {
       if (call.settled) continue;
-      if (!refused && status.code !== grpc.status.OK) {
+      if (!orderly) {
         if (call.cancelledAt === undefined) call.fail(connectionLost(this.lastFailure, call.requestId || undefined));
         else call.cancel('SENT');
       } else if (call.cancelledAt !== undefined) {

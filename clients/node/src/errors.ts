@@ -24,11 +24,11 @@ const HTTP_STATUSES: Partial<Record<Code, number>> = {
 /** What an error is made of beside its message. */
 export interface ErrorFields {
   code: Code;
-  reason?: string;
-  delivery?: Delivery;
-  retryAfterMs?: number;
-  requestId?: string;
-  field?: string;
+  reason?: string | undefined;
+  delivery?: Delivery | undefined;
+  retryAfterMs?: number | undefined;
+  requestId?: string | undefined;
+  field?: string | undefined;
   cause?: unknown;
 }
 

@@ -1,6 +1,8 @@
-export {ToolwireClient, type CallToolOptions, type ToolParams} from './client.js';
-export type {Agent, AgentEvent, WatchAgentsOptions} from './agents.js';
-export type {ClientOptions, ConnectOptions, TlsOptions} from './options.js';
+export {ToolwireClient, type CallToolOptions, type ParamsObject, type ToolParams} from './client.js';
+export type {Agent, AgentEvent, ListAgentsOptions, WatchAgentsOptions} from './agents.js';
+export type {ClientOptions, ConnectOptions} from './options.js';
+export type {TlsOptions} from './tls.js';
+export type {AbortSignalLike} from './signals.js';
 export {ToolResult} from './result.js';
 export {
   ToolwireError, AgentNotConnectedError, EdgeUnavailableError, AgentBusyError, CallTimeoutError, AgentLostError,

@@ -44,7 +44,7 @@ export class ToolResult<T = unknown> {
     return this.#result as T;
   }
 
-  toJSON(): {requestId: string; success: boolean; result: T; error?: string; executionTimeMs?: number} {
+  toJSON(): {requestId: string; success: boolean; result: T; error?: string | undefined; executionTimeMs?: number | undefined} {
     const {requestId, success, result, error, executionTimeMs} = this;
     return {requestId, success, result, error, executionTimeMs};
   }

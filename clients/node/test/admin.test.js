@@ -21,6 +21,7 @@ claim('a credential is made, used, rotated and revoked', async (scope) => {
 
   const rotated = await admin.rotateCredential('user_1');
   assert.notEqual(rotated.secret, secret);
+  assert.deepEqual([rotated.everywhere, rotated.edgesNotHeard], [true, []]);
   assert.equal((await agent.closed()).code, 1008);
   assert.equal((await connect(secret).closed()).code, 1008);
   const next = connect(rotated.secret);
@@ -29,7 +30,7 @@ claim('a credential is made, used, rotated and revoked', async (scope) => {
   const kept = await admin.rotateCredential('user_1', {keepSession: true});
   await next.roundTrip();
 
-  assert.deepEqual(await admin.revokeCredential('user_1'), {sessionClosed: true});
+  assert.deepEqual(await admin.revokeCredential('user_1'), {sessionClosed: true, everywhere: true, edgesNotHeard: []});
   assert.equal((await next.closed()).code, 1008);
   assert.equal((await connect(kept.secret).closed()).code, 1008);
   assert.equal((await rejection(admin.rotateCredential('user_1'))).code, 'NOT_FOUND');

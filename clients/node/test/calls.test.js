@@ -120,6 +120,19 @@ claim('TOOLWIRE_ADDRESS is the address of a client that is given none', async (s
   }
 });
 
+claim('a proxy that is set for the web is no way to a control', async (scope) => {
+  const tw = await scope.toolwire({flags: {listen: '0.0.0.0', 'plain-agents': true, 'plain-grpc': true, 'no-tokens': true}});
+  await tw.agent('user_1');
+  const names = ['http_proxy', 'https_proxy', 'grpc_proxy'];
+  for (const name of names) process.env[name] = 'http://127.0.0.1:9';
+  try {
+    const client = clientOf(scope, tw, {address: `0.0.0.0:${tw.ports.callers}`});
+    assert.equal((await client.callTool('user_1', 'echo', {}, {timeoutMs: 5000})).success, true);
+  } finally {
+    for (const name of names) delete process.env[name];
+  }
+});
+
 claim('a client that is made and never used opens no connection', async (scope) => {
   const tw = await scope.toolwire();
   const client = clientOf(scope, tw);

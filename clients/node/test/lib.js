@@ -9,8 +9,9 @@ export {deferred, until, within} from '../../../tests/functional/lib/until.js';
 export const addressOf = ({ports}) => `127.0.0.1:${ports.callers}`;
 
 // A client that ends with the test, without waiting for its calls.
-export function clientOf(scope, tw, options = {}) {
-  const client = new ToolwireClient({address: [tw].flat().map(addressOf), ...options});
+export const clientOf = (scope, tw, options = {}) => clientWith(scope, {address: [tw].flat().map(addressOf), ...options});
+export function clientWith(scope, options) {
+  const client = new ToolwireClient(options);
   scope.own({close: () => client.close({drainMs: 0})});
   return client;
 }

@@ -5,8 +5,8 @@
 export type Delivery = 'SENT' | 'NOT_SENT';
 
 interface Outcome {
-  // Of 400, 503, 504 and 500, which the application's API promises: what has a status of its own in Toolwire (409, 429,
-  // 499, 502) takes the nearest. AGENT_LOST is a 500, since clients and proxies repeat a 503 by themselves.
+  // Of 400, 503, 504 and 500, which the application's API promises: what has a status of its own in Toolwire (401, 403,
+  // 409, 429, 499, 502) takes the nearest. AGENT_LOST is a 500, since clients and proxies repeat a 503 by themselves.
   status: number;
   // Short, for programs and logs.
   error: string;
@@ -64,7 +64,17 @@ const OUTCOMES: Record<string, Outcome> = {
     error: 'Duplicate request',
     NOT_SENT: 'This very request is under way already. It was not run a second time.',
   },
-  // Between this application and Toolwire.
+  // Between this application and Toolwire: of no use to the browser but that somebody has to know.
+  UNAUTHENTICATED: {
+    status: 500,
+    error: 'Toolwire refuses this site',
+    NOT_SENT: 'This site has no valid token for Toolwire. Nothing was run; tell whoever runs the site.',
+  },
+  PERMISSION_DENIED: {
+    status: 500,
+    error: 'Toolwire does not permit it',
+    NOT_SENT: 'This site may not call tools for you. Nothing was run; tell whoever runs the site.',
+  },
   CONTROL_UNAVAILABLE: {
     status: 503,
     error: 'Toolwire not reachable',
@@ -77,7 +87,7 @@ const OUTCOMES: Record<string, Outcome> = {
   },
 };
 
-// Of reasons that are not in the table, among them that Toolwire refuses this application's token.
+// Of reasons that are not in the table.
 const OTHERS: Outcome = {
   status: 500,
   error: 'Tool call failed',

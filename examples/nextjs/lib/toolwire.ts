@@ -11,8 +11,8 @@ const shared = globalThis as {toolwire?: Connection};
 
 export function toolwire(): Connection {
   if (!shared.toolwire) {
-    const options = {address: process.env.TOOLWIRE_ADDRESS ?? '127.0.0.1:50051', token: process.env.TOOLWIRE_TOKEN};
-    shared.toolwire = {client: new ToolwireClient(options), admin: new ToolwireAdmin(options)};
+    // Address, token and TLS are those of the environment: README.md lists the variables.
+    shared.toolwire = {client: new ToolwireClient(), admin: new ToolwireAdmin()};
   }
   return shared.toolwire;
 }

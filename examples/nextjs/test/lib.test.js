@@ -24,7 +24,7 @@ claim('every reason has one of the five statuses, its own where that is one of t
   const all = await reasons();
   assert.ok(all.length >= 9, 'the proto was read');
   for (const {reason, http} of all) {
-    const expected = {409: 400, 429: 503, 499: 500, 502: 500}[http] ?? http;
+    const expected = {401: 500, 403: 500, 409: 400, 429: 503, 499: 500, 502: 500}[http] ?? http;
     assert.equal(statusOf(reason), expected, reason);
   }
   assert.equal(statusOf('SOMETHING_NEW'), 500);

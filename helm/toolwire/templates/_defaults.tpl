@@ -15,6 +15,7 @@ do; an optional map or list is empty.
 {{- range list "migrate" "test" -}}
 {{- $_ := set $defaults . (merge (get $defaults .) (deepCopy $placing)) -}}
 {{- end -}}
+{{- $_ := set $defaults.tls "generated" (merge $defaults.tls.generated (deepCopy $placing)) -}}
 {{- include "toolwire.prune" (omit .Values "global") -}}
 {{- include "toolwire.fill" (list .Values $defaults) -}}
 {{- include "toolwire.check" . -}}
@@ -29,9 +30,23 @@ do; an optional map or list is empty.
 {{- if kindIs "invalid" $value -}}{{- $_ := unset $ $key -}}
 {{- else if or (kindIs "map" $value) (kindIs "slice" $value) -}}{{- include "toolwire.prune" $value -}}
 {{- end -}}
+{{- if and (kindIs "map" $value) (regexMatch "(ecurityContext|resources|Probe|rollingUpdate|behavior|timeouts)$" $key) -}}
+{{- include "toolwire.plain" $value -}}
+{{- end -}}
 {{- end -}}
 {{- else -}}
 {{- range . -}}{{- if or (kindIs "map" .) (kindIs "slice" .) -}}{{- include "toolwire.prune" . -}}{{- end -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A map that the API is given as it is, where it takes no empty text, and no text for a number or a switch. */}}
+{{- define "toolwire.plain" -}}
+{{- range $key, $value := . -}}
+{{- if kindIs "map" $value -}}{{- include "toolwire.plain" $value -}}
+{{- else if eq (toString $value) "" -}}{{- $_ := unset $ $key -}}
+{{- else if regexMatch "^(0|[1-9][0-9]*)$" (toString $value) -}}{{- $_ := set $ $key (int64 $value) -}}
+{{- else if has $value (list "true" "false") -}}{{- $_ := set $ $key (eq $value "true") -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -49,6 +64,7 @@ do; an optional map or list is empty.
 {{- if empty $value -}}{{- $_ := set $values $key $default -}}{{- end -}}
 {{- else if or (kindIs "invalid" $value) (eq (toString $value) "") -}}
 {{- $_ := set $values $key $default -}}
+{{- else if and (kindIs "bool" $default) (kindIs "string" $value) -}}{{- $_ := set $values $key (eq $value "true") -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -59,13 +75,66 @@ fullnameOverride: ""
 commonLabels: {}
 commonAnnotations: {}
 image: {registry: "", repository: toolwire, tag: "", digest: "", pullPolicy: IfNotPresent, pullSecrets: []}
-redis: {url: "", existingSecret: "", existingSecretKey: redis-url}
-database: {url: "", existingSecret: "", existingSecretKey: database-url, connectionsMax: 4}
+redis:
+  url: ""
+  existingSecret: ""
+  existingSecretKey: redis-url
+  ca: {existingSecret: "", existingConfigMap: "", key: ca.crt}
+  clientCertificate: {existingSecret: ""}
+database:
+  url: ""
+  existingSecret: ""
+  existingSecretKey: database-url
+  ca: {existingSecret: "", existingConfigMap: "", key: ca.crt}
+  connectionsMax: 4
 oldChannels: true
 listen: 0.0.0.0
 log: {level: info, format: json}
-tls: {mode: "off"}
-auth: {tokens: {existingSecret: ""}, jwt: {}}
+tls:
+  mode: "off"
+  agents:
+    enabled: true
+    existingSecret: ""
+    names: []
+    serverName: ""
+    publicCa: false
+    issuerRef: {name: "", kind: Issuer, group: cert-manager.io}
+    ticketKeys: {existingSecret: "", existingSecretKey: ticket-keys}
+  callers:
+    enabled: true
+    existingSecret: ""
+    names: []
+    serverName: ""
+    publicCa: false
+    issuerRef: {name: "", kind: Issuer, group: cert-manager.io}
+    clientCertificates: false
+    clientCa: {existingSecret: "", existingConfigMap: "", key: ca.crt}
+  links:
+    enabled: true
+    edgeSecret: ""
+    controlSecret: ""
+    ca: {existingSecret: "", existingConfigMap: "", key: ca.crt}
+    issuerRef: {name: "", kind: Issuer, group: cert-manager.io}
+  certManager:
+    issuerRef: {name: "", kind: Issuer, group: cert-manager.io}
+    duration: 2160h
+    renewBefore: 720h
+    algorithm: ECDSA
+    size: ""
+  generated: {days: 3650, backoffLimit: 2, serviceAccountName: "", annotations: {}}
+auth:
+  tokens: {existingSecret: "", existingSecretKey: tokens, lines: []}
+  jwt:
+    existingSecret: ""
+    existingConfigMap: ""
+    key: jwks.json
+    issuer: ""
+    audience: ""
+    scopeClaim: ""
+    scopePrefix: ""
+    userClaim: ""
+    leewaySeconds: ""
+    lifetimeMaxSeconds: ""
 extraEnv: []
 extraEnvFrom: []
 extraVolumes: []
@@ -98,18 +167,32 @@ migrate:
   extraVolumeMounts: []
   extraContainers: []
   extraInitContainers: []
-ingress: {enabled: false, className: "", annotations: {}, labels: {}, hosts: [], path: /, pathType: Exact, tls: []}
-gateway: {enabled: false, parentRefs: [], hostnames: [], path: /, pathType: Exact, timeouts: {}, filters: [], annotations: {}, labels: {}}
+ingress: {enabled: false, controller: "", className: "", annotations: {}, labels: {}, hosts: [], path: /, pathType: Exact, tls: []}
+gateway:
+  enabled: false
+  parentRefs: []
+  hostnames: []
+  path: /
+  pathType: Exact
+  timeouts: {}
+  filters: []
+  backendTls: {enabled: true, apiVersion: gateway.networking.k8s.io/v1, caConfigMap: ""}
+  annotations: {}
+  labels: {}
 networkPolicy:
   enabled: true
   agents: {from: []}
   callers: {namespaces: [], from: []}
   metrics: {namespaces: []}
-  egress: {redisPorts: [], redisTo: [], databasePorts: [], databaseTo: [], extra: []}
+  egress: {redisPorts: [], redisTo: [], databasePorts: [], databaseTo: [], apiServerPorts: [443, 6443], extra: []}
 monitoring:
   serviceMonitor: {enabled: false, labels: {}, annotations: {}, interval: 30s, scrapeTimeout: "", relabelings: [], metricRelabelings: []}
   prometheusRule: {enabled: false, labels: {}, annotations: {}, alertLabels: {}, extraRules: []}
-test: {enabled: true, timeoutSeconds: 180}
+test:
+  enabled: true
+  token: {existingSecret: "", existingSecretKey: token}
+  certificateSecret: ""
+  timeoutSeconds: 180
 dev:
   redis: {enabled: false, image: {registry: docker.io, repository: library/redis, tag: "7", digest: ""}}
   postgresql: {enabled: false, password: toolwire, image: {registry: docker.io, repository: library/postgres, tag: "16", digest: ""}}
@@ -171,169 +254,4 @@ schedulerName: ""
 hostAliases: []
 dnsPolicy: ""
 dnsConfig: {}
-{{- end -}}
-
-{{/* What no schema can say. */}}
-{{- define "toolwire.check" -}}
-{{- $problems := list -}}
-{{- $parts := list "edge" "control" -}}
-{{- if .Values.migrate.enabled -}}{{- $parts = append $parts "migrate" -}}{{- end -}}
-{{- range $name, $server := dict "redis" "Redis" "database" "PostgreSQL" -}}
-{{- $without := list -}}
-{{- $have := eq $name "redis" | ternary (without $parts "migrate") $parts -}}
-{{- range $part := $have -}}
-{{- $source := include "toolwire.source" (list $ $part $name) | mustFromJson -}}
-{{- $at := eq $source.from "values" | ternary (printf "%s.url" $name) (printf "%s_URL in the extraEnv of %s" (upper $name) $part) -}}
-{{- if not $source.from -}}
-{{- $without = append $without $part -}}
-{{- else if and $source.url (not (hasPrefix "$(" $source.url)) -}}
-{{- with include "toolwire.check.url" (list $name $source.url) -}}
-{{- $problems = append $problems (printf "%s%s" $at .) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- with $without -}}
-{{- $for := lt (len .) (len $have) | ternary (printf "%s: " (join ", " .)) "" -}}
-{{- $problems = append $problems (printf "%sname a %s: %s.existingSecret or %s.url. To try Toolwire, take values-dev.yaml, which brings one." $for $server $name $name) -}}
-{{- end -}}
-{{- end -}}
-{{- range $part := $parts -}}
-{{- $problems = concat $problems (include "toolwire.check.volumes" (list $ $part) | fromYamlArray) -}}
-{{- end -}}
-{{- if not (has (toString .Values.tls.mode) (list "off" "false")) -}}
-{{- $problems = append $problems (printf "tls.mode=%v: this version has no TLS. Leave it at off, and let an Ingress or a Gateway end TLS for agents." .Values.tls.mode) -}}
-{{- end -}}
-{{- if or .Values.auth.tokens.existingSecret .Values.auth.jwt -}}
-{{- $problems = append $problems "auth: this version checks no tokens of callers. Leave auth.tokens.existingSecret and auth.jwt empty; networkPolicy.callers says who reaches the callers' port." -}}
-{{- end -}}
-{{- if le (int64 .Values.edge.heartbeat.timeoutSeconds) (int64 .Values.edge.heartbeat.intervalSeconds) -}}
-{{- $problems = append $problems "edge.heartbeat.timeoutSeconds must be longer than edge.heartbeat.intervalSeconds." -}}
-{{- end -}}
-{{- if gt (int64 .Values.control.callTimeout.defaultSeconds) (int64 .Values.control.callTimeout.maxSeconds) -}}
-{{- $problems = append $problems "control.callTimeout.defaultSeconds must not be longer than control.callTimeout.maxSeconds." -}}
-{{- end -}}
-{{- range $part := list "edge" "control" -}}
-{{- $problems = concat $problems (include "toolwire.check.part" (list $ $part) | fromYamlArray) -}}
-{{- end -}}
-{{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) -}}
-{{- $problems = append $problems "gateway.enabled needs gateway.parentRefs: the Gateway that takes the route." -}}
-{{- end -}}
-{{- if $problems -}}
-{{- fail (printf "\n\n%s\n" (uniq $problems | join "\n")) -}}
-{{- end -}}
-{{- end -}}
-
-{{/* List of: `redis` or `database`, a URL. What is wrong with it, without a word of it: it may hold a password. */}}
-{{- define "toolwire.check.url" -}}
-{{- $url := index . 1 -}}
-{{- if eq (index . 0) "redis" -}}
-{{- $place := regexReplaceAll "(?s)^redis://(.*@)?" $url "" -}}
-{{- if not (hasPrefix "redis://" $url) }} must begin with redis://. This version speaks to one Redis, without TLS.
-{{- else if not (or (contains "$(" $place) (regexMatch `^(\[[^\]]+\]|[^\[\]:,/?#]+)(:[0-9]+)?(/[0-9]*)?$` $place)) }} must be redis://[user[:password]@]host[:port][/db]. This version speaks to one Redis.
-{{- end -}}
-{{- else -}}
-{{- $place := regexReplaceAll "^[a-z]+://([^@/]*@)?" $url "" -}}
-{{- if not (regexMatch "^postgres(ql)?://" $url) }} must begin with postgresql://.
-{{- else if regexMatch "^[^?]*@" $place }}: write a / of the password as %2F, and an @ as %40.
-{{- else if and (regexMatch "^([/?]|$)" $place) (not (regexMatch "[?&]host" $place)) }} names no host.
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{/* List of: root, `edge`, `control` or `migrate`. What is wrong with its volumes, as a list. */}}
-{{- define "toolwire.check.volumes" -}}
-{{- $root := index . 0 -}}
-{{- $part := index . 1 -}}
-{{- $of := get $root.Values $part -}}
-{{- $problems := list -}}
-{{- $names := list -}}
-{{- range include "toolwire.tpl" (list (concat $root.Values.extraVolumes $of.extraVolumes) $root) | fromYamlArray -}}
-{{- $names = append $names .name -}}
-{{- end -}}
-{{- if ne $part "migrate" -}}
-{{- if has "data" $names -}}
-{{- $problems = append $problems (printf "%s: a volume of extraVolumes is called data, as the chart's own is." $part) -}}
-{{- end -}}
-{{- $names = append $names "data" -}}
-{{- end -}}
-{{- range include "toolwire.tpl" (list (concat $root.Values.extraVolumeMounts $of.extraVolumeMounts) $root) | fromYamlArray -}}
-{{- if not (has .name $names) -}}
-{{- $problems = append $problems (printf "%s: extraVolumeMounts names %s, which is not in extraVolumes." $part .name) -}}
-{{- end -}}
-{{- end -}}
-{{- toYaml $problems -}}
-{{- end -}}
-
-{{/* List of: root, component. What is wrong, as a list. */}}
-{{- define "toolwire.check.part" -}}
-{{- $root := index . 0 -}}
-{{- $part := index . 1 -}}
-{{- $of := get $root.Values $part -}}
-{{- $problems := list -}}
-{{- $scaling := $of.autoscaling -}}
-{{- if $scaling.enabled -}}
-{{- if gt (int64 $scaling.minReplicas) (int64 $scaling.maxReplicas) -}}
-{{- $problems = append $problems (printf "%s.autoscaling.minReplicas must not be more than %s.autoscaling.maxReplicas." $part $part) -}}
-{{- end -}}
-{{- if not (or $scaling.cpuPercent $scaling.memoryPercent (get $scaling "sessions") $scaling.metrics) -}}
-{{- $problems = append $problems (printf "%s.autoscaling has nothing to go by: set its cpuPercent, memoryPercent%s or metrics." $part (eq $part "edge" | ternary ", sessions" "")) -}}
-{{- end -}}
-{{- end -}}
-{{- if lt (int64 (include "toolwire.gracePeriod" (list $root $of))) (int64 $of.preStopSeconds) -}}
-{{- $problems = append $problems (printf "%s.terminationGracePeriodSeconds must not be shorter than %s.preStopSeconds." $part $part) -}}
-{{- end -}}
-{{- if and (eq $of.updateStrategy.type "OnDelete") (not $of.persistence.enabled) -}}
-{{- $problems = append $problems (printf "%s.updateStrategy.type=OnDelete needs %s.persistence.enabled: a Deployment does not know it." $part $part) -}}
-{{- end -}}
-{{- $rolling := $of.updateStrategy.rollingUpdate -}}
-{{- if and (eq $of.updateStrategy.type "RollingUpdate") (regexMatch "^0+%?,0+%?$" (printf "%s,%s" (include "toolwire.scalar" (get $rolling "maxSurge")) (include "toolwire.scalar" (get $rolling "maxUnavailable")))) -}}
-{{- $problems = append $problems (printf "%s.updateStrategy.rollingUpdate: maxSurge and maxUnavailable must not both be 0." $part) -}}
-{{- end -}}
-{{- $ports := dict -}}
-{{- range $name, $port := $of.ports -}}
-{{- if hasKey $ports (toString (int64 $port)) -}}
-{{- $problems = append $problems (printf "%s.ports: %s and %s are the same." $part (get $ports (toString (int64 $port))) $name) -}}
-{{- end -}}
-{{- $_ := set $ports (toString (int64 $port)) $name -}}
-{{- end -}}
-{{- $meant := include "toolwire.meant" $part | fromYaml -}}
-{{- range $flag, $_ := $of.flags -}}
-{{- with get $meant (trimPrefix "--" $flag) -}}
-{{- $problems = append $problems (printf "%s.flags.%s: set %s." $part $flag .) -}}
-{{- end -}}
-{{- end -}}
-{{- range concat $root.Values.extraEnv $of.extraEnv -}}
-{{- $name := .name -}}
-{{- if eq .name "TOOLWIRE_POD_IP" -}}
-{{- $problems = append $problems "extraEnv: TOOLWIRE_POD_IP is the chart's own." -}}
-{{- else if has .name (list "PORT" "RELAY_PORT" "GRPC_PORT" "METRICS_PORT" "DRAIN_TIMEOUT" "TOOLWIRE_DATA_DIR") -}}
-{{- with get $meant (.name | lower | replace "_" "-" | trimPrefix "toolwire-") -}}
-{{- $problems = append $problems (printf "%s in the extraEnv of %s: set %s." $name $part .) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- toYaml $problems -}}
-{{- end -}}
-
-{{/* For a component, what sets a flag that other objects depend on, that would show a secret, or that no pod may have. */}}
-{{- define "toolwire.meant" -}}
-redis-url: redis.existingSecret or redis.url
-database-url: database.existingSecret or database.url
-database-required: database.existingSecret or database.url
-listen: listen
-insecure: tls.mode
-drain-timeout: {{ . }}.drainSeconds
-metrics-port: {{ . }}.ports.metrics
-data-dir: {{ . }}.persistence and {{ . }}.spool
-{{- if eq . "edge" }}
-port: edge.ports.agents
-relay-port: edge.ports.links
-relay-address: RELAY_ADDRESS in edge.extraEnv
-server-id: SERVER_ID in edge.extraEnv
-old-channels: oldChannels
-no-old-channels: oldChannels
-{{- else }}
-grpc-port: control.ports.callers
-edge: redis.existingSecret or redis.url
-{{- end }}
 {{- end -}}

@@ -1,10 +1,8 @@
-{{/* A number that came as a float, such as 1e+06, as people write it; a bool as text; null as nothing. */}}
+{{/* A number that came as a float, such as 1e+06, also as text, as people write it; a bool as text; null as nothing. */}}
 {{- define "toolwire.scalar" -}}
-{{- if kindIs "float64" . -}}
-{{- if eq (floor .) . -}}{{- printf "%.0f" . -}}{{- else -}}{{- . -}}{{- end -}}
-{{- else if not (kindIs "invalid" .) -}}
-{{- toString . -}}
-{{- end -}}
+{{- $text := kindIs "invalid" . | ternary "" (toString .) -}}
+{{- if regexMatch "^-?[0-9][0-9.]*e[+][0-9]+$" $text -}}{{- $text = regexReplaceAll "[.]?0+$" (printf "%f" (float64 $text)) "" -}}{{- end -}}
+{{- $text -}}
 {{- end -}}
 
 {{/* List of: maps of which a later one counts more. For what is all text: labels, annotations. */}}
@@ -27,7 +25,7 @@
 {{- end -}}
 
 {{- define "toolwire.name" -}}
-{{- include "toolwire.label" (include "toolwire.scalar" (.Values.nameOverride | default .Chart.Name)) -}}
+{{- include "toolwire.label" (include "toolwire.scalar" .Values.nameOverride) | default (include "toolwire.label" .Chart.Name) -}}
 {{- end -}}
 
 {{/* What every object's name begins with. A Service's name has no dots and begins with a letter. */}}
@@ -38,7 +36,7 @@
 {{- $name = contains $chart .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $chart) -}}
 {{- end -}}
 {{- $name = regexReplaceAll "[^a-z0-9-]" (lower $name) "-" | trimAll "-" -}}
-{{- regexMatch "^[a-z]" $name | ternary $name (printf "tw-%s" $name) -}}
+{{- regexMatch "^[a-z]" $name | ternary $name (printf "tw-%s" $name | trimSuffix "-") -}}
 {{- end -}}
 
 {{/*
@@ -108,7 +106,8 @@ annotations:
 {{- if $image.digest -}}
 {{- printf "%s@%s" $name $image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" $name (include "toolwire.scalar" ($image.tag | default (index . 2))) -}}
+{{- $tag := include "toolwire.scalar" ($image.tag | default (index . 2)) -}}
+{{- printf "%s%s%s" $name (hasPrefix "sha256:" $tag | ternary "@" ":") $tag -}}
 {{- end -}}
 {{- end -}}
 
@@ -127,11 +126,8 @@ imagePullSecrets:
 {{- end -}}
 
 {{- define "toolwire.serviceAccount" -}}
-{{- if .Values.serviceAccount.create -}}
-{{- include "toolwire.scalar" .Values.serviceAccount.name | default (include "toolwire.object" (list . "")) -}}
-{{- else -}}
-{{- include "toolwire.scalar" .Values.serviceAccount.name | default "default" -}}
-{{- end -}}
+{{- $named := include "toolwire.tpl" (list (include "toolwire.scalar" .Values.serviceAccount.name) .) -}}
+{{- $named | default (.Values.serviceAccount.create | ternary (include "toolwire.object" (list . "")) "default") -}}
 {{- end -}}
 
 {{- define "toolwire.openshift" -}}
@@ -238,28 +234,55 @@ List of: root, `edge`, `control` or `migrate`, `redis` or `database`. What its p
 {{- toJson $source -}}
 {{- end -}}
 
+{{/* List of: root, `edge`, `control` or `migrate`, `redis` or `database`. Whether its server is one that the chart brings. */}}
+{{- define "toolwire.brought" -}}
+{{- $root := index . 0 -}}
+{{- $dev := get $root.Values.dev (eq (index . 2) "redis" | ternary "redis" "postgresql") -}}
+{{- if and $dev.enabled (not (get $root.Values (index . 2)).url) (eq (include "toolwire.source" . | mustFromJson).from "values") -}}true{{- end -}}
+{{- end -}}
+
 {{/*
-List of: root, `edge`, `control` or `migrate`, `redis` or `database`. The ports that its URL names, or the usual one.
-A login ends where the server's own reader ends it: for Redis at the last @, for PostgreSQL at the first one before a
-slash; `port=` behind the question mark counts more than what stands beside the hosts.
+List of: `redis` or `database`, a URL. What stands behind its scheme and login. A login ends where the server's own
+reader ends it: for Redis at the last @, for PostgreSQL at the first one before a slash.
 */}}
-{{- define "toolwire.urlPorts" -}}
-{{- $redis := eq (index . 2) "redis" -}}
-{{- $usual := $redis | ternary "6379" "5432" -}}
-{{- $ports := get (index . 0).Values.networkPolicy.egress (printf "%sPorts" (index . 2)) -}}
-{{- if not $ports -}}
-{{- $url := regexReplaceAll "^[a-z]+://" (include "toolwire.source" . | mustFromJson).url "" -}}
-{{- $url = regexReplaceAll ($redis | ternary "(?s)^.*@" "^[^@/]*@") $url "" -}}
-{{- $named := regexFind "[?&]port=[^&]*" $url -}}
-{{- if and $named (not $redis) -}}
-{{- range splitList "," (regexReplaceAll "(?i)%2c" (regexReplaceAll "^.port=" $named "") ",") -}}
-{{- $ports = append $ports (. | default $usual) -}}
+{{- define "toolwire.url.place" -}}
+{{- regexReplaceAll (eq (index . 0) "redis" | ternary "(?s)^[a-z+]+://(.*@)?" "^[a-z]+://([^@/]*@)?") (index . 1) "" -}}
 {{- end -}}
+
+{{/*
+List of: `redis` or `database`, a URL. The ports of its hosts as it names them, as JSON; an empty one is the usual one.
+`port=` behind PostgreSQL's question mark counts more than what stands beside the hosts.
+*/}}
+{{- define "toolwire.url.ports" -}}
+{{- $place := include "toolwire.url.place" . -}}
+{{- $named := eq (index . 0) "redis" | ternary "" (regexFind "[?&]port=[^&]*" $place) -}}
+{{- $ports := list -}}
+{{- if $named -}}
+{{- $ports = splitList "," (regexReplaceAll "(?i)%2c" (regexReplaceAll "^.port=" $named "") ",") -}}
 {{- else -}}
-{{- range splitList "," (regexFind "^[^/?]*" $url) -}}
-{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default $usual) -}}
+{{- range splitList "," (regexFind "^[^/?]*" $place) -}}
+{{- $ports = append $ports (regexFind `:[^:\]]*$` . | trimPrefix ":") -}}
 {{- end -}}
 {{- end -}}
+{{- toJson $ports -}}
+{{- end -}}
+
+{{/*
+List of: root, `edge`, `control` or `migrate`, `redis` or `database`. Where a policy lets it: the ports of the values, or
+of its URL, where the values have it; the usual one otherwise.
+*/}}
+{{- define "toolwire.egress.ports" -}}
+{{- $of := index . 2 -}}
+{{- $usual := eq $of "redis" | ternary "6379" "5432" -}}
+{{- $ports := get (index . 0).Values.networkPolicy.egress (printf "%sPorts" $of) -}}
+{{- if not $ports -}}
+{{- $url := (include "toolwire.source" . | mustFromJson).url -}}
+{{- /* Sentinels name the master, which the URL does not. */ -}}
+{{- $sentinel := regexMatch `^rediss?\+` $url -}}
+{{- range include "toolwire.url.ports" (list $of $url) | mustFromJson -}}
+{{- $ports = append $ports (regexMatch "^[0-9]+$" . | ternary (toString (atoi .)) ($sentinel | ternary "26379" $usual)) -}}
+{{- end -}}
+{{- if $sentinel -}}{{- $ports = append $ports $usual -}}{{- end -}}
 {{- end -}}
 {{- range $ports | uniq }}
 - {protocol: TCP, port: {{ int64 . }}}

@@ -22,16 +22,24 @@ OLD_CHANNELS: {{ $root.Values.oldChannels | quote }}
 {{- else }}
 GRPC_PORT: {{ int64 $of.ports.callers | quote }}
 {{- end }}
+{{- with include "toolwire.fileEnv" . }}
+{{ . }}
+{{- end }}
 {{- end -}}
 
-{{/* List of: root, component. Flags without a variable. */}}
+{{/* List of: root, component. Flags without a variable. Each door that the values give no lock is said to be open. */}}
 {{- define "toolwire.args" -}}
-{{- $of := get (index . 0).Values (index . 1) -}}
-{{- $flags := dict "insecure" true -}}
+{{- $root := index . 0 -}}
+{{- $of := get $root.Values (index . 1) -}}
+{{- $flags := dict -}}
+{{- range include "toolwire.open" . | mustFromJson -}}{{- $_ := set $flags . true -}}{{- end -}}
 {{- if eq (index . 1) "control" -}}
 {{- $_ := set $flags "call-timeout-default" (mul (int64 $of.callTimeout.defaultSeconds) 1000) -}}
 {{- $_ := set $flags "call-timeout-max" (mul (int64 $of.callTimeout.maxSeconds) 1000) -}}
 {{- $_ := set $flags "grpc-threads" (int64 $of.grpcThreads) -}}
+{{- range $key, $flag := dict "leewaySeconds" "jwt-leeway" "lifetimeMaxSeconds" "jwt-lifetime-max" -}}
+{{- with include "toolwire.scalar" (get $root.Values.auth.jwt $key) -}}{{- $_ := set $flags $flag (mul (int64 .) 1000) -}}{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- range $name, $value := $of.flags -}}{{- $_ := set $flags (trimPrefix "--" $name) $value -}}{{- end -}}
 {{- $args := list -}}
@@ -52,25 +60,38 @@ GRPC_PORT: {{ int64 $of.ports.callers | quote }}
 {{- end }}
 {{- end -}}
 
-{{/* List of: component, its values, the probe's values. A port of gRPC's probe has no name. */}}
+{{/*
+List of: root, component, which probe. A kubelet checks no certificate, and knows no gRPC with TLS: there it looks whether
+the callers' port is open, and lives on what answers at the port of metrics.
+*/}}
 {{- define "toolwire.probe" -}}
-{{- $probe := omit (index . 2) "enabled" -}}
+{{- $root := index . 0 -}}
+{{- $of := get $root.Values (index . 1) -}}
+{{- $probe := omit (get $of (index . 2)) "enabled" -}}
 {{- if not (or (hasKey $probe "httpGet") (hasKey $probe "tcpSocket") (hasKey $probe "grpc") (hasKey $probe "exec")) -}}
-{{- if eq (index . 0) "edge" -}}
-{{- $_ := set $probe "httpGet" (dict "path" "/health" "port" "agents") -}}
+{{- if eq (index . 1) "edge" -}}
+{{- $get := dict "path" "/health" "port" "agents" -}}
+{{- if include "toolwire.speaksTls" (list $root "agents") -}}{{- $_ := set $get "scheme" "HTTPS" -}}{{- end -}}
+{{- $_ := set $probe "httpGet" $get -}}
+{{- else if not (include "toolwire.speaksTls" (list $root "callers")) -}}
+{{- $_ := set $probe "grpc" (dict "port" (int64 $of.ports.callers)) -}}
+{{- else if eq (index . 2) "livenessProbe" -}}
+{{- $_ := set $probe "httpGet" (dict "path" "/metrics" "port" "metrics") -}}
 {{- else -}}
-{{- $_ := set $probe "grpc" (dict "port" (int64 (index . 1).ports.callers)) -}}
+{{- $_ := set $probe "tcpSocket" (dict "port" "callers") -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml $probe -}}
 {{- end -}}
 
-{{/* List of: root, a component's values. */}}
+{{/* A component's values. What a stop may take: waiting, draining, and callers' streams and the audit log after it. */}}
+{{- define "toolwire.stopSeconds" -}}
+{{- add (int64 .preStopSeconds) (int64 .drainSeconds) 15 -}}
+{{- end -}}
+
+{{/* A component's values. 0 is a number of seconds, too. */}}
 {{- define "toolwire.gracePeriod" -}}
-{{- $of := index . 1 -}}
-{{- /* 0 is a number of seconds, too. */ -}}
-{{- $given := include "toolwire.scalar" $of.terminationGracePeriodSeconds -}}
-{{- int64 ($given | default (toString (add (int64 $of.preStopSeconds) (int64 $of.drainSeconds) 15))) -}}
+{{- int64 (include "toolwire.scalar" .terminationGracePeriodSeconds | default (include "toolwire.stopSeconds" .)) -}}
 {{- end -}}
 
 {{/*
@@ -174,7 +195,7 @@ metadata:
 spec:
   serviceAccountName: {{ include "toolwire.serviceAccount" $root | quote }}
   automountServiceAccountToken: {{ $root.Values.serviceAccount.automountToken }}
-  terminationGracePeriodSeconds: {{ include "toolwire.gracePeriod" (list $root $of) }}
+  terminationGracePeriodSeconds: {{ include "toolwire.gracePeriod" $of }}
   {{- $security := deepCopy $root.Values.podSecurityContext }}
   {{- if and $of.persistence.enabled (not (include "toolwire.openshift" $root)) (not (hasKey $security "fsGroup")) }}
   {{- $_ := set $security "fsGroup" 65532 }}
@@ -218,7 +239,7 @@ spec:
       {{- $probe := get $of $kind }}
       {{- if and $probe (ne (toString $probe.enabled) "false") }}
       {{ $kind }}:
-        {{- include "toolwire.probe" (list $part $of $probe) | nindent 8 }}
+        {{- include "toolwire.probe" (list $root $part $kind) | nindent 8 }}
       {{- end }}
       {{- end }}
       {{- if gt (int64 $of.preStopSeconds) 0 }}
@@ -228,11 +249,11 @@ spec:
             seconds: {{ int64 $of.preStopSeconds }}
       {{- end }}
       {{- $data := dict "name" "data" "mountPath" "/data" }}
-      {{- include "toolwire.containerEnd" (list $root $of (list (list $data) $root.Values.extraVolumeMounts $of.extraVolumeMounts)) | nindent 6 }}
+      {{- include "toolwire.containerEnd" (list $root $of (list (list $data) (include "toolwire.fileMounts" . | fromYamlArray) $root.Values.extraVolumeMounts $of.extraVolumeMounts)) | nindent 6 }}
     {{- with $of.extraContainers }}
     {{- include "toolwire.tpl" (list . $root) | nindent 4 }}
     {{- end }}
-  {{- $volumes := include "toolwire.unique" (list "name" $root.Values.extraVolumes $of.extraVolumes) | fromYamlArray }}
+  {{- $volumes := include "toolwire.unique" (list "name" (include "toolwire.fileVolumes" . | fromYamlArray) $root.Values.extraVolumes $of.extraVolumes) | fromYamlArray }}
   {{- if not $of.persistence.enabled }}
   {{- $limit := include "toolwire.scalar" $of.spool.sizeLimit }}
   {{- $volumes = prepend $volumes (dict "name" "data" "emptyDir" (empty $limit | ternary dict (dict "sizeLimit" $limit))) }}

@@ -1,7 +1,6 @@
 // A private Redis and a private PostgreSQL with the tables of the running system.
 import {mkdir, readdir} from 'node:fs/promises';
 import path from 'node:path';
-import pg from 'pg';
 import {Process, cpuUs, freePort, run, treeCpuUs} from './process.js';
 
 export async function startRedis(directory) {
@@ -72,6 +71,7 @@ export class Postgres {
   }
   // A new database with the tables.
   async database(name) {
+    const {default: pg} = await import('pg');
     await this.#administer(`CREATE DATABASE ${name}`);
     const url = this.#url(name);
     const client = new pg.Client(url);
@@ -82,6 +82,7 @@ export class Postgres {
     return new Database(this, url, client, pid);
   }
   async #administer(statement) {
+    const {default: pg} = await import('pg');
     const client = new pg.Client(this.#url('postgres'));
     await client.connect();
     await client.query(statement);

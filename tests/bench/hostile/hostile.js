@@ -1,7 +1,7 @@
 // Well-behaved users beside one hostile peer, attack after attack, each with servers of its own: control, edge and Redis,
 // audited in SQLite. Prints what the users saw before and during the attack, and the servers' memory. The attacker runs
-// at a lower priority (nice 10), so that what is measured is what it makes the servers do and not the CPU time that it
-// takes itself.
+// only when a processor has nothing else to do, so that what is measured is what it makes the servers do and not the CPU
+// time that it takes itself.
 //
 //   node hostile.js [--attacks "NAME NAME"] [--seconds 20] [--calm-seconds 8] [--json FILE]
 import {mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
@@ -109,8 +109,8 @@ async function measure(name) {
     await watch(servers, Number(flags['calm-seconds']));
     const before = servers.resident();
     const calm = await phase(servers);
-    const attacker = new Process('nice', [
-      '-n', '10', 'bash', '-c', 'ulimit -n $(ulimit -Hn) && exec "$@"', 'attack', process.execPath, '--max-old-space-size=4096',
+    const attacker = new Process('chrt', [
+      '--idle', '0', 'bash', '-c', 'ulimit -n $(ulimit -Hn) && exec "$@"', 'attack', process.execPath, '--max-old-space-size=4096',
       here('attacks.js'), name, JSON.stringify({...servers.ports, users: servers.users}),
     ], {signal: 'SIGKILL'});
     const {most} = await watch(servers, Number(flags.seconds));

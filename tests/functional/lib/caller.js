@@ -2,7 +2,8 @@
 import grpc from '@grpc/grpc-js';
 import protoLoader from '@grpc/proto-loader';
 import path from 'node:path';
-import {REPOSITORY} from './process.js';
+import {callerCredentials} from './callers_tls.js';
+import {REPOSITORY, testTls} from './process.js';
 import {deferred, until, within, DEADLINE_MS} from './until.js';
 
 const definition = protoLoader.loadSync(['toolwire/v1/dispatch.proto', 'toolwire/v1/admin.proto'], {
@@ -14,6 +15,10 @@ const definition = protoLoader.loadSync(['toolwire/v1/dispatch.proto', 'toolwire
   oneofs: true,
 });
 const v1 = grpc.loadPackageDefinition(definition).toolwire.v1;
+// Every method of every service, with its path and whether it streams.
+export const RPCS = Object.entries(definition)
+  .filter(([, one]) => Object.values(one).every((method) => typeof method?.path === 'string'))
+  .flatMap(([service, methods]) => Object.entries(methods).map(([name, method]) => ({...method, service, name})));
 const StatusDetails = definition['toolwire.v1.StatusDetails'];
 const CallError = definition['toolwire.v1.CallError'];
 
@@ -91,10 +96,18 @@ function requestOf({params, ...request}) {
 }
 const durationOf = (ms) => ({seconds: Math.floor(ms / 1000), nanos: (ms % 1000) * 1e6});
 
+// As options of a client; null is no token.
+const withToken = (token) => token == null ? {} : {interceptors: [(options, next) => new grpc.InterceptingCall(next(options), {
+  start(metadata, listener, begin) {
+    metadata.set('authorization', `Bearer ${token}`);
+    begin(metadata, listener);
+  },
+})]};
+
 export class Caller {
-  constructor(port, host = '127.0.0.1') {
-    const to = [`${host}:${port}`, grpc.credentials.createInsecure()];
-    const options = {'grpc.use_local_subchannel_pool': 1, 'grpc.enable_retries': 0};
+  constructor(port, host = '127.0.0.1', {token = testTls?.token, credentials = callerCredentials()} = {}) {
+    const to = [`${host}:${port}`, credentials];
+    const options = {'grpc.use_local_subchannel_pool': 1, 'grpc.enable_retries': 0, ...withToken(token)};
     this.client = new v1.ToolDispatch(...to, {
       'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1, ...options,
     });
@@ -206,14 +219,14 @@ export class Dispatch {
     this.send({cancels: ids});
   }
 
-  // The one answer to a call.
+  // The one answer to a call. The stream may be paused meanwhile.
   async answer(id) {
     const [outcome] = await until(`call ${id} of the stream is answered`, () => {
       if (this.status && !this.answers.has(String(id))) {
         throw Object.assign(new Error(`the stream ended with ${this.status.code} ${this.status.details}`), {final: true});
       }
       return this.answers.get(String(id));
-    });
+    }, 4 * DEADLINE_MS);
     return outcome;
   }
   call(userId, tool, params = {}, options = {}) {

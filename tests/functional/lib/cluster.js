@@ -4,12 +4,13 @@ import {writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {after} from 'node:test';
 import {Caller} from './caller.js';
+import {Gate} from './gate.js';
 import {OldBackend} from './old_backend.js';
 import {Postgres} from './postgres.js';
-import {output} from './process.js';
+import {output, testTls} from './process.js';
 import {Redis, redisMissing} from './redis.js';
 import {SeedAgent} from './seed_agent.js';
-import {Scope, argumentsOf, claim, get, loginQuery, metric} from './toolwire.js';
+import {Scope, agentsUrl, argumentsOf, claim, get, loginQuery, metric} from './toolwire.js';
 import {until} from './until.js';
 
 // A test that needs Redis and PostgreSQL.
@@ -54,13 +55,13 @@ class Member {
 
   // --- of edges ---
   http(where) {
-    return get(this.ports.agents, where);
+    return get(this.ports.agents, where, {ca: testTls?.ca});
   }
   async health() {
     return JSON.parse((await this.http('/health')).body);
   }
   url(query = '') {
-    return `ws://127.0.0.1:${this.ports.agents}${query}`;
+    return agentsUrl(this.ports.agents, query);
   }
 }
 
@@ -72,14 +73,15 @@ export class Cluster {
   #names = 0;
 
   // `flags` and `env` go to every process, `edgeFlags` and `controlFlags` to some. The SQL `prepare` runs on the empty
-  // database before the first process. With `ownPostgres` the cluster has a PostgreSQL that it may stop.
+  // database before the first process. With `ownPostgres` the cluster has a PostgreSQL that it may stop. With `gates`
+  // controls reach each edge through its `gate`, a Gate with these options. `redis` is one that runs already.
   static async start(scope, {
-    edges = 2, controls = 2, flags = {}, edgeFlags = {}, controlFlags = {}, env = {}, prepare, ownPostgres = false,
+    edges = 2, controls = 2, flags = {}, edgeFlags = {}, controlFlags = {}, env = {}, prepare, ownPostgres = false, gates, redis,
   } = {}) {
     const cluster = new Cluster();
-    Object.assign(cluster, {scope, flags, edgeFlags, controlFlags, env});
+    Object.assign(cluster, {scope, flags, edgeFlags, controlFlags, env, gates});
     cluster.dataDir = await scope.directory();
-    cluster.redis = await Redis.start(scope);
+    cluster.redis = redis ?? (await Redis.start(scope));
     if (ownPostgres) {
       cluster.postgres = await Postgres.start(scope);
       cluster.databaseUrl = cluster.postgres.url;
@@ -98,16 +100,20 @@ export class Cluster {
 
   #start(kind, flags, env) {
     const all = {
-      'metrics-port': 0, 'redis-url': this.redis.url, 'database-url': this.databaseUrl, 'data-dir': this.dataDir,
+      'metrics-port': 0, ...this.redis.flags, 'database-url': this.databaseUrl, 'data-dir': this.dataDir,
       'log-format': 'json', ...this.flags, ...flags,
     };
     return this.scope.process(kind, argumentsOf(all), {env: {...this.env, ...env}});
   }
-  async addEdge({serverId = `edge-${++this.#names}`, flags, env} = {}) {
-    const process = this.#start(
-      'toolwire-edge', {port: 0, 'relay-port': 0, 'server-id': serverId, ...this.edgeFlags, ...flags}, env);
+  // `binary`: of another build.
+  async addEdge({serverId = `edge-${++this.#names}`, flags, env, binary = 'toolwire-edge'} = {}) {
+    const gate = this.gates && this.scope.backend(await Gate.start(this.gates));
+    const process = this.#start(binary, {
+      port: 0, 'relay-port': 0, ...(gate && {'relay-address': gate.address}), 'server-id': serverId, ...this.edgeFlags, ...flags,
+    }, env);
     const {agents, relay, metrics} = await process.ready();
     const edge = new Member(process, {agents, relay, metrics}, serverId);
+    if (gate) Object.assign(edge, {gate}).gate.to = {port: relay};
     this.edges.push(edge);
     this.#members.push(edge);
     return edge;
@@ -211,7 +217,7 @@ export class Cluster {
   // Stops what runs, the controls first, and checks how it ended.
   async stop() {
     for (const kind of ['toolwire-control', 'toolwire-edge']) {
-      const running = this.#members.map(({process}) => process).filter((one) => one.name === kind && !one.stopped);
+      const running = this.#members.map(({process}) => process).filter((one) => path.basename(one.name) === kind && !one.stopped);
       await Promise.all(running.map((one) => one.stop()));
     }
   }

@@ -2,8 +2,10 @@
 // the rendered pod, as a kubelet reads them. A pod has an address of its own on the loopback.
 import assert from 'node:assert/strict';
 import {execFileSync, spawnSync} from 'node:child_process';
-import {chmodSync, existsSync, writeFileSync} from 'node:fs';
+import {chmodSync, existsSync, mkdirSync, writeFileSync} from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
+import net from 'node:net';
 import path from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import grpc from '@grpc/grpc-js';
@@ -48,7 +50,27 @@ export class Pod {
     pod.name = `pod-${Pod.#count}`;
     pod.directory = directory ?? (await scope.directory());  // The emptyDir of its volume.
     chmodSync(pod.directory, 0o777);
+    pod.files = await scope.directory();
+    chmodSync(pod.files, 0o755);
     return pod;
+  }
+
+  // Where a mounted path is. A volume of a Secret or a ConfigMap has the keys that the pod names, for everybody to read:
+  // the directory above it is the pod's.
+  #mount({name, mountPath}) {
+    const {secret, configMap} = this.spec.volumes.find((one) => one.name === name);
+    if (!secret && !configMap) return this.directory;
+    const directory = path.join(this.files, name);
+    mkdirSync(directory, {recursive: true, mode: 0o755});
+    const {secretName, name: mapName = secretName, items, optional} = secret ?? configMap;
+    const source = this.rendered.find(secret ? 'Secret' : 'ConfigMap', mapName);
+    for (const {key, path: file} of items) {
+      const value = source?.data[key];
+      if (value === undefined && optional) continue;
+      assert.ok(value !== undefined, `${mountPath}: ${mapName} has no ${key}`);
+      writeFileSync(path.join(directory, file), secret ? Buffer.from(value, 'base64') : value, {mode: 0o644});
+    }
+    return directory;
   }
 
   #value({value, valueFrom}) {
@@ -62,20 +84,20 @@ export class Pod {
   // $(NAME) of variables that stand before; names of Services are looked up, and mounts are where their volumes are.
   #expand(text, env) {
     let out = text.replace(/\$\((\w+)\)/g, (whole, name) => env[name] ?? whole);
-    for (const [name, address] of Object.entries(this.services)) out = out.replaceAll(name, address);
+    for (const [name, address] of Object.entries(this.services)) out = out.replaceAll(`${name}:`, `${address}:`);
     return out;
   }
 
-  start(container = this.spec.containers[0]) {
+  start(container = this.spec.containers[0], more = {}) {
     assert.equal(this.spec.enableServiceLinks, false);
-    const env = {};
+    const env = {...more};
     for (const {configMapRef} of container.envFrom ?? []) {
       Object.assign(env, this.rendered.objects.find((one) => one.kind === 'ConfigMap' && one.metadata.name === configMapRef.name).data);
     }
     for (const entry of container.env ?? []) env[entry.name] = this.#expand(this.#value(entry), env);
-    const [{mountPath} = {}] = container.volumeMounts ?? [];
-    const mounted = (text) => (mountPath ? text.replace(new RegExp(`^${mountPath}(?=/|$)`), this.directory) : text);
-    if (env.TOOLWIRE_DATA_DIR) env.TOOLWIRE_DATA_DIR = mounted(env.TOOLWIRE_DATA_DIR);
+    const mounts = (container.volumeMounts ?? []).map((one) => [new RegExp(`^${one.mountPath}(?=/|$)`), this.#mount(one)]);
+    const mounted = (text) => mounts.reduce((done, [from, to]) => done.replace(from, to), text);
+    for (const [name, value] of Object.entries(env)) env[name] = mounted(value);
     // All interfaces of a pod are one address here.
     if (env.LISTEN) env.LISTEN = this.ip;
     const [program, ...rest] = container.command;
@@ -89,8 +111,8 @@ export class Pod {
     return this.process;
   }
   // An init container or a last one: to its end.
-  async run(container) {
-    const process = this.start(container);
+  async run(container, more) {
+    const process = this.start(container, more);
     const {code} = await process.exited();
     process.stopped = true;
     return {code, stdout: process.stdout, stderr: process.stderr};
@@ -100,10 +122,18 @@ export class Pod {
     return this.container.ports.find((one) => one.name === name).containerPort;
   }
   // As a kubelet probes.
-  async #probe({httpGet, grpc: rpc}) {
+  async #probe({httpGet, tcpSocket, grpc: rpc}) {
+    if (tcpSocket) {
+      return new Promise((resolve) => {
+        const socket = net.connect(this.port(tcpSocket.port), this.ip, () => resolve(true)).on('error', () => resolve(false));
+        socket.on('connect', () => socket.destroy());
+      });
+    }
     if (httpGet) {
       const port = this.port(httpGet.port);
-      return new Promise((resolve, reject) => http.get({host: this.ip, port, path: httpGet.path, agent: false}, (response) => {
+      const {get} = httpGet.scheme === 'HTTPS' ? https : http;
+      const where = {host: this.ip, port, path: httpGet.path, agent: false, rejectUnauthorized: false};
+      return new Promise((resolve, reject) => get(where, (response) => {
         response.resume();
         resolve(response.statusCode < 400);
       }).on('error', reject));

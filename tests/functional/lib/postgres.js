@@ -1,10 +1,12 @@
 // A PostgreSQL server of a test's own: a new cluster in a temporary directory, on a free port of 127.0.0.1.
 import {execFile, execFileSync, spawn} from 'node:child_process';
 import {accessSync, constants, readdirSync, readFileSync} from 'node:fs';
-import {chown} from 'node:fs/promises';
+import {chmod, chown, readFile, writeFile} from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
 import {promisify} from 'node:util';
+import {testTls} from './process.js';
+import {standStill} from './stand_still.js';
 import {until, within} from './until.js';
 
 const execute = promisify(execFile);
@@ -45,11 +47,15 @@ async function freePort() {
 }
 
 export class Postgres {
+  #settings = {listen_addresses: '127.0.0.1', fsync: 'off', full_page_writes: 'off'};
+
   // For `claim(..., {skip: Postgres.missing})`.
   static missing = BIN ? undefined : 'PostgreSQL is not installed: scripts/setup test';
 
-  // Stopped when the scope ends, after its processes.
-  static async start(scope, {port} = {}) {
+  // Stopped when the scope ends, after its processes. With `certificates` it speaks TLS, and its URL looks at its name;
+  // without `hba`, lines of pg_hba.conf about TCP, it then takes no other connection. `settings` are further ones, which
+  // may name the CA as `ca.crt`.
+  static async start(scope, {port, certificates = testTls, hba, settings} = {}) {
     const postgres = new Postgres();
     postgres.directory = await scope.directory();
     if (USER) await chown(postgres.directory, USER.uid, USER.gid);
@@ -58,15 +64,48 @@ export class Postgres {
     postgres.port = port ?? (await freePort());
     // The password is not asked for, but must not show up anywhere.
     postgres.url = `postgresql://postgres:hunter2@127.0.0.1:${postgres.port}/postgres`;
+    if (certificates) {
+      await postgres.#copy(certificates, 'postgres');
+      await postgres.#write('ca.crt', await readFile(certificates.file('ca.crt')));
+      Object.assign(postgres.#settings, {ssl: 'on', ssl_cert_file: 'postgres.crt', ssl_key_file: 'postgres.key'});
+      postgres.url += `?sslmode=verify-full&sslrootcert=${certificates.file('ca.crt')}`;
+      hba ??= 'hostssl all all 127.0.0.1/32 trust';
+    }
+    if (hba) await postgres.#write('pg_hba.conf', `local all all trust\n${hba}\n`);
+    Object.assign(postgres.#settings, settings);
     scope.backend(postgres);
     await postgres.start();
     return postgres;
   }
 
+  // One that needs neither TLS nor what pg_hba.conf says of TCP: over the Unix socket.
+  get socketUrl() {
+    return `postgresql://postgres:hunter2@/postgres?host=${encodeURIComponent(this.directory)}&port=${this.port}`;
+  }
+  async #write(name, content) {
+    const file = path.join(this.data, name);
+    await writeFile(file, content);
+    await chmod(file, 0o600);
+    if (USER) await chown(file, USER.uid, USER.gid);
+  }
+  async #copy(certificates, name) {
+    for (const end of ['crt', 'key']) await this.#write(`postgres.${end}`, await readFile(certificates.file(`${name}.${end}`)));
+  }
+  // Takes other certificates, and other lines about TCP if there are such; whoever is connected is cut.
+  async reload({certificates, name = 'postgres', hba}) {
+    if (certificates) await this.#copy(certificates, name);
+    if (hba) await this.#write('pg_hba.conf', `local all all trust\n${hba}\n`);
+    const loaded = async () => (await this.query('SELECT pg_conf_load_time()', this.socketUrl))[0][0];
+    const before = await loaded();
+    this.child.kill('SIGHUP');
+    await until('PostgreSQL has taken its new files', async () => (await loaded()) !== before);
+    await this.query("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+      this.socketUrl);
+  }
+
   // Also again, with the same data and port.
   async start() {
-    const settings = {listen_addresses: '127.0.0.1', fsync: 'off', full_page_writes: 'off'};
-    const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    const args = Object.entries(this.#settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     const [command, all] = asUser('postgres', ['-D', this.data, '-k', this.directory, '-p', this.port, ...args]);
     this.log = '';
     this.child = spawn(command, all, {cwd: '/', stdio: ['ignore', 'ignore', 'pipe']});
@@ -74,7 +113,7 @@ export class Postgres {
     this.ended = new Promise((resolve) => this.child.once('close', resolve));
     await until('PostgreSQL is ready', async () => {
       if (this.child.exitCode !== null) throw Object.assign(new Error(`it ended: ${this.log}`), {final: true});
-      return (await this.query('SELECT 1')).length === 1;
+      return (await this.query('SELECT 1', this.socketUrl)).length === 1;
     });
   }
 
@@ -89,17 +128,19 @@ export class Postgres {
 
   // As a frozen machine: connections stay, and nothing answers.
   freeze() {
-    this.#signalAll('SIGSTOP');
+    this.#all(standStill);
   }
   thaw() {
-    this.#signalAll('SIGCONT');
+    this.#all((pid) => process.kill(pid, 'SIGCONT'));
   }
-  #signalAll(signal) {
+  // The server first, so that it makes no more processes.
+  #all(act) {
     const {pid} = this.child;
+    act(pid);
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-    for (const one of [pid, ...children]) {
+    for (const child of children) {
       try {
-        process.kill(one, signal);
+        act(child);
       } catch (error) {
         if (error.code !== 'ESRCH') throw error;  // It has just ended.
       }

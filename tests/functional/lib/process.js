@@ -4,12 +4,17 @@ import {spawn} from 'node:child_process';
 import {existsSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import path from 'node:path';
+import {standStill} from './stand_still.js';
+import {tlsEverywhere} from './tls_everywhere.js';
 import {deferred, until, within} from './until.js';
 
 export const REPOSITORY = fileURLToPath(new URL('../../..', import.meta.url));
 const BIN_DIR = path.resolve(REPOSITORY, process.env.TOOLWIRE_BIN_DIR ?? 'build/dev');
 // A program by its absolute path, or one of ours by its name.
 export const binary = (name) => path.resolve(BIN_DIR, name);
+
+// What all use for TLS, if all is to have it.
+export const testTls = tlsEverywhere(binary('toolwire'));
 
 // The caller's environment must not configure the servers; what steers the sanitizers goes through.
 const PASSED_ON = /^(PATH|HOME|TMPDIR|LANG|(ASAN|LSAN|UBSAN|TSAN)_OPTIONS)$/;
@@ -24,8 +29,8 @@ export class Process {
   #exit = deferred();
   #paused = false;
 
-  // `openFiles`: how many files the process may have open.
-  constructor(name, args, {env = {}, cwd, stdin = 'ignore', exitCode = 0, openFiles} = {}) {
+  // `openFiles`: how many files the process may have open. `plain`: no TLS and no token, though all others have them.
+  constructor(name, args, {env = {}, cwd, stdin = 'ignore', exitCode = 0, openFiles, plain} = {}) {
     if (!existsSync(binary(name))) {
       throw Object.assign(new Error(`no program ${binary(name)}: build all, or set TOOLWIRE_BIN_DIR`), {final: true});
     }
@@ -33,8 +38,10 @@ export class Process {
     this.exitCode = exitCode;  // Of an orderly end.
     this.command = [name, ...args].join(' ');
     const command = [...(openFiles ? ['prlimit', `--nofile=${openFiles}`] : []), binary(name), ...args];
-    const options = {env: {...baseEnvironment, ...env}, cwd, stdio: [stdin, 'pipe', 'pipe']};
-    this.#child = spawn(command[0], command.slice(1), options);
+    const tls = plain ? {} : testTls?.environmentOf(name, args[0]);
+    this.#child = spawn(command[0], command.slice(1), {
+      env: {...baseEnvironment, ...tls, ...env}, cwd, stdio: [stdin, 'pipe', 'pipe'],
+    });
     this.pid = this.#child.pid;
     for (const stream of ['stdout', 'stderr']) {
       let rest = '';
@@ -58,6 +65,7 @@ export class Process {
     return this.logs.filter((line) => line.event === event);
   }
 
+  // The first line of this event, once it is there: lines are written behind the counters, by a thread of their own.
   saw(event) {
     return until(`${this.command} logs "${event}"`, () => this.logged(event)[0]);
   }
@@ -82,7 +90,7 @@ export class Process {
   // The process stands still, with its sockets open, until it is resumed.
   pause() {
     this.#paused = true;
-    this.#child.kill('SIGSTOP');
+    standStill(this.#child.pid);
   }
   resume() {
     this.#paused = false;

@@ -1,9 +1,13 @@
 // A caller that writes HTTP/2 by hand, and so may break its rules: it answers nothing, neither SETTINGS nor pings.
 import net from 'node:net';
+import tls from 'node:tls';
+import {callersTls} from './callers_tls.js';
 import {deferred, until, within} from './until.js';
 
 export const FRAME = {data: 0, headers: 1, reset: 3, settings: 4, ping: 6, goaway: 7, windowUpdate: 8, continuation: 9};
 export const FLAG = {endStream: 1, ack: 1, endHeaders: 4};
+
+export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 
 export function frame(type, flags, stream, payload = Buffer.alloc(0)) {
   const head = Buffer.alloc(9);
@@ -48,16 +52,17 @@ export class RawCaller {
   #closed = deferred();
   #rest = Buffer.alloc(0);
 
-  // `from`: localAddress, or host if not 127.0.0.1.
-  constructor(port, from = {}) {
-    this.#socket = net.connect({port, host: '127.0.0.1', ...from});
+  // `from`: localAddress, or host if not 127.0.0.1; `tls`: options of Node's, if the port has TLS.
+  constructor(port, {tls: options = callersTls, ...from} = {}) {
+    const to = {port, host: '127.0.0.1', ...from};
+    this.#socket = options ? tls.connect({ALPNProtocols: ['h2'], ...options, ...to}) : net.connect(to);
     this.#socket.on('error', () => {});
     this.#socket.on('close', () => this.#closed.resolve());
     this.#socket.on('data', (data) => this.#read(data));
   }
   // The preface, and empty SETTINGS.
   greet() {
-    return this.write(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(FRAME.settings, 0, 0));
+    return this.write(PREFACE, frame(FRAME.settings, 0, 0));
   }
   // Resolves once the bytes are on their way, or the socket is closed.
   write(...parts) {
@@ -85,11 +90,23 @@ export class RawCaller {
       sent += size;
     }
   }
+  // From now on nothing is read.
+  pause() {
+    this.#socket.pause();
+  }
   saw(type, stream) {
     return this.frames.find((one) => one.type === type && (stream === undefined || one.stream === stream));
   }
   get isClosed() {
     return this.#socket.closed || this.#socket.destroyed;
+  }
+  // Its own address and port, as the server sees them.
+  get address() {
+    return `${this.#socket.localAddress}:${this.#socket.localPort}`;
+  }
+  // Reads nothing from here on.
+  pause() {
+    this.#socket.pause();
   }
   closed() {
     return within('the connection is closed', this.#closed.promise);

@@ -1,6 +1,16 @@
 // An agent as they are in the field: written from the replaced server's description alone, on the `ws` package.
+import net from 'node:net';
+import tls from 'node:tls';
 import WebSocket from 'ws';
+import {testTls} from './process.js';
 import {deferred, until, within} from './until.js';
+
+// A connection that sends these bytes before everything else.
+const dialWith = (prologue, localAddress, isTls) => ({host, port, ca}) => {
+  const socket = net.connect({host, port, localAddress});
+  socket.write(prologue);
+  return isTls ? tls.connect({socket, host, ca}) : socket;
+};
 
 export class SeedAgent {
   // Frames from the server, parsed, and as they came.
@@ -10,9 +20,12 @@ export class SeedAgent {
   #closed = deferred();
 
   // `answer(call, agent)` gets a tool_call frame and returns the fields of the response, or nothing to stay silent.
-  constructor(url, {answer = ({params}) => ({success: true, result: params}), headers, handshakeTimeout} = {}) {
+  // `prologue`: bytes that a proxy would send first.
+  constructor(url, {answer = ({params}) => ({success: true, result: params}), headers, handshakeTimeout, ca = testTls?.ca, prologue, localAddress} = {}) {
     this.answer = answer;
-    this.#socket = new WebSocket(url, {headers, handshakeTimeout, maxPayload: 64 << 20, perMessageDeflate: false});
+    const createConnection = prologue && dialWith(prologue, localAddress, url.startsWith('wss:'));
+    const options = {headers, handshakeTimeout, ca, localAddress, createConnection};
+    this.#socket = new WebSocket(url, {...options, maxPayload: 64 << 20, perMessageDeflate: false});
     this.#socket.on('open', () => (this.opened = true));
     this.#socket.on('message', (data) => this.#receive(data.toString()));
     this.#socket.on('close', (code, reason) => this.#closed.resolve({code, reason: reason.toString()}));
@@ -62,6 +75,10 @@ export class SeedAgent {
       if (this.closeFrame) throw new Error(`closed with ${this.closeFrame.code} ${this.closeFrame.reason}`);
       return this.of('connected')[0];
     });
+  }
+  // The serial number of the certificate that the server showed, with TLS.
+  get serial() {
+    return this.#socket._socket.getPeerCertificate().serialNumber;
   }
   // The next `count` calls that have come in all.
   async called(count = 1) {

@@ -2,11 +2,16 @@
 import {appendFileSync} from 'node:fs';
 import {mkdtemp, readFile, rm} from 'node:fs/promises';
 import http from 'node:http';
+import https from 'node:https';
+import net from 'node:net';
 import {tmpdir} from 'node:os';
 import path from 'node:path';
 import {test} from 'node:test';
+import tls from 'node:tls';
 import {Caller} from './caller.js';
-import {Process, output} from './process.js';
+import {callersTls, callersTlsFlags} from './callers_tls.js';
+import {Gate} from './gate.js';
+import {Process, output, testTls} from './process.js';
 import {SeedAgent} from './seed_agent.js';
 import {until, within} from './until.js';
 
@@ -18,36 +23,53 @@ const CONTROL_ONLY = [
   'call-timeout-default', 'call-timeout-max', 'stream-calls-max', 'streams-max', 'grpc-threads', 'message-calls-max',
   'hand-form-bytes-max', 'watch-users-max', 'stream-unread-bytes-max', 'watch-unread-bytes-max', 'caller-bytes-max',
   'connections-max', 'address-connections-max', 'silent-connections-max', 'connect-timeout', 'connection-streams-max',
+  'address-unfinished-streams-max', 'unfinished-streams-max',
   'grpc-memory-bytes', 'keepalive-interval', 'keepalive-timeout', 'connection-idle-timeout', 'stream-idle-timeout',
+  'unanswered-requests-max', 'tokens-file', 'grpc-tls-cert', 'grpc-tls-key', 'grpc-tls-client-ca',
+  'grpc-tls-handshakes-per-second-max', 'no-tokens', 'plain-grpc', 'jwks-file', 'jwt-issuer', 'jwt-audience',
+  'jwt-scope-claim', 'jwt-scope-prefix', 'jwt-user-claim', 'jwt-leeway', 'jwt-lifetime-max', 'jwt-cache-bytes-max',
+  'jwt-failures-per-second-max',
 ];
 const BOTH = [
   'drain-timeout', 'payload-bytes-max', 'json-depth-max', 'data-dir', 'log-format', 'log-level', 'audit-json-bytes-max',
-  'audit-spool-bytes-max',
+  'audit-spool-bytes-max', 'listen', 'plain-links',
 ];
 
-export const argumentsOf = (flags) => Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
+// Undefined values stand for flags that are not there.
+export const argumentsOf = (flags) =>
+  Object.entries(flags).filter(([, value]) => value !== undefined).map(([name, value]) => `--${name}=${value}`);
 const only = (flags, wanted) => Object.fromEntries(Object.entries(flags).filter(([name]) => wanted(name)));
 
 export class Toolwire {
   // `flags` maps names without dashes to values. With `dataDir` an earlier store is used again. The topology `control`
   // is a control alone, for the edge whose relay is at `edge`. `edgeOptions` and `controlOptions` are those of their
-  // Process.
-  static async start(scope, {topology = 'dev', flags = {}, env, dataDir, edge: relay, edgeOptions, controlOptions} = {}) {
+  // Process. With `gate` the two are linked through a Gate, with these options. With `certificates` the agents' port
+  // speaks TLS, and agents trust their CA; with null it does not, whatever the others do. With `linkCertificates`, or
+  // flags for each, the link is encrypted. A control with tokens or keys of the test's own takes no others.
+  static async start(scope, {topology = 'dev', flags = {}, env, dataDir, edge: relay, edgeOptions, controlOptions, gate,
+    certificates = testTls, linkCertificates, edgeFlags = linkCertificates?.linkFlags('edge'),
+    controlFlags = linkCertificates?.linkFlags('control')} = {}) {
     const tw = new Toolwire();
     tw.scope = scope;
+    tw.certificates = certificates;
+    if (certificates !== testTls) flags = {...certificates?.edgeFlags, ...flags};
+    if (certificates === null) env = {TLS_CERT: undefined, TLS_KEY: undefined, ...env};
+    if (flags['jwks-file']) env = {TOKENS_FILE: undefined, ...env};
+    tw.token = flags['tokens-file'] ?? flags['jwks-file'] ? null : testTls?.token;
     tw.dataDir = dataDir ?? (await scope.directory());
-    const all = {'log-format': 'json', 'metrics-port': 0, 'data-dir': tw.dataDir, ...flags};
+    const all = {'log-format': 'json', 'metrics-port': 0, 'data-dir': tw.dataDir, ...await callersTlsFlags(), ...flags};
     if (topology === 'dev') {
       tw.edge = tw.control = scope.process('toolwire', ['dev', ...argumentsOf({port: 0, 'grpc-port': 0, ...all})], {env, ...edgeOptions});
       tw.processes = [tw.edge];
       const ready = await tw.edge.ready();
-      tw.ports = {agents: ready.agents, callers: ready.callers, metrics: [ready.metrics]};
+      tw.ports = {agents: ready.agents, plainAgents: ready.plainAgents, callers: ready.callers, metrics: [ready.metrics]};
       return tw;
     }
     const startControl = async () => {
       const wanted = (name) => CONTROL_ONLY.includes(name) || BOTH.includes(name) || name === 'metrics-port';
       tw.control = scope.process(
-        'toolwire-control', argumentsOf({edge: relay, 'grpc-port': 0, ...only(all, wanted)}), {env, ...controlOptions});
+        'toolwire-control', argumentsOf({edge: relay, 'grpc-port': 0, ...only(all, wanted), ...controlFlags}),
+        {env, ...controlOptions});
       return tw.control.ready();
     };
     if (topology === 'control') {
@@ -57,9 +79,14 @@ export class Toolwire {
       return tw;
     }
     const forEdge = only(all, (name) => !CONTROL_ONLY.includes(name));
-    tw.edge = scope.process('toolwire-edge', argumentsOf({port: 0, 'relay-port': 0, ...forEdge}), {env, ...edgeOptions});
+    tw.edge = scope.process('toolwire-edge', argumentsOf({port: 0, 'relay-port': 0, ...forEdge, ...edgeFlags}),
+      {env, ...edgeOptions});
     const edge = await tw.edge.ready();
     relay = `127.0.0.1:${edge.relay}`;
+    if (gate) {
+      tw.gate = scope.backend(await Gate.start({to: {port: edge.relay}, ...gate}));
+      relay = tw.gate.address;
+    }
     const control = await startControl();
     tw.processes = [tw.control, tw.edge];  // In the order in which they stop.
     tw.ports = {agents: edge.agents, relay: edge.relay, callers: control.callers, metrics: [edge.metrics, control.metrics]};
@@ -92,11 +119,18 @@ export class Toolwire {
     return file;
   }
   url(query = '') {
-    return `ws://127.0.0.1:${this.ports.agents}${query}`;
+    return `${this.certificates ? 'wss' : 'ws'}://127.0.0.1:${this.ports.agents}${query}`;
+  }
+  // A connection to the agents' port, or another one, for bytes. `prologue`: as of SeedAgent.
+  connect({prologue, port = this.ports.agents} = {}) {
+    const host = '127.0.0.1';
+    const socket = this.scope.own(net.connect({port, host}));
+    if (prologue) socket.write(prologue);
+    return this.certificates ? this.scope.own(tls.connect({socket, host, ca: this.certificates.ca})) : socket;
   }
   // A socket with this query, not waited for.
   dial(query, options) {
-    return this.scope.own(new SeedAgent(this.url(query), options));
+    return this.scope.own(new SeedAgent(this.url(query), {ca: this.certificates?.ca, ...options}));
   }
   loginQuery(userId, secret) {
     return loginQuery(userId, secret);
@@ -109,13 +143,14 @@ export class Toolwire {
   }
 
   // --- callers ---
-  caller() {
-    return this.scope.own(new Caller(this.ports.callers));
+  // `token` goes with each request; by default that of all tests, if the control asks for it. `credentials`: of gRPC, for TLS.
+  caller(token = this.token, credentials) {
+    return this.scope.own(new Caller(this.ports.callers, undefined, {token, credentials}));
   }
 
   // --- looking in ---
   http(where, port = this.ports.agents) {
-    return get(port, where);
+    return get(port, where, {ca: port === this.ports.agents ? this.certificates?.ca : undefined});
   }
   // The value of a Prometheus sample, summed over labels that are not named. Undefined if there is none.
   async metric(name, labels = {}) {
@@ -155,6 +190,9 @@ export class Toolwire {
   }
 }
 
+// Where agents dial, by the port of an edge that was started like all others.
+export const agentsUrl = (port, query = '') => `${testTls ? 'wss' : 'ws'}://127.0.0.1:${port}${query}`;
+
 // How an agent logs in, as its query.
 export const loginQuery = (userId, secret) => `?userId=${encodeURIComponent(userId)}&secret=${encodeURIComponent(secret)}`;
 
@@ -172,9 +210,11 @@ export async function metric(port, name, labels = {}) {
 
 export const linesOf = (text) => text.split('\n').filter(Boolean).map((line) => JSON.parse(line));
 
-export function get(port, where, {method = 'GET', headers} = {}) {
+// By https:// with a `ca`.
+export function get(port, where, {method = 'GET', headers, ca} = {}) {
   const answer = new Promise((resolve, reject) => {
-    const request = http.request({port, path: where, method, headers, agent: false}, (response) => {
+    const options = {host: '127.0.0.1', port, path: where, method, headers, agent: false, ca};
+    const request = (ca ? https : http).request(options, (response) => {
       let body = '';
       response.setEncoding('utf8').on('data', (text) => (body += text));
       response.on('end', () => resolve({status: response.statusCode, headers: response.headers, body}));
@@ -248,6 +288,7 @@ function note(result, name) {
 
 // One test. Its name is what it proves. `body` gets a scope of its own; what the servers logged is shown if it fails.
 export function claim(name, body, {skip, ...options} = {}) {
+  if (callersTls) name = `${name} (${testTls ? 'TLS everywhere' : 'callers over TLS'})`;
   if (skip) {
     note('skipped', name);
     console.log(`SKIPPED: ${name}: ${skip}`);

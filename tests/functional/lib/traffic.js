@@ -54,7 +54,7 @@ export class Traffic {
   async #work(make) {
     while (!this.#stopped && this.#cluster.controls.some((one) => one.running)) {
       const requestId = `call_${++this.#nextId}`;
-      const call = {requestId, userId: this.#users[this.#nextId % this.#users.length]};
+      const call = {requestId, userId: this.#users[this.#nextId % this.#users.length], begunAt: Date.now()};
       this.calls.set(requestId, call);
       Object.assign(call, await make(call), {endedAt: Date.now()});
       await sleep(PAUSE_MS);
@@ -118,7 +118,7 @@ export class Traffic {
     await Promise.all(this.#workers);
   }
 
-  // Checks the sum of everything that was called; `agents` are all that could have got calls.
+  // Checks the sum of everything that was called; `agents` are all that could have got calls. The rows by request id.
   async sum(agents, what) {
     await this.stop();
     const delivered = new Map();
@@ -142,6 +142,7 @@ export class Traffic {
     const unsent = calls.filter(({kind}) => kind === 'unsent').filter(({requestId}) => rows.has(requestId));
     assert.deepEqual(unsent, [], 'rows of calls that were never made');
     this.#tell(what, calls, rows.size);
+    return rows;
   }
   async #rows(needed) {
     let rows;

@@ -108,14 +108,38 @@ TEST_F(AuditSpoolTest, RowReadsBackWhole) {
   EXPECT_EQ(back.result_json, row.result_json);
   EXPECT_EQ(back.error, row.error);
   EXPECT_EQ(back.call_id, row.call_id);
+  EXPECT_EQ(back.caller, "");
   EXPECT_TRUE(back.success);
   EXPECT_EQ(back.execution_time_ms, 7);
   EXPECT_EQ(back.created_at_ms, row.created_at_ms);
   row.execution_time_ms.reset();
   row.success = false;
+  row.caller = "shop";
   const AuditRow failed = spool.Read(spool.AddRow(row, 0).record);
   EXPECT_FALSE(failed.success);
   EXPECT_EQ(failed.execution_time_ms, std::nullopt);
+  EXPECT_EQ(failed.caller, "shop");
+  EXPECT_EQ(failed.call_id, row.call_id);
+  row.caller = std::string(300, 'x');
+  EXPECT_EQ(spool.Read(spool.AddRow(row, 0).record).caller, std::string(255, 'x'));
+}
+
+TEST_F(AuditSpoolTest, IntentNamesItsCaller) {
+  std::string directory;
+  {
+    AuditSpool spool(Options());
+    AuditIntent intent = Intent();
+    intent.caller = "shop";
+    spool.AddIntent(intent, "c1");
+    directory = fs::directory_iterator(directory_)->path();
+    fs::copy(directory, directory + "_dead");
+  }
+  const auto dead = AbandonedSpool::TakeOver(directory + "_dead");
+  ASSERT_NE(dead, nullptr);
+  const auto rows = dead->Next(10);
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].caller, "shop");
+  EXPECT_EQ(rows[0].call_id, "c1");
 }
 
 TEST_F(AuditSpoolTest, WhatIsNotDoneIsFoundByTheNextRowsFirst) {

@@ -38,6 +38,23 @@ TEST(HostPortTest, WhatIsNeitherIsRefusedWithAReason) {
   }
 }
 
+TEST(HostPortTest, AUrlAndWhatIsNoHostAreRefused) {
+  for (const char* text : {"tcp://10.0.0.1:50052", "http://edge", "rediss://h"}) {
+    EXPECT_EQ(Parsed(text), "it is a URL, and should be host:port alone") << text;
+  }
+  for (const char* text : {"a b:1", "edge/path", "user@host:1", "[fe80::1 ]:1"}) {
+    EXPECT_EQ(Parsed(text), "the host is no name and no address") << text;
+  }
+  EXPECT_EQ(Parsed("[fe80::1%eth0]:1"), "fe80::1%eth0|1");
+}
+
+TEST(HostPortTest, WhereOneListensIsNowhereToDial) {
+  for (const std::string text : {"0.0.0.0:1", "[::]:1"}) {
+    EXPECT_EQ(CheckDialAddress("--relay-address", text).message(),
+              "--relay-address=" + text + ": it is where one listens; others need a name or an address of this host");
+  }
+}
+
 TEST(HostPortTest, JoiningIsTheReverse) {
   for (const char* text : {"host:1", "10.1.2.3:65535", "[::1]:7000"}) {
     const auto parsed = ParseHostPort(text);
@@ -54,8 +71,21 @@ TEST(HostPortTest, AnAddressToDialHasAPortFromOneOn) {
   EXPECT_EQ(CheckDialAddress("--edge", "::1:1").message(), "--edge=::1:1: an IPv6 address needs brackets");
 }
 
+TEST(HostPortTest, LoopbackIsThisMachineAlone) {
+  for (const char* host : {"127.0.0.1", "127.255.255.254", "::1", "0:0:0:0:0:0:0:1", "::1%lo", "localhost",
+                           "::ffff:127.0.0.1", "::ffff:7f00:1", "::FFFF:127.9.9.9"}) {
+    EXPECT_TRUE(IsLoopback(host)) << host;
+  }
+  for (const char* host :
+       {"0.0.0.0", "::", "128.0.0.1", "126.255.255.255", "10.0.0.1", "192.168.1.5", "fe80::1", "fe80::1%lo", "::2",
+        "::ffff:0.0.0.0", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::127.0.0.1", "127.1", "127.0.0.1.example.com",
+        "localhost.example.com", "edge", ""}) {
+    EXPECT_FALSE(IsLoopback(host)) << host;
+  }
+}
+
 TEST(HostPortTest, AnAddressToDialHasNoVariableLeftInIt) {
-  for (const std::string text : {"[$(POD_IP)]:1", "$(POD_IP):1", "$(POD_IP"}) {
+  for (const std::string text : {"[$(POD_IP)]:1", "$(POD_IP):1", "$(POD_IP", "${POD_IP}:1"}) {
     EXPECT_EQ(CheckDialAddress("--relay-address", text).message(),
               "--relay-address=" + text + ": the variable in it was not replaced by its value");
   }

@@ -35,18 +35,16 @@ TEST_F(ProcessOptionsTest, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(log_.format, "auto");
   EXPECT_EQ(log_.level, "info");
   EXPECT_EQ(listen_.host, "127.0.0.1");
-  EXPECT_FALSE(listen_.insecure);
   EXPECT_EQ(listen_.metrics_port, 9090);
   EXPECT_EQ(drain_timeout_, std::chrono::milliseconds(10000));
 }
 
 TEST_F(ProcessOptionsTest, FlagsSetWhatTheyName) {
-  ASSERT_TRUE(ParseFlags(add_, {"--log-format=json", "--log-level=warn", "--listen=127.0.0.2", "--metrics-port=1",
-                                "--drain-timeout=28", "--insecure"}));
+  ASSERT_TRUE(ParseFlags(
+      add_, {"--log-format=json", "--log-level=warn", "--listen=127.0.0.2", "--metrics-port=1", "--drain-timeout=28"}));
   EXPECT_EQ(log_.format, "json");
   EXPECT_EQ(log_.level, "warn");
   EXPECT_EQ(listen_.host, "127.0.0.2");
-  EXPECT_TRUE(listen_.insecure);
   EXPECT_EQ(listen_.metrics_port, 1);
   EXPECT_EQ(drain_timeout_, std::chrono::milliseconds(28));
 }
@@ -61,6 +59,56 @@ TEST_F(ProcessOptionsTest, EnvironmentIsCheckedAsFlagsAre) {
   }
   const EnvironmentVariable metrics("METRICS_PORT", "70000");
   EXPECT_FALSE(ParseFlags(add_, {}));
+}
+
+TEST_F(ProcessOptionsTest, VariablesAreTidiedOfWhatToolsPutAroundThem) {
+  const EnvironmentVariable metrics("METRICS_PORT", " 9191\n"), level("LOG_LEVEL", "INFO\r\n"),
+      format("LOG_FORMAT", "\"json\""), listen("LISTEN", "[::1]");
+  ASSERT_TRUE(ParseFlags(add_, {}));
+  EXPECT_EQ(listen_.metrics_port, 9191);
+  EXPECT_EQ(log_.level, "info");
+  EXPECT_EQ(log_.format, "json");
+  EXPECT_EQ(listen_.host, "::1");
+  EXPECT_EQ(flags::TakeRemarks(),
+            std::vector<std::string>{"LOG_FORMAT: its value is in quotes, which are left out; write it without them"});
+  EXPECT_EQ(flags::TakeRemarks(), std::vector<std::string>{});
+  for (const auto& [word, means] :
+       {std::pair("WARNING", "warn"), std::pair("Trace", "debug"), std::pair("FATAL", "error")}) {
+    ASSERT_TRUE(ParseFlags(add_, {std::string("--log-level=") + word})) << word;
+    EXPECT_EQ(log_.level, means);
+  }
+}
+
+TEST_F(ProcessOptionsTest, WhatKubernetesSaysOfAServiceIsPassedOver) {
+  for (const char* value : {"tcp://10.0.0.1:9090", "udp://10.0.0.1:9090\n"}) {
+    const EnvironmentVariable metrics("METRICS_PORT", value);
+    ASSERT_TRUE(ParseFlags(add_, {})) << value;
+    EXPECT_EQ(listen_.metrics_port, 9090);
+    const std::vector<std::string> remarks = flags::TakeRemarks();
+    ASSERT_EQ(remarks.size(), 1u);
+    EXPECT_EQ(remarks[0].find("METRICS_PORT="), 0u) << remarks[0];
+  }
+  const EnvironmentVariable metrics("METRICS_PORT", "http://10.0.0.1:9090");
+  EXPECT_FALSE(ParseFlags(add_, {}));
+}
+
+TEST_F(ProcessOptionsTest, AWrongVariableIsSaidByItsNameAndAWrongFlagByItsOwn) {
+  const auto said = [&](std::vector<const char*> argv) {
+    flags::CommandLine line("");
+    add_(line.app());
+    argv.insert(argv.begin(), "program");
+    const auto ending = line.Parse(static_cast<int>(argv.size()), argv.data());
+    EXPECT_TRUE(ending && ending->status == 2);
+    return ending ? ending->err : "";
+  };
+  const EnvironmentVariable metrics("METRICS_PORT", "http");
+  EXPECT_EQ(said({}).find("METRICS_PORT: "), 0u) << said({});
+  EXPECT_EQ(said({"--metrics-port=x"}).find("--metrics-port: "), 0u);
+  EXPECT_EQ(said({"--metrics-port", "x"}).find("--metrics-port: "), 0u);
+  const EnvironmentVariable listen("LISTEN", "here");
+  ASSERT_TRUE(ParseFlags(add_, {"--metrics-port=1"}));
+  EXPECT_EQ(flags::NamingVariables("--listen=here: no; --listener, --metrics-port"),
+            "LISTEN=here: no; --listener, --metrics-port");
 }
 
 TEST_F(ProcessOptionsTest, WhatIsOutsideItsBoundsIsRefused) {
@@ -83,24 +131,18 @@ TEST_F(ProcessOptionsTest, HelpNamesFlagDefaultAndEnvironment) {
   }
 }
 
-bool MayListen(const std::string& host, bool insecure) {
-  ListenOptions options;
-  options.host = host;
-  options.insecure = insecure;
-  const absl::Status status = Validate(options);
-  if (!status.ok()) {
-    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_NE(status.message().find("--insecure"), std::string::npos) << "the message says what to do";
+TEST_F(ProcessOptionsTest, EveryIpAddressMayBeListenedOn) {
+  for (const char* host : {"127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "::ffff:127.0.0.1", "fe80::1%eth0"}) {
+    listen_.host = host;
+    EXPECT_TRUE(Validate(listen_).ok()) << host;
   }
-  return status.ok();
 }
 
-TEST_F(ProcessOptionsTest, AddressesThatOthersCanReachNeedAWordForIt) {
-  for (const char* host : {"127.0.0.1", "127.1.2.3", "::1", "localhost"}) EXPECT_TRUE(MayListen(host, false)) << host;
-  for (const char* host : {"0.0.0.0", "::", "192.168.1.5", "10.0.0.1", "fe80::1", "fe80::1%eth0", "128.0.0.1"}) {
-    EXPECT_FALSE(MayListen(host, false)) << host;
-    EXPECT_TRUE(MayListen(host, true)) << host;
-  }
+TEST_F(ProcessOptionsTest, AllThatIsUnprotectedIsInOneMessage) {
+  EXPECT_TRUE(RefuseUnprotected({}).ok());
+  const absl::Status status = RefuseUnprotected({"one port: no TLS", "another: no tokens"});
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.message(), "unprotected against other machines:\n  one port: no TLS\n  another: no tokens");
 }
 
 TEST_F(ProcessOptionsTest, WhatIsNoAddressIsRefusedWithItsReason) {
@@ -108,7 +150,6 @@ TEST_F(ProcessOptionsTest, WhatIsNoAddressIsRefusedWithItsReason) {
                            "127.0.0.1:80", "%eth0"}) {
     ListenOptions options;
     options.host = host;
-    options.insecure = true;
     EXPECT_EQ(Validate(options).message(),
               std::string("--listen=") + host +
                   ": not an IP address, which is written without brackets and port, nor localhost");

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
@@ -40,8 +41,8 @@ class AgentToolsTest : public testing::TestWithParam<AgentTools::Confinement> {
   }
   void TearDown() override { fs::remove_all(base_); }
 
-  void Open(const std::string& root) {
-    auto opened = AgentTools::Open(root, GetParam());
+  void Open(const std::string& root, AgentTools::Secrets secrets = {}) {
+    auto opened = AgentTools::Open(root, std::move(secrets), GetParam());
     ASSERT_TRUE(opened.ok()) << opened.status();
     tools_ = *std::move(opened);
   }
@@ -284,8 +285,7 @@ TEST_P(AgentToolsTest, FileAtTheLimitIsReadAndOneByteMoreIsNot) {
   ExpectError(Read("big"), "too large");
   Write(root_ / "big", std::string(AgentTools::kFileBytesMax, 'x'));
   EXPECT_EQ(Content(Read("big")).size(), AgentTools::kFileBytesMax);
-  fs::resize_file(root_ / "big", AgentTools::kFileBytesMax - 1023);
-  EXPECT_EQ(Content(ReadBase64("big")).size(), (AgentTools::kFileBytesMax - 1023) / 3 * 4);
+  EXPECT_EQ(Content(ReadBase64("big")).size(), (AgentTools::kFileBytesMax + 2) / 3 * 4) << "in both encodings";
 }
 
 TEST_P(AgentToolsTest, HugeSparseFileIsRefusedWithoutReadingIt) {
@@ -298,11 +298,6 @@ TEST_P(AgentToolsTest, ResultOverTheLimitIsAnErrorAndNotALostAnswer) {
   Write(root_ / "escapes", std::string(4u << 20, '\x01'));  // Each becomes \u0001.
   ExpectError(Read("escapes"), "the result would be");
   EXPECT_TRUE(ReadBase64("escapes").success);
-}
-
-TEST_P(AgentToolsTest, FileOfUnknownSizeIsReadToItsEnd) {
-  Open("/proc");
-  EXPECT_FALSE(Content(Read("version")).empty());  // Its size is given as 0.
 }
 
 TEST_P(AgentToolsTest, DirectoryIsListedByNameWithTypesAndSizes) {
@@ -331,11 +326,46 @@ TEST_P(AgentToolsTest, EmptyDirectoryHasNoEntries) {
 
 TEST_P(AgentToolsTest, MissingDirectoryIsAnError) { ExpectError(List("none"), "no such file or directory: none"); }
 
-TEST_P(AgentToolsTest, NamesThatAreNotTextAreShownWithReplacements) {
-  Write(root_ / "a\xff\"\n", "");
+TEST_P(AgentToolsTest, NamesThatAreNotTextAreShownWithReplacementsAndTheirBytes) {
+  Write(root_ / "a\xfe\"\n", "one");
+  Write(root_ / "a\xff\"\n", "two");
+  Write(root_ / "text", "");
   const ToolOutcome outcome = List(".");
   ASSERT_TRUE(outcome.success) << outcome.error;
-  EXPECT_EQ(json::parse(outcome.result_json).at("entries").at(0).at("name"), "a\xef\xbf\xbd\"\n");
+  const json entries = json::parse(outcome.result_json).at("entries");
+  for (const size_t i : {0u, 1u}) EXPECT_EQ(entries.at(i).at("name"), "a\xef\xbf\xbd\"\n");
+  EXPECT_EQ(entries.at(0).at("name_base64"), "Yf4iCg==");
+  EXPECT_EQ(entries.at(1).at("name_base64"), "Yf8iCg==");
+  EXPECT_FALSE(entries.at(2).contains("name_base64"));
+}
+
+TEST_P(AgentToolsTest, PathMayBeGivenAsBytes) {
+  Write(root_ / "a\xfe\"\n", "one");
+  Write(root_ / "a\xff\"\n", "two");
+  fs::create_directory(root_ / "d\xff");
+  Write(root_ / "d\xff" / "text", "");
+  EXPECT_EQ(Content(Run("read_file", R"({"path_base64":"Yf4iCg=="})")), "one");
+  EXPECT_EQ(Content(Run("read_file", R"({"path_base64":"Yf8iCg==","path":null})")), "two");
+  const ToolOutcome listed = Run("list_directory", R"({"path_base64":"ZP8="})");
+  ASSERT_TRUE(listed.success) << listed.error;
+  EXPECT_EQ(json::parse(listed.result_json).at("path"), "d\xef\xbf\xbd");
+  EXPECT_EQ(json::parse(listed.result_json).at("entries").size(), 1u);
+  ExpectError(Run("read_file", R"({"path_base64":"YQBi"})"), "NUL");
+  ExpectError(Run("read_file", R"({"path_base64":"Li4v/w=="})"), "outside");
+  ExpectError(Run("read_file", R"({"path_base64":"?"})"), "base64");
+  ExpectError(Run("read_file", R"({"path_base64":"YQ==","path":"a"})"), "not both");
+}
+
+TEST_P(AgentToolsTest, MemberThatTheToolDoesNotReadMayHoldAnything) {
+  Write(root_ / "a.txt", "abc");
+  for (const char* more : {"1e400", R"("\ud800")", R"(["\udc00",{"x":-1E999}])"}) {
+    const std::string member = std::string(R"(,"more":)") + more + "}";
+    EXPECT_EQ(Content(Run("read_file", R"({"path":"a.txt")" + member)), "abc") << more;
+    EXPECT_TRUE(Run("list_directory", R"({"path":".")" + member).success) << more;
+    EXPECT_EQ(tools_->PlanCall("sleep", R"({"ms":5)" + member).kind, Kind::kWait) << more;
+  }
+  ExpectError(Run("read_file", R"({"path":"\ud800"})"), "`path` must be a string");
+  ExpectError(Run("read_file", R"({"path":"a.txt","encoding":"\ud800"})"), "`encoding` must be");
 }
 
 TEST_P(AgentToolsTest, ListingIsCutAtTheLimitAndSaysSo) {
@@ -393,7 +423,8 @@ TEST_P(AgentToolsTest, SleepIsPlannedAndNotSlept) {
 
 TEST_P(AgentToolsTest, SleepOutsideItsRangeIsRefused) {
   for (const char* params : {"{}", R"({"ms":-1})", R"({"ms":3600001})", R"({"ms":0.5})", R"({"ms":"5"})",
-                             R"({"ms":null})", R"({"ms":1e300})", R"({"ms":true})", "[]", "7"}) {
+                             R"({"ms":null})", R"({"ms":1e300})", R"({"ms":1e400})", R"({"ms":-1e400})",
+                             R"({"ms":true})", "[]", "7"}) {
     const AgentTools::Plan plan = tools_->PlanCall("sleep", params);
     EXPECT_EQ(plan.kind, Kind::kAnswer) << params;
     ExpectError(plan.outcome, "`ms` must be a whole number from 0 to 3600000");
@@ -414,8 +445,49 @@ TEST_P(AgentToolsTest, WithoutARootTheFileToolsRefuse) {
 }
 
 TEST_P(AgentToolsTest, RootMustBeADirectory) {
-  EXPECT_FALSE(AgentTools::Open((base_ / "none").string(), GetParam()).ok());
-  EXPECT_FALSE(AgentTools::Open((base_ / "secret.txt").string(), GetParam()).ok());
+  EXPECT_FALSE(AgentTools::Open((base_ / "none").string(), {}, GetParam()).ok());
+  EXPECT_FALSE(AgentTools::Open((base_ / "secret.txt").string(), {}, GetParam()).ok());
+}
+
+TEST_P(AgentToolsTest, KernelsFileSystemsAreOutsideOfEveryRoot) {
+  Open("/");
+  for (const char* path : {"/proc/1/environ", "proc/version", "/sys/kernel"}) ExpectError(Read(path), "outside");
+  for (const char* path : {"/proc", "proc/1", "/sys", "sys/kernel"}) ExpectError(List(path), "outside");
+  EXPECT_FALSE(Read("/proc/self/environ").success);  // Its way is a link.
+  for (const char* root : {"/proc", "/proc/self", "/sys"}) {
+    EXPECT_FALSE(AgentTools::Open(root, {}, GetParam()).ok()) << root;
+  }
+}
+
+TEST_P(AgentToolsTest, FileOfTheSecretIsRefusedByAnyName) {
+  Write(root_ / "secret", "user_1 some");
+  Write(root_ / "other", "user_1 other");
+  fs::create_hard_link(root_ / "secret", root_ / "same");
+  Open(root_.string(), {{(root_ / "secret").string()}, ""});
+  for (const char* encoding : {"utf8", "base64"}) {
+    for (const char* path : {"secret", "./secret", "same"}) {
+      ExpectError(Run("read_file", json{{"path", path}, {"encoding", encoding}}.dump()), "holds a secret");
+    }
+  }
+  EXPECT_EQ(Content(Read("other")), "user_1 other");
+  // It is replaced: the new one holds a secret, and so does the old one.
+  fs::rename(root_ / "other", root_ / "secret");
+  ExpectError(Read("secret"), "holds a secret");
+  ExpectError(Read("same"), "holds a secret");
+}
+
+TEST_P(AgentToolsTest, FileThatHoldsTheSecretIsRefused) {
+  const std::string secret(64, 'a');
+  Write(root_ / "secret.txt", secret + "\n");
+  Write(root_ / "deep", std::string(100'000, 'x') + secret + std::string(100'000, 'x'));
+  Write(root_ / "part", secret.substr(1));
+  Open(root_.string(), {{}, secret});
+  ExpectError(Read("secret.txt"), "holds a secret");
+  ExpectError(ReadBase64("deep"), "holds a secret");
+  EXPECT_EQ(Content(Read("part")), secret.substr(1));
+  Open(root_.string(), {{}, "short"});
+  Write(root_ / "word", "a short word");
+  EXPECT_EQ(Content(Read("word")), "a short word");
 }
 
 TEST_P(AgentToolsTest, NoDescriptorIsLeftOpen) {
@@ -458,7 +530,7 @@ class Gate {
 
 TEST(ToolWorkerTest, JobsRunInTheirOrder) {
   Gate gate;
-  ToolWorker worker(16);
+  ToolWorker worker(16, /*threads_max=*/1);
   std::vector<int> order;
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(worker.Submit([&order, i] { order.push_back(i); }));
   ASSERT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
@@ -467,9 +539,52 @@ TEST(ToolWorkerTest, JobsRunInTheirOrder) {
   gate.Open();
 }
 
+TEST(ToolWorkerTest, JobThatHangsHoldsUpNoLaterJobs) {
+  Gate hung, later;
+  ToolWorker worker(16, /*threads_max=*/3);
+  ASSERT_TRUE(worker.Submit([&hung] { hung.Enter(); }));
+  ASSERT_TRUE(worker.Submit([&hung] { hung.Enter(); }));
+  hung.AwaitEntered(2);
+  later.Open();
+  for (int i = 1; i <= 5; ++i) {
+    ASSERT_TRUE(worker.Submit([&later] { later.Enter(); }));
+    later.AwaitEntered(i);
+  }
+  hung.Open();
+}
+
+TEST(ToolWorkerTest, AtTheLimitOfThreadsJobsWait) {
+  Gate gate;
+  ToolWorker worker(2, /*threads_max=*/2);
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
+  gate.AwaitEntered(2);
+  std::atomic<int> ran{0};
+  EXPECT_TRUE(worker.Submit([&ran] { ++ran; }));
+  EXPECT_TRUE(worker.Submit([&ran] { ++ran; }));
+  EXPECT_FALSE(worker.Submit([&ran] { ++ran; }));
+  EXPECT_EQ(ran, 0);
+  gate.Open();
+}
+
+TEST(ToolWorkerTest, StopSaysWhetherAJobHangs) {
+  Gate gate;
+  {
+    ToolWorker worker(16, 2);
+    ASSERT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
+    gate.AwaitEntered(1);
+    ASSERT_TRUE(worker.Submit([] {}));
+    EXPECT_FALSE(worker.Stop(std::chrono::milliseconds(1)));
+    EXPECT_FALSE(worker.Submit([] { FAIL() << "refused jobs do not run"; }));
+    gate.Open();
+    EXPECT_TRUE(worker.Stop(std::chrono::hours(1)));
+  }
+  ToolWorker unused(16, 2);
+  EXPECT_TRUE(unused.Stop(std::chrono::milliseconds(0)));
+}
+
 TEST(ToolWorkerTest, FullQueueRefusesAndLaterTakesMore) {
   Gate gate;
-  ToolWorker worker(2);
+  ToolWorker worker(2, /*threads_max=*/1);
   ASSERT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
   gate.AwaitEntered(1);  // At work, no longer in the queue.
   EXPECT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
@@ -485,7 +600,7 @@ TEST(ToolWorkerTest, DestructionWaitsForTheJobAtHand) {
   bool finished = false;
   std::thread opener;
   {
-    ToolWorker worker(2);
+    ToolWorker worker(2, /*threads_max=*/1);
     ASSERT_TRUE(worker.Submit([&] {
       gate.Enter();
       finished = true;

@@ -65,6 +65,27 @@ TEST_F(DialerTest, PauseEarnsNoMoreThanOneRound) {
   EXPECT_EQ(turns_.size(), 6u);
 }
 
+TEST_F(DialerTest, AnAddressThatDoesNotAnswerIsPassedOverByTheNextTurns) {
+  std::vector<asio::ip::tcp::endpoint> endpoints;
+  for (const char* address : {"192.0.2.1", "192.0.2.2", "2001:db8::3"}) {
+    endpoints.emplace_back(asio::ip::make_address(address), 80);
+  }
+  const auto all = Dialer::Addresses::create(endpoints.begin(), endpoints.end(), "edge.example", "80");
+  const auto behind = [&](size_t passed_over) {
+    std::string order;
+    for (const auto& one : Dialer::Behind(all, passed_over)) order += one.endpoint().address().to_string() + " ";
+    return order;
+  };
+  EXPECT_EQ(behind(0), "192.0.2.1 192.0.2.2 2001:db8::3 ");
+  EXPECT_EQ(behind(1), "192.0.2.2 2001:db8::3 192.0.2.1 ");
+  EXPECT_EQ(behind(5), "2001:db8::3 192.0.2.1 192.0.2.2 ");
+  EXPECT_EQ(behind(6), behind(0));
+  Dialer dialer(io_, clock_, "127.0.0.1", 80, 50);
+  dialer.PassOverFirst();
+  Enqueue(dialer, {"a"}, &turns_);
+  EXPECT_EQ(turns_, std::vector<std::string>{"a@127.0.0.1"}) << "there is only one";
+}
+
 TEST_F(DialerTest, ClearForgetsTheTurnsThatWait) {
   Dialer dialer(io_, clock_, "::1", 80, 50);
   Enqueue(dialer, {"a", "b"}, &turns_);

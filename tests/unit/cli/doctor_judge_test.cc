@@ -30,8 +30,10 @@ PgInspection GoodPostgres() {
   database.encoding = "UTF8";
   database.connections = 10;
   database.connections_max = 100;
-  database.credentials_table = database.audit_table = database.call_id_column = database.call_index = true;
+  database.credentials_table = database.audit_table = database.our_columns = database.call_index = true;
   database.owns_audit_table = true;
+  database.tls = "TLSv1.3";
+  database.protection = {PgProtection::Server::kNamedInUrl, true, false, "verify-full"};
   return database;
 }
 
@@ -111,6 +113,14 @@ TEST(DoctorJudgeTest, RedisMustTakeWritesAndKeepThem) {
   EXPECT_EQ(Only(JudgeRedis(redis), "redis memory").level, Level::kWarn) << "nearly full";
 }
 
+TEST(DoctorJudgeTest, WhatRedisRefusesIsSaidInItsWords) {
+  RedisInspection redis = GoodRedis();
+  redis.refusals = {"a script that writes: NOREPLICAS Not enough good replicas to write."};
+  const Finding finding = Only(JudgeRedis(redis), "redis rights");
+  EXPECT_EQ(finding.level, Level::kFail);
+  EXPECT_NE(finding.message.find("refuses a script that writes: NOREPLICAS"), std::string::npos) << finding.message;
+}
+
 TEST(DoctorJudgeTest, ALoginThatMayNotAskIsNoTrouble) {
   RedisInspection redis = GoodRedis();
   redis.server.reset();
@@ -137,7 +147,7 @@ TEST(DoctorJudgeTest, TablesMayBeMissingWhereTheyCanBeMade) {
   EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kFail);
   database.call_index = true;
   EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kOk);
-  database.call_id_column = false;
+  database.our_columns = false;
   database.may_create_tables = true;
   EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kFail);
   database = GoodPostgres();
@@ -145,6 +155,44 @@ TEST(DoctorJudgeTest, TablesMayBeMissingWhereTheyCanBeMade) {
   const Finding finding = Only(JudgePostgres(database), "postgres tables");
   EXPECT_EQ(finding.level, Level::kFail);
   EXPECT_TRUE(absl::StrContains(finding.message, "toolwire lacks INSERT on tool_execution_logs"));
+}
+
+TEST(DoctorJudgeTest, PostgresMustBeEncryptedAndItsCertificateChecked) {
+  using Server = PgProtection::Server;
+  PgInspection database = GoodPostgres();
+  const auto judged = [&](const PgProtection& protection, const std::string& tls) {
+    database.protection = protection;
+    database.tls = tls;
+    return Only(JudgePostgres(database), "postgres tls");
+  };
+  EXPECT_EQ(judged({Server::kNamedInUrl, true, false, "verify-full"}, "TLSv1.3").message,
+            "encrypted by TLSv1.3; the certificate is of the CA and names the host of DATABASE_URL");
+  EXPECT_EQ(judged({Server::kNamedInUrl, true, false, "verify-full"}, "").level, Level::kOk) << "through a pooler";
+  EXPECT_EQ(judged({Server::kAuthority, true, false, "verify-ca"}, "TLSv1.3").level, Level::kWarn);
+  EXPECT_EQ(judged({Server::kAnybody, true, false, "require"}, "TLSv1.3").level, Level::kWarn);
+  const Finding by_chance = judged({Server::kAnybody, false, false, "prefer"}, "TLSv1.3");
+  EXPECT_EQ(by_chance.level, Level::kWarn);
+  EXPECT_TRUE(absl::StrContains(by_chance.advice, "sslmode=verify-full")) << by_chance.advice;
+  EXPECT_TRUE(absl::StrContains(judged({Server::kAnybody, false, false, "prefer"}, "").message, "not encrypted"));
+  const Finding near = judged({Server::kAnybody, false, true, "prefer"}, "");
+  EXPECT_EQ(near.level, Level::kOk);
+  EXPECT_EQ(near.message, "not encrypted, and does not leave this machine (sslmode=prefer)");
+}
+
+TEST(DoctorJudgeTest, EachReasonForNoPostgresHasItsOwnAdvice) {
+  const auto advice = [](const std::string& why) {
+    const Finding finding = JudgePostgresError(absl::UnavailableError(why));
+    EXPECT_EQ(finding.level, Level::kFail);
+    EXPECT_EQ(finding.message, why);
+    return finding.advice;
+  };
+  EXPECT_TRUE(absl::StrContains(advice("SSL error: certificate verify failed"), "sslrootcert"));
+  EXPECT_TRUE(absl::StrContains(advice("server certificate for \"a\" does not match host name \"b\""), "names"));
+  EXPECT_TRUE(absl::StrContains(advice("server does not support SSL, but SSL was required"), "ssl = on"));
+  EXPECT_TRUE(absl::StrContains(advice("FATAL:  connection requires a valid client certificate"), "sslcert"));
+  EXPECT_TRUE(absl::StrContains(advice("FATAL:  no pg_hba.conf entry for host, no encryption"), "sslmode=verify-full"));
+  EXPECT_TRUE(absl::StrContains(advice("Connection refused"), "start PostgreSQL"));
+  EXPECT_EQ(JudgePostgresError(absl::InvalidArgumentError("DATABASE_URL is none")).advice, "correct DATABASE_URL");
 }
 
 TEST(DoctorJudgeTest, AnEdgeTellsItsHealth) {

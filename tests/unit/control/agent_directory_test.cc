@@ -325,6 +325,34 @@ TEST(AgentDirectoryTest, PagesNameEveryAgentOnceAndInOrder) {
   EXPECT_EQ(Ids(directory.List("user_bb", 1)), Strings{"user_c"}) << "the token need not be a user";
 }
 
+TEST(AgentDirectoryTest, ListsAndWatchesKeepWithinTheirBound) {
+  AgentDirectory directory;
+  const Strings all = {"a", "ab", "ab_1", "ab_2", "ac", "b"};
+  for (const std::string& user : all) directory.Apply("edge_a", Connected(user, 1));
+  const UserBound one{UserBound::Kind::kOne, "ab"}, prefix{UserBound::Kind::kPrefix, "ab"};
+  const UserBound nobody{UserBound::Kind::kPrefix, "aa"};
+  EXPECT_EQ(Ids(directory.List("", 10, "", one)), Strings{"ab"});
+  EXPECT_EQ(Ids(directory.List("ab", 10, "", one)), Strings{});
+  EXPECT_EQ(Ids(directory.List("", 10, "", prefix)), (Strings{"ab", "ab_1", "ab_2"}));
+  EXPECT_EQ(Ids(directory.List("ab", 1, "", prefix)), Strings{"ab_1"});
+  EXPECT_EQ(Ids(directory.List("b", 10, "", prefix)), Strings{});
+  EXPECT_EQ(Ids(directory.List("", 10, "edge_a", prefix)), (Strings{"ab", "ab_1", "ab_2"}));
+  EXPECT_EQ(Ids(directory.List("", 10, "edge_b", prefix)), Strings{});
+  EXPECT_EQ(Ids(directory.List("", 10, "", nobody)), Strings{});
+  Watched watched, idle;
+  const uint64_t watch = directory.Watch({}, watched.Watcher(), prefix);
+  EXPECT_TRUE(directory.Continue(watch));
+  EXPECT_EQ(watched.Take(), (Strings{"CONNECTED ab edge_a 1", "CONNECTED ab_1 edge_a 1", "CONNECTED ab_2 edge_a 1",
+                                     "SNAPSHOT_COMPLETE"}));
+  EXPECT_TRUE(directory.Continue(directory.Watch({}, idle.Watcher(), nobody)));
+  EXPECT_EQ(idle.Take(), Strings{"SNAPSHOT_COMPLETE"});
+  for (const std::string& user : all) directory.Apply("edge_b", Connected(user, 2));
+  directory.Apply("edge_a", Connected("ab_3", 1));
+  EXPECT_EQ(watched.Take(),
+            (Strings{"MOVED ab edge_b 2", "MOVED ab_1 edge_b 2", "MOVED ab_2 edge_b 2", "CONNECTED ab_3 edge_a 1"}));
+  EXPECT_EQ(idle.Take(), Strings{});
+}
+
 TEST(AgentDirectoryTest, PublicFormHasAllThatIsKnown) {
   AgentDirectory directory;
   directory.Apply("edge_a", One("user_1", 7, true, 1763300000123));
@@ -363,6 +391,30 @@ TEST(AgentDirectoryTest, WatchBeginsWithWhatIsKnownAndFollows) {
   directory.Unwatch(watch);
   directory.Apply("edge_b", Connected("user_9", 9));
   EXPECT_EQ(watched.Take(), Strings{});
+}
+
+// As after a start: whoever compares the snapshot with what was known before must not take silence for an end.
+TEST(AgentDirectoryTest, SnapshotIsNotCompleteBeforeTheAwaitedEdgesHaveReported) {
+  AgentDirectory directory;
+  for (const char* edge : {"edge_a", "edge_b", "edge_c"}) directory.Await(edge);
+  Watched watched;
+  const uint64_t watch = directory.Watch({}, watched.Watcher());
+  EXPECT_FALSE(directory.Continue(watch));
+  EXPECT_FALSE(directory.Continue(watch));
+  EXPECT_EQ(watched.Take(), Strings{});
+  directory.BeginSnapshot("edge_a", 1);
+  directory.Apply("edge_a", Connected("user_1", 1));
+  directory.Apply("edge_a", SnapshotComplete());
+  EXPECT_EQ(watched.Take(), Strings{"CONNECTED user_1 edge_a 1"});
+  directory.Settle("edge_b");  // It cannot be reached.
+  EXPECT_EQ(watched.Take(), Strings{});
+  directory.BeginSnapshot("edge_c", 2);
+  directory.Apply("edge_c", Connected("user_2", 2));
+  directory.Apply("edge_c", SnapshotComplete());
+  EXPECT_EQ(watched.Take(), (Strings{"CONNECTED user_2 edge_c 2", "SNAPSHOT_COMPLETE"}));
+  directory.Settle("edge_b");
+  EXPECT_TRUE(directory.Continue(watch));
+  EXPECT_EQ(watched.Take(), Strings{}) << "once";
 }
 
 TEST(AgentDirectoryTest, EventsThatChangeNothingAreNotReported) {

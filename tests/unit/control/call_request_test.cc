@@ -17,6 +17,7 @@
 #include "common/base/json_text.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/recording_sink.h"
+#include "tests/unit/control/tokens_fixture.h"
 
 namespace toolwire {
 namespace {
@@ -83,11 +84,12 @@ class CallRequestTest : public ::testing::Test {
   }
   static std::string Quoted(size_t bytes) { return "\"" + std::string(bytes - 2, 'x') + "\""; }
   CallRequests& requests() {
-    if (!requests_) requests_.emplace(clock_, options_);
+    if (!requests_) requests_.emplace(clock_, auth_, options_);
     return *requests_;
   }
 
   FakeClock clock_;
+  CallerAuth auth_{clock_};
   ControlOptions options_;
   std::optional<CallRequests> requests_;
   Call call_;
@@ -188,8 +190,28 @@ TEST_F(CallRequestTest, NamesThatAreTooLongAreCutBetweenCharacters) {
   EXPECT_TRUE(json::IsUtf8(call_.user_id));
 }
 
+TEST_F(CallRequestTest, CallersAreRefusedUsersThatTheyMayNotName) {
+  ASSERT_TRUE(auth_.Take(LineOf(1, "shop", "call", "user-prefix=shop_")).ok());
+  const auto shop = auth_.Admit({"Bearer " + TokenText(1)}, Scope::kCall);
+  for (const bool may : {true, false}) {
+    v1::CallToolRequest request = Request();
+    request.set_user_id(may ? "shop_1" : "bank_1");
+    Call call;
+    call.SetFrom(shop.caller);
+    EXPECT_EQ(call.caller, "shop");
+    const auto refused = requests().Read(std::move(request), std::nullopt, &call);
+    ASSERT_EQ(refused.has_value(), !may);
+    EXPECT_FALSE(call.user_id.empty()) << "the audit row names it";
+    if (may) continue;
+    EXPECT_EQ(refused->code(), 7);
+    EXPECT_EQ(refused->detail().reason(), E::PERMISSION_DENIED);
+    EXPECT_EQ(refused->detail().delivery(), E::NOT_SENT);
+    EXPECT_EQ(refused->detail().request_id(), call.request_id);
+  }
+}
+
 TEST_F(CallRequestTest, RequestsWithoutAnIdGetOneThatNobodyElseHas) {
-  CallRequests other(clock_, options_);  // Of another control, or of this one after a restart.
+  CallRequests other(clock_, auth_, options_);  // Of another control, or of this one after a restart.
   std::set<std::string> ids;
   std::vector<std::vector<std::string>> made(4);
   std::vector<std::thread> threads;

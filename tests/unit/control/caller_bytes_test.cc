@@ -43,9 +43,11 @@ TEST(CallerBytesTest, ConnectionThatHoldsMostInManySmallPartsPaysBeforeOneWithAL
 }
 
 TEST(CallerBytesTest, AddressThatHoldsMostInManyConnectionsPaysBeforeOneWithALargerConnection) {
-  for (const auto& [honest, hostile] : {std::pair("ipv4:10.0.0.1:7", "ipv4:10.0.0.2:"),
-                                        std::pair("ipv6:%5B2001:db8::1%5D:7", "ipv6:%5B2001:db8:0:1::%5D:"),
-                                        std::pair("ipv6:%5B2001:db8::1%5D:7", "ipv6:%5B::ffff:10.0.0.2%5D:")}) {
+  for (const auto& [honest, hostile] :
+       {std::pair("ipv4:10.0.0.1:7", "ipv4:10.0.0.2:"),
+        std::pair("ipv6:%5B2001:db8::1%5D:7", "ipv6:%5B2001:db8:0:1::%5D:"),
+        std::pair("ipv6:%5B2001:db8::1%5D:7", "ipv6:%5B::ffff:10.0.0.2%5D:"),
+        std::pair("unix-abstract:tw-1/ipv4:10.0.0.1:7", "unix-abstract:tw-2/ipv4:10.0.0.2:")}) {
     CallerBytes all(100'000);
     const auto stream = TestHolder::Make(all, honest, 20'000);
     std::vector<std::shared_ptr<TestHolder>> streams;

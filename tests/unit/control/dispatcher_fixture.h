@@ -222,6 +222,14 @@ class DispatcherTest : public ::testing::Test {
     stray->mutable_answer()->set_result_json("\"stray\"");
     dispatcher_.Receive(at.number, std::move(frame));
   }
+  void Offer(const LinkedEdge& at, const std::string& user_id, const std::string& request_id) {
+    v1::EdgeFrame frame;
+    v1::StrayOffer* offer = frame.add_stray_offers();
+    offer->set_user_id(user_id);
+    offer->set_request_id(request_id);
+    offer->set_bytes(16 << 20);
+    dispatcher_.Receive(at.number, std::move(frame));
+  }
   std::string RequestIdOf(uint64_t call_id) const { return begun_.at(1000 + call_id).request_id; }
 
   void Advance(Duration by) {

@@ -67,6 +67,40 @@ TEST_F(DispatcherTest, StrayAnswerOfAnotherUserOrRequestIsDropped) {
   EXPECT_EQ(dispatcher_.counters().strays_matched.value(), 0u);
 }
 
+TEST_F(DispatcherTest, LargeStrayIsFetchedFromTheEdgeThatOffersItIfItsCallWaits) {
+  const LinkedEdge edge = LinkWithAgent();
+  const LinkedEdge other = Link("edge_b");
+  const uint64_t call_id = BeginLost(edge);
+  Offer(other, "user_2", RequestIdOf(call_id));
+  Offer(other, kUser, "req_unknown");
+  EXPECT_TRUE(other.edge->fetches().empty());
+  EXPECT_EQ(dispatcher_.counters().strays_dropped.value(), 2u);
+  Advance(options_.lost_answer_wait - kTick);
+  Offer(other, kUser, RequestIdOf(call_id));
+  EXPECT_EQ(other.edge->fetches(), std::vector<std::string>{RequestIdOf(call_id)});
+  EXPECT_TRUE(edge.edge->fetches().empty());
+  EXPECT_EQ(dispatcher_.counters().strays_fetched.value(), 1u);
+  Advance(options_.lost_answer_wait - kTick);
+  EXPECT_EQ(OutcomeOf(call_id), "open") << "the answer may take a while";
+  Stray(other, kUser, RequestIdOf(call_id));
+  EXPECT_EQ(OutcomeOf(call_id), "success \"stray\"");
+}
+
+TEST_F(DispatcherTest, LargeStrayThatDoesNotComeLosesItsCall) {
+  const LinkedEdge edge = LinkWithAgent();
+  const uint64_t call_id = BeginLost(edge);
+  Offer(edge, kUser, RequestIdOf(call_id));
+  ExpectAfter(options_.lost_answer_wait, call_id, "AGENT_LOST SENT");
+}
+
+TEST_F(DispatcherTest, LargeStrayIsNotFetchedForACallThatNeverLeft) {
+  const LinkedEdge edge = Link();
+  const uint64_t call_id = BeginLooking();
+  Offer(edge, kUser, RequestIdOf(call_id));
+  EXPECT_TRUE(edge.edge->fetches().empty());
+  EXPECT_EQ(OutcomeOf(call_id), "open");
+}
+
 TEST_F(DispatcherTest, LostCallIsNotSettledByItsOldLink) {
   const LinkedEdge edge = LinkWithAgent();
   const uint64_t call_id = BeginLost(edge);
@@ -133,15 +167,15 @@ TEST_F(DispatcherTest, LinkDownLooksAgainForUnsentCallsAndWaitsForTheOthers) {
   EXPECT_EQ(OutcomeOf(elsewhere), "success 42");
 }
 
-TEST_F(DispatcherTest, UnsentCallOfAnEdgeThatIsGoneIsEdgeUnavailable) {
+TEST_F(DispatcherTest, UnsentCallOfAnEdgeThatIsGoneIsEdgeUnavailableOnceItsWaitIsOver) {
   const LinkedEdge edge = LinkWithAgent("edge_a", 1);
   registry_.SetLease(kUser, "edge_a", 1);  // The registry does not know yet.
   const uint64_t call_id = BeginDelivered(edge);
   dispatcher_.LinkDown(edge.number, {call_id});
-  EXPECT_EQ(OutcomeOf(call_id), "EDGE_UNAVAILABLE NOT_SENT");
+  ExpectAfter(options_.session_wait_max, call_id, "EDGE_UNAVAILABLE NOT_SENT");
 }
 
-TEST_F(DispatcherTest, UnsentCallThatFindsItsOldLeaseAgainIsEdgeUnavailable) {
+TEST_F(DispatcherTest, UnsentCallGoesToItsEdgeIfThatIsLinkedAgain) {
   LinkedEdge edge = LinkWithAgent("edge_a", 1);
   registry_.SetLease(kUser, "edge_a", 1);
   const uint64_t call_id = BeginDelivered(edge);
@@ -149,7 +183,9 @@ TEST_F(DispatcherTest, UnsentCallThatFindsItsOldLeaseAgainIsEdgeUnavailable) {
   dispatcher_.LinkDown(edge.number, {call_id});
   edge = Link();
   registry_.AnswerNext();
-  EXPECT_EQ(OutcomeOf(call_id), "EDGE_UNAVAILABLE NOT_SENT");
+  ASSERT_EQ(edge.edge->deliveries().size(), 1u);
+  Answer(edge, call_id);
+  EXPECT_EQ(OutcomeOf(call_id), "success 42");
 }
 
 TEST_F(DispatcherTest, AnswerOfACallLostWithItsLinkComesThroughTheNextLink) {

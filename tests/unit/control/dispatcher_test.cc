@@ -310,16 +310,18 @@ TEST_F(DispatcherTest, NotHereIsDeliveredAgainToTheSameEdgeOnlyForANewerLease) {
   Refuse(edge, call_id, R::NOT_HERE, E::NOT_SENT);
   ASSERT_EQ(edge.edge->deliveries().size(), 2u);
   Refuse(edge, call_id, R::NOT_HERE, E::NOT_SENT);
+  EXPECT_EQ(OutcomeOf(call_id), "open");
+  Advance(options_.session_wait_max);
   EXPECT_EQ(edge.edge->deliveries().size(), 2u);
   EXPECT_EQ(OutcomeOf(call_id), "AGENT_NOT_CONNECTED NOT_SENT");
 }
 
-TEST_F(DispatcherTest, NotHereWithTheSameLeaseOrNoneIsNotConnected) {
-  LinkedEdge edge = LinkWithAgent("edge_a", 1);
+TEST_F(DispatcherTest, NotHereWithTheSameLeaseIsNotConnectedOnceItsWaitIsOverAndWithNoneAtOnce) {
+  const LinkedEdge edge = LinkWithAgent("edge_a", 1);
   registry_.SetLease(kUser, "edge_a", 1);
   const uint64_t same = BeginDelivered(edge);
   Refuse(edge, same, R::NOT_HERE, E::NOT_SENT);
-  EXPECT_EQ(OutcomeOf(same), "AGENT_NOT_CONNECTED NOT_SENT");
+  ExpectAfter(options_.session_wait_max, same, "AGENT_NOT_CONNECTED NOT_SENT");
 
   Connect(edge, kUser, 2);
   registry_.RemoveLease(kUser);

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/dispatcher.h"
@@ -56,7 +58,22 @@ class RevokedSessionsTest : public ::testing::Test {
     dispatcher_.Receive(at.number, std::move(frame));
   }
 
+  void EndRevoked(const std::string& user_id, uint64_t epoch) {
+    reach_.reset();
+    dispatcher_.EndRevoked(user_id, epoch, [this](RevocationAcks::Reach reach) {
+      EXPECT_FALSE(reach_) << "once";
+      reach_ = std::move(reach);
+    });
+  }
+  // The edge has done what it was last sent.
+  void Confirm(const Linked& at) {
+    v1::EdgeFrame frame;
+    frame.add_disconnects_done(at.edge->frames().back().disconnects(0).id());
+    dispatcher_.Receive(at.number, std::move(frame));
+  }
+
   FakeClock clock_;
+  std::optional<RevocationAcks::Reach> reach_;  // Of the last one, once it is done.
   ScriptedRegistry registry_;
   AgentDirectory directory_;
   Dispatcher dispatcher_{clock_, registry_, directory_, nullptr, Dispatcher::Options()};
@@ -64,7 +81,7 @@ class RevokedSessionsTest : public ::testing::Test {
 
 TEST_F(RevokedSessionsTest, EveryLinkedEdgeIsToldAtOnceAndOnceOnly) {
   const Linked a = Link("a"), b = Link("b");
-  EXPECT_FALSE(dispatcher_.EndRevoked("user", 0)) << "no session is known";
+  EndRevoked("user", 0);
   EXPECT_EQ(Disconnects(*a.edge), Seen{"user revoked 0"});
   EXPECT_EQ(Disconnects(*b.edge), Seen{"user revoked 0"});
   // The edge itself sees to logins that were under way; what it reports from now on has the new secret.
@@ -72,18 +89,87 @@ TEST_F(RevokedSessionsTest, EveryLinkedEdgeIsToldAtOnceAndOnceOnly) {
   EXPECT_EQ(Disconnects(*a.edge).size(), 1u);
 }
 
-TEST_F(RevokedSessionsTest, SessionThatIsKnownAndWhoseEdgeWasToldCountsAsClosed) {
+TEST_F(RevokedSessionsTest, RevocationIsDoneOnceEveryLinkedEdgeHasConfirmedIt) {
+  registry_.SetEdges(Seen{"a", "b"});
   const Linked a = Link("a"), b = Link("b");
   Report(a, "user", kOld);
-  EXPECT_TRUE(dispatcher_.EndRevoked("user", 0));
+  EndRevoked("user", 0);
+  Confirm(a);
+  EXPECT_FALSE(reach_);
+  Confirm(b);
+  ASSERT_TRUE(reach_);
+  EXPECT_TRUE(reach_->everywhere);
+  EXPECT_TRUE(reach_->session_closed);
+  EndRevoked("nobody", 0);
+  Confirm(a);
+  Confirm(b);
+  ASSERT_TRUE(reach_);
+  EXPECT_TRUE(reach_->everywhere);
+  EXPECT_FALSE(reach_->session_closed) << "none was known";
+}
+
+TEST_F(RevokedSessionsTest, EdgesThatHaveNotConfirmedInTimeAreNamed) {
+  registry_.SetEdges(Seen{"a", "b"});
+  const Linked a = Link("a"), b = Link("b");
+  Report(b, "user", kOld);
+  EndRevoked("user", 0);
+  Confirm(a);
+  clock_.Advance(RevocationAcks::kWaitMax - milliseconds(1));
+  dispatcher_.Tick();
+  EXPECT_FALSE(reach_);
+  clock_.Advance(milliseconds(1));
+  dispatcher_.Tick();
+  ASSERT_TRUE(reach_);
+  EXPECT_FALSE(reach_->everywhere);
+  EXPECT_FALSE(reach_->session_closed);
+  EXPECT_EQ(reach_->not_heard, Seen{"b"});
+  Confirm(b);  // Too late, and harmless.
+}
+
+TEST_F(RevokedSessionsTest, EdgesThatCannotConfirmAreNotWaitedFor) {
+  registry_.SetEdges(Seen{"a", "b", "unlinked"});
+  const Linked a = Link("a"), b = Link("b"), c = Link("c");
   b.edge->Break();
-  EXPECT_TRUE(dispatcher_.EndRevoked("user", 0));
-  a.edge->Break();
-  EXPECT_FALSE(dispatcher_.EndRevoked("user", 0));
+  EndRevoked("user", 0);
+  Confirm(a);
+  EXPECT_FALSE(reach_);
+  dispatcher_.LinkDown(c.number, {});
+  ASSERT_TRUE(reach_);
+  EXPECT_EQ(reach_->not_heard, (Seen{"b", "c", "unlinked"}));
+}
+
+TEST_F(RevokedSessionsTest, WithoutTheRegistryNobodyKnowsWhetherItIsEverywhere) {
+  registry_.SetEdges(absl::UnavailableError("as the test wants"));
+  const Linked a = Link("a");
+  EndRevoked("user", 0);
+  Confirm(a);
+  ASSERT_TRUE(reach_);
+  EXPECT_FALSE(reach_->everywhere);
+  EXPECT_TRUE(reach_->not_heard.empty());
+}
+
+TEST_F(RevokedSessionsTest, AllThatWaitAreDoneWhenControlStops) {
+  const Linked a = Link("a");
+  EndRevoked("user", 0);
+  EXPECT_FALSE(reach_);
+  dispatcher_.EndWaiting();
+  ASSERT_TRUE(reach_);
+  EXPECT_EQ(reach_->not_heard, Seen{"a"});
+}
+
+TEST_F(RevokedSessionsTest, EdgesLearnWhichSecretAKeptSessionCountsAsOpenedWith) {
+  const Linked a = Link("a");
+  dispatcher_.KeepSession("user", DigestOfSecret("new"));
+  ASSERT_EQ(a.edge->frames().size(), 1u);
+  const v1::KeptSession kept = a.edge->frames()[0].kept_sessions(0);
+  EXPECT_EQ(kept.user_id(), "user");
+  const SecretDigest digest = DigestOfSecret("new");
+  EXPECT_EQ(kept.secret_digest(), std::string(digest.begin(), digest.end()));
+  EXPECT_EQ(Disconnects(*a.edge), Seen{});
 }
 
 TEST_F(RevokedSessionsTest, EdgeThatLinksLaterEndsSessionsOfBeforeAndNoOthers) {
-  dispatcher_.EndRevoked("user", kOld);
+  EndRevoked("user", kOld);
   clock_.Advance(RevokedSessions::kKept / 2);
   const Linked a = Link("a");
   Report(a, "user", kOld);  // Also if the edge's clock says it began just now.
@@ -94,7 +180,7 @@ TEST_F(RevokedSessionsTest, EdgeThatLinksLaterEndsSessionsOfBeforeAndNoOthers) {
 }
 
 TEST_F(RevokedSessionsTest, WhereNoEpochIsKnownTheTimeTellsSessionsOfBefore) {
-  dispatcher_.EndRevoked("user", 0);
+  EndRevoked("user", 0);
   clock_.Advance(milliseconds(2 * kLoginMs));
   const Linked a = Link("a");
   Report(a, "user", 100, -milliseconds(kLoginMs));  // A login may have been under way.
@@ -104,7 +190,7 @@ TEST_F(RevokedSessionsTest, WhereNoEpochIsKnownTheTimeTellsSessionsOfBefore) {
 }
 
 TEST_F(RevokedSessionsTest, LoginMayTakeAsLongAsItsEdgeSaysButFiveSecondsAtLeast) {
-  dispatcher_.EndRevoked("user", 0);
+  EndRevoked("user", 0);
   clock_.Advance(std::chrono::seconds(40));
   const Linked slow = Link("slow", std::chrono::seconds(30)), usual = Link("usual"),
                quick = Link("quick", milliseconds(50));
@@ -127,16 +213,16 @@ TEST_F(RevokedSessionsTest, EdgeThatLinksAgainIsJudgedAgain) {
   Linked a = Link("a");
   Report(a, "user", kOld);
   dispatcher_.LinkDown(a.number, {});
-  EXPECT_FALSE(dispatcher_.EndRevoked("user", 0));
+  EndRevoked("user", 0);
   a = Link("a");
   Report(a, "user", kOld);
   EXPECT_EQ(Disconnects(*a.edge), Seen{"user revoked 7"});
 }
 
 TEST_F(RevokedSessionsTest, LaterRevocationCountsAndKnowsTheEpochsOfTheEarlierOne) {
-  dispatcher_.EndRevoked("user", kOld);
+  EndRevoked("user", kOld);
   const Linked a = Link("a");
-  dispatcher_.EndRevoked("user", 0);
+  EndRevoked("user", 0);
   const Linked b = Link("b");
   clock_.Advance(milliseconds(2 * kLoginMs));
   Report(a, "user", kOld);
@@ -146,18 +232,26 @@ TEST_F(RevokedSessionsTest, LaterRevocationCountsAndKnowsTheEpochsOfTheEarlierOn
 }
 
 TEST_F(RevokedSessionsTest, RevocationsAreForgottenAfterTheirTimeAndBeyondTheirNumber) {
-  dispatcher_.EndRevoked("user", kOld);
+  EndRevoked("user", kOld);
   clock_.Advance(RevokedSessions::kKept);
   const Linked a = Link("a");
   Report(a, "user", kOld, -std::chrono::minutes(20));
   EXPECT_EQ(Disconnects(*a.edge), Seen{});
 
   for (size_t i = 0; i <= RevokedSessions::kUsersMax; ++i) {
-    dispatcher_.EndRevoked("user_" + std::to_string(i), kOld);
+    EndRevoked("user_" + std::to_string(i), kOld);
   }
   const Linked b = Link("b");
   for (const char* user : {"user_0", "user_1", "user_10000"}) Report(b, user, kOld);
   EXPECT_EQ(Disconnects(*b.edge), (Seen{"user_1 revoked 7", "user_10000 revoked 7"}));
+}
+
+TEST_F(RevokedSessionsTest, AStormOfOneUserMakesNobodyElsesForgotten) {
+  EndRevoked("other", kOld);
+  for (size_t i = 0; i <= RevokedSessions::kUsersMax; ++i) EndRevoked("user", kOld);
+  const Linked a = Link("a");
+  for (const char* user : {"other", "user"}) Report(a, user, kOld);
+  EXPECT_EQ(Disconnects(*a.edge), (Seen{"other revoked 7", "user revoked 7"}));
 }
 
 TEST_F(RevokedSessionsTest, OperatorEndsOneSessionAtItsEdgeIfThatIsLinked) {

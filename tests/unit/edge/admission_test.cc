@@ -24,7 +24,7 @@ Admission::Options Wide() {
   options.sessions_max = 1'000'000;
   options.unauthenticated_max = 1'000'000;
   options.handshakes_per_second_max = 1'000'000;
-  options.failed_logins_per_minute_max = 1'000'000;
+  options.logins_per_address_max = 1'000'000;
   return options;
 }
 
@@ -127,7 +127,7 @@ TEST_F(AdmissionTest, SocketThatHasSpokenMakesNoRoomAndOneWithSomethingUnreadIsT
   Admission& admission = Make(options);
   for (int i = 0; i < 10'000; ++i) {  // A storm of logins from one address.
     Accept(&admission);
-    admission.Spoke(places_.back().get());
+    admission.Spoke(places_.back().get(), places_.back()->address());
   }
   EXPECT_EQ(MakingRoom(), std::vector<uint64_t>());
   Accept(&admission);
@@ -141,6 +141,38 @@ TEST_F(AdmissionTest, SocketThatHasSpokenMakesNoRoomAndOneWithSomethingUnreadIsT
   EXPECT_EQ(MakingRoom(), std::vector<uint64_t>());
   Accept(&admission);
   EXPECT_EQ(MakingRoom(), std::vector<uint64_t>{10'003}) << "not the one that was kept";
+}
+
+TEST_F(AdmissionTest, SilentSocketCountsAsTheClientsOnceItsProxyHasNamedIt) {
+  Admission::Options options = Wide();
+  options.silent_per_address_max = 2;
+  Admission& admission = Make(options);
+  for (int i = 0; i < 3; ++i) {
+    Accept(&admission, "10.9.9.9");
+    admission.Named(places_.back().get(), "192.0.2.1", clock_.Now());
+    EXPECT_EQ(places_.back()->address(), "192.0.2.1");
+  }
+  clock_.Advance(seconds(1));
+  EXPECT_EQ(admission.unauthenticated(), 3) << "they are silent still";
+  Accept(&admission, "10.9.9.9");
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>()) << "the proxy's others are not its clients'";
+  admission.Named(places_.back().get(), "192.0.2.1", clock_.Now());
+  EXPECT_EQ(MakingRoom(), (std::vector<uint64_t>{1, 2})) << "the client has too many";
+  Accept(&admission, "10.9.9.9");
+  admission.Named(places_.back().get(), "192.0.2.2", clock_.Now());
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>());
+}
+
+TEST_F(AdmissionTest, SocketThatWasAskedToMakeRoomIsNotSilentAgainWhenItIsNamed) {
+  Admission::Options options = Wide();
+  options.silent_per_address_max = 1;
+  Admission& admission = Make(options);
+  Accept(&admission, "10.9.9.9");
+  clock_.Advance(seconds(1));
+  Accept(&admission, "10.9.9.9");
+  EXPECT_EQ(MakingRoom(), std::vector<uint64_t>{1});
+  admission.Named(places_[0].get(), "192.0.2.1", clock_.Now());
+  EXPECT_EQ(admission.unauthenticated(), 1);
 }
 
 TEST_F(AdmissionTest, NoAddressTakesMoreThanAQuarterOfAllByBeingSilent) {
@@ -159,7 +191,7 @@ TEST_F(AdmissionTest, WhenAllIsFullOneThatHasBeenSilentForASecondMakesRoomForEac
   options.unauthenticated_max = 3;
   Admission& admission = Make(options);
   for (int i = 1; i <= 3; ++i) Accept(&admission, "10.0.0." + std::to_string(i));
-  admission.Spoke(places_[0].get());
+  admission.Spoke(places_[0].get(), places_[0]->address());
   EXPECT_GT(admission.AcceptDelay(clock_.Now()), milliseconds(1));
   EXPECT_EQ(MakingRoom(), std::vector<uint64_t>()) << "their requests may be under way";
   clock_.Advance(seconds(1));
@@ -218,7 +250,7 @@ TEST_F(AdmissionTest, SocketThatIsClosingLeavesItsPlaceToOthers) {
   options.unauthenticated_max = 2;
   Admission& admission = Make(options);
   EXPECT_EQ(AcceptAll(&admission, 10), 2);
-  admission.Spoke(places_[0].get());
+  admission.Spoke(places_[0].get(), places_[0]->address());
   admission.Closing(places_[0].get());
   EXPECT_EQ(admission.unauthenticated(), 1);
   EXPECT_EQ(AcceptAll(&admission, 10), 1);
@@ -357,99 +389,45 @@ TEST_F(AdmissionTest, LowestRateStillLetsOneIn) {
   EXPECT_EQ(AcceptAll(&admission, 10), 1);
 }
 
-TEST_F(AdmissionTest, AddressIsPutOffAfterTooManyFailedLogins) {
+TEST_F(AdmissionTest, LoginsUnderWayOfOneAddressAreLimited) {
   Admission::Options options = Wide();
-  options.failed_logins_per_minute_max = 3;
+  options.logins_per_address_max = 2;
+  Admission& admission = Make(options);
+  const auto speak = [&](const std::string& address) {
+    Accept(&admission, address);
+    return admission.Spoke(places_.back().get(), address);
+  };
+  EXPECT_TRUE(speak("2001:db8::1"));
+  EXPECT_TRUE(speak("2001:db8::2"));
+  EXPECT_FALSE(speak("2001:db8::3")) << "one past the limit, of one /64";
+  EXPECT_TRUE(speak("10.0.0.2"));
+  admission.Closing(places_[2].get());
+  admission.Closing(places_[0].get());
+  EXPECT_TRUE(speak("2001:db8::4")) << "who is closing has no login under way";
+  places_.clear();
+  EXPECT_TRUE(speak("2001:db8::5"));
+}
+
+TEST_F(AdmissionTest, NoAddressTakesMoreThanThreeQuartersOfAllByLogins) {
+  Admission::Options options = Wide();
+  options.unauthenticated_max = 8;
+  Admission& admission = Make(options);
+  for (int i = 1; i <= 7; ++i) {
+    Accept(&admission);
+    EXPECT_EQ(admission.Spoke(places_.back().get(), "10.0.0.1"), i <= 6) << i;
+  }
+}
+
+TEST_F(AdmissionTest, LoginCountsForTheAddressThatItsRequestNames) {
+  Admission::Options options = Wide();
+  options.logins_per_address_max = 1;
   Admission& admission = Make(options);
   for (int i = 0; i < 3; ++i) {
-    EXPECT_TRUE(admission.MayLogIn("10.0.0.1", clock_.Now()));
-    admission.LoginFailed("10.0.0.1", clock_.Now());
+    Accept(&admission, "10.9.9.9");
+    EXPECT_TRUE(admission.Spoke(places_.back().get(), "10.0.0." + std::to_string(i)));
   }
-  EXPECT_FALSE(admission.MayLogIn("10.0.0.1", clock_.Now()));
-  EXPECT_TRUE(admission.MayLogIn("10.0.0.2", clock_.Now())) << "others have not failed";
-  EXPECT_EQ(admission.counters().addresses_rejected.value(), 1u);
-}
-
-TEST_F(AdmissionTest, AddressMayLogInAgainAfterAMinute) {
-  Admission::Options options = Wide();
-  options.failed_logins_per_minute_max = 2;
-  Admission& admission = Make(options);
-  admission.LoginFailed("10.0.0.1", clock_.Now());
-  admission.LoginFailed("10.0.0.1", clock_.Now());
-  clock_.Advance(minutes(1) - Duration(1));
-  EXPECT_FALSE(admission.MayLogIn("10.0.0.1", clock_.Now()));
-  clock_.Advance(Duration(1));
-  EXPECT_TRUE(admission.MayLogIn("10.0.0.1", clock_.Now()));
-  admission.LoginFailed("10.0.0.1", clock_.Now());
-  EXPECT_TRUE(admission.MayLogIn("10.0.0.1", clock_.Now())) << "it counts from nothing again";
-}
-
-TEST_F(AdmissionTest, FailureAfterAMinuteCountsFromNothing) {
-  Admission::Options options = Wide();
-  options.failed_logins_per_minute_max = 2;
-  Admission& admission = Make(options);
-  admission.LoginFailed("10.0.0.1", clock_.Now());
-  clock_.Advance(minutes(1));
-  admission.LoginFailed("10.0.0.1", clock_.Now());
-  EXPECT_TRUE(admission.MayLogIn("10.0.0.1", clock_.Now()));
-  clock_.Advance(minutes(1) - Duration(1));
-  admission.LoginFailed("10.0.0.1", clock_.Now());
-  EXPECT_FALSE(admission.MayLogIn("10.0.0.1", clock_.Now())) << "two within a minute";
-}
-
-TEST_F(AdmissionTest, FailuresOfANewMinuteAreNotForgivenWithTheOld) {
-  Admission::Options options = Wide();
-  options.failed_logins_per_minute_max = 2;
-  Admission& admission = Make(options);
-  admission.LoginFailed("10.0.0.1", clock_.Now());
-  clock_.Advance(minutes(1));
-  admission.LoginFailed("10.0.0.1", clock_.Now());
-  admission.LoginFailed("10.0.0.1", clock_.Now());
-  EXPECT_FALSE(admission.MayLogIn("10.0.0.1", clock_.Now()));
-}
-
-TEST_F(AdmissionTest, ZeroMeansNoLimitOnFailedLogins) {
-  Admission::Options options = Wide();
-  options.failed_logins_per_minute_max = 0;
-  Admission& admission = Make(options);
-  for (int i = 0; i < 1000; ++i) admission.LoginFailed("10.0.0.1", clock_.Now());
-  EXPECT_TRUE(admission.MayLogIn("10.0.0.1", clock_.Now()));
-}
-
-TEST_F(AdmissionTest, AddressesRememberedAreLimited) {
-  Admission::Options options = Wide();
-  options.failed_logins_per_minute_max = 1;
-  options.addresses_max = 3;
-  Admission& admission = Make(options);
-  const auto remembered = [&](const std::string& address) { return !admission.MayLogIn(address, clock_.Now()); };
-  for (int i = 1; i <= 4; ++i) admission.LoginFailed("10.0.0." + std::to_string(i), clock_.Now());
-  EXPECT_EQ(admission.counters().addresses_full.value(), 1u);
-  EXPECT_FALSE(remembered("10.0.0.1")) << "the fourth has taken its place";
-  for (int i = 2; i <= 4; ++i) EXPECT_TRUE(remembered("10.0.0." + std::to_string(i)));
-}
-
-TEST_F(AdmissionTest, ManyAddressesDoNotLiftTheLimitOfOneThatGoesOn) {
-  Admission::Options options = Wide();
-  options.failed_logins_per_minute_max = 2;
-  options.addresses_max = 100;
-  Admission& admission = Make(options);
-  for (int i = 0; i < 2; ++i) admission.LoginFailed("10.0.0.1", clock_.Now());
-  for (int i = 0; i < 10'000; ++i) {
-    admission.LoginFailed("2001:db8:0:" + std::to_string(i % 10) + std::to_string(i / 10) + "::1", clock_.Now());
-    if (i % 50 == 0) {
-      ASSERT_FALSE(admission.MayLogIn("10.0.0.1", clock_.Now())) << i;
-    }
-  }
-  EXPECT_TRUE(admission.MayLogIn("10.0.0.2", clock_.Now())) << "who has not failed is not rejected";
-}
-
-TEST_F(AdmissionTest, Ipv6AddressesOfOneNetworkHaveOneLimitOfFailedLogins) {
-  Admission::Options options = Wide();
-  options.failed_logins_per_minute_max = 1;
-  Admission& admission = Make(options);
-  admission.LoginFailed("2001:db8:0:1::1", clock_.Now());
-  EXPECT_FALSE(admission.MayLogIn("2001:db8:0:1::2", clock_.Now()));
-  EXPECT_TRUE(admission.MayLogIn("2001:db8:0:2::1", clock_.Now()));
+  Accept(&admission, "10.9.9.9");
+  EXPECT_FALSE(admission.Spoke(places_.back().get(), "10.0.0.1"));
 }
 
 TEST_F(AdmissionTest, CountsHoldWhenManyThreadsComeAndGo) {
@@ -460,11 +438,9 @@ TEST_F(AdmissionTest, CountsHoldWhenManyThreadsComeAndGo) {
       for (int i = 0; i < 1000; ++i) {
         admission.AcceptDelay(clock_.Now());
         auto place = admission.Accepted(static_cast<uint64_t>(t * 1000 + i), "10.0.0.1", clock_.Now());
-        if (i % 2 == 0) admission.Spoke(place.get());
+        if (i % 2 == 0) admission.Spoke(place.get(), place->address());
         if (i % 3 == 0) admission.Keep(place.get());
         if (i % 5 == 0) admission.Closing(place.get());
-        admission.LoginFailed("10.0.0." + std::to_string(t), clock_.Now());
-        admission.MayLogIn("10.0.0.1", clock_.Now());
         place.reset();
         admission.Closed();
       }

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <future>
 #include <map>
 #include <mutex>
 #include <string>
@@ -48,6 +49,8 @@ class GatedStore final : public Store {
   void JudgeUpdates(Judge judge) {
     Change([&] { judge_updates_ = std::move(judge); });
   }
+  // Before all checks.
+  void RefuseChecksOf(const std::string& user) { refused_user_ = user; }
   // Statements that began, refused ones included.
   void WaitForStatements(size_t count) {
     std::unique_lock<std::mutex> lock(mu_);
@@ -70,7 +73,14 @@ class GatedStore final : public Store {
 
   absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override {
     if (absl::Status status = Pass("check", checks.size(), &checks_, judge_checks_); !status.ok()) return status;
+    for (const CredentialCheck& check : checks) {
+      if (!refused_user_.empty() && check.user_id == refused_user_) return absl::InternalError("a damaged page");
+    }
     return kept_.CheckCredentials(checks);
+  }
+  absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>& checks) override {
+    if (absl::Status status = Pass("recheck", checks.size(), &checks_, judge_checks_); !status.ok()) return status;
+    return kept_.CheckDigests(checks);
   }
   absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override {
     if (absl::Status status = Pass("update", updates.size(), &update_attempts_, judge_updates_); !status.ok()) {
@@ -115,6 +125,7 @@ class GatedStore final : public Store {
   bool held_ = false;  // Guarded by mu_, as are the others.
   int checks_ = 0;
   int update_attempts_ = 0;
+  std::string refused_user_;  // Empty: nobody.
   Judge judge_checks_;
   Judge judge_updates_;
   std::vector<std::string> statements_;
@@ -234,6 +245,25 @@ TEST(AuthenticatorTest, WhileTheStoreIsUnavailableChecksReportItAtOnce) {
   EXPECT_EQ(verdicts.Of("back"), std::vector<Verdict>{Verdict::kRight});
   EXPECT_EQ(authenticator.counters().store_errors.value(), 2u);
   EXPECT_EQ(authenticator.counters().wrong.value(), 0u) << "no secret was found to be wrong";
+}
+
+TEST(AuthenticatorTest, CheckThatTheStoreRefusesFailsNoOther) {
+  std::vector<std::string> users;
+  for (int i = 0; i < 40; ++i) users.push_back(User(i));
+  GatedStore store(users);
+  store.RefuseChecksOf(User(17));
+  store.Hold();
+  Verdicts verdicts;
+  Authenticator authenticator(store);
+  for (const std::string& user : users) authenticator.Check(Right(user), verdicts.For(user));
+  store.LetGo();
+  verdicts.WaitFor(40);
+  for (const std::string& user : users) {
+    const Verdict right = user == User(17) ? Verdict::kInternal : Verdict::kRight;
+    EXPECT_EQ(verdicts.Of(user), std::vector<Verdict>{right}) << user;
+  }
+  EXPECT_EQ(authenticator.counters().checks.value(), 40u);
+  EXPECT_LE(authenticator.counters().statements.value(), 20u);
 }
 
 TEST(AuthenticatorTest, ThatTheStoreIsBackIsFoundOutWithoutLogins) {
@@ -409,6 +439,28 @@ TEST(AuthenticatorTest, ChecksAndUpdatesOfManyThreadsAllArrive) {
   size_t written = 0;
   for (const Strings& batch : store.updates()) written += batch.size();
   EXPECT_EQ(written, static_cast<size_t>(kThreads * kEach));
+}
+
+TEST(AuthenticatorTest, OpenSessionsAreCheckedAgainBehindLoginsAndLearnOfAStoreThatIsUnavailable) {
+  GatedStore store({"user_1"});
+  Authenticator authenticator(store);
+  Verdicts verdicts;
+  std::promise<absl::StatusOr<std::vector<bool>>> first, second;
+  store.Hold();
+  authenticator.Check({"user_1", "wrong"}, verdicts.For("user_1"));
+  store.WaitForStatements(1);
+  authenticator.Recheck({{"user_1", DigestOfSecret("secret of user_1")}, {"user_2", DigestOfSecret("x")}},
+                        [&](auto result) { first.set_value(std::move(result)); });
+  authenticator.Check({"user_1", "secret of user_1"}, verdicts.For("user_1"));
+  store.LetGo();
+  const auto checked = first.get_future().get();
+  ASSERT_TRUE(checked.ok());
+  EXPECT_EQ(*checked, (std::vector<bool>{true, false}));
+  EXPECT_EQ(store.statements(), (std::vector<std::string>{"check 1", "check 1", "recheck 2"}));
+  EXPECT_EQ(authenticator.counters().rechecks.value(), 2u);
+  store.JudgeChecks([](int) { return absl::UnavailableError("as the test wants"); });
+  authenticator.Recheck({{"user_1", {}}}, [&](auto result) { second.set_value(std::move(result)); });
+  EXPECT_TRUE(absl::IsUnavailable(second.get_future().get().status()));
 }
 
 }  // namespace

@@ -2,208 +2,15 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <chrono>
-#include <condition_variable>
-#include <deque>
-#include <functional>
-#include <map>
-#include <mutex>
-#include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "common/registry/memory_registry.h"
-#include "common/store/secret.h"
-#include "tests/fakes/failing_store.h"
-#include "tests/fakes/fake_clock.h"
-#include "tests/fakes/memory_store.h"
-#include "tests/support/await.h"
+#include "common/base/log.h"
+#include "tests/unit/edge/login_fixture.h"
 
 namespace toolwire {
 namespace {
-
-// A hang is a failure after this long; nothing is measured by it.
-constexpr Duration kForever = std::chrono::seconds(60);
-constexpr Duration kLoginTimeout = std::chrono::seconds(5);
-constexpr Duration kMs = std::chrono::milliseconds(1);
-constexpr int kSessionsMax = 10;
-const std::string kUser = "user_42";
-const std::string kSecret = "right";
-
-using Strings = std::vector<std::string>;
-
-// The logins of one loop, which is this test: what they post waits until the test runs it, so that anything can happen
-// between a login's steps. After each test `TearDown` ends what is left and checks that everything was given back once.
-class LoginTest : public ::testing::Test, protected Logins::Handler {
- protected:
-  LoginTest() {
-    EXPECT_TRUE(memory_.CreateCredentials({{kUser, "linux", HashSecret(kSecret), 1}}).ok());
-    EXPECT_TRUE(memory_.CreateCredentials({{"user_1", "linux", HashSecret("other"), 1}}).ok());
-  }
-
-  void TearDown() override {
-    authenticator_.Stop(InTime());
-    while (!accepted_.empty()) CloseSocket(*accepted_.begin());
-    RunAll();
-    EXPECT_EQ(admission_.sockets(), 0);
-    EXPECT_EQ(admission_.unauthenticated(), 0);
-    for (int i = 0; i < kSessionsMax; ++i) {
-      EXPECT_TRUE(admission_.TakeRoom(/*beyond=*/false)) << "room that was not given back";
-    }
-    EXPECT_FALSE(admission_.HasRoom()) << "room that was given back twice";
-    EXPECT_EQ(directory_.Users(), Strings());
-    EXPECT_NE(LeaseOf(kUser).edge_id, "edge-1");
-    EXPECT_NE(LeaseOf("user_1").edge_id, "edge-1");
-    EXPECT_FALSE(logins_.has_timers());
-  }
-
-  // --- what happens ---
-  void Accept(SessionId id, const std::string& address = "10.0.0.1") {
-    accepted_.insert(id);
-    logins_.Accepted(admission_.Accepted(id, address, clock_.Now()));
-  }
-  void Dial(SessionId id, const std::string& user_id = kUser, const std::string& secret = kSecret,
-            const std::string& address = "10.0.0.1") {
-    Accept(id, address);
-    logins_.Spoke(id);
-    logins_.Begin(id, "/?userId=" + user_id + "&secret=" + secret, "");
-  }
-  // Waits until that many tasks are posted and not run.
-  void AwaitPosted(size_t count) {
-    std::unique_lock<std::mutex> lock(mu_);
-    ASSERT_TRUE(posted_.wait_for(lock, kForever, [&] { return tasks_.size() >= count; }));
-  }
-  // Runs the task that was posted first: a verdict, or after that a claim.
-  void RunNext() {
-    AwaitPosted(1);
-    Take(0)();
-  }
-  void RunNewest() {
-    AwaitPosted(1);
-    Take(pending() - 1)();
-  }
-  void RunAll() {
-    while (pending() > 0) RunNext();
-  }
-  void LogIn(SessionId id, const std::string& user_id = kUser, const std::string& secret = kSecret) {
-    Dial(id, user_id, secret);
-    RunNext();
-    RunNext();
-  }
-  void KeepEarly(SessionId id, std::string text) { logins_.KeepEarly(id, text); }
-  // Its close begins; the socket lingers.
-  void BeginClose(SessionId id) {
-    logins_.Cancel(id);
-    if (auto open = open_.extract(id)) logins_.LogOut(id, open.mapped().first, open.mapped().second);
-  }
-  // The socket is gone, as when its peer has closed it: what the loop does.
-  void CloseSocket(SessionId id) {
-    BeginClose(id);
-    accepted_.erase(id);
-    logins_.Closed(id);
-  }
-  // As the loop does: in ticks.
-  void Advance(Duration by) {
-    for (; by > Duration::zero(); by -= std::min<Duration>(by, Logins::kTick)) {
-      clock_.Advance(std::min<Duration>(by, Logins::kTick));
-      logins_.Advance();
-    }
-  }
-
-  // --- what came of it ---
-  // "open 1 user_42 epoch 1", "close 1 1008 Invalid credentials", since the last call.
-  Strings Events() { return std::exchange(events_, {}); }
-  size_t pending() {
-    std::lock_guard<std::mutex> lock(mu_);
-    return tasks_.size();
-  }
-  Lease LeaseOf(const std::string& user_id) {
-    Lease lease;
-    registry_.Lookup(user_id, [&](absl::StatusOr<std::optional<Lease>> found) { lease = found->value_or(Lease()); });
-    return lease;
-  }
-  bool MayLogIn() { return admission_.MayLogIn("10.0.0.1", clock_.Now()); }
-  void ClaimElsewhere() {
-    registry_.Claim(kUser, "edge-2", [](const absl::StatusOr<uint64_t>& epoch) { EXPECT_TRUE(epoch.ok()); });
-  }
-  // What the store knows of the user once everything that was reported is written. No check is answered after that.
-  std::string WrittenStatus() {
-    authenticator_.Stop(InTime());
-    return StatusWord(Written().status);
-  }
-  Credential Written() { return memory_.ListCredentials(kUser.substr(0, 6), 1)->at(0); }
-
-  FakeClock clock_;
-  MemoryStore memory_;
-  FailingStore store_{memory_};
-  MemoryRegistry registry_{clock_, kLeaseTtl};
-  UserDirectory directory_;
-  Revocations revocations_{clock_, kLoginTimeout};
-  EdgeCounters counters_;
-  Admission admission_{[] {
-    Admission::Options options;
-    options.sessions_max = kSessionsMax;
-    options.failed_logins_per_minute_max = 2;  // Of one address.
-    return options;
-  }()};
-  LoginShared shared_ = Shared();
-  std::map<SessionId, Strings> early_;  // What came before each session.
-  bool closed_at_once_ = false;         // Sockets that the logins close do not linger.
-
- private:
-  LoginShared Shared() {
-    LoginShared shared;
-    shared.server_id = "edge-1";
-    shared.login_timeout = kLoginTimeout;
-    shared.clock = &clock_;
-    shared.registry = &registry_;
-    shared.authenticator = &authenticator_;
-    shared.admission = &admission_;
-    shared.directory = &directory_;
-    shared.revocations = &revocations_;
-    shared.counters = &counters_;
-    shared.close_displaced = [this](const SessionRef& ref, bool revoked) {
-      events_.push_back("displaced " + std::to_string(ref.id) + (revoked ? " revoked" : ""));
-    };
-    return shared;
-  }
-  void Post(std::function<void()> task) override {
-    std::lock_guard<std::mutex> lock(mu_);
-    tasks_.push_back(std::move(task));
-    posted_.notify_all();
-  }
-  void CloseSocket(SessionId id, const CloseReason& reason) override {
-    events_.push_back("close " + std::to_string(id) + " " + std::to_string(static_cast<int>(reason.code)) + " " +
-                      reason.text);
-    if (closed_at_once_) return CloseSocket(id);
-    BeginClose(id);
-  }
-  void OpenSession(SessionId id, const std::string& user_id, uint64_t epoch, Strings early) override {
-    events_.push_back("open " + std::to_string(id) + " " + user_id + " epoch " + std::to_string(epoch));
-    EXPECT_TRUE(open_.emplace(id, std::make_pair(user_id, epoch)).second);
-    early_[id] = std::move(early);
-  }
-  std::function<void()> Take(size_t index) {
-    std::lock_guard<std::mutex> lock(mu_);
-    auto task = std::move(tasks_[index]);
-    tasks_.erase(tasks_.begin() + static_cast<std::ptrdiff_t>(index));
-    return task;
-  }
-
-  Strings events_;
-  std::set<SessionId> accepted_;
-  std::map<SessionId, std::pair<std::string, uint64_t>> open_;
-  std::mutex mu_;
-  std::condition_variable posted_;
-  std::deque<std::function<void()>> tasks_;  // Guarded by mu_.
-
- protected:
-  Logins logins_{3, shared_, *this};
-  Authenticator authenticator_{store_};  // Last: its thread posts until it is gone.
-};
 
 // --- the verdict -----------------------------------------------------------------------------------------------------
 
@@ -270,42 +77,6 @@ TEST_F(LoginTest, MissingCredentialsAreRefusedWithoutAskingTheStore) {
   Accept(1);
   logins_.Begin(1, "/?userId=" + kUser, "");
   EXPECT_EQ(Events(), Strings{"close 1 1008 Missing credentials"});
-  EXPECT_EQ(authenticator_.counters().checks.value(), 0u);
-}
-
-TEST_F(LoginTest, WrongSecretClosesWith1008AndCountsAtTheAdmission) {
-  for (SessionId id = 1; id <= 2; ++id) {
-    Dial(id, kUser, "wrong");
-    RunNext();
-    EXPECT_EQ(Events(), Strings{"close " + std::to_string(id) + " 1008 Invalid credentials"});
-  }
-  EXPECT_EQ(LeaseOf(kUser).edge_id, "");
-  Dial(3);
-  EXPECT_EQ(Events(), Strings{"close 3 1013 Too many failed logins"}) << "however right its secret is";
-  Dial(4, kUser, kSecret, "10.0.0.2");
-  RunNext();
-  RunNext();
-  EXPECT_EQ(Events(), Strings{"open 4 user_42 epoch 1"}) << "another address";
-}
-
-TEST_F(LoginTest, SecretsGuessedAtOnceAreNotAllAnswered) {
-  for (SessionId id = 1; id <= 3; ++id) {
-    Dial(id, kUser, "wrong");
-    AwaitPosted(id);
-  }
-  Dial(4);
-  AwaitPosted(4);
-  RunAll();
-  EXPECT_EQ(Events(), (Strings{"close 1 1008 Invalid credentials", "close 2 1008 Invalid credentials",
-                               "close 3 1013 Too many failed logins", "close 4 1013 Too many failed logins"}));
-}
-
-TEST_F(LoginTest, UserIdThatNobodyCanHaveIsWrongWithoutAskingTheStore) {
-  for (SessionId id = 1; id <= 2; ++id) {
-    Dial(id, "user%0A");
-    EXPECT_EQ(Events(), Strings{"close " + std::to_string(id) + " 1008 Invalid credentials"});
-  }
-  EXPECT_FALSE(MayLogIn()) << "both are counted";
   EXPECT_EQ(authenticator_.counters().checks.value(), 0u);
 }
 
@@ -438,11 +209,73 @@ TEST_F(LoginTest, LoginThatFailsAfterItsClaimLeavesTheUsersLiveSessionItsLease) 
   CloseSocket(2);
   RunNext();
   EXPECT_EQ(LeaseOf(kUser).edge_id, "edge-1");
-  EXPECT_EQ(LeaseOf(kUser).epoch, 1u) << "the epoch that controls know the session by";
+  EXPECT_EQ(LeaseOf(kUser).epoch, 2u);
+  EXPECT_EQ(directory_.LeaseOf(kUser, /*epoch=*/1), 2u) << "what the older session's heartbeats refresh";
   EXPECT_EQ(Events(), Strings{"open 1 user_42 epoch 1"});
   ClaimElsewhere();
   EXPECT_GT(LeaseOf(kUser).epoch, 2u);
   EXPECT_EQ(WrittenStatus(), "connected");
+}
+
+TEST_F(LoginTest, SessionThatEndsDuringALoginLeavesItTheLease) {
+  LogIn(1);
+  Dial(2);
+  RunNext();
+  CloseSocket(1);
+  EXPECT_EQ(LeaseOf(kUser).epoch, 2u);
+  RunNext();
+  EXPECT_EQ(Events(), (Strings{"open 1 user_42 epoch 1", "open 2 user_42 epoch 2"}));
+  EXPECT_EQ(LeaseOf(kUser).epoch, 2u);
+  EXPECT_EQ(WrittenStatus(), "connected");
+}
+
+// Keeps what is claimed.
+class ClaimKeeper final : public Registry {
+ public:
+  using Registry::Claim;
+  void Claim(const ClaimRequest& request, ClaimDone done) override { claims.emplace_back(request, std::move(done)); }
+  void Refresh(const std::string&, std::vector<Held>) override {}
+  void Release(const std::string&, const std::string&, uint64_t epoch, ReleaseDone) override {
+    released.push_back(epoch);
+  }
+  void Lookup(const std::string&, LookupDone done) override { done(std::nullopt); }
+  void Join(const EdgeAddress&, EdgeEvents) override {}
+  void Leave(const std::string&, MonoTime) override {}
+  void WatchEdges(EdgesChanged) override {}
+  void ListEdges(ListDone done) override { done(std::vector<std::string>()); }
+  bool connected() const override { return true; }
+
+  std::vector<std::pair<ClaimRequest, ClaimDone>> claims;
+  std::vector<uint64_t> released;
+};
+
+TEST_F(LoginTest, ClaimSaysWhenItsSocketCameAndIsTakenBackWhenThatGoes) {
+  ClaimKeeper keeper;
+  shared_.registry = &keeper;
+  const MonoTime came = clock_.Now();
+  Dial(1);
+  clock_.Advance(kMs);
+  RunNext();
+  ASSERT_EQ(keeper.claims.size(), 1u);
+  EXPECT_EQ(keeper.claims[0].first.came, came);
+  EXPECT_FALSE(*keeper.claims[0].first.taken_back);
+  CloseSocket(1);
+  EXPECT_TRUE(*keeper.claims[0].first.taken_back);
+  keeper.claims[0].second(absl::CancelledError("taken back"));
+  RunAll();
+  EXPECT_EQ(Events(), Strings());
+  EXPECT_TRUE(keeper.released.empty());
+}
+
+TEST_F(LoginTest, ConnectionThatIsOlderThanTheLeaseIsReplaced) {
+  Dial(1);
+  AwaitPosted(1);
+  clock_.Advance(kMs);
+  ClaimElsewhere();
+  RunNext();
+  RunNext();
+  EXPECT_EQ(Events(), Strings{"close 1 4001 Replaced by a newer connection"});
+  EXPECT_EQ(LeaseOf(kUser).edge_id, "edge-2");
 }
 
 TEST_F(LoginTest, LoginThatFailsAfterItEndedASessionElsewhereReportsTheAgentDisconnected) {
@@ -530,6 +363,21 @@ TEST_F(LoginTest, TimeInWhichTheProcessWasPausedIsNotALogins) {
   EXPECT_EQ(Events(), Strings());
   Advance(3 * Logins::kTick);
   EXPECT_EQ(Events(), Strings{"close 3 1013 Login timed out"}) << "who sends nothing has its time, and no more";
+}
+
+// As when the store stands still: anybody can begin logins.
+TEST_F(LoginTest, LoginsThatAreLateTogetherLeaveSomeLines) {
+  ::testing::internal::CaptureStderr();
+  constexpr SessionId kLogins = 40;
+  for (SessionId id = 1; id <= kLogins; ++id) Dial(id, kUser, kSecret, "10.0.0." + std::to_string(id));
+  Advance(kLoginTimeout + 2 * Logins::kTick);
+  log::Flush(kForever);
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  size_t lines = 0;
+  for (size_t at = text.find("login timed out"); at != std::string::npos; at = text.find("login timed out", at + 1))
+    ++lines;
+  EXPECT_EQ(lines, 10u) << text;
+  EXPECT_EQ(counters_.logins_late.value(), kLogins);
 }
 
 TEST_F(LoginTest, LeaseThatComesAfterTheTimeIsReleasedThoughTheTimerIsLate) {

@@ -30,6 +30,16 @@ TEST(NetworksTest, AllIsEveryAddressAndNoneNotEvenLoopback) {
   }
 }
 
+TEST(NetworksTest, NamedOnesAreThoseAlone) {
+  const auto named = Networks::ParseNamed("10.0.0.0/8");
+  ASSERT_TRUE(named.ok());
+  EXPECT_TRUE(named->Contains("10.0.0.1"));
+  EXPECT_FALSE(named->Contains("127.0.0.1"));
+  EXPECT_FALSE(named->empty());
+  EXPECT_TRUE(Networks::ParseNamed("")->empty());
+  EXPECT_FALSE(Networks::ParseNamed("all").ok());
+}
+
 TEST(NetworksTest, AddressIsComparedToTheBitOfItsNetwork) {
   EXPECT_TRUE(Contains("10.0.0.0/8,192.168.4.0/22", "10.255.0.1"));
   EXPECT_TRUE(Contains("10.0.0.0/8,192.168.4.0/22", "192.168.7.255"));

@@ -30,27 +30,39 @@ class OldChannelsTest : public ::testing::Test {
     channels_ = std::make_shared<OldChannels>(
         clock_,
         OldChannels::Redis{[this](const std::string& channel, std::string message) {
-                             if (channel.rfind(kStrayNotesChannel, 0) != 0) {
-                               published_.emplace_back(channel, Json::parse(message));
-                               left_.insert(channels_->in_flight());
-                             } else {
-                               EXPECT_TRUE(
-                                   notes_.emplace_back(channel, v1::StrayNote()).second.ParseFromString(message));
-                             }
+                             EXPECT_TRUE(notes_.emplace_back(channel, v1::StrayNote()).second.ParseFromString(message));
                            },
-                           [this](const std::string& key, Duration life) { owed_[key] = life; },
+                           [this](const std::string& name, const std::string& channel, std::string message,
+                                  const OldChannels::Redis::Published& done) {
+                             left_.insert(channels_->in_flight());
+                             names_.insert(name);
+                             if (is_away_) return done(absl::UnavailableError("away"));
+                             published_.emplace_back(channel, Json::parse(message));
+                             done(1);
+                           },
+                           [this](const std::string& key, Duration life, const auto& done) {
+                             if (is_away_) return done(absl::UnavailableError("away"));
+                             owed_[key] = life;
+                             done(absl::OkStatus());
+                           },
                            [this](const std::string& key, std::function<void(bool there)> done) {
                              asked_.emplace_back(key, std::move(done));
                            }},
         &audit_, options_, payload_);
-    channels_->SetEdge([this](v1::ControlFrame&& frame) {
-      for (v1::Deliver& deliver : *frame.mutable_deliveries()) delivered_.push_back(std::move(deliver));
-    });
+    channels_->SetEdge(
+        [this](v1::ControlFrame&& frame) {
+          for (v1::Deliver& deliver : *frame.mutable_deliveries()) delivered_.push_back(std::move(deliver));
+        },
+        [this](const std::string& user_id, const std::string& request_id) {
+          left_.insert(channels_->in_flight());  // With no lock held.
+          return kept_.Take(user_id, request_id);
+        });
   }
 
   void Command(const std::string& request_id, const std::string& params = R"({"n":1})") {
     channels_->OnCommand(
-        "user", R"({"type":"tool_call","requestId":")" + request_id + R"(","tool":"echo","params":)" + params + "}");
+        "user", R"({"type":"tool_call","requestId":")" + request_id + R"(","tool":"echo","params":)" + params + "}",
+        clock_.Now() - age_);
   }
   v1::Deliver TakeDelivered() {
     EXPECT_FALSE(delivered_.empty());
@@ -88,6 +100,15 @@ class OldChannelsTest : public ::testing::Test {
   void Stray(const std::string& request_id, const std::string& result_json, const std::string& user_id = "user") {
     v1::EdgeFrame frame;
     *frame.add_strays() = StrayOf(user_id, request_id, result_json);
+    channels_->Send(std::move(frame));
+  }
+  // The edge keeps a large one.
+  void Offer(const std::string& request_id, const std::string& result_json, const std::string& user_id = "user") {
+    v1::EdgeFrame frame;
+    v1::StrayOffer* offer = frame.add_stray_offers();
+    offer->set_user_id(user_id);
+    offer->set_request_id(request_id);
+    kept_.Keep(StrayOf(user_id, request_id, result_json), clock_.Now());
     channels_->Send(std::move(frame));
   }
   void Note(v1::StrayNote::Kind kind, v1::StrayAnswer stray, const std::string& from = "other") {
@@ -135,10 +156,14 @@ class OldChannelsTest : public ::testing::Test {
   AuditLog audit_{store_, AuditLog::Options()};
   OldChannels::Options options_;
   PayloadOptions payload_;
+  Duration age_{};               // Of the next commands.
+  bool is_away_ = false;         // Redis.
+  std::set<std::string> names_;  // Of what was published, or tried to be.
   std::deque<v1::Deliver> delivered_;
   std::vector<std::pair<std::string, Json>> published_;
   std::vector<std::pair<std::string, v1::StrayNote>> notes_;  // To other edges.
   std::map<std::string, Duration> owed_;
+  LateAnswers kept_;
   std::deque<std::pair<std::string, std::function<void(bool there)>>> asked_;
   std::set<size_t> left_;  // Calls that were left whenever something was published.
   std::shared_ptr<OldChannels> channels_;
@@ -190,6 +215,48 @@ TEST_F(OldChannelsTest, ResponseHasTheFieldsThatTheAgentSentAndNoOthers) {
             Json::parse(R"({"userId":"user","success":false,"error":"\"e\"","executionTime":12.5})"));
 }
 
+TEST_F(OldChannelsTest, AnswerIsPublishedOnceRedisIsAvailableAgain) {
+  Command("req_1");
+  is_away_ = true;
+  Answer(TakeDelivered().call_id(), "1");
+  Pass(std::chrono::seconds(20));
+  EXPECT_TRUE(published_.empty());
+  EXPECT_EQ(Rows(), (RowSet{{"req_1", "ok"}}));
+  is_away_ = false;
+  Pass(OwedAnswers::kRetryWait);
+  ASSERT_EQ(published_.size(), 1u);
+  EXPECT_EQ(published_[0].second["result"], 1);
+  EXPECT_EQ(names_.size(), 1u) << "by which Redis knows it again";
+  EXPECT_EQ(channels_->owed().counters().lost.value(), 0u);
+}
+
+TEST_F(OldChannelsTest, CommandThatNobodyWaitsForAnyMoreIsNotRun) {
+  age_ = std::chrono::seconds(59);
+  Command("young");
+  EXPECT_EQ(TakeDelivered().timeout_us(), 1000000);
+  age_ = std::chrono::seconds(60);
+  Command("old");
+  EXPECT_TRUE(delivered_.empty());
+  EXPECT_TRUE(published_.empty());
+  EXPECT_EQ(channels_->counters().late_commands.value(), 1u);
+  EXPECT_EQ(Rows(), (RowSet{{"old", "CALL_TIMEOUT"}}));
+}
+
+TEST_F(OldChannelsTest, ParamsOfCallsInFlightAreBounded) {
+  options_.calls_bytes_max = 22;
+  MakeChannels();
+  Command("first", R"({"n":"4567890"})");
+  Command("at the limit", "{\"n\":4}");
+  EXPECT_EQ(delivered_.size(), 2u);
+  Command("over it", "{}");
+  EXPECT_EQ(delivered_.size(), 2u);
+  EXPECT_EQ(Rows(), (RowSet{{"over it", "EDGE_UNAVAILABLE"}}));
+  EXPECT_EQ(channels_->counters().calls_bytes_full.value(), 1u);
+  for (int i = 0; i < 2; ++i) Answer(TakeDelivered().call_id(), "1");
+  Command("larger than all", R"({"n":"456789012345678901234567890"})");
+  EXPECT_EQ(delivered_.size(), 1u) << "one is always taken";
+}
+
 TEST_F(OldChannelsTest, SameCommandTwiceIsDeliveredOnceAndAnsweredOnce) {
   Command("req_1");
   Command("req_1");
@@ -210,7 +277,7 @@ TEST_F(OldChannelsTest, RequestIdOfACallThroughGrpcIsRefusedAloud) {
 }
 
 TEST_F(OldChannelsTest, BadCommandsAreAnsweredWhereSomebodyCanBeTold) {
-  channels_->OnCommand("user", "nonsense");
+  channels_->OnCommand("user", "nonsense", clock_.Now());
   EXPECT_TRUE(published_.empty());
   Command("req_1", "[]");
   Command("req_2", "\"" + std::string(98, 'x') + "\"");
@@ -418,20 +485,32 @@ TEST_F(OldChannelsTest, AnswerToNoCallOfThisEdgeIsSentToTheOthersAndNotPublished
 }
 
 TEST_F(OldChannelsTest, LargeAnswerIsOfferedAndFetchedByTheEdgeWhoseCallItIs) {
-  const std::string large = '"' + std::string(OldChannels::kNoteBytesMax, 'x') + '"';
-  Stray("of another edge", large);
+  Offer("of another edge", R"("large")");
   ASSERT_EQ(notes_.size(), 1u);
+  EXPECT_EQ(notes_[0].first, kStrayNotesChannel);
   EXPECT_EQ(notes_[0].second.kind(), v1::StrayNote::OFFER);
-  EXPECT_LT(notes_[0].second.ByteSizeLong(), 100u);
+  EXPECT_FALSE(notes_[0].second.stray().has_answer());
   SayOwed(false);
   Note(v1::StrayNote::FETCH, NamesOf("of another edge"), "owner");
   ASSERT_EQ(notes_.size(), 2u);
   EXPECT_EQ(notes_[1].first, std::string(kStrayNotesChannel) + ":owner");
   EXPECT_EQ(notes_[1].second.kind(), v1::StrayNote::ANSWER);
-  EXPECT_EQ(notes_[1].second.stray().answer().result_json(), large);
+  EXPECT_EQ(notes_[1].second.stray().answer().result_json(), R"("large")");
   Note(v1::StrayNote::FETCH, NamesOf("of another edge"), "owner");
   EXPECT_EQ(notes_.size(), 2u);
   EXPECT_TRUE(published_.empty());
+}
+
+TEST_F(OldChannelsTest, LargeAnswerThroughTheNextSessionAtThisEdgeSettlesItsCall) {
+  Command("req_1");
+  Refuse(TakeDelivered().call_id(), v1::Refusal::SESSION_LOST, E::SENT);
+  Offer("req_1", R"("forged")", "attacker");
+  SayOwed(false);
+  EXPECT_TRUE(published_.empty());
+  Offer("req_1", R"("large")");
+  ASSERT_EQ(published_.size(), 1u);
+  EXPECT_EQ(published_[0].second["result"], "large");
+  EXPECT_EQ(notes_.size(), 1u) << "other edges need not know of it";
 }
 
 TEST_F(OldChannelsTest, OfferedAnswersAreFetchedOneAtATimeOnceTheSessionIsLost) {
@@ -461,18 +540,20 @@ TEST_F(OldChannelsTest, OfferedAnswersAreFetchedOneAtATimeOnceTheSessionIsLost) 
   EXPECT_EQ(notes_[2].second.stray().request_id(), "req_3");
 }
 
-TEST_F(OldChannelsTest, LargeAnswersOfOneUserAreKeptUpToItsShare) {
-  const std::string large = '"' + std::string(LateAnswers::Options().user_bytes_max / 2, 'x') + '"';
-  Stray("req_1", large);
-  EXPECT_EQ(channels_->counters().late_full.value(), 0u);
-  Stray("req_2", large);
-  EXPECT_EQ(channels_->counters().late_full.value(), 1u);
-  EXPECT_EQ(notes_.size(), 1u) << "what is not kept is not offered";
-  Stray("req_2", large, "another");
-  EXPECT_EQ(notes_.size(), 2u);
-  Pass(LateAnswers::Options().life);
-  Note(v1::StrayNote::FETCH, NamesOf("req_1"));
-  EXPECT_EQ(notes_.size(), 2u);
+TEST_F(OldChannelsTest, SmallAnswersOfOneUserAreKeptUpToItsShareUntilRedisHasSaidWhetherTheyAreOwed) {
+  const std::string small = '"' + std::string(4000, 'x') + '"';
+  size_t kept = 0;
+  while (channels_->counters().late_full.value() == 0 && kept < 1000) Stray("req_" + std::to_string(kept++), small);
+  EXPECT_GT(kept, 200u);
+  EXPECT_LT(kept, 263u) << "4 KB each, of 1 MiB";
+  EXPECT_EQ(notes_.size(), kept) << "the other edges get each of them";
+  SayOwed(true);
+  EXPECT_TRUE(published_.empty()) << "the oldest made room";
+  SayOwed(true);
+  EXPECT_EQ(published_.size(), 1u);
+  Pass(std::chrono::seconds(10));
+  SayOwed(true);
+  EXPECT_EQ(published_.size(), 1u);
 }
 
 TEST_F(OldChannelsTest, AnswerThatAStoppedEdgeOwesIsPublished) {
@@ -483,10 +564,10 @@ TEST_F(OldChannelsTest, AnswerThatAStoppedEdgeOwesIsPublished) {
   EXPECT_EQ(published_[0].first, "response:req_1");
   EXPECT_EQ(published_[0].second["result"], 1);
   EXPECT_EQ(channels_->counters().strays_published.value(), 1u);
-  const std::string large = '"' + std::string(OldChannels::kNoteBytesMax, 'x') + '"';
-  Stray("req_2", large);
+  Offer("req_2", R"("large")");
   SayOwed(true);
-  EXPECT_EQ(published_.size(), 2u);
+  ASSERT_EQ(published_.size(), 2u);
+  EXPECT_EQ(published_[1].second["result"], "large");
 }
 
 TEST_F(OldChannelsTest, FailuresOfTheEdgeArePublished) {
@@ -526,6 +607,18 @@ TEST_F(OldChannelsTest, StoppingSettlesEveryCall) {
                                                     {"toolwire:owed:4:user:sent", options_.call_timeout}}));
 }
 
+TEST_F(OldChannelsTest, StopWaitsUntilRedisHasTheKeysOfWhatIsOwed) {
+  Command("sent");
+  TakeDelivered();
+  is_away_ = true;
+  channels_->FailAll();
+  EXPECT_FALSE(channels_->WaitAcknowledged(clock_.Now()));
+  is_away_ = false;
+  Pass(OwedAnswers::kRetryWait);
+  EXPECT_TRUE(channels_->WaitAcknowledged(clock_.Now()));
+  EXPECT_EQ(owed_, (std::map<std::string, Duration>{{"toolwire:owed:4:user:sent", options_.call_timeout}}));
+}
+
 TEST_F(OldChannelsTest, ManyCallsSettleInSlicesAtAStopAndWhenTheyAreOverdueTogether) {
   options_.calls_max = 10'000;
   MakeChannels();
@@ -541,6 +634,65 @@ TEST_F(OldChannelsTest, ManyCallsSettleInSlicesAtAStopAndWhenTheyAreOverdueToget
     if (!stop) Pass(options_.call_timeout + OldChannels::kTick);
     EXPECT_EQ(left_, (std::set<size_t>{0, 1, OldChannels::kAtOnce + 1}));
   }
+}
+
+// --- an answer belongs to one attempt
+// ---------------------------------------------------------------------------------
+
+TEST_F(OldChannelsTest, CommandOfAnIdThatWasSentAndNotAnsweredIsRefusedUntilTheAnswerComes) {
+  const std::string kWords = "an earlier call with this id may still be answered";
+  for (const bool elsewhere : {false, true}) {
+    Command("r1");
+    Refuse(TakeDelivered().call_id(), v1::Refusal::TIMED_OUT, E::SENT);
+    published_.clear();
+    Command("r1");
+    EXPECT_TRUE(delivered_.empty()) << "a late answer would answer it";
+    ASSERT_EQ(published_.size(), 1u);
+    EXPECT_EQ(published_[0].second["error"], kWords);
+    published_.clear();
+    if (elsewhere) {
+      StrayElsewhere("r1", R"("late")");
+    } else {
+      Stray("r1", R"("late")");
+    }
+    EXPECT_TRUE(published_.empty());
+    Command("r1");
+    Answer(TakeDelivered().call_id(), R"("new")");
+    ASSERT_EQ(published_.size(), 1u);
+    EXPECT_EQ(published_[0].second["result"], "new");
+  }
+}
+
+TEST_F(OldChannelsTest, CommandOfACallThatIsLostAtItsDeadlineIsRefusedAndOfOneThatWasNotSentIsNot) {
+  Command("lost");
+  Refuse(TakeDelivered().call_id(), v1::Refusal::SESSION_LOST, E::SENT);
+  Command("not_sent");
+  Refuse(TakeDelivered().call_id(), v1::Refusal::TIMED_OUT, E::NOT_SENT);
+  Pass(options_.call_timeout + std::chrono::seconds(1));
+  Command("lost");
+  EXPECT_TRUE(delivered_.empty());
+  Command("not_sent");
+  Answer(TakeDelivered().call_id(), "1");
+}
+
+TEST_F(OldChannelsTest, SessionThatExpectsAnEarlierAnswerRefusesTheCommandAndItsCallerLearns) {
+  Command("r1");
+  Refuse(TakeDelivered().call_id(), v1::Refusal::EARLIER_UNANSWERED, E::NOT_SENT);
+  ASSERT_EQ(published_.size(), 1u);
+  EXPECT_EQ(published_[0].second["error"], "an earlier call with this id may still be answered");
+}
+
+TEST_F(OldChannelsTest, PastTheLimitTheOldestUnansweredIdIsFree) {
+  for (int i = 1; i <= options_.calls_max + 1; ++i) {
+    EXPECT_EQ(channels_->counters().unanswered_full.value(), 0u);
+    Command("r" + std::to_string(i));
+    Refuse(TakeDelivered().call_id(), v1::Refusal::TIMED_OUT, E::SENT);
+  }
+  EXPECT_EQ(channels_->counters().unanswered_full.value(), 1u);
+  Command("r2");
+  EXPECT_TRUE(delivered_.empty());
+  Command("r1");
+  Answer(TakeDelivered().call_id(), "1");
 }
 
 }  // namespace

@@ -71,6 +71,15 @@ TEST_F(RevocationsTest, WhenThereAreTooManyEveryLoginUnderWayIsCovered) {
   EXPECT_TRUE(revocations_.Covers("later", clock_.Now())) << "it goes on as before";
 }
 
+TEST_F(RevocationsTest, AStormOfOneUserCoversNobodyElse) {
+  const MonoTime began = clock_.Now();
+  revocations_.Add("other");
+  for (size_t i = 0; i < 2 * Revocations::kUsersMax; ++i) revocations_.Add("user_1");
+  EXPECT_FALSE(revocations_.Covers("stranger", began));
+  EXPECT_TRUE(revocations_.Covers("other", began));
+  EXPECT_TRUE(revocations_.Covers("user_1", began));
+}
+
 // The order that the header asks of both sides leaves no gap, however they meet.
 TEST_F(RevocationsTest, LoginAndRevocationThatMeetSeeEachOther) {
   UserDirectory directory;

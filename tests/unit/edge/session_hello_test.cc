@@ -124,18 +124,19 @@ TEST_F(SessionTest, SessionThatIsClosingSendsNoCancel) {
   EXPECT_EQ(Frames().size(), 0u);
 }
 
-TEST_F(SessionTest, CancelComesBeforeTheNextCallOfTheSameId) {
+TEST_F(SessionTest, NextCallOfACancelledOnesIdIsRefusedUntilTheAgentHasAnswered) {
   OpenAndRead();
   Receive(kHello);
   Frames();
   DeliverAndRead(1, "req_1");
   Cancel(1);
   Deliver(2, "req_1");
-  const std::vector<std::string> frames = Frames();
-  ASSERT_EQ(frames.size(), 2u);
-  EXPECT_EQ(frames[0], EncodeToolCancel("req_1"));
+  EXPECT_EQ(OutcomeOf(2), "EARLIER_UNANSWERED NOT_SENT");
+  EXPECT_EQ(Frames(), std::vector<std::string>{EncodeToolCancel("req_1")});
   Receive(Response("req_1"));
-  EXPECT_EQ(OutcomeOf(2), "success 1");
+  DeliverAndRead(3, "req_1");
+  Receive(Response("req_1"));
+  EXPECT_EQ(OutcomeOf(3), "success 1");
 }
 
 TEST_F(SessionTest, NoMoreCancelsWaitThanCallsMayBeInFlight) {

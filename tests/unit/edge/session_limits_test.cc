@@ -174,6 +174,56 @@ TEST_F(SessionTest, TooLargeAnswerDoesNotLoseACallThatWasNotSent) {
   EXPECT_EQ(OutcomeOf(1), "SESSION_LOST NOT_SENT");
 }
 
+TEST_F(SessionTest, OneStrayMoreThanTheMinutesBudgetClosesTheSession) {
+  limits_.strays_max = 3;
+  OpenAndRead();
+  DeliverAndRead(1, "req_1");
+  for (int i = 0; i < 3; ++i) Receive(Response("unknown"));
+  clock_.Advance(seconds(61));
+  for (int i = 0; i < 3; ++i) Receive(Response("unknown"));
+  EXPECT_EQ(CloseOf(), "none");
+  EXPECT_EQ(strays_.size(), 6u);
+  EXPECT_EQ(counters_.strays_full.value(), 0u);
+  Receive(Response("unknown"));
+  EXPECT_EQ(CloseOf(), "1008 Too many unmatched answers");
+  EXPECT_EQ(counters_.strays_full.value(), 1u);
+  EXPECT_EQ(strays_.size(), 6u) << "what breaks the budget goes nowhere";
+  EXPECT_EQ(OutcomeOf(1), "open") << "its answer may come through the agent's next session";
+}
+
+TEST_F(SessionTest, OneByteMoreThanTheMinutesBudgetOfStraysClosesTheSession) {
+  limits_.stray_bytes_max = 2 * (std::string("unknown").size() + 1);
+  OpenAndRead();
+  Receive(Response("unknown"));
+  Receive(Response("unknown"));
+  EXPECT_EQ(CloseOf(), "none");
+  EXPECT_EQ(counters_.stray_bytes_full.value(), 0u);
+  clock_.Advance(seconds(61));
+  Receive(Response("unknown"));
+  Receive(Response("unknown", "12"));
+  EXPECT_EQ(CloseOf(), "1008 Too many unmatched answers");
+  EXPECT_EQ(counters_.stray_bytes_full.value(), 1u);
+}
+
+TEST_F(SessionTest, LateAnswersToCallsThatTheSessionGotNeedNoBudget) {
+  limits_.strays_max = 0;
+  OpenAndRead();
+  DeliverAndRead(1, "req_1");
+  DeliverAndRead(2, "req_2", seconds(1));
+  DeliverTo(kSession, 7, 3, "req_3");
+  EXPECT_EQ(Frames().size(), 1u);
+  Cancel(1);
+  Advance(seconds(2));
+  LinkDown(7);
+  for (const char* id : {"req_1", "req_2", "req_3"}) Receive(Response(id));
+  EXPECT_EQ(CloseOf(), "none");
+  EXPECT_EQ(strays_.size(), 3u);
+  Deliver(4, "req_4");
+  Cancel(4);
+  Receive(Response("req_4"));
+  EXPECT_EQ(CloseOf(), "1008 Too many unmatched answers") << "that one was not sent";
+}
+
 TEST_F(SessionTest, TenthBadFrameWithinAMinuteClosesTheSession) {
   ASSERT_EQ(limits_.bad_frames_max, 10);
   OpenAndRead();
@@ -261,6 +311,7 @@ TEST_F(SessionTest, BadAnswerEndsNoCallUnlessItIsOnlyTooDeep) {
     EXPECT_EQ(OutcomeOf(bad + 1), "open") << text;
     EXPECT_EQ(counters_.bad_frames.value(), bad + 1);
     Cancel(bad + 1);
+    Receive(Response("req_1"));  // So that the id is free.
   }
 }
 

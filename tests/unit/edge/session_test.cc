@@ -59,6 +59,7 @@ TEST_F(SessionTest, QueuedBytesAreWhatWaits) {
   LinkBatches out;
   WireDecoder decoder(64);
   TimerWheel wheel(kTick, 64, clock_.Now());
+  UnansweredRequests unanswered(limits_.unanswered, &counters_.unanswered_full);
   absl::flat_hash_map<std::pair<LinkId, uint64_t>, SessionCall*> calls;
   std::vector<SessionId> heartbeats;
   Session::Context context;
@@ -66,6 +67,7 @@ TEST_F(SessionTest, QueuedBytesAreWhatWaits) {
   context.counters = &counters_;
   context.decoder = &decoder;
   context.call_wheel = &wheel;
+  context.unanswered = &unanswered;
   context.out = &out;
   context.calls = &calls;
   context.heartbeats = &heartbeats;

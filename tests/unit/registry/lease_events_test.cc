@@ -13,11 +13,11 @@ using Heard = std::vector<std::string>;
 
 class LeaseEventsTest : public ::testing::Test {
  protected:
-  LeaseEvents Make(bool messages) {
+  LeaseEvents Make() {
     return LeaseEvents(
-        messages,
         {[this](const std::string&, uint64_t epoch) { heard_.push_back("replaced " + std::to_string(epoch)); },
-         [this](const std::string&, std::string message) { heard_.push_back(std::move(message)); },
+         [this](const std::string&, std::string message, MonoTime) { heard_.push_back(std::move(message)); },
+         [this](const std::string&, uint64_t epoch) { heard_.push_back("contested " + std::to_string(epoch)); },
          [this](const std::string&) { heard_.push_back("forgotten"); }});
   }
   // A claim without anything happening meanwhile.
@@ -28,7 +28,7 @@ class LeaseEventsTest : public ::testing::Test {
   }
 
   Heard heard_;
-  LeaseEvents events_ = Make(true);
+  LeaseEvents events_ = Make();
 };
 
 TEST_F(LeaseEventsTest, MessagesAreOursBetweenTheMarks) {
@@ -159,15 +159,33 @@ TEST_F(LeaseEventsTest, ClaimOfBeforeAnInterruptionLeavesOwnershipUnknown) {
   EXPECT_EQ(heard_, (Heard{"replaced 2", "forgotten"}));
 }
 
-TEST_F(LeaseEventsTest, WithoutMessagesNothingIsRememberedBetweenClaims) {
-  LeaseEvents events = Make(false);
-  events.ClaimBegun("user");
-  events.Replaced("user", 2);
+TEST_F(LeaseEventsTest, NewsOfUsersWhoseLeaseIsNotHeldAreNone) {
+  events_.Replaced("user", 3);
+  events_.MarkedReplaced("user", 4);
+  events_.Marked("user", 5);
   EXPECT_EQ(heard_, Heard{});
-  events.Claimed("user", 1, true);
-  EXPECT_EQ(heard_, (Heard{"replaced 2", "forgotten"}));
-  events.Replaced("user", 3);
-  EXPECT_EQ(heard_, (Heard{"replaced 2", "forgotten", "replaced 3"}));
+}
+
+// All edges are told of a claim when it is not known who had the lease; the claiming one, too.
+TEST_F(LeaseEventsTest, WhatAllEdgesAreToldOfItsOwnClaimIsNoNews) {
+  events_.ClaimBegun("user");
+  events_.MarkedReplaced("user", 1);
+  events_.Marked("user", 1);
+  events_.Claimed("user", 1, true);
+  events_.MarkedReplaced("user", 1);
+  events_.Message("user", "ours");
+  EXPECT_EQ(heard_, Heard{"ours"});
+}
+
+TEST_F(LeaseEventsTest, OlderLeaseThatIsMadeAgainElsewhereIsContestedAndItsMessagesAreNotOurs) {
+  Claim(5);
+  events_.MarkedReplaced("user", 4);
+  events_.Message("user", "of the other edge");
+  EXPECT_EQ(heard_, Heard{"contested 5"});
+  EXPECT_TRUE(events_.OwnershipUnknown("user"));
+  events_.Marked("user", 5);
+  events_.Message("user", "ours");
+  EXPECT_EQ(heard_, (Heard{"contested 5", "ours"}));
 }
 
 TEST_F(LeaseEventsTest, WhatIsKeptIsLimited) {

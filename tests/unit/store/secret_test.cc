@@ -54,5 +54,21 @@ TEST(Secrets, EmptySecretMatchesNothing) {
   EXPECT_FALSE(SecretMatches("abc", ""));
 }
 
+TEST(Secrets, DigestMatchesWhateverFormOfItsSecretIsStored) {
+  const SecretDigest digest = DigestOfSecret("abc");
+  EXPECT_EQ(digest[0], 0xba);
+  EXPECT_EQ(digest[15], 0x23);
+  std::string upper = HashSecret("abc");
+  for (size_t i = 7; i < upper.size(); ++i) upper[i] = static_cast<char>(std::toupper(upper[i]));
+  for (const std::string& stored : {std::string("abc"), HashSecret("abc"), upper}) {
+    EXPECT_TRUE(DigestMatches(digest, stored)) << stored;
+  }
+  for (const std::string& stored : {std::string("abd"), HashSecret("abd"), MakeRevokedSecret(), std::string(),
+                                    HashSecret("abc") + "0", std::string("sha256:"), HashSecret("abc").substr(7)}) {
+    EXPECT_FALSE(DigestMatches(digest, stored)) << stored;
+  }
+  EXPECT_FALSE(DigestMatches(SecretDigest(), ""));
+}
+
 }  // namespace
 }  // namespace toolwire

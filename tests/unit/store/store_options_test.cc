@@ -44,6 +44,16 @@ TEST_F(StoreOptionsTest, EnvironmentOfTheReplacedServerIsRead) {
   EXPECT_EQ(options_.database.url, "postgresql://localhost/db");
 }
 
+TEST_F(StoreOptionsTest, EndOfALineIsNoPartOfAUrl) {
+  const EnvironmentVariable database("DATABASE_URL", "postgresql://localhost/db\n");
+  ASSERT_TRUE(ParseFlags(add_, {}));
+  EXPECT_EQ(options_.database.url, "postgresql://localhost/db");
+  const EnvironmentVariable required("DATABASE_REQUIRED", "true"), empty("DATABASE_URL", "\n");
+  options_ = StoreOptions();
+  ASSERT_TRUE(ParseFlags(add_, {}));
+  EXPECT_FALSE(Validate(options_).ok());
+}
+
 TEST_F(StoreOptionsTest, NumbersOutsideTheirBoundsAreRefused) {
   ExpectBounds(add_, {{"--database-connections-max", 1, 20},
                       {"--audit-json-bytes-max", 64, 16 << 20},

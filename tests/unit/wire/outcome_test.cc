@@ -31,6 +31,8 @@ const struct {
     {E::INVALID_REQUEST, "INVALID_REQUEST", 3, 400, 0},
     {E::DUPLICATE_REQUEST, "DUPLICATE_REQUEST", 6, 409, 0},
     {E::CALLER_BUSY, "CALLER_BUSY", 8, 429, 100},
+    {E::UNAUTHENTICATED, "UNAUTHENTICATED", 16, 401, 0},
+    {E::PERMISSION_DENIED, "PERMISSION_DENIED", 7, 403, 0},
 };
 
 TEST(OutcomeTest, EveryReasonHasItsRow) {
@@ -66,12 +68,13 @@ TEST(OutcomeTest, RefusalsMeanWhatTheTableSays) {
   EXPECT_EQ(ReasonOf(R::TIMED_OUT), E::CALL_TIMEOUT);
   EXPECT_EQ(ReasonOf(R::CANCELLED), E::CALLER_CANCELLED);
   EXPECT_EQ(ReasonOf(R::DUPLICATE_REQUEST), E::DUPLICATE_REQUEST);
+  EXPECT_EQ(ReasonOf(R::EARLIER_UNANSWERED), E::DUPLICATE_REQUEST);
   EXPECT_EQ(ReasonOf(R::SESSION_LOST), E::AGENT_LOST);
   EXPECT_EQ(ReasonOf(R::ANSWER_LOST), E::AGENT_LOST);
   EXPECT_EQ(ReasonOf(R::CAUSE_UNSPECIFIED), E::REASON_UNSPECIFIED);
   EXPECT_EQ(ReasonOf(static_cast<R::Cause>(99)), E::REASON_UNSPECIFIED);
   const google::protobuf::EnumDescriptor& causes = *R::Cause_descriptor();
-  EXPECT_EQ(causes.value_count(), 9) << "a new cause needs its line above";
+  EXPECT_EQ(causes.value_count(), 10) << "a new cause needs its line above";
 }
 
 TEST(OutcomeTest, FailureSaysWhatHappenedAndWhetherTheToolMayHaveRun) {

@@ -88,17 +88,17 @@ export class Site {
   // Pastes the line into a shell, in a directory with a file. Returns the agent's process.
   async startAgent(line, directory) {
     const PATH = `${path.dirname(binary('toolwire'))}:${process.env.PATH}`;
-    return this.scope.process('/bin/sh', ['-c', `exec env ${line}`], {cwd: directory, env: {PATH}});
+    return this.scope.process('/bin/sh', ['-c', line.replace(/^(.* && )?/, '$1exec env ')], {cwd: directory, env: {PATH}});
   }
 
-  // A directory as a person might offer it.
+  // A directory in which a person might paste the line, with the folder that it offers already there. Returns the former.
   async files() {
-    const directory = await this.scope.directory();
-    await mkdir(path.join(directory, 'notes'));
+    const parent = await this.scope.directory(), directory = path.join(parent, 'toolwire-files');
+    await mkdir(path.join(directory, 'notes'), {recursive: true});
     await writeFile(path.join(directory, 'hello.txt'), 'Hello from my own computer!\nSecond line: grüße.\n');
     await writeFile(path.join(directory, 'notes', 'shopping.md'), '- apples\n- tea\n');
     await writeFile(path.join(directory, 'numbers.csv'), 'a,b\n1,2\n'.repeat(200));
-    return directory;
+    return parent;
   }
 
   // For somebody with a name: requests to the routes, without a browser.

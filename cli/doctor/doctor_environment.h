@@ -1,0 +1,18 @@
+// The variables from which servers are configured, as they will read them.
+#ifndef TOOLWIRE_CLI_DOCTOR_DOCTOR_ENVIRONMENT_H_
+#define TOOLWIRE_CLI_DOCTOR_DOCTOR_ENVIRONMENT_H_
+
+#include <string>
+#include <vector>
+
+#include "cli/doctor/doctor_finding.h"
+
+namespace toolwire {
+
+// What an edge and a control would refuse, or pass over, of this process's environment; `remarks` are those on the
+// doctor's own command line and variables. Call before threads are started: variables are tidied as servers do it.
+Findings CheckEnvironment(const std::vector<std::string>& remarks);
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CLI_DOCTOR_DOCTOR_ENVIRONMENT_H_

@@ -1,0 +1,27 @@
+// The caller of one RPC, by its metadata.
+#ifndef TOOLWIRE_CONTROL_CALLER_CHECK_H_
+#define TOOLWIRE_CONTROL_CALLER_CHECK_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include "control/caller_auth.h"
+
+namespace toolwire {
+
+// In the reactor and not by gRPC's AuthMetadataProcessor, which aborts the process on a port without TLS.
+CallerAuth::Admission AdmitCaller(CallerAuth& auth, const grpc::CallbackServerContext& context, Scope scope);
+
+grpc::Status ToStatus(const v1::CallFailure& failure);
+
+// An RPC that may not begin.
+template <typename Reactor>
+class RefusedRpc final : public Reactor {
+ public:
+  explicit RefusedRpc(const grpc::Status& status) { this->Finish(status); }
+  explicit RefusedRpc(const v1::CallFailure& failure) : RefusedRpc(ToStatus(failure)) {}
+  void OnDone() override { delete this; }
+};
+
+}  // namespace toolwire
+
+#endif  // TOOLWIRE_CONTROL_CALLER_CHECK_H_

@@ -1,0 +1,3 @@
+// The same with TLS everywhere: lib/tls_everywhere.js.
+process.env.TOOLWIRE_TEST_TLS = 'yes';
+await import('./cluster.test.js');

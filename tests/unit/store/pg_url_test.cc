@@ -1,0 +1,153 @@
+#include "common/store/pg_url.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "tests/support/command_line.h"
+
+namespace toolwire {
+namespace {
+
+using Server = PgProtection::Server;
+
+class PgUrlTest : public ::testing::Test {
+ protected:
+  // Whatever the environment of the test run holds; and no files of its user.
+  void SetUp() override {
+    for (const char* name : {"PGSSLMODE", "PGSSLROOTCERT", "PGHOST", "PGHOSTADDR", "PGSERVICE", "PGREQUIRESSL"})
+      unsetenv(name);
+    std::string directory = ::testing::TempDir() + "pg_url_XXXXXX";
+    ASSERT_NE(mkdtemp(directory.data()), nullptr);
+    directory_ = directory;
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::string Write(const std::string& name, const std::string& text) {
+    const std::string path = directory_ + "/" + name;
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+    std::ofstream(path) << text;
+    return path;
+  }
+  PgProtection Of(const std::string& url) {
+    const auto settings = ReadPgUrl(url);
+    EXPECT_TRUE(settings.ok()) << url << settings.status();
+    return settings.ok() ? ProtectionOf(*settings) : PgProtection();
+  }
+  std::string Risks(const std::string& url) { return RisksOf(Of(url)); }
+
+  std::string directory_;
+};
+
+TEST_F(PgUrlTest, ModesWithoutChecksAreRisksAndVerifyFullIsNone) {
+  const EnvironmentVariable home("HOME", directory_.c_str());
+  const std::string at = "postgresql://user:hunter2@db.example/x?sslmode=";
+  EXPECT_EQ(Risks(at + "disable"), "sslmode=disable: nothing is encrypted");
+  EXPECT_EQ(Risks(at + "allow"), "sslmode=allow: any server is taken for this one, also one without encryption");
+  EXPECT_EQ(Risks(at + "prefer"),
+            "sslmode=prefer, which is libpq's default: any server is taken for this one, also one without encryption");
+  EXPECT_EQ(Risks("postgresql://user:hunter2@db.example/x"), Risks(at + "prefer"));
+  EXPECT_EQ(Risks(at + "require"), "sslmode=require without a CA: encrypted, but any server is taken for this one");
+  EXPECT_EQ(Risks(at + "verify-ca"), "sslmode=verify-ca: any certificate of the CA is taken, whatever it names");
+  EXPECT_EQ(Risks(at + "verify-full"), "");
+  EXPECT_TRUE(Of(at + "verify-full").encrypts);
+  EXPECT_FALSE(Of(at + "allow").encrypts);
+}
+
+TEST_F(PgUrlTest, RequireChecksTheCaIfItsFileIsThere) {
+  const EnvironmentVariable home("HOME", directory_.c_str());
+  const std::string url = "postgresql://db.example/x?sslmode=require";
+  const std::string file = directory_ + "/ca.crt";
+  EXPECT_EQ(Of(url + "&sslrootcert=" + file).server, Server::kAnybody) << "libpq checks nothing then";
+  Write("ca.crt", "a certificate");
+  EXPECT_EQ(Of(url + "&sslrootcert=" + file).server, Server::kAuthority);
+  EXPECT_EQ(Of("postgresql://db.example/x?sslmode=prefer&sslrootcert=" + file).server, Server::kAnybody)
+      << "after a wrong certificate it goes on without TLS";
+  EXPECT_EQ(Of(url).server, Server::kAnybody);
+  Write(".postgresql/root.crt", "a certificate");
+  EXPECT_EQ(Of(url).server, Server::kAuthority);
+}
+
+TEST_F(PgUrlTest, EnvironmentCountsForWhatTheUrlLeavesOpen) {
+  const EnvironmentVariable mode("PGSSLMODE", "verify-full");
+  EXPECT_EQ(Of("postgresql://db.example/x").server, Server::kNamedInUrl);
+  EXPECT_EQ(Of("postgresql://db.example/x?sslmode=disable").sslmode, "disable");
+  const EnvironmentVariable host("PGHOST", "db.example");
+  EXPECT_FALSE(Of("postgresql:///x").on_this_machine);
+}
+
+TEST_F(PgUrlTest, OnThisMachineAreSocketsAndTheLoopback) {
+  for (const char* url :
+       {"postgresql:///x", "postgresql:///x?host=/run/postgresql", "postgresql://%2Frun%2Fpostgresql/x",
+        "host=@abstract dbname=x", "postgresql://127.0.0.1/x", "postgresql://[::1]:5433/x", "postgresql://localhost/x",
+        "postgresql://localhost,127.0.0.2/x", "host=db.example hostaddr=127.0.0.1"}) {
+    EXPECT_TRUE(Of(url).on_this_machine) << url;
+    EXPECT_EQ(Risks(url), "") << url;
+  }
+  for (const char* url : {"postgresql://10.0.0.5/x", "postgresql://db.example/x", "postgresql://localhost,10.0.0.5/x",
+                          "host=localhost hostaddr=10.0.0.5"}) {
+    EXPECT_FALSE(Of(url).on_this_machine) << url;
+    EXPECT_NE(Risks(url), "") << url;
+  }
+}
+
+TEST_F(PgUrlTest, UnknownModeIsRefusedAndNotRepeated) {
+  const absl::Status status = ReadPgUrl("postgresql://db.example/x?sslmode=hunter2").status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_EQ(status.message(),
+            "DATABASE_URL: sslmode is none of disable, allow, prefer, require, verify-ca, verify-full");
+}
+
+TEST_F(PgUrlTest, EncryptedKeyNeedsItsPassphraseInTheUrl) {
+  const std::string url = "postgresql://db.example/x?sslkey=";
+  for (const char* text : {"-----BEGIN ENCRYPTED PRIVATE KEY-----\n",
+                           "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n"}) {
+    const std::string file = Write("client.key", text);
+    const absl::Status status = ReadPgUrl(url + file).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << text;
+    EXPECT_TRUE(absl::StrContains(status.message(), file + ": the key is encrypted")) << status;
+    EXPECT_TRUE(ReadPgUrl(url + file + "&sslpassword=hunter2").ok());
+  }
+  EXPECT_TRUE(ReadPgUrl(url + Write("client.key", "-----BEGIN PRIVATE KEY-----\n")).ok());
+  EXPECT_TRUE(ReadPgUrl(url + directory_ + "/none.key").ok()) << "libpq says so when it connects";
+}
+
+TEST_F(PgUrlTest, ParametersOfOtherLibrariesArePassedOver) {
+  std::vector<std::string> passed_over;
+  const auto settings = ReadPgUrl(
+      "postgresql://user:x@db.example/x?schema=public&pgbouncer=true&sslmode=require&connection_limit=5&pool_timeout=0",
+      &passed_over);
+  ASSERT_TRUE(settings.ok()) << settings.status();
+  EXPECT_EQ(settings->at("sslmode"), "require");
+  EXPECT_EQ(settings->at("dbname"), "x");
+  EXPECT_EQ(passed_over, (std::vector<std::string>{"schema", "pgbouncer", "connection_limit", "pool_timeout"}));
+  EXPECT_EQ(ReadPgUrl("postgres://db.example/x?pgbouncer=true")->at("host"), "db.example");
+  EXPECT_EQ(ReadPgUrl("postgres://db.example/x?application_name=y&ssl=true")->at("application_name"), "y");
+}
+
+TEST_F(PgUrlTest, WhatNobodyKnowsIsRefusedByItsNameAndWithoutItsValue) {
+  const auto message = [](const char* url) { return std::string(ReadPgUrl(url).status().message()); };
+  EXPECT_EQ(message("postgresql://db.example/x?no_such=hunter2"), "DATABASE_URL: libpq knows no parameter no_such");
+  EXPECT_EQ(message("postgresql://db.example/x?schema=tools"),
+            "DATABASE_URL: schema: tables are where the user's search_path says; ALTER ROLE ... SET search_path, and "
+            "leave it out");
+  EXPECT_EQ(message("postgresql+asyncpg://db.example/x"),
+            "DATABASE_URL: it begins with postgresql+asyncpg:// in place of postgresql://");
+  EXPECT_EQ(message("jdbc:postgresql://db.example/x"),
+            "DATABASE_URL: it begins with jdbc:postgresql:// in place of postgresql://");
+  // A password with a question mark in it is no parameter.
+  EXPECT_EQ(message("postgresql://user:pass?hunter2=x@db.example/x").find("hunter2"), std::string::npos);
+}
+
+TEST_F(PgUrlTest, AddressIsForPeople) {
+  EXPECT_EQ(PgAddress(*ReadPgUrl("postgresql://user:hunter2@db.example:5433/x")), "db.example:5433/x");
+  EXPECT_EQ(PgAddress(*ReadPgUrl("postgresql:///")), "localhost:5432/");
+}
+
+}  // namespace
+}  // namespace toolwire
