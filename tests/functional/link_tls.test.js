@@ -25,8 +25,8 @@ claim('calls and answers of 16 MiB pass an encrypted link as they are', async (s
   const text = randomBytes(6 << 20).toString('base64');
   await tw.agent('user_1', {answer: ({params}) => ({success: true, result: {text: params.text}})});
   const stream = tw.caller().dispatch();
-  const large = stream.call('user_1', 'echo', {text}, {timeoutMs: 60_000});
-  const small = Array.from({length: 50}, (_, i) => stream.call('user_1', 'echo', {text: `${i}`}, {timeoutMs: 60_000}));
+  const large = stream.call('user_1', 'echo', {text}, {timeoutMs: 240_000});
+  const small = Array.from({length: 50}, (_, i) => stream.call('user_1', 'echo', {text: `${i}`}, {timeoutMs: 240_000}));
   for (const [i, one] of small.entries()) assert.equal(resultOf(await one).text, `${i}`);
   assert.equal(resultOf(await large).text, text);
   assert.ok((await tw.metric('toolwire_tls_handshakes_total', {port: 'links'})) >= 2, 'one at each end');
@@ -117,7 +117,7 @@ claim('certificates of both ends are replaced while calls run: none fails, and n
   const outcomes = [];
   const calling = (async () => {
     while (!stopped) {
-      outcomes.push(stream.call('user_1', 'echo', {}, {timeoutMs: 60_000}));
+      outcomes.push(stream.call('user_1', 'echo', {}, {timeoutMs: 240_000}));
       await sleep(5);
     }
   })();
@@ -159,7 +159,7 @@ claim('the CA of links is replaced at both ends, old to both to new, while calls
   let stopped = false;
   const outcomes = [];
   const calling = (async () => {
-    for (; !stopped; await sleep(5)) outcomes.push(stream.call('user_1', 'echo', {}, {timeoutMs: 60_000}));
+    for (; !stopped; await sleep(5)) outcomes.push(stream.call('user_1', 'echo', {}, {timeoutMs: 240_000}));
   })();
   const dials = () => tw.gate.events.filter(({event}) => event === 'connected').length;
   let reads = 0, cuts = 0;

@@ -84,7 +84,7 @@ class Group {
     const old = this.master;
     this.master = this.servers.find((one) => one !== old);
     const client = await this.master.client();
-    await until('the replica is the master', async () => (await client.role())[0] === 'master', 60_000);
+    await until('the replica is the master', async () => (await client.role())[0] === 'master');
   }
 }
 
@@ -107,7 +107,7 @@ function calling(cluster, userId) {
   const outcomes = [];
   const lanes = cluster.callers().map(async (caller) => {
     const stream = caller.dispatch();
-    for (; !stopped; await sleep(5)) outcomes.push(stream.call(userId, 'echo', {}, {timeoutMs: 60_000}));
+    for (; !stopped; await sleep(5)) outcomes.push(stream.call(userId, 'echo', {}, {timeoutMs: 240_000}));
   });
   return {
     get count() {

@@ -190,7 +190,7 @@ clusterClaim('Redis\'s certificate is replaced while calls run: none fails, agen
   const outcomes = [];
   let stopped = false;
   const calling = (async () => {
-    for (; !stopped; await sleep(5)) outcomes.push(stream.call('user_1', 'echo', {}, {timeoutMs: 60_000}));
+    for (; !stopped; await sleep(5)) outcomes.push(stream.call('user_1', 'echo', {}, {timeoutMs: 240_000}));
   })();
   const before = await redis.certificates.serial('redis.crt');
   await redis.certificates.renew();

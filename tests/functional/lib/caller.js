@@ -124,7 +124,7 @@ export class Caller {
   // The request as it is given, without defaults, and a handle to cancel it.
   start(request, {grpcDeadlineMs} = {}) {
     const done = deferred();
-    const options = {deadline: Date.now() + (grpcDeadlineMs ?? 4 * DEADLINE_MS)};
+    const options = {deadline: Date.now() + (grpcDeadlineMs ?? 2 * DEADLINE_MS)};
     const sent = this.client.CallTool(request, new grpc.Metadata(), options, (error, response) => {
       if (!error) return done.resolve({code: 0, response});
       try {
@@ -146,7 +146,7 @@ export class Caller {
   // A method of AgentAdmin: its response, or {code, message}.
   admin(method, request = {}) {
     const done = deferred();
-    this.administration[method](request, {deadline: Date.now() + 4 * DEADLINE_MS}, (error, response) =>
+    this.administration[method](request, {deadline: Date.now() + 2 * DEADLINE_MS}, (error, response) =>
       done.resolve(error ? {code: error.code, message: error.details} : response));
     return done.promise;
   }
@@ -226,7 +226,7 @@ export class Dispatch {
         throw Object.assign(new Error(`the stream ended with ${this.status.code} ${this.status.details}`), {final: true});
       }
       return this.answers.get(String(id));
-    }, 4 * DEADLINE_MS);
+    }, 2 * DEADLINE_MS);
     return outcome;
   }
   call(userId, tool, params = {}, options = {}) {

@@ -294,7 +294,7 @@ export function claim(name, body, {skip, ...options} = {}) {
     console.log(`SKIPPED: ${name}: ${skip}`);
     return;
   }
-  test(name, {timeout: 180_000, ...options}, async (context) => {
+  test(name, {timeout: 600_000, ...options}, async (context) => {
     const scope = new Scope();
     try {
       let failure;
