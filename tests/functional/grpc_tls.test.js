@@ -248,7 +248,7 @@ claim('params and results of 16 MiB arrive over TLS as they are', async (scope) 
 
 claim('a caller that does not read is held up by TCP: control holds little for it, and others go on', async (scope) => {
   const tw = await start(scope, {topology: 'split', flags: {'caller-bytes-max': 16 << 20}});
-  await tw.agent('user_1', {answer: () => ({success: true, result: 'x'.repeat(1 << 18)})});
+  await tw.agent('user_1', {answer: () => ({success: true, result: 'x'.repeat(1 << 19)})});
   await tw.agent('user_2');
   const other = tw.caller(undefined, tw.trusting).dispatch();
   assert.equal((await other.call('user_2', 'echo')).code, 0);

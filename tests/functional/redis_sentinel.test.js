@@ -93,7 +93,7 @@ const changes = (member) => member.metric('toolwire_redis_master_changes_total')
 const reasons = (edge) => ['redis unavailable', 'redis lost', 'redis sentinel unavailable'].flatMap((event) => edge.logged(event)).map(({why}) => why);
 const sawReason = (edge, pattern) => until(`the log says ${pattern}`, () => reasons(edge).some((why) => pattern.test(why)));
 const connectedTo = (edge, {port}) => until(`Redis at ${port} is connected`, () =>
-  edge.logged('redis connected').at(-1)?.address === `127.0.0.1:${port}`, 60_000);
+  edge.logged('redis connected').at(-1)?.address === `127.0.0.1:${port}`);
 async function edgeOf(scope, flags) {
   const edge = scope.process('toolwire-edge', argumentsOf({
     port: 0, 'relay-port': 0, 'metrics-port': 0, 'log-format': 'json', 'data-dir': await scope.directory(), ...flags}));

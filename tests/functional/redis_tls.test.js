@@ -250,6 +250,7 @@ claim('a Redis in plain and without a password, not on the loopback, is warned o
   const far = await edgeOf(scope, redis, {'redis-url': redis.urlAt({host: elsewhere})});
   for (const times of [1, 2]) {
     for (const edge of [near, far]) await connected(edge, times);
+    await far.saw('redis is not protected as it should be');
     assert.deepEqual([warnings(near), warnings(far)], [[], ['no TLS, no password']]);
     await admin.client('KILL', 'TYPE', 'pubsub');
   }
