@@ -167,9 +167,15 @@ Status ReadPage(Store& store, const AuditQuery& query, v1::ListExecutionsRespons
 
 }  // namespace
 
-AdminService::AdminService(const Clock& clock, CallerAuth& auth, Store& store, Registry& registry,
-                           AgentDirectory& directory, Dispatcher& dispatcher)
-    : clock_(clock), auth_(auth), store_(store), registry_(registry), directory_(directory), dispatcher_(dispatcher) {}
+AdminService::AdminService(const Clock& clock, CallerAuth& auth, CallerBudgets& budgets, Store& store,
+                           Registry& registry, AgentDirectory& directory, Dispatcher& dispatcher)
+    : clock_(clock),
+      auth_(auth),
+      budgets_(budgets),
+      store_(store),
+      registry_(registry),
+      directory_(directory),
+      dispatcher_(dispatcher) {}
 
 AdminService::~AdminService() { Stop(); }
 
@@ -192,15 +198,10 @@ void AdminService::Handle(Asked asked, const Status& bad, std::function<Outcome(
 void AdminService::Run(Asked asked, std::function<Outcome()> work) {
   const Status is_stopping(StatusCode::UNAVAILABLE, "control is stopping, ask another one; nothing was changed");
   MutexLock lock(mu_);
-  if (stopping_ || requests_ >= kRequestsMax) {
-    const bool stopping = stopping_;
+  if (stopping_) {
     lock.Unlock();
-    if (!stopping) counters_.requests_full.Add();
-    return asked.answer->Finish(
-        stopping ? is_stopping
-                 : Status(StatusCode::RESOURCE_EXHAUSTED, "too many of these requests wait for the store, try again"));
+    return asked.answer->Finish(is_stopping);
   }
-  ++requests_;
   if (threads_ == nullptr) threads_ = std::make_unique<asio::thread_pool>(kThreads);
   asio::post(*threads_, [this, asked, is_stopping, work = std::move(work)] {
     // It may have waited for the store for long.
@@ -209,16 +210,8 @@ void AdminService::Run(Asked asked, std::function<Outcome()> work) {
                             : asked.context->IsCancelled() ? Status(StatusCode::CANCELLED, "the caller has cancelled")
                             : refused                      ? ToStatus(*refused)
                                                            : work();
-    if (outcome) End(asked, *outcome);
+    if (outcome) asked.answer->Finish(*outcome);
   });
-}
-
-void AdminService::End(Asked asked, const Status& status) {
-  {
-    MutexLock lock(mu_);
-    --requests_;
-  }
-  asked.answer->Finish(status);
 }
 
 Status AdminService::CheckMay(const Asked& asked, const std::string& user_id) {
@@ -246,9 +239,13 @@ grpc::ServerUnaryReactor* AdminService::Ask(Scope scope, grpc::CallbackServerCon
                                             void (AdminService::*method)(Asked, const Request*, Response*)) {
   const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, scope);
   if (admitted.refused) return new RefusedRpc<grpc::ServerUnaryReactor>(*admitted.refused);
-  return RawUnary<Request, Response>::Start(*request, response, [&](UnaryAnswer* answer, Request* in, Response* out) {
-    (this->*method)({context, answer, admitted.caller}, in, out);
-  });
+  CallerBudgets::Place place;
+  const auto full = budgets_.Take(CallerBudgets::kOperators, BudgetOf(*context, admitted.caller.get()), &place);
+  if (full) return new RefusedRpc<grpc::ServerUnaryReactor>(*full);
+  return RawUnary<Request, Response>::Start(*request, response, std::move(place),
+                                            [&](UnaryAnswer* answer, Request* in, Response* out) {
+                                              (this->*method)({context, answer, admitted.caller}, in, out);
+                                            });
 }
 
 grpc::ServerUnaryReactor* AdminService::CreateCredential(grpc::CallbackServerContext* context,
@@ -325,7 +322,7 @@ void AdminService::Rotate(Asked asked, const v1::RotateCredentialRequest* reques
       log::Info(
           "credential rotated",
           {{"user", response->user_id()}, {"everywhere", response->everywhere()}, {"caller", CallerName(asked.from)}});
-      End(asked, Status::OK);
+      asked.answer->Finish(Status::OK);
     });
     return std::nullopt;
   });
@@ -345,7 +342,7 @@ void AdminService::Revoke(Asked asked, const v1::RevokeCredentialRequest* reques
                                        {"sessionClosed", response->session_closed()},
                                        {"everywhere", response->everywhere()},
                                        {"caller", CallerName(asked.from)}});
-      End(asked, Status::OK);
+      asked.answer->Finish(Status::OK);
     });
     return std::nullopt;
   });

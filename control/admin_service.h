@@ -16,6 +16,7 @@
 #include "common/store/store.h"
 #include "control/agent_directory.h"
 #include "control/caller_auth.h"
+#include "control/caller_budgets.h"
 #include "control/dispatcher.h"
 #include "control/raw_unary.h"
 #include "toolwire/v1/admin.grpc.pb.h"
@@ -38,20 +39,13 @@ class AdminService final : public AdminServiceBase {
  public:
   // Two, so that one request that hangs in the store does not block the others.
   static constexpr size_t kThreads = 2;
-  // Running and waiting, also for edges to confirm a revocation. A store takes some milliseconds for each, so the last
-  // of so many waits about a second; a store that hangs would otherwise gather requests whose callers have long gone.
-  static constexpr size_t kRequestsMax = 256;
-  struct Counters : CounterSet {
-    LimitCounter requests_full{this, kControlLimitHits, "operators_requests"};
-  };
 
-  AdminService(const Clock& clock, CallerAuth& auth, Store& store, Registry& registry, AgentDirectory& directory,
-               Dispatcher& dispatcher);
+  AdminService(const Clock& clock, CallerAuth& auth, CallerBudgets& budgets, Store& store, Registry& registry,
+               AgentDirectory& directory, Dispatcher& dispatcher);
   ~AdminService() override;
 
   // Requests that wait, and later ones, are answered UNAVAILABLE. Returns when those that run are done.
   void Stop();
-  const Counters& counters() const { return counters_; }
 
   grpc::ServerUnaryReactor* CreateCredential(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                              grpc::ByteBuffer* response) override;
@@ -90,11 +84,9 @@ class AdminService final : public AdminServiceBase {
   // What becomes of a request; nothing: `End` is called later, on any thread.
   using Outcome = std::optional<grpc::Status>;
 
-  // Runs `work` on the pool and ends the request with what it returns; or ends it at once if there are too many.
+  // Runs `work` on the pool and ends the request with what it returns.
   // A request whose caller has cancelled is not begun: nobody would receive a new secret.
   void Run(Asked asked, std::function<Outcome()> work);
-  // Ends a request whose work has run.
-  void End(Asked asked, const grpc::Status& status);
   // Ends the request with `bad`, unless it is OK, or runs `work`.
   void Handle(Asked asked, const grpc::Status& bad, std::function<Outcome()> work);
   // The same for what revokes a secret: checks the user's id, and gives `work` the epoch of the session that the
@@ -103,15 +95,14 @@ class AdminService final : public AdminServiceBase {
 
   const Clock& clock_;
   CallerAuth& auth_;
+  CallerBudgets& budgets_;
   Store& store_;
   Registry& registry_;
   AgentDirectory& directory_;
   Dispatcher& dispatcher_;
-  Counters counters_;
 
   Mutex mu_;
   std::atomic<bool> stopping_{false};  // Set under mu_.
-  size_t requests_ ABSL_GUARDED_BY(mu_) = 0;
   std::unique_ptr<asio::thread_pool> threads_ ABSL_GUARDED_BY(mu_);  // Null until it is needed.
 };
 

@@ -75,8 +75,8 @@ Dispatcher::Pending* Dispatcher::AdmitLocked(Call&& call, Work* work) {
   };
   if (raw->cancelled_all != nullptr && *raw->cancelled_all) return refuse(E::CALLER_CANCELLED);
   if (raw->from != nullptr && raw->from->IsRemoved()) return refuse(E::UNAUTHENTICATED);
-  if (!accepting_) return refuse(E::EDGE_UNAVAILABLE);
-  if (now >= raw->deadline) return refuse(E::CALL_TIMEOUT);
+  if (!accepting_) return refuse(E::EDGE_UNAVAILABLE, kControlStopping);
+  if (now >= raw->deadline) return refuse(E::CALL_TIMEOUT, kOverdueOnArrival);
   if (unanswered_.Has(raw->user_id, raw->request_id, now)) return refuse(E::DUPLICATE_REQUEST, kEarlierUnanswered);
   if (!by_request_.emplace(RequestKey(raw->user_id, raw->request_id), raw).second) return refuse(E::DUPLICATE_REQUEST);
   wheel_.Arm(raw, raw->deadline);
@@ -464,7 +464,8 @@ void Dispatcher::FailAll() {
     Pending* const call = found->second.get();
     const bool left_here = !NeverLeft(*call);
     const Reason reason = call->cancelled ? E::CALLER_CANCELLED : left_here ? E::AGENT_LOST : E::EDGE_UNAVAILABLE;
-    FailLocked(call, reason, left_here ? E::SENT : E::NOT_SENT, work);
+    FailLocked(call, reason, left_here ? E::SENT : E::NOT_SENT, work,
+               reason == E::EDGE_UNAVAILABLE ? kControlStopping : std::string_view());
   });
 }
 
