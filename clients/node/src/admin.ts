@@ -1,4 +1,5 @@
-import {Channels, method, type Method} from './channel.js';
+import {method, type Method} from './channel.js';
+import {Channels} from './channels.js';
 import {momentField, nameField, optionalNameField, pageSizeField, booleanOption, wordField} from './checks.js';
 import {dateOf, numberOf, timestampOf, v1} from './codec.js';
 import type {ConnectOptions} from './options.js';

@@ -1,14 +1,16 @@
 import * as agents from './agents.js';
-import type {Agent, AgentEvent, AgentWatch, ListAgentsOptions, WatchAgentsOptions} from './agents.js';
+import type {Agent, AgentEvent, ListAgentsOptions, WatchAgentsOptions} from './agents.js';
 import {Call} from './call.js';
-import {Channels} from './channel.js';
+import {Channels} from './channels.js';
 import {
   drainOption, msField, nameField, paramsField, signalOption, userIdsOption, type SentParams,
 } from './checks.js';
 import {Dispatcher} from './dispatcher.js';
+import {Followers} from './following.js';
 import {limitsOf, type ClientOptions, type Limits} from './options.js';
 import type {ToolResult} from './result.js';
 import type {AbortSignalLike} from './signals.js';
+import {AgentWatch} from './watch.js';
 
 // For requests that only control answers.
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -51,6 +53,7 @@ export interface CallToolOptions {
  */
 export class ToolwireClient {
   readonly #channels: Channels;
+  readonly #followers: Followers;
   readonly #dispatcher: Dispatcher;
   readonly #limits: Limits;
   readonly #watches = new Set<AgentWatch>();
@@ -60,7 +63,8 @@ export class ToolwireClient {
   constructor(options: ClientOptions = {}) {
     this.#limits = limitsOf(options);
     this.#channels = new Channels(options);
-    this.#dispatcher = new Dispatcher(this.#channels, this.#limits, this.#limits.parse);
+    this.#followers = new Followers(this.#channels);
+    this.#dispatcher = new Dispatcher(this.#channels, this.#followers, this.#limits, this.#limits.parse);
   }
 
   /**
@@ -107,8 +111,8 @@ export class ToolwireClient {
   /**
    * Agents as they connect, move and disconnect: first those that are connected, then `snapshot`, then changes, for as
    * long as they are taken. Connects again by itself, and then reports what has changed meanwhile; nothing is reported
-   * twice. What the loop does not take in time waits at the server, which keeps some thousand events; of a watcher
-   * slower than that it reports the difference later.
+   * twice. What the loop does not take in time waits here, up to a thousand changes; of a watcher slower than that the
+   * difference is reported later. All watches of a client share one stream to control, and one for those of all users.
    *
    * Ends when the loop is left, by `signal`, or when the client is closed; `return` of the iterator ends it at once, also
    * while a `next` is under way. Throws a {@link ToolwireError} only if watching is refused for good.
@@ -116,8 +120,8 @@ export class ToolwireClient {
    * @throws TypeError `userIds` is no array of user ids, or `signal` no signal.
    */
   watchAgents(options: WatchAgentsOptions = {}): AsyncGenerator<AgentEvent, void, undefined> {
-    const open = (): Set<AgentWatch> | undefined => (this.#closed ? undefined : this.#watches);
-    return new agents.AgentWatch(this.#channels, userIdsOption(options.userIds), signalOption(options.signal), open);
+    return new AgentWatch(userIdsOption(options.userIds), signalOption(options.signal), () =>
+      this.#closed ? undefined : {watches: this.#watches, followers: this.#followers});
   }
 
   /**
