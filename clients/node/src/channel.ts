@@ -15,6 +15,8 @@ const LONGEST_BACK_OFF_MS = 2_000;
 // An attempt that neither connects nor fails is given up after so long: the kernel's own end comes after two minutes, and
 // a control that was stopped takes connections without ever using them.
 const CONNECT_MS = 10_000;
+// For so long a control that left something unanswered is asked after all others.
+const SILENT_MS = 30_000;
 // How often a channel that cannot connect asks whether there are other certificates.
 const LOOK_MS = 1_000;
 // HTTP/2 receives so much before it waits for us to read: large results at full speed.
@@ -71,11 +73,7 @@ const unpacked = (bytes: Buffer): Buffer => bytes;
 
 export class Channel {
   readonly address: string;
-  /**
-   * Something that was asked of it is not answered for longer than a control takes. It is the last to be asked until it
-   * says something.
-   */
-  silent = false;
+  #silentUntil = 0;
   /** Its control knows nothing of `FollowAgents`, when last asked. */
   older = false;
   readonly #whenStopped = new Set<() => void>();
@@ -119,17 +117,24 @@ export class Channel {
     return this.#client.getChannel().getConnectivityState(false) === grpc.connectivityState.READY;
   }
 
+  /**
+   * Something that was asked of it is not answered for longer than a control takes. It is the last to be asked until it
+   * says something, or some time has passed.
+   */
+  get silent(): boolean {
+    return this.#silentUntil > 0 && performance.now() < this.#silentUntil;
+  }
   /** Anything came from its control. */
   heard(): void {
-    this.silent = false;
+    this.#silentUntil = 0;
   }
   /** An answer is overdue. */
   missed(): void {
-    this.silent = true;
+    this.#silentUntil = performance.now() + SILENT_MS;
   }
   /** Its control does not even give the signs of life that it promised. */
   stopped(): void {
-    this.silent = true;
+    this.missed();
     for (const then of [...this.#whenStopped]) then();
   }
   /** Calls `then` each time that it is `stopped`. Returns a function that ends that. */

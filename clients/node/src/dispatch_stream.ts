@@ -14,8 +14,9 @@ const decodeReply = (bytes: Buffer): v1.DispatchReply => v1.DispatchReply.decode
 // nothing of such a stream was read. With any other status the calls would count as sent.
 const REFUSED_BY_HTTP2 = 'Stream refused by server';
 
-// A control of this version says hello at once. Before it is asked whether it is an older one, which never does.
-const HELLO_MS = 250;
+// A control says hello at once. After so long it is asked whether it is an older one, which never does: soon, as the calls
+// wait for it.
+const HELLO_MS = 20;
 // What was asked may have been lost, or have come to another control behind a proxy.
 const ASK_AGAIN_MS = 1_000;
 // A stream that is still not taken, as behind a proxy without a control, is opened anew.

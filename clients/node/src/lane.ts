@@ -8,6 +8,8 @@ import type {ToolwireError} from './errors.js';
 // have worked.
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
+// A control that stops is soon another one, and calls wait.
+const STOPPING_PAUSE_MS = 250;
 
 /** What the lane's owner does. */
 export interface LaneOwner extends CallSource {
@@ -62,7 +64,7 @@ export class Lane implements StreamOwner {
     this.#stream = undefined;
     this.#lastFailure = stream.whyNot;
     // Behind the same address another control may take calls already.
-    this.#startAgain();
+    this.#startAgain(STOPPING_PAUSE_MS);
     this.owner.lost(stream.worked, undefined);
   }
   ended(stream: DispatchStream, {why, worked, hopeless}: End): void {
@@ -70,12 +72,12 @@ export class Lane implements StreamOwner {
     this.#stream = undefined;
     this.#lastFailure = why;
     if (worked) this.#pauseMs = FIRST_PAUSE_MS;
-    if (!this.#closed) this.#startAgain();
+    if (!this.#closed) this.#startAgain(LONGEST_PAUSE_MS);
     this.owner.lost(worked, hopeless);
   }
-  #startAgain(): void {
-    const wait = this.#pauseMs * (0.5 + Math.random());
-    this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
+  #startAgain(longestMs: number): void {
+    const wait = Math.min(this.#pauseMs, longestMs) * (0.5 + Math.random());
+    this.#pauseMs = Math.min(2 * this.#pauseMs, longestMs);
     this.#pause = setTimeout(() => this.start(), wait);
   }
 
