@@ -15,6 +15,8 @@ const LONGEST_BACK_OFF_MS = 2_000;
 // An attempt that neither connects nor fails is given up after so long: the kernel's own end comes after two minutes, and
 // a control that was stopped takes connections without ever using them.
 const CONNECT_MS = 10_000;
+// See cancelsLater.
+const CANCEL_LATER_MS = 50;
 // For so long a control that left something unanswered is asked after all others.
 const SILENT_MS = 30_000;
 // How often a channel that cannot connect asks whether there are other certificates.
@@ -68,6 +70,24 @@ export const isUnimplemented = ({code, details}: Partial<grpc.StatusObject>): bo
 
 export const errorOfStatus = (status: Partial<grpc.StatusObject>): ToolwireError =>
   errorOf(status.code ?? grpc.status.UNKNOWN, status.details ?? '', detailOf(status.metadata));
+
+// Of a stream that is cancelled in the turn of the event loop in which it begins, Node.js' HTTP/2 (of 20.20 at least) may
+// write frames for ever, and never returns. So it is cancelled a little later.
+function cancelsLater<Call extends {cancel(): void}>(call: Call): Call {
+  const cancel = call.cancel.bind(call);
+  let young = true;
+  let wanted = false;
+  const timer = setTimeout(() => {
+    young = false;
+    if (wanted) cancel();
+  }, CANCEL_LATER_MS).unref();
+  call.cancel = () => {
+    if (!young) return cancel();
+    wanted = true;
+    timer.ref();
+  };
+  return call;
+}
 
 const unpacked = (bytes: Buffer): Buffer => bytes;
 
@@ -211,11 +231,11 @@ export class Channel {
     return new Promise((resolve, reject) => {
       const options = {deadline: Date.now() + timeoutMs};
       const client = this.#renewed();
-      const call = client.makeUnaryRequest(path, encode, decode, request, this.#metadata(), options, (error, response) => {
+      const call = cancelsLater(client.makeUnaryRequest(path, encode, decode, request, this.#metadata(), options, (error, response) => {
         ended.removeEventListener('abort', cancel);
         if (error) reject(errorOfStatus(error));
         else resolve(response as Response);
-      });
+      }));
       const cancel = (): void => call.cancel();
       ended.addEventListener('abort', cancel);
     });
@@ -225,7 +245,7 @@ export class Channel {
   serverStream<Request, Response>(
     {path, encode, decode}: Method<Request, Response>, request: Request,
   ): grpc.ClientReadableStream<Response> {
-    const stream = this.#renewed().makeServerStreamRequest(path, encode, decode, request, this.#metadata());
+    const stream = cancelsLater(this.#renewed().makeServerStreamRequest(path, encode, decode, request, this.#metadata()));
     return stream.on('error', () => {});  // For streams that end when they are no longer read.
   }
 
@@ -235,7 +255,7 @@ export class Channel {
   ): grpc.ClientDuplexStream<Buffer, Response> {
     const metadata = this.#metadata();
     for (const [name, value] of Object.entries(words)) metadata.set(name, value);
-    return this.#renewed().makeBidiStreamRequest(path, unpacked, decode, metadata);
+    return cancelsLater(this.#renewed().makeBidiStreamRequest(path, unpacked, decode, metadata));
   }
 
   /** Streams to follow users, which no older control has. */
