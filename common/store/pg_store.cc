@@ -211,7 +211,7 @@ bool CopyRows(PgSession& session, const char* doing, const AuditStatements& stat
     });
   } catch (const pqxx::sql_error& error) {
     // INSERT would only wait as long, or be refused the same.
-    const std::string sqlstate = SqlState(error);
+    const std::string sqlstate = PgError(error.what()).sqlstate;
     const std::string_view group = std::string_view(sqlstate).substr(0, 2);
     const bool is_there_already = sqlstate == "23505";
     if (sqlstate == "57014" || group == "22" || group == "P0" || (group == "23" && !is_there_already)) throw;
