@@ -12,7 +12,9 @@
 namespace toolwire {
 namespace {
 
-constexpr char kSqlState[] = "sqlstate";  // The name of a status' payload.
+// Names of a status' payloads.
+constexpr char kSqlState[] = "sqlstate";
+constexpr char kLacksPartition[] = "lacks partition";
 constexpr size_t kSqlStateBytes = 5;
 
 bool IsOneOf(std::string_view text, std::initializer_list<std::string_view> all) {
@@ -62,6 +64,7 @@ StoreFault StoreFaultOf(std::string_view sqlstate) {
 }
 
 StoreFault StoreFaultOf(const absl::Status& status) {
+  if (status.GetPayload(kLacksPartition)) return StoreFault::kStoreRefused;
   if (const std::string sqlstate = SqlState(status); !sqlstate.empty()) return StoreFaultOf(sqlstate);
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
@@ -100,6 +103,7 @@ PgError::PgError(std::string_view text) {
   const std::string_view rest = line.substr(severity + kAfterSeverity.size());
   if (rest.size() < kSqlStateBytes + 2 || rest.substr(kSqlStateBytes, 2) != ": ") return;
   sqlstate = std::string(rest.substr(0, kSqlStateBytes));
+  lacks_partition = sqlstate == "23514" && text.find("CONSTRAINT NAME:") == std::string_view::npos;
   words = absl::StrCat("SQLSTATE ", sqlstate);
   const std::string_view told = MayBeTold(sqlstate) ? rest.substr(kSqlStateBytes + 2) : MeaningOf(sqlstate);
   if (!told.empty()) absl::StrAppend(&words, ", ", std::string(told));
@@ -108,6 +112,7 @@ PgError::PgError(std::string_view text) {
 absl::Status PgStatus(const char* doing, const PgError& error) {
   absl::Status status(CodeOf(error.sqlstate), absl::StrCat(doing, ": ", error.words));
   if (!error.sqlstate.empty()) status.SetPayload(kSqlState, absl::Cord(error.sqlstate));
+  if (error.lacks_partition) status.SetPayload(kLacksPartition, absl::Cord());
   return status;
 }
 

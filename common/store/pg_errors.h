@@ -37,6 +37,8 @@ struct PgError {
   // "SQLSTATE 42501, permission denied for table x". The server's words are left out where they may quote values of
   // rows, and its details always are. What the code means stands in their place, if it is known.
   std::string words = "no SQLSTATE";
+  // No partition is there for the row. The code is that of a CHECK that it does not meet, which has a name.
+  bool lacks_partition = false;
 };
 
 // The status of a call that failed with this error; `doing` is what for. Its code: UNAVAILABLE for what passes by

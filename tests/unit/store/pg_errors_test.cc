@@ -46,6 +46,16 @@ TEST(PgErrorsTest, CodesOfStatusesTellWhatIsTriedAgain) {
   }
 }
 
+// Rows of yesterday may be taken while those of today have no partition.
+TEST(PgErrorsTest, AMissingPartitionIsTheStoresFaultAndAConstraintThatIsNotMetTheRows) {
+  const PgError partition("ERROR:  23514: no partition of relation \"log\" found for row\nDETAIL:  Partition key of the "
+                          "failing row contains (created_at) = (2026-11-30).\nSCHEMA NAME:  public\nTABLE NAME:  log");
+  EXPECT_EQ(StoreFaultOf(PgStatus("x", partition)), StoreFault::kStoreRefused);
+  const PgError check("ERROR:  23514: new row for relation \"log\" violates check constraint \"short\"\nDETAIL:  Failing "
+                      "row contains (1).\nSCHEMA NAME:  public\nTABLE NAME:  log\nCONSTRAINT NAME:  short");
+  EXPECT_EQ(StoreFaultOf(PgStatus("x", check)), StoreFault::kRowRefused);
+}
+
 TEST(PgErrorsTest, WordsThatMayQuoteARowAreNotTold) {
   for (const char* sqlstate : {"22P02", "22P05", "22003", "22021", "22007", "P0001", "XX000"}) {
     const PgError error = ErrorOf(sqlstate, "invalid input: \"hunter2\"");
