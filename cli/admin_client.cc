@@ -24,6 +24,7 @@ using flags::Text;
 namespace {
 
 constexpr int kPageMax = 1000;                       // Of AgentAdmin.
+constexpr int kRowsAtOnce = 50;                      // Audit rows that a statement reads: 140 MB at the most.
 constexpr std::chrono::seconds kAdminAnswerMax(30);  // Longer than control waits for its store.
 constexpr int kNotReached = 3;
 constexpr int kNoAnswer = 4;
@@ -190,7 +191,7 @@ class DirectAdmin final : public AdminClient {
     std::vector<AuditRow> listed;
     AuditQuery next = query;
     while (true) {
-      next.limit = std::min(query.limit - static_cast<int>(listed.size()), kPageMax);
+      next.limit = std::min(query.limit - static_cast<int>(listed.size()), kRowsAtOnce);
       auto rows = store_->ListAudit(next);
       if (!rows.ok()) return rows.status();
       const bool is_last = static_cast<int>(rows->size()) < next.limit;

@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -69,12 +68,6 @@ void NeverAskForPassphrases() {
 
 // --- errors ----------------------------------------------------------------------------------------------------------
 
-constexpr char kSqlState[] = "sqlstate";  // The name of a status' payload.
-
-std::string FirstLine(std::string_view text) {
-  return std::string(text.substr(0, std::min(text.find('\n'), text.size())));
-}
-
 // What libpq says of a connection that did not come about, in one line: a sentence for each address, and for each
 // attempt with and without TLS. Hints, which are lines between them, are left out.
 std::string DialError(const std::string& text) {
@@ -84,40 +77,6 @@ std::string DialError(const std::string& text) {
   }
   return absl::StrJoin(sentences, "; ");
 }
-
-absl::StatusCode CodeOf(std::string_view sqlstate) {
-  if (sqlstate == "23505") return absl::StatusCode::kAlreadyExists;
-  const std::string_view group = sqlstate.substr(0, 2);
-  // Wrong data: of a type, a constraint, over a limit.
-  if (group == "22" || group == "23" || group == "54") return absl::StatusCode::kInvalidArgument;
-  // What passes: connection, rollback, resources, intervention. And what an operator will mend, so that until then rows
-  // wait: a read-only standby, passwords, databases, rights, tables that are gone, disks.
-  for (const char* one : {"08", "40", "53", "55", "57", "58", "25", "28", "3D"}) {
-    if (group == one) return absl::StatusCode::kUnavailable;
-  }
-  for (const char* one : {"42501", "42P01", "42703", "42P10"}) {
-    if (sqlstate == one) return absl::StatusCode::kUnavailable;
-  }
-  return absl::StatusCode::kInternal;
-}
-
-// A server's text for an error: "ERROR:  42501: permission denied for table x", and details in further lines.
-struct ServerError {
-  explicit ServerError(const pqxx::sql_error& error) {
-    const std::string line = FirstLine(error.what());
-    const size_t severity = line.find(":  ");
-    if (severity == std::string::npos || line.size() < severity + 10) return;
-    sqlstate = line.substr(severity + 3, 5);  // libpqxx itself loses it for some.
-    const std::string_view group = std::string_view(sqlstate).substr(0, 2);
-    what = absl::StrCat("SQLSTATE ", sqlstate);
-    // The message where it names only tables, columns and the like. Others, and all details, quote values of rows.
-    for (const char* one : {"08", "23", "25", "28", "3D", "40", "42", "53", "55", "57"}) {
-      if (group == one) absl::StrAppend(&what, ", ", line.substr(severity + 10));
-    }
-  }
-  std::string sqlstate;
-  std::string what = "no SQLSTATE";
-};
 
 // Whether the connection is of no more use: it is going, or leads to a server that may only be read.
 bool EndsConnection(std::string_view sqlstate) {
@@ -347,14 +306,17 @@ PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::fun
     session.used_up_ = true;
     outcome.try_again = true;
     outcome.status = failed(absl::StatusCode::kUnavailable, "the connection broke");
-  } catch (const pqxx::transaction_rollback&) {
-    outcome.status = failed(absl::StatusCode::kUnavailable, "rolled back by the server");
+  } catch (const pqxx::transaction_rollback& exception) {
+    outcome.status = PgStatus(session.doing_, PgError(exception.what()));
+    if (SqlState(outcome.status).empty()) outcome.status = failed(absl::StatusCode::kUnavailable, "rolled back");
   } catch (const pqxx::sql_error& exception) {
-    const ServerError error(exception);
+    const PgError error(exception.what());
     outcome.try_again = EndsConnection(error.sqlstate) || !session.connection().is_open();
     session.used_up_ |= outcome.try_again;
-    outcome.status = failed(outcome.try_again ? absl::StatusCode::kUnavailable : CodeOf(error.sqlstate), error.what);
-    outcome.status.SetPayload(kSqlState, absl::Cord(error.sqlstate));
+    outcome.status = PgStatus(session.doing_, error);
+    if (outcome.try_again && !absl::IsUnavailable(outcome.status)) {
+      outcome.status = failed(absl::StatusCode::kUnavailable, error.words);
+    }
   } catch (const std::exception&) {
     // Of the library itself; its message may hold a value that it could not convert.
     session.used_up_ = true;
@@ -479,15 +441,5 @@ void PgConnections::NoteDownLocked(const absl::Status& why) {
   down_wait_ = std::clamp(2 * down_wait_, kDownWaitMin, kDownWaitMax);
   dial_again_at_ = std::chrono::steady_clock::now() + down_wait_;
 }
-
-std::string SqlState(const absl::Status& status) {
-  return std::string(status.GetPayload(kSqlState).value_or(absl::Cord()));
-}
-
-std::string SqlState(const pqxx::sql_error& error) { return ServerError(error).sqlstate; }
-
-bool IsUnstorableValue(const absl::Status& status) { return SqlState(status).substr(0, 2) == "22"; }
-
-bool IsStatementTimeout(const absl::Status& status) { return SqlState(status) == "57014"; }
 
 }  // namespace toolwire

@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/store/pg_errors.h"
 #include "common/store/pg_options.h"
 #include "common/store/pg_url.h"
 
@@ -165,14 +166,6 @@ class PgConnections {
   MonoTime dial_again_at_ ABSL_GUARDED_BY(mu_) = {};
   MonoTime end_ ABSL_GUARDED_BY(mu_) = MonoTime::max();
 };
-
-// PostgreSQL's own code for what ended `Run`, such as 55P03; empty if the failure was not a statement's.
-std::string SqlState(const absl::Status& status);
-std::string SqlState(const pqxx::sql_error& error);
-// Whether this was a value that the database cannot hold, in its encoding or in the column's type: it is in no row.
-bool IsUnstorableValue(const absl::Status& status);
-// Whether the statement took longer than it may.
-bool IsStatementTimeout(const absl::Status& status);
 
 }  // namespace toolwire
 

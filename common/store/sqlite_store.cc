@@ -172,10 +172,12 @@ class Run {
   int Step() { return rc_ != SQLITE_OK ? rc_ : sqlite3_step(statement_); }
 
   // Columns of the current row; NULL reads as empty and 0.
-  std::string TextAt(int column) const {
+  std::string TextAt(int column) const { return std::string(ViewAt(column)); }
+  // Until the next Step.
+  std::string_view ViewAt(int column) const {
     const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
     if (text == nullptr) return {};
-    return std::string(text, static_cast<size_t>(sqlite3_column_bytes(statement_, column)));
+    return {text, static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
   }
   int64_t IntAt(int column) const { return sqlite3_column_int64(statement_, column); }
   std::optional<int64_t> OptionalIntAt(int column) const {
@@ -296,20 +298,28 @@ AgentStatus StatusOfWord(const std::string& word) {
   return AgentStatus::kPending;
 }
 
+// JSON as it is listed.
+std::string JsonAt(const Run& run, int column) {
+  const std::string_view json = run.ViewAt(column);
+  if (json.size() <= kListedJsonBytesMax) return std::string(json);
+  return AuditMarkedJson(json.substr(0, kListedJsonBytesMax / 4), json.size(), kListedJsonBytesMax / 4, "too large");
+}
+
 ListedAuditRow RowOf(const Run& run) {
+  const auto text = [&](int column) { return AuditSafeText(run.TextAt(column), kListedTextBytesMax); };
   ListedAuditRow row;
-  row.user_id = run.TextAt(0);
-  row.request_id = run.TextAt(1);
-  row.tool = run.TextAt(2);
-  row.params_json = run.TextAt(3);
-  row.result_json = run.TextAt(4);
+  row.user_id = text(0);
+  row.request_id = text(1);
+  row.tool = text(2);
+  row.params_json = JsonAt(run, 3);
+  row.result_json = JsonAt(run, 4);
   row.success = run.IntAt(5) != 0;
-  row.error = run.TextAt(6);
+  row.error = text(6);
   row.execution_time_ms = run.OptionalIntAt(7);
   row.created_at_ms = run.IntAt(8);
-  row.call_id = run.TextAt(9);
+  row.call_id = text(9);
   row.cursor = absl::StrCat(row.created_at_ms, ":", run.IntAt(10));
-  row.caller = run.TextAt(11);
+  row.caller = text(11);
   return row;
 }
 

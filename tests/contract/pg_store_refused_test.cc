@@ -92,6 +92,25 @@ TEST_F(PgStoreRefusedTest, OnlyTheRowThatIsRefusedWhileOthersAreTakenIsDropped) 
   EXPECT_EQ(One("SELECT count(*) FROM tool_execution_logs WHERE request_id = '300'"), "0");
 }
 
+TEST_F(PgStoreRefusedTest, NoRowIsLostToADamagedPageThoughOthersAreTaken) {
+  auto store = OpenNew();
+  ASSERT_TRUE(store->AppendAudit({Row("before", "c0")}).ok());
+  AwaitIndexes();
+  Sql("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'XX001';"
+      " END $$; CREATE TRIGGER no BEFORE INSERT ON tool_execution_logs FOR EACH ROW WHEN (NEW.request_id = 'x')"
+      " EXECUTE FUNCTION no()");
+  AuditLog log(*store, Quick());
+  for (int i = 0; i < 100; ++i) log.Append(Row(i % 20 == 7 ? "x" : "y"));
+  EXPECT_TRUE(Soon([&] { return log.counters().written == 95 && log.counters().aside == 5; }));
+  for (int i = 0; i < 100; ++i) log.Append(Row("y"));
+  EXPECT_TRUE(Soon([&] { return log.counters().written == 195; }));
+  EXPECT_EQ(log.counters().refused, 0u);
+  Sql("DROP TRIGGER no ON tool_execution_logs");
+  EXPECT_TRUE(log.Flush(std::chrono::seconds(60)));
+  EXPECT_EQ(RowCount(), "201");
+  EXPECT_EQ(One("SELECT count(*) FROM tool_execution_logs WHERE params ? 'toolwire_truncated'"), "0");
+}
+
 TEST_F(PgStoreRefusedTest, RowsThatTheEncodingLacksLettersForAreWrittenInAscii) {
   UseLatin1();
   auto store = OpenNew();

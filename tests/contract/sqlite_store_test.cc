@@ -90,6 +90,25 @@ TEST_F(SqliteStoreTest, EachFileSaysWhatItIsAndSaysSoWhereverItIs) {
   EXPECT_EQ(identity(path_ + "3"), one);
 }
 
+TEST_F(SqliteStoreTest, RowsLargerThanAPageAreCutWhateverWasAllowedToBeWritten) {
+  auto store = OpenSqliteStore(path_, 16u << 20);
+  ASSERT_TRUE(store.ok()) << store.status();
+  AuditRow large = Row("user", "large"), whole = Row("user", "whole");
+  large.params_json = "\"" + std::string(kListedJsonBytesMax - 1, 'x') + "\"";
+  large.error = std::string(kListedTextBytesMax + 1, 'e');
+  whole.params_json = "\"" + std::string(kListedJsonBytesMax - 2, 'x') + "\"";
+  whole.error = std::string(kListedTextBytesMax, 'e');
+  ASSERT_TRUE((*store)->AppendAudit({large, whole}).ok());
+  const auto rows = (*store)->ListAudit({"", 10});
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  ASSERT_EQ(rows->size(), 2u);
+  EXPECT_EQ((*rows)[0].params_json, whole.params_json);
+  EXPECT_EQ((*rows)[0].error, whole.error);
+  EXPECT_EQ((*rows)[1].params_json.substr(0, 51), "{\"toolwire_truncated\":true,\"bytes\":1048577,\"prefix\"");
+  EXPECT_LE((*rows)[1].params_json.size(), kListedJsonBytesMax);
+  EXPECT_NE((*rows)[1].error.find("[cut: 131073 bytes]"), std::string::npos);
+}
+
 TEST_F(SqliteStoreTest, TwoStoresOnOneFileSeeEachOther) {
   auto one = OpenSqlite(path_);
   auto other = OpenSqlite(path_);
