@@ -49,8 +49,8 @@ export async function startFake(scope, {
     /** Requests that are no calls, by their methods. */
     requests: [],
     streams: new Set(), streamsBegun: 0, watches: new Set(), watchesBegun: 0,
-    /** Streams that follow users, each with those users in `users`. */
-    follows: new Set(), followsBegun: 0,
+    /** Streams that follow users, each with those users in `users`; and how often such a stream was opened at all. */
+    follows: new Set(), followsBegun: 0, followsAsked: 0,
   };
   const unary = (name, given, empty) => (call, done) => {
     fake.requests.push({name, ...call.request});
@@ -84,15 +84,21 @@ export async function startFake(scope, {
       watch(stream);
     },
     FollowAgents(stream) {
-      ++fake.followsBegun;
-      fake.follows.add(stream);
+      ++fake.followsAsked;
       stream.users = new Set();
+      stream.once('data', () => {
+        ++fake.followsBegun;
+        fake.follows.add(stream);
+      });
       stream.on('data', ({add, remove}) => {
         for (const one of remove) stream.users.delete(one);
         for (const one of add) stream.users.add(one);
         if (add.length > 0) follow(add, stream, fake);
       });
-      const end = () => fake.follows.delete(stream) && stream.end();
+      const end = () => {
+        fake.follows.delete(stream);
+        stream.end();
+      };
       stream.on('end', end).on('cancelled', end).on('error', () => {});
     },
     GetAgent: unary('GetAgent', getAgent, {userId: 'user_1'}),

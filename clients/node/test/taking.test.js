@@ -50,7 +50,7 @@ claim('calls are written after the hello, and none before', async (scope) => {
   await client.getAgent('user_1');
   assert.equal(waiting[0].metadata.get('toolwire-hello')[0], '1');
   // It is asked whether it is an older one, and is none.
-  await until('it is asked', () => fake.followsBegun > 0);
+  await until('it is asked', () => fake.followsAsked > 0);
   await client.getAgent('user_1');
   assert.equal(fake.messages.length, 0);
   waiting[0].write({hello: HELLO});
