@@ -6,29 +6,30 @@
 #include "common/base/log.h"
 
 namespace toolwire {
-namespace {
 
 using E = v1::CallError;
 
-// Anybody can cause them.
-constexpr Duration kLogEvery = std::chrono::seconds(10);
-constexpr int kLogAtOnce = 3;
+namespace {
 
-constexpr const char* kFlags[] = {"--streams-max", "--watches-max", "--unary-calls-max", "--operators-requests-max"};
-constexpr const char* kNames[] = {"streams of calls", "watches", "unary calls", "operators' requests"};
+// Anybody can cause them.
+constexpr Duration kRefusedEvery = std::chrono::seconds(10);
+constexpr int kRefusedAtOnce = 3;
+
+constexpr const char* kBudgetFlags[] = {"--streams-max", "--watches-max", "--unary-calls-max", "--operators-requests-max"};
+constexpr const char* kBudgetNames[] = {"streams of calls", "watches", "unary calls", "operators' requests"};
 
 // Rounded up: a limit of one is one for each.
-int Share(int max, int percent) { return static_cast<int>((int64_t{max} * percent + 99) / 100); }
+int ShareOf(int max, int percent) { return static_cast<int>((int64_t{max} * percent + 99) / 100); }
 
 }  // namespace
 
 CallerBudgets::CallerBudgets(const Clock& clock, const Options& options)
-    : clock_(clock), refused_(kLogEvery, kLogAtOnce) {
+    : clock_(clock), refused_(kRefusedEvery, kRefusedAtOnce) {
   const int max[] = {options.streams_max, options.watches_max, options.unary_calls_max, options.operators_requests_max};
   MutexLock lock(mu_);
   for (int kind = 0; kind < kKinds; ++kind) {
     budgets_[kind].max = max[kind];
-    budgets_[kind].caller_max = Share(max[kind], options.caller_share_percent_max);
+    budgets_[kind].caller_max = ShareOf(max[kind], options.caller_share_percent_max);
   }
 }
 
@@ -56,13 +57,13 @@ std::optional<v1::CallFailure> CallerBudgets::Take(Kind kind, const std::string&
   LimitCounter* const of_all[] = {&counters_.streams, &counters_.watches, &counters_.unary_calls,
                                   &counters_.operators_requests};
   (all_full ? *of_all[kind] : counters_.caller_share).Add();
-  const std::string limit = all_full ? kFlags[kind] : absl::StrCat("--caller-share-percent-max of ", kFlags[kind]);
+  const std::string limit = all_full ? kBudgetFlags[kind] : absl::StrCat("--caller-share-percent-max of ", kBudgetFlags[kind]);
   if (left_out) {
     log::Warn("caller refused, a limit is full",
               {{"limit", limit}, {"caller", caller}, {"open", open}, {"notLogged", *left_out}});
   }
   return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, "",
-                     absl::StrCat(all_full ? "too many " : "too many of this caller's ", kNames[kind],
+                     absl::StrCat(all_full ? "too many " : "too many of this caller's ", kBudgetNames[kind],
                                   " are open on this control (", limit, ")"));
 }
 

@@ -18,7 +18,7 @@ using W = v1::WatchAgentsResponse;
 using Strings = std::vector<std::string>;
 
 constexpr size_t kUsersMax = 5000;
-constexpr size_t kUnreadMax = 4u << 20;
+constexpr size_t kFollowUnreadMax = 4u << 20;
 
 class FollowStreamTest : public ::testing::Test {
  protected:
@@ -73,7 +73,7 @@ class FollowStreamTest : public ::testing::Test {
   StreamCounters counters_;
   CallerBytes all_{1 << 30};
   std::shared_ptr<FollowStream> stream_ = std::make_shared<FollowStream>(
-      directory_, auth_, RequestBounds{10, 10, kUsersMax, 1024}, counters_, all_, kUnreadMax, nullptr);
+      directory_, auth_, RequestBounds{10, 10, kUsersMax, 1024}, counters_, all_, kFollowUnreadMax, nullptr);
   std::unique_ptr<CallerStreamOf<W>> caller_;
   size_t read_ = 0;
   bool done_ = false;
