@@ -175,7 +175,7 @@ TEST_F(DispatcherUnansweredTest, ParamsThatTheAgentDoesNotTakeAreAnInvalidReques
   refusal->set_why("params are longer than the 18 bytes that the agent takes");
   dispatcher_.Receive(edge_.number, std::move(frame));
   EXPECT_EQ(OutcomeOf(call_id), "INVALID_REQUEST NOT_SENT");
-  const v1::CallFailure& failure = sink_->Of(1000 + call_id).at(0).failure();
+  const v1::CallFailure failure = sink_->Of(1000 + call_id).at(0).failure();
   EXPECT_EQ(failure.message(), "params are longer than the 18 bytes that the agent takes");
   EXPECT_EQ(failure.detail().field(), "params_json");
   ExpectFree();

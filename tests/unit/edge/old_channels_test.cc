@@ -339,6 +339,16 @@ TEST_F(OldChannelsTest, AnswerThatCannotBeReadIsPublishedAsAFailureAndItsIdIsFre
   EXPECT_EQ(Rows(), (RowSet{{"req_1", "AGENT_LOST"}, {"req_1", "AGENT_LOST"}}));
 }
 
+TEST_F(OldChannelsTest, CommandOfAnAgentThatIsBusyLeavesItsIdFree) {
+  for (const E::Delivery delivery : {E::NOT_SENT, E::SENT}) {
+    Command("req_1");
+    Refuse(TakeDelivered().call_id(), v1::Refusal::AGENT_BUSY, delivery);
+  }
+  ASSERT_EQ(published_.size(), 2u);
+  EXPECT_EQ(published_[1].second["error"], "the agent has too many calls in flight");
+  EXPECT_EQ(Rows(), (RowSet{{"req_1", "AGENT_BUSY"}, {"req_1", "AGENT_BUSY"}}));
+}
+
 TEST_F(OldChannelsTest, ParamsThatTheAgentDoesNotTakeAreRefusedInItsWords) {
   Command("req_1");
   v1::EdgeFrame frame;

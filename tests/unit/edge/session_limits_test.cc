@@ -231,10 +231,10 @@ TEST_F(SessionTest, TenthBadFrameWithinAMinuteClosesTheSession) {
   Receive("not json");
   clock_.Advance(seconds(60));
   const char* bad[] = {R"({"type":"heartbeat","timestamp":"1"})",
-                       R"({"type":"tool_response","requestId":"req_1"})",
+                       R"({"type":"tool_response","requestId":"req_9"})",
                        R"({"type":"tool_response","requestId":5,"success":true})",
                        R"({"type":"tool_response","requestId":"","success":true})",
-                       R"({"requestId":"req_1"})",
+                       R"({"requestId":"req_9"})",
                        R"({"type":5})",
                        "[]",
                        ""};
@@ -368,12 +368,12 @@ TEST_F(SessionTest, AnswerThatIsNotUtf8EndsItsCallAndTheSession) {
   EXPECT_EQ(CloseOf(), "1007 Invalid UTF-8");
 }
 
-TEST_F(SessionTest, BadAnswerEndsNoCallUnlessItIsOnlyTooDeep) {
+TEST_F(SessionTest, AnswerWhoseIdCannotBeReadEndsNoCall) {
   OpenAndRead();
   for (const char* text : {R"({"type":"tool_response","requestId":"req_1\ud800","success":true})",
                            R"({"type":"tool_response","requestId":"req_1\udc00\ud800","success":true})",
-                           R"({"type":"tool_response","requestId":"req_1","success":"yes"})",
-                           R"({"type":"tool_response","requestId":"req_1","success":true,"executionTime":"5"})"}) {
+                           R"({"type":"tool_response","requestId":"req_1)",
+                           R"({"type":"tool_response","success":yes,"requestId":"req_1"})"}) {
     const uint64_t bad = counters_.bad_frames.value();
     DeliverAndRead(bad + 1, "req_1");
     Receive(text);
@@ -387,7 +387,7 @@ TEST_F(SessionTest, BadAnswerEndsNoCallUnlessItIsOnlyTooDeep) {
 TEST_F(SessionTest, TextThatIsNotUtf8ClosesTheSession) {
   OpenAndRead();
   DeliverAndRead(1, "req_1");
-  Receive(Response("req_1", "\"\xff\""));
+  Receive("{\"type\":\"heartbeat\",\"x\":\"\xff\"}");
   const std::string close = CloseOf();
   EXPECT_EQ(close.substr(0, 4), "1007") << close;
   EXPECT_EQ(counters_.bad_frames.value(), 1u);

@@ -75,7 +75,7 @@ TEST(OutcomeTest, RefusalsMeanWhatTheTableSays) {
   EXPECT_EQ(ReasonOf(R::CAUSE_UNSPECIFIED), E::REASON_UNSPECIFIED);
   EXPECT_EQ(ReasonOf(static_cast<R::Cause>(99)), E::REASON_UNSPECIFIED);
   const google::protobuf::EnumDescriptor& causes = *R::Cause_descriptor();
-  EXPECT_EQ(causes.value_count(), 10) << "a new cause needs its line above";
+  EXPECT_EQ(causes.value_count(), 11) << "a new cause needs its line above";
 }
 
 TEST(OutcomeTest, FailureSaysWhatHappenedAndWhetherTheToolMayHaveRun) {
