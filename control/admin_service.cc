@@ -33,6 +33,14 @@ constexpr int kRowsAtOnce = 50;
 constexpr int kFirstRows = 8;
 
 Status Invalid(const std::string& sentence) { return Status(StatusCode::INVALID_ARGUMENT, sentence); }
+Status NoCredential() {
+  return Status(StatusCode::NOT_FOUND, "the user has no credential, or it was revoked: create one");
+}
+
+// As MakeSecret makes them.
+bool IsSecret(const std::string& text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
 
 Status ToStatus(const absl::Status& status) {
   const std::string message(status.message());
@@ -300,14 +308,32 @@ void AdminService::Create(Asked asked, const v1::CreateCredentialRequest* reques
   });
 }
 
+void AdminService::PrepareRotation(Asked asked, const v1::RotateCredentialRequest* request,
+                                   v1::CredentialSecret* response) {
+  Status bad = CheckUser(request->user_id());
+  if (bad.ok()) bad = CheckMay(asked, request->user_id());
+  if (bad.ok() && !request->secret().empty()) bad = Invalid("prepare and secret exclude each other");
+  Handle(asked, bad, [this, request, response]() -> Outcome {
+    const absl::StatusOr<bool> has = store_.HasCredential(request->user_id());
+    if (!has.ok()) return ToStatus(has.status());
+    if (!*has) return NoCredential();
+    response->set_user_id(request->user_id());
+    response->set_secret(MakeSecret());
+    response->set_prepared(true);
+    return Status::OK;
+  });
+}
+
 void AdminService::Rotate(Asked asked, const v1::RotateCredentialRequest* request, v1::CredentialSecret* response) {
+  if (request->prepare()) return PrepareRotation(asked, request, response);
+  if (!request->secret().empty() && !IsSecret(request->secret())) {
+    return Handle(asked, Invalid("secret must be one that was prepared: 64 hex digits in lower case"), nullptr);
+  }
   HandleKnowingEpoch(asked, request->user_id(), [this, asked, request, response](uint64_t epoch) -> Outcome {
     const std::string& user_id = request->user_id();
-    const std::string secret = MakeSecret();
+    const std::string secret = request->secret().empty() ? MakeSecret() : request->secret();
     const absl::Status status = store_.ReplaceSecret(user_id, HashSecret(secret));
-    if (absl::IsNotFound(status)) {
-      return Status(StatusCode::NOT_FOUND, "the user has no credential, or it was revoked: create one");
-    }
+    if (absl::IsNotFound(status)) return NoCredential();
     if (!status.ok()) return ToStatus(status);
     response->set_user_id(user_id);
     response->set_secret(secret);

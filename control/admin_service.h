@@ -75,6 +75,7 @@ class AdminService final : public AdminServiceBase {
   // Whether the caller may name this user.
   grpc::Status CheckMay(const Asked& asked, const std::string& user_id);
   void Create(Asked asked, const v1::CreateCredentialRequest* request, v1::CredentialSecret* response);
+  void PrepareRotation(Asked asked, const v1::RotateCredentialRequest* request, v1::CredentialSecret* response);
   void Rotate(Asked asked, const v1::RotateCredentialRequest* request, v1::CredentialSecret* response);
   void Revoke(Asked asked, const v1::RevokeCredentialRequest* request, v1::RevokeCredentialResponse* response);
   void List(Asked asked, const v1::ListCredentialsRequest* request, v1::ListCredentialsResponse* response);

@@ -238,6 +238,9 @@ class Dispatcher {
   // `message` empty: the reason's sentence.
   void FailLocked(Pending* call, Reason reason, Delivery delivery, Work* work, std::string_view message = {})
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The same where no answer can come any more, or what came is none.
+  void SettleFailedLocked(Pending* call, Reason reason, Delivery delivery, Work* work, std::string_view message)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, AuditRow&& row, Work* work)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OverdueLocked(Pending* call, Work* work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

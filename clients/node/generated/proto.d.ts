@@ -349,12 +349,16 @@ export namespace toolwire {
         interface IRotateCredentialRequest {
             userId?: (string|null);
             keepSession?: (boolean|null);
+            prepare?: (boolean|null);
+            secret?: (string|null);
         }
 
         class RotateCredentialRequest implements IRotateCredentialRequest {
             constructor(properties?: toolwire.v1.IRotateCredentialRequest);
             public userId: string;
             public keepSession: boolean;
+            public prepare: boolean;
+            public secret: string;
             public static encode(message: toolwire.v1.IRotateCredentialRequest, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.RotateCredentialRequest;
         }
@@ -364,6 +368,7 @@ export namespace toolwire {
             secret?: (string|null);
             everywhere?: (boolean|null);
             edgesNotHeard?: (string[]|null);
+            prepared?: (boolean|null);
         }
 
         class CredentialSecret implements ICredentialSecret {
@@ -372,6 +377,7 @@ export namespace toolwire {
             public secret: string;
             public everywhere: boolean;
             public edgesNotHeard: string[];
+            public prepared: boolean;
             public static encode(message: toolwire.v1.ICredentialSecret, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.CredentialSecret;
         }

@@ -2963,6 +2963,8 @@ $root.toolwire = (function() {
              * @interface IRotateCredentialRequest
              * @property {string|null} [userId] RotateCredentialRequest userId
              * @property {boolean|null} [keepSession] RotateCredentialRequest keepSession
+             * @property {boolean|null} [prepare] RotateCredentialRequest prepare
+             * @property {string|null} [secret] RotateCredentialRequest secret
              */
 
             /**
@@ -2997,6 +2999,22 @@ $root.toolwire = (function() {
             RotateCredentialRequest.prototype.keepSession = false;
 
             /**
+             * RotateCredentialRequest prepare.
+             * @member {boolean} prepare
+             * @memberof toolwire.v1.RotateCredentialRequest
+             * @instance
+             */
+            RotateCredentialRequest.prototype.prepare = false;
+
+            /**
+             * RotateCredentialRequest secret.
+             * @member {string} secret
+             * @memberof toolwire.v1.RotateCredentialRequest
+             * @instance
+             */
+            RotateCredentialRequest.prototype.secret = "";
+
+            /**
              * Encodes the specified RotateCredentialRequest message. Does not implicitly {@link toolwire.v1.RotateCredentialRequest.verify|verify} messages.
              * @function encode
              * @memberof toolwire.v1.RotateCredentialRequest
@@ -3016,6 +3034,10 @@ $root.toolwire = (function() {
                     writer.uint32(/* id 1, wireType 2 =*/10).string(message.userId);
                 if (message.keepSession != null && Object.hasOwnProperty.call(message, "keepSession"))
                     writer.uint32(/* id 2, wireType 0 =*/16).bool(message.keepSession);
+                if (message.prepare != null && Object.hasOwnProperty.call(message, "prepare"))
+                    writer.uint32(/* id 3, wireType 0 =*/24).bool(message.prepare);
+                if (message.secret != null && Object.hasOwnProperty.call(message, "secret"))
+                    writer.uint32(/* id 4, wireType 2 =*/34).string(message.secret);
                 return writer;
             };
 
@@ -3061,6 +3083,14 @@ $root.toolwire = (function() {
                             message.keepSession = reader.bool();
                             break;
                         }
+                    case 3: {
+                            message.prepare = reader.bool();
+                            break;
+                        }
+                    case 4: {
+                            message.secret = reader.string();
+                            break;
+                        }
                     default:
                         reader.skipType(tag & 7, long);
                         break;
@@ -3087,6 +3117,7 @@ $root.toolwire = (function() {
              * @property {string|null} [secret] CredentialSecret secret
              * @property {boolean|null} [everywhere] CredentialSecret everywhere
              * @property {Array.<string>|null} [edgesNotHeard] CredentialSecret edgesNotHeard
+             * @property {boolean|null} [prepared] CredentialSecret prepared
              */
 
             /**
@@ -3138,6 +3169,14 @@ $root.toolwire = (function() {
             CredentialSecret.prototype.edgesNotHeard = $util.emptyArray;
 
             /**
+             * CredentialSecret prepared.
+             * @member {boolean} prepared
+             * @memberof toolwire.v1.CredentialSecret
+             * @instance
+             */
+            CredentialSecret.prototype.prepared = false;
+
+            /**
              * Encodes the specified CredentialSecret message. Does not implicitly {@link toolwire.v1.CredentialSecret.verify|verify} messages.
              * @function encode
              * @memberof toolwire.v1.CredentialSecret
@@ -3162,6 +3201,8 @@ $root.toolwire = (function() {
                 if (message.edgesNotHeard != null && message.edgesNotHeard.length)
                     for (var i = 0; i < message.edgesNotHeard.length; ++i)
                         writer.uint32(/* id 4, wireType 2 =*/34).string(message.edgesNotHeard[i]);
+                if (message.prepared != null && Object.hasOwnProperty.call(message, "prepared"))
+                    writer.uint32(/* id 5, wireType 0 =*/40).bool(message.prepared);
                 return writer;
             };
 
@@ -3215,6 +3256,10 @@ $root.toolwire = (function() {
                             if (!(message.edgesNotHeard && message.edgesNotHeard.length))
                                 message.edgesNotHeard = [];
                             message.edgesNotHeard.push(reader.string());
+                            break;
+                        }
+                    case 5: {
+                            message.prepared = reader.bool();
                             break;
                         }
                     default:
