@@ -411,7 +411,7 @@ void AgentDirectory::Unwatch(uint64_t watch_id) {
 void AgentDirectory::NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std::string& user_id,
                                   const Presence& presence) {
   WatchBytes bytes;
-  const auto notify = [&](const Watches& watches) {
+  const auto notify = [&](const Watches& watches) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     work_ += watches.size();
     for (Watch_* watch : watches) {
       if (!watch->complete && user_id > watch->reported_to) continue;
