@@ -161,7 +161,6 @@ void DispatchStream::OnReadDone(bool ok) {
   {
     MutexLock lock(mu_);
     ++reading_;
-    used_ = true;
   }
   if (!stalls_.MustWait()) return TakeMessage();
   stalls_.Wait([self = shared_from_this()] { self->TakeMessage(); });
@@ -178,6 +177,7 @@ void DispatchStream::TakeMessage() {
   {
     MutexLock lock(mu_);
     --reading_;
+    if (message.calls > 0) used_ = true;  // One that only tells the caller's clock is no use.
     FinishIfIdleLocked();
   }
   if (!status.ok()) return EndWith(std::move(status));

@@ -312,8 +312,6 @@ void OldChannels::RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* 
                         std::string(RowOf(E::INVALID_REQUEST).sentence) + ": " + refusal.why());
     case v1::Refusal::EARLIER_UNANSWERED:
       return FailLocked(call, E::DUPLICATE_REQUEST, sent, true, work, kEarlierUnanswered);
-    case v1::Refusal::AGENT_BUSY:  // Also if the tool ran, the agent says no more to it.
-      return FailLocked(call, E::AGENT_BUSY, false, true, work);
     default:
       return FailLocked(call, ReasonOf(refusal.cause()), sent, true, work);
   }

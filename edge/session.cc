@@ -166,7 +166,7 @@ void Session::ReceiveBusy(const AgentFrame& frame, const Context& context) {
     return;
   }
   context.counters->agent_busy.Add();
-  Report(*call, v1::Refusal::AGENT_BUSY, frame.ran, context);
+  Report(*call, v1::Refusal::AGENT_BUSY, /*ran=*/false, context);
   Remove(call, context);
 }
 

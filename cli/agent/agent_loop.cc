@@ -49,6 +49,7 @@ using agent_ws::Phase;
 using agent_ws::RunningCall;
 namespace close_code = websocketpp::close::status;
 
+constexpr char kRanButTooManyAnswers[] = "the tool has run, but too many bytes of answers wait for the agent's connection";
 // For edges that do not know `tool_busy`.
 constexpr char kTooManyAnswers[] = "agent busy: too many bytes of answers wait for its connection";
 constexpr char kTooManyCalls[] = "agent busy: too many calls under way";
@@ -103,8 +104,8 @@ class AgentLoop::Impl {
   void End(Agent* agent, const std::shared_ptr<RunningCall>& running, const ToolOutcome& outcome);
   void Forget(Agent* agent, const std::shared_ptr<RunningCall>& running);
   void Answer(Agent* agent, const Call& call, const ToolOutcome& outcome);
-  // There is no room for the call, or, if its tool `ran`, for its answer.
-  void AnswerBusy(Agent* agent, const Call& call, const char* why, bool ran);
+  // There is no room for the call, which was not run.
+  void AnswerBusy(Agent* agent, const Call& call, const char* why);
   void PushFailure(Agent* agent, AnswerQueue::Answer answer);
   void Heartbeat(Agent* agent, MonoTime now);
   // False if the connection is not open.
@@ -448,10 +449,10 @@ void AgentLoop::Impl::OnToolCall(Agent* agent, EdgeFrameText* frame) {
   const bool later = plan.kind != AgentTools::Plan::Kind::kAnswer;
   // Not to read what cannot be sent.
   if (plan.kind == AgentTools::Plan::Kind::kFile && !agent->answers.HasRoom()) {
-    return AnswerBusy(agent, call, kTooManyAnswers, /*ran=*/false);
+    return AnswerBusy(agent, call, kTooManyAnswers);
   }
   if (later && agent->calls_running >= kCallsRunningMax) {
-    return AnswerBusy(agent, call, kTooManyCalls, /*ran=*/false);
+    return AnswerBusy(agent, call, kTooManyCalls);
   }
   if (plan.kind == AgentTools::Plan::Kind::kWait) {
     const auto running = Begin(agent, std::move(call));
@@ -468,7 +469,7 @@ void AgentLoop::Impl::OnToolCall(Agent* agent, EdgeFrameText* frame) {
     };
     if (!shared_->worker->Submit(job)) {
       Forget(agent, running);
-      AnswerBusy(agent, running->call, kTooManyFiles, /*ran=*/false);
+      AnswerBusy(agent, running->call, kTooManyFiles);
     }
   } else {
     Answer(agent, call, plan.outcome);
@@ -539,17 +540,16 @@ void AgentLoop::Impl::Answer(Agent* agent, const Call& call, const ToolOutcome& 
   // Before `connected` the edge might take it for a stranger's.
   if (agent->phase != Phase::kConnected) return KeepForTheNext(agent, std::move(answer));
   if (!agent->answers.Push(&answer)) {
-    if (outcome.success) return AnswerBusy(agent, call, kTooManyAnswers, /*ran=*/true);
-    PushFailure(agent, std::move(answer));
+    PushFailure(agent, outcome.success ? failure(kRanButTooManyAnswers) : std::move(answer));
   }
   SendAnswers(agent);
 }
 
-void AgentLoop::Impl::AnswerBusy(Agent* agent, const Call& call, const char* why, bool ran) {
-  if (!ran) LogCall(call, false);
+void AgentLoop::Impl::AnswerBusy(Agent* agent, const Call& call, const char* why) {
+  LogCall(call, false);
   PushFailure(agent, {call.request_id,
                       agent->edge_knows_busy
-                          ? EncodeToolBusy(call.request_id, ran)
+                          ? EncodeToolBusy(call.request_id)
                           : EncodeToolResponse(call.request_id, false, "", why, MsSince(call.started))});
   SendAnswers(agent);
 }

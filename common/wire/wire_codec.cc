@@ -143,12 +143,11 @@ enum AgentField : size_t {
   kTimestamp,
   kCapabilities,
   kParamsBytesMax,
-  kParamsDepthMax,
-  kRan
+  kParamsDepthMax
 };
 constexpr std::array kAgentFields = {"type"sv,           "requestId"sv,    "success"sv,   "result"sv,
                                      "error"sv,          "executionTime"sv, "timestamp"sv, "capabilities"sv,
-                                     "paramsBytesMax"sv, "jsonDepthMax"sv, "ran"sv};
+                                     "paramsBytesMax"sv, "jsonDepthMax"sv};
 using AgentFields = Fields<kAgentFields>;
 
 // The readers of agents' frames fill `*frame` and return empty, or return what is wrong.
@@ -190,10 +189,8 @@ std::string WhyNotAnObject(json::Error error, std::string_view broken_key) {
 
 std::string_view ReadToolBusy(const AgentFields& fields, AgentFrame* frame) {
   if (!fields.Is(kRequestId, Kind::kString)) return "tool_busy: requestId is not a string";
-  if (!fields.IsOrNone(kRan, Kind::kBool)) return "tool_busy: ran is neither a boolean nor null";
   if (!json::Unescape(fields.value(kRequestId), &frame->request_id)) return "tool_busy: requestId has a lone surrogate";
   if (frame->request_id.empty()) return "tool_busy: requestId is empty";
-  frame->ran = fields.value(kRan) == "true";
   return {};
 }
 
@@ -312,7 +309,6 @@ void WireDecoder::Decode(std::string_view text, AgentFrame* frame) const {
   frame->execution_time_json = {};
   frame->capabilities = 0;
   frame->limits = {};
-  frame->ran = false;
 
   AgentFields fields;
   std::string_view broken_key;
@@ -419,11 +415,11 @@ std::string EncodeToolResponse(std::string_view request_id, bool success, std::s
   return frame;
 }
 
-std::string EncodeToolBusy(std::string_view request_id, bool ran) {
+std::string EncodeToolBusy(std::string_view request_id) {
   std::string frame = FrameOfSize({request_id});
   frame += R"({"type":"tool_busy","requestId":)";
   json::AppendQuoted(request_id, &frame);
-  frame += ran ? R"(,"ran":true})" : R"(,"ran":false})";
+  frame += '}';
   return frame;
 }
 

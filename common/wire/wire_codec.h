@@ -59,7 +59,6 @@ struct AgentFrame {
   // kHello: those of the named ones that this version knows, and what the agent takes.
   Capabilities capabilities = 0;
   PayloadLimits limits;
-  bool ran = false;  // kToolBusy: the tool may have run.
 };
 
 // Decodes agents' frames. Holds nothing but the limit: threads may share one.
@@ -90,7 +89,7 @@ std::string EncodeToolResponse(std::string_view request_id, bool success, std::s
                                std::string_view error, int64_t execution_time_ms);
 std::string EncodeHello(Capabilities capabilities, const PayloadLimits& params = {});
 
-std::string EncodeToolBusy(std::string_view request_id, bool ran);
+std::string EncodeToolBusy(std::string_view request_id);
 
 // A frame that an edge sent, as the agent side reads it. Slices point into the decoded text.
 struct EdgeFrameText {

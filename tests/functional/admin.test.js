@@ -173,7 +173,7 @@ clusterClaim('an edge that was not linked when a secret was revoked is notified 
   assert.deepEqual(await caller.admin('RevokeCredential', {userId: 'revoked'}), {sessionClosed: false, ...notHeard});
   const {secret, ...rotated} = await caller.admin('RotateCredential', {userId: 'rotated'});
   assert.match(secret, /^[0-9a-f]{64}$/);
-  assert.deepEqual(rotated, {userId: 'rotated', ...notHeard});
+  assert.deepEqual(rotated, {userId: 'rotated', prepared: false, ...notHeard});
   edge.process.resume();
   for (const agent of Object.values(agents)) assert.equal((await agent.closed()).code, 1008);
   await bystander.roundTrip();

@@ -77,17 +77,15 @@ claimInBoth('a call past what its agent said in hello is refused alone and at on
   assert.equal(agent.calls.length, 1);
 });
 
-claim('an agent that has too much to do says so: AGENT_BUSY, not sent unless its tool ran', async (scope) => {
+claim('an agent that has too much to do says so: AGENT_BUSY, not sent', async (scope) => {
   const tw = await scope.toolwire();
   const agent = await hello(await tw.agent('user_1', silent), ['busy']);
-  agent.answer = ({requestId, params}) => void agent.send({type: 'tool_busy', requestId, ...params});
+  agent.answer = ({requestId}) => void agent.send({type: 'tool_busy', requestId});
   const caller = tw.caller();
-  for (const [params, delivery] of [[{}, 'NOT_SENT'], [{ran: false}, 'NOT_SENT'], [{ran: null}, 'NOT_SENT'], [{ran: true}, 'SENT']]) {
-    const outcome = await caller.call('user_1', 'any', params, {requestId: 'again', timeoutMs: 300_000});
-    assert.deepEqual([outcome.reason, outcome.delivery], ['AGENT_BUSY', delivery], JSON.stringify(params));
+  for (let i = 0; i < 3; ++i) {
+    const outcome = await caller.call('user_1', 'any', {}, {requestId: 'again', timeoutMs: 300_000});
+    assert.deepEqual([outcome.reason, outcome.delivery], ['AGENT_BUSY', 'NOT_SENT']);
   }
-  const outcome = await caller.call('user_1', 'any', {ran: 'no'}, {timeoutMs: 300_000});
-  assert.match(outcome.message, /ran is neither a boolean nor null/);
 });
 
 claimInBoth('a unary call that its caller cancels: tool_cancel for an agent that can, nothing for others', async (scope, shape) => {
@@ -207,8 +205,7 @@ claimInBoth('`toolwire agent` stops what it was doing, gives no answer, and goes
   const ids = Array.from({length: 1024}, (_, id) => id);
   stream.send({calls: ids.map((id) => ({id, userId: 'user_1', tool: 'sleep', params: {ms: 3_600_000}, requestId: `sleep ${id}`}))});
   await until('one more is too many', async () => {
-    const {response} = await caller.call('user_1', 'sleep', {ms: 0});
-    return /too many calls under way/.test(response.error);
+    return (await caller.call('user_1', 'sleep', {ms: 0})).reason === 'AGENT_BUSY';
   });
   stream.cancel(...ids);
   await until('all have ended', () => agent.logged('tool call cancelled').length === ids.length);

@@ -14,7 +14,9 @@ const {PERMISSION_DENIED, UNAUTHENTICATED} = code;
 
 // What each RPC asks for. One that is not here has no test of its lock, and fails this file.
 const SCOPES = {
-  'toolwire.v1.ToolDispatch': {CallTool: 'call', Dispatch: 'call', GetAgent: 'read', ListAgents: 'read', WatchAgents: 'read'},
+  'toolwire.v1.ToolDispatch': {
+    CallTool: 'call', Dispatch: 'call', GetAgent: 'read', ListAgents: 'read', WatchAgents: 'read', FollowAgents: 'read',
+  },
   'toolwire.v1.AgentAdmin': {
     CreateCredential: 'admin', RotateCredential: 'admin', RevokeCredential: 'admin', ListCredentials: 'admin',
     DisconnectAgent: 'admin', ListExecutions: 'read',

@@ -30,7 +30,10 @@ const CANCEL_GRACE_MS = 2_000;
 // What a call takes beside its params and names, roughly.
 const CALL_BYTES = 64;
 
-const STOPPING = 'this control is stopping';
+// Control judges how late a message is by what it has seen of this process's clock in the last minute.
+const CLOCK_MS = 20_000;
+
+export const STOPPING = 'this control is stopping';
 
 /** What a stream reports to, and asks of, the owner of the calls. */
 export interface CallSource {
@@ -78,6 +81,7 @@ export class DispatchStream {
   readonly #writers = [new RequestWriter(), new RequestWriter()];
   readonly #stream: grpc.ClientDuplexStream<Buffer, v1.DispatchReply>;
   readonly #timers: NodeJS.Timeout[] = [];
+  #clock: NodeJS.Timeout | undefined;
   #stopAsking: (() => void) | undefined;
   #written = 0;
   #writing = 0;
@@ -157,10 +161,15 @@ export class DispatchStream {
     this.#state = State.Taken;
     this.#takenAt = performance.now();
     this.#stopWaiting();
+    if (this.#hello) {
+      this.#tell();
+      this.#clock = setInterval(() => this.#tell(), CLOCK_MS).unref();
+    }
     this.owner.taken(this);
     this.source.writable(this);
   }
   #stopWaiting(): void {
+    clearInterval(this.#clock);
     this.#stopAsking?.();
     for (const timer of this.#timers) clearTimeout(timer);
   }
@@ -176,6 +185,12 @@ export class DispatchStream {
     this.#paramsBytesMax = numberOf(hello.paramsBytesMax) || Infinity;
     this.#silenceMs = hello.silenceMs || Infinity;
     if (this.#state === State.Opened) this.#taken();
+  }
+
+  // Says what its clock is. Before the first call, and while there are none: otherwise the first ones after a control stood
+  // still would count as in time.
+  #tell(): void {
+    if (this.#mayWrite) this.write([], performance.now());
   }
 
   // --- calls ---
@@ -303,7 +318,9 @@ export class DispatchStream {
       }
     }
     if (unread.length > 0) this.source.unread(unread);
-    this.owner.ended(this, {why, worked: this.worked, hopeless: refused && !again && !stopping ? error : undefined});
+    // A control that is not available for the moment, as while it stops, is soon another one.
+    const hopeless = refused && !again && !stopping && error.code !== 'UNAVAILABLE';
+    this.owner.ended(this, {why, worked: this.worked, hopeless: hopeless ? error : undefined});
   }
 
   // --- time ---

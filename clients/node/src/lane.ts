@@ -1,7 +1,7 @@
 // The way to one control: a Dispatch stream that takes calls, opened again when it breaks, and those that only finish.
 import type {Call} from './call.js';
 import type {Channel} from './channel.js';
-import {DispatchStream, type CallSource, type End, type StreamOwner} from './dispatch_stream.js';
+import {DispatchStream, STOPPING, type CallSource, type End, type StreamOwner} from './dispatch_stream.js';
 import type {ToolwireError} from './errors.js';
 
 // Before a stream is opened again, so that a control that stops has gone; doubled as long as streams end before they
@@ -72,7 +72,7 @@ export class Lane implements StreamOwner {
     this.#stream = undefined;
     this.#lastFailure = why;
     if (worked) this.#pauseMs = FIRST_PAUSE_MS;
-    if (!this.#closed) this.#startAgain(LONGEST_PAUSE_MS);
+    if (!this.#closed) this.#startAgain(why === STOPPING ? STOPPING_PAUSE_MS : LONGEST_PAUSE_MS);
     this.owner.lost(worked, hopeless);
   }
   #startAgain(longestMs: number): void {

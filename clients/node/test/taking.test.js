@@ -1,12 +1,14 @@
 // A stream takes calls when control has said hello on it, and as long as it does not stop.
 import assert from 'node:assert/strict';
 import {createRequire} from 'node:module';
-import {HELLO, Delivery, startFake} from './fake_control.js';
+import {HELLO, Delivery, Reason, startFake} from './fake_control.js';
 import {WAYS, hangs, startProxy} from './fake_proxy.js';
 import {claim, clientWith, rejection, until} from './lib.js';
 
 const require = createRequire(import.meta.url);
+const grpc = require('@grpc/grpc-js');
 const compat = require('../dist/compat.js');
+const {toolwire: {v1}} = require('../generated/proto.js');
 
 const fields = ({reason, delivery}) => [reason, delivery];
 const someCalls = (client, count = 20) => Array.from({length: count}, (_, n) => client.callTool('user_1', 'echo', {n}));
@@ -142,6 +144,35 @@ claim('a control that stops for good: after controlWaitMs "this control is stopp
   assert.deepEqual(fake.calls, []);
 });
 
+claim('a control that stops and takes no new streams: calls wait for the next one, or for controlWaitMs', async (scope) => {
+  let stops = true;
+  const value = v1.CallError.encode({reason: Reason.EDGE_UNAVAILABLE, delivery: Delivery.NOT_SENT}).finish();
+  const metadata = new grpc.Metadata();
+  metadata.set('grpc-status-details-bin',
+    Buffer.from(v1.StatusDetails.encode({details: [{typeUrl: 'type.googleapis.com/toolwire.v1.CallError', value}]}).finish()));
+  const fake = await startFake(scope, {dispatch: (stream) => {
+    if (stops) stream.emit('error', {code: 14, details: 'this control is stopping', metadata});
+    return stops;
+  }});
+  const impatient = clientWith(scope, {address: fake.address, controlWaitMs: 500});
+  const error = await rejection(impatient.callTool('user_1', 'echo'));
+  assert.deepEqual(fields(error), ['CONTROL_UNAVAILABLE', 'NOT_SENT']);
+  assert.match(error.message, /this control is stopping/);
+  const calls = someCalls(clientWith(scope, {address: fake.address, controlWaitMs: 60_000}));
+  const begun = fake.streamsBegun;
+  await until('it asks on', () => fake.streamsBegun > begun + 2);
+  stops = false;
+  await allAnswered(calls);
+});
+
+claim('what a client says first on a stream is its clock, before any call', async (scope) => {
+  const fake = await startFake(scope);
+  const client = clientWith(scope, {address: fake.address});
+  await client.callTool('user_1', 'echo');
+  assert.ok(Number(fake.messages[0].clockMs) > 0);
+  assert.deepEqual(fake.messages[0].calls, []);
+});
+
 claim('calls that a stopping control answers NOT_SENT go to the next one', async (scope) => {
   const stopped = (reason) => ({code: 14, message: 'this control is stopping', detail: {reason, delivery: Delivery.NOT_SENT}});
   let answered = 0;
@@ -161,7 +192,7 @@ claim('each message carries the clock of its sender, which only goes on', async 
   const client = clientWith(scope, {address: fake.address});
   for (let n = 0; n < 5; ++n) await client.callTool('user_1', 'echo');
   const clocks = fake.messages.map(({clockMs}) => Number(clockMs));
-  assert.equal(clocks.length, 5);
+  assert.equal(clocks.length, 6, 'and one before the first call');
   assert.ok(clocks.every((one) => Number.isInteger(one) && one > 0 && one <= performance.now() + 1), clocks.join());
   assert.deepEqual(clocks, clocks.toSorted((a, b) => a - b));
 });

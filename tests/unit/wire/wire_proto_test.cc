@@ -129,7 +129,7 @@ std::string Encoded(const Message& message) {
     return EncodeToolCall(call->request_id(), call->tool(), call->params());
   }
   if (const auto* busy = dynamic_cast<const v1::ToolBusy*>(&message)) {
-    return EncodeToolBusy(busy->request_id(), busy->ran());
+    return EncodeToolBusy(busy->request_id());
   }
   if (const auto* response = dynamic_cast<const v1::ToolResponse*>(&message)) {
     return EncodeToolResponse(response->request_id(), response->success(), response->result(), response->error(),
@@ -155,7 +155,6 @@ std::unique_ptr<Message> DecodedMessage(const std::string& frame) {
   if (agent.type == Type::kToolBusy) {
     auto busy = std::make_unique<v1::ToolBusy>();
     busy->set_request_id(agent.request_id);
-    busy->set_ran(agent.ran);
     return busy;
   }
   if (agent.type == Type::kHello) {
