@@ -279,6 +279,7 @@ export class Scope {
     return [
       ...this.#lenders.map((one) => one.logTails()),
       ...this.#processes.map((one) => `--- ${one.command}\n${one.tail()}`),
+      ...this.#backends.filter((one) => one.tail).map((one) => `--- ${one.constructor.name}\n${one.tail()}`),
     ].join('\n');
   }
 }
