@@ -15,6 +15,9 @@ namespace toolwire {
 
 inline constexpr int64_t kLatestMs = 253402300799999;  // The end of the year 9999.
 
+// The nearest time that a column takes.
+int64_t StorableMs(int64_t unix_ms);
+
 // NULL reads as empty.
 std::string TextAt(const pqxx::row& row, int column);
 std::optional<int64_t> IntAt(const pqxx::row& row, int column);
@@ -28,7 +31,7 @@ std::string ShownMs(const std::string& time);
 struct PgAuditList {
   std::string begin, end;
 };
-PgAuditList AuditListFor(const PgAuditTable& table, size_t audit_json_bytes_max);
+PgAuditList AuditListFor(const PgTable& table, size_t audit_json_bytes_max);
 
 // A row of that statement. What was cut reads as AuditMarkedJson, or ends with a note.
 ListedAuditRow ListedRowOf(const pqxx::row& columns, size_t audit_json_bytes_max);
