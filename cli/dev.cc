@@ -111,7 +111,7 @@ int RunDev(DevOptions options) {
   if (const absl::Status status = Complete(clock, &options, &tls); !status.ok()) return FailedStart(status);
   auto store = OpenStore(options.store);
   if (!store.ok()) return FailedStart(store.status());
-  MemoryRegistry registry(clock, options.edge.lease_ttl);
+  MemoryRegistry registry(clock, options.edge.lease_ttl, static_cast<uint64_t>(clock.WallMs()));
   AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
   LinkId link = 0;  // Set before callers can come.
   Control control(options.control, clock, registry, **store, &audit);

@@ -32,13 +32,14 @@ using AdminServiceBase = v1::AgentAdmin::WithRawCallbackMethod_CreateCredential<
         v1::AgentAdmin::WithRawCallbackMethod_ListCredentials<v1::AgentAdmin::WithRawCallbackMethod_DisconnectAgent<
             v1::AgentAdmin::WithRawCallbackMethod_ListExecutions<v1::AgentAdmin::Service>>>>>>;
 
-// Requests are checked on gRPC's threads; what asks the store, which may block, runs on a small pool of its own, made
+// Requests are checked on gRPC's threads; what asks the store, which may block, runs on small pools of its own, made
 // by the first request: most controls never see one. All references outlive the service.
 class AdminService final : public AdminServiceBase {
  public:
-  // Two, so that one request that hangs in the store does not block the others.
+  // For changes, and as many for listings, which may take long: a revocation does not wait for them. Two, so that one
+  // request that hangs in the store does not block the others of its kind.
   static constexpr size_t kThreads = 2;
-  // Running and waiting, also for edges to confirm a revocation. A store takes some milliseconds for each, so the last
+  // Running and waiting of each kind, also for edges to confirm a revocation. A store takes some milliseconds for each, so the last
   // of so many waits about a second; a store that hangs would otherwise gather requests whose callers have long gone.
   static constexpr size_t kRequestsMax = 256;
   struct Counters : CounterSet {
@@ -90,13 +91,16 @@ class AdminService final : public AdminServiceBase {
   // What becomes of a request; nothing: `End` is called later, on any thread.
   using Outcome = std::optional<grpc::Status>;
 
-  // Runs `work` on the pool and ends the request with what it returns; or ends it at once if there are too many.
+  // What the store is asked for.
+  enum class Kind { kChange, kListing };
+
+  // Runs `work` on the kind's pool and ends the request with what it returns; or ends it at once if there are too many.
   // A request whose caller has cancelled is not begun: nobody would receive a new secret.
-  void Run(Asked asked, std::function<Outcome()> work);
+  void Run(Kind kind, Asked asked, std::function<Outcome()> work);
   // Ends a request whose work has run.
-  void End(Asked asked, const grpc::Status& status);
+  void End(Kind kind, Asked asked, const grpc::Status& status);
   // Ends the request with `bad`, unless it is OK, or runs `work`.
-  void Handle(Asked asked, const grpc::Status& bad, std::function<Outcome()> work);
+  void Handle(Kind kind, Asked asked, const grpc::Status& bad, std::function<Outcome()> work);
   // The same for what revokes a secret: checks the user's id, and gives `work` the epoch of the session that the
   // registry knew before.
   void HandleKnowingEpoch(Asked asked, const std::string& user_id, std::function<Outcome(uint64_t epoch)> work);
@@ -111,8 +115,12 @@ class AdminService final : public AdminServiceBase {
 
   Mutex mu_;
   std::atomic<bool> stopping_{false};  // Set under mu_.
-  size_t requests_ ABSL_GUARDED_BY(mu_) = 0;
-  std::unique_ptr<asio::thread_pool> threads_ ABSL_GUARDED_BY(mu_);  // Null until it is needed.
+  struct Lane {
+    size_t requests = 0;
+    std::unique_ptr<asio::thread_pool> threads;  // Null until it is needed.
+  };
+  Lane& LaneOf(Kind kind) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return kind == Kind::kChange ? changes_ : listings_; }
+  Lane changes_ ABSL_GUARDED_BY(mu_), listings_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace toolwire

@@ -49,7 +49,7 @@ int Run(Options options, StopSignal& stop) {
   auto store = OpenStore(options.store);
   if (!store.ok()) return Fail(store.status());
   SystemClock clock;
-  MemoryRegistry alone(clock, options.edge.lease_ttl);
+  MemoryRegistry alone(clock, options.edge.lease_ttl, static_cast<uint64_t>(clock.WallMs()));
   std::unique_ptr<RedisRegistry> redis;
   if (!options.registry.url.empty()) {
     RedisRegistry::Options& registry = options.registry;

@@ -63,7 +63,7 @@ TEST_F(SqliteStoreTest, FileThatWasMovedOrReplacedIsUnavailableUntilItIsBack) {
     const std::vector<absl::Status> statuses = {store->AppendAudit({Row("user", "1")}),
                                                 store->CheckCredentials({{"user", kSecretA}}).status(),
                                                 store->CheckDigests({{"user", DigestOfSecret(kSecretA)}}).status(),
-                                                store->UpdateStatus({{"user", AgentStatus::kConnected, 1}}),
+                                                store->UpdateStatus({{"user", AgentStatus::kConnected, 1}}).status(),
                                                 store->CreateCredentials({Hashed("other", kSecretB)}),
                                                 store->ReplaceSecret("user", HashSecret("new")),
                                                 store->Revoke("user"),
@@ -137,7 +137,7 @@ TEST_F(SqliteStoreTest, AfterTheDeadlineOfAStopALockedFileIsNotWaitedFor) {
   ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
   const auto begun = std::chrono::steady_clock::now();
   store->EndBy(begun);
-  EXPECT_TRUE(absl::IsUnavailable(store->UpdateStatus({{"user", AgentStatus::kConnected, 42}})));
+  EXPECT_TRUE(absl::IsUnavailable(store->UpdateStatus({{"user", AgentStatus::kConnected, 42}}).status()));
   EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(4));  // Else it waits for 5 s.
   sqlite3_close(other);
   EXPECT_TRUE(store->UpdateStatus({{"user", AgentStatus::kConnected, 42}}).ok());
