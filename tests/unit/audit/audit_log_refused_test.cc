@@ -114,6 +114,7 @@ TEST(RefusedRowsTest, RowsThatAreHeldAreTriedWithAStatementOrTwoAtATime) {
   AuditLog::Options options = Quick();
   options.gather_time = kForever;
   options.retry_min = options.retry_max = kForever;
+  options.close_time = Duration::zero();
   AuditLog log(store, options);
   for (int i = 0; i < 512; ++i) log.Append(Row(i));
   ASSERT_TRUE(Soon([&] { return log.counters().aside == 8; }));
