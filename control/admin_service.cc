@@ -1,8 +1,8 @@
-// Requests are checked on gRPC's threads and end at once if they are wrong; the rest runs on one of two small thread pools,
-// for changes and for listings, since the store blocks. What revokes a secret first asks the registry for the session's epoch, changes the store, and then
-// has the dispatcher end sessions at every edge; such a request ends when all edges have confirmed it, or after 2 s,
-// and holds no thread meanwhile. A page of the audit log is read in several parts, so that neither a part nor the page
-// grows with the size of its rows.
+// Requests are checked on gRPC's threads and end at once if they are wrong; the rest runs on one of two small thread
+// pools, for changes and for listings, since the store blocks. What revokes a secret first asks the registry for the
+// session's epoch, changes the store, and then has the dispatcher end sessions at every edge; such a request ends when
+// all edges have confirmed it, or after 2 s, and holds no thread meanwhile. A page of the audit log is read in several
+// parts, so that neither a part nor the page grows with the size of its rows.
 #include "control/admin_service.h"
 
 #include <algorithm>
@@ -34,6 +34,14 @@ constexpr int kRowsAtOnce = 50;
 constexpr int kFirstRows = 8;
 
 Status Invalid(const std::string& sentence) { return Status(StatusCode::INVALID_ARGUMENT, sentence); }
+Status NoCredential() {
+  return Status(StatusCode::NOT_FOUND, "the user has no credential, or it was revoked: create one");
+}
+
+// As MakeSecret makes them.
+bool IsSecret(const std::string& text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
 
 Status ToStatus(const absl::Status& status) {
   const std::string message(status.message());
@@ -171,9 +179,15 @@ Status ReadPage(Store& store, const AuditQuery& query, const std::function<bool(
 
 }  // namespace
 
-AdminService::AdminService(const Clock& clock, CallerAuth& auth, Store& store, Registry& registry,
-                           AgentDirectory& directory, Dispatcher& dispatcher)
-    : clock_(clock), auth_(auth), store_(store), registry_(registry), directory_(directory), dispatcher_(dispatcher) {}
+AdminService::AdminService(const Clock& clock, CallerAuth& auth, CallerBudgets& budgets, Store& store,
+                           Registry& registry, AgentDirectory& directory, Dispatcher& dispatcher)
+    : clock_(clock),
+      auth_(auth),
+      budgets_(budgets),
+      store_(store),
+      registry_(registry),
+      directory_(directory),
+      dispatcher_(dispatcher) {}
 
 AdminService::~AdminService() { Stop(); }
 
@@ -182,7 +196,7 @@ void AdminService::Stop() {
   {
     MutexLock lock(mu_);
     stopping_ = true;
-    pools = {changes_.threads.get(), listings_.threads.get()};
+    pools = {change_threads_.get(), listing_threads_.get()};
   }
   for (asio::thread_pool* pool : pools) {
     if (pool != nullptr) pool->join();
@@ -198,34 +212,21 @@ void AdminService::Handle(Kind kind, Asked asked, const Status& bad, std::functi
 void AdminService::Run(Kind kind, Asked asked, std::function<Outcome()> work) {
   const Status is_stopping(StatusCode::UNAVAILABLE, "control is stopping, ask another one; nothing was changed");
   MutexLock lock(mu_);
-  Lane& lane = LaneOf(kind);
-  if (stopping_ || lane.requests >= kRequestsMax) {
-    const bool stopping = stopping_;
+  if (stopping_) {
     lock.Unlock();
-    if (!stopping) counters_.requests_full.Add();
-    return asked.answer->Finish(
-        stopping ? is_stopping
-                 : Status(StatusCode::RESOURCE_EXHAUSTED, "too many of these requests wait for the store, try again"));
+    return asked.answer->Finish(is_stopping);
   }
-  ++lane.requests;
-  if (lane.threads == nullptr) lane.threads = std::make_unique<asio::thread_pool>(kThreads);
-  asio::post(*lane.threads, [this, kind, asked, is_stopping, work = std::move(work)] {
+  std::unique_ptr<asio::thread_pool>& threads = kind == Kind::kChange ? change_threads_ : listing_threads_;
+  if (threads == nullptr) threads = std::make_unique<asio::thread_pool>(kThreads);
+  asio::post(*threads, [this, asked, is_stopping, work = std::move(work)] {
     // It may have waited for the store for long.
     const auto refused = auth_.CheckGood(asked.from.get());
     const Outcome outcome = stopping_                      ? is_stopping
                             : asked.context->IsCancelled() ? Status(StatusCode::CANCELLED, "the caller has cancelled")
                             : refused                      ? ToStatus(*refused)
                                                            : work();
-    if (outcome) End(kind, asked, *outcome);
+    if (outcome) asked.answer->Finish(*outcome);
   });
-}
-
-void AdminService::End(Kind kind, Asked asked, const Status& status) {
-  {
-    MutexLock lock(mu_);
-    --LaneOf(kind).requests;
-  }
-  asked.answer->Finish(status);
 }
 
 Status AdminService::CheckMay(const Asked& asked, const std::string& user_id) {
@@ -253,9 +254,13 @@ grpc::ServerUnaryReactor* AdminService::Ask(Scope scope, grpc::CallbackServerCon
                                             void (AdminService::*method)(Asked, const Request*, Response*)) {
   const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, scope);
   if (admitted.refused) return new RefusedRpc<grpc::ServerUnaryReactor>(*admitted.refused);
-  return RawUnary<Request, Response>::Start(*request, response, [&](UnaryAnswer* answer, Request* in, Response* out) {
-    (this->*method)({context, answer, admitted.caller}, in, out);
-  });
+  CallerBudgets::Place place;
+  const auto full = budgets_.Take(CallerBudgets::kOperators, BudgetOf(*context, admitted.caller.get()), &place);
+  if (full) return new RefusedRpc<grpc::ServerUnaryReactor>(*full);
+  return RawUnary<Request, Response>::Start(*request, response, std::move(place),
+                                            [&](UnaryAnswer* answer, Request* in, Response* out) {
+                                              (this->*method)({context, answer, admitted.caller}, in, out);
+                                            });
 }
 
 grpc::ServerUnaryReactor* AdminService::CreateCredential(grpc::CallbackServerContext* context,
@@ -310,14 +315,32 @@ void AdminService::Create(Asked asked, const v1::CreateCredentialRequest* reques
   });
 }
 
+void AdminService::PrepareRotation(Asked asked, const v1::RotateCredentialRequest* request,
+                                   v1::CredentialSecret* response) {
+  Status bad = CheckUser(request->user_id());
+  if (bad.ok()) bad = CheckMay(asked, request->user_id());
+  if (bad.ok() && !request->secret().empty()) bad = Invalid("prepare and secret exclude each other");
+  Handle(Kind::kChange, asked, bad, [this, request, response]() -> Outcome {
+    const absl::StatusOr<bool> has = store_.HasCredential(request->user_id());
+    if (!has.ok()) return ToStatus(has.status());
+    if (!*has) return NoCredential();
+    response->set_user_id(request->user_id());
+    response->set_secret(MakeSecret());
+    response->set_prepared(true);
+    return Status::OK;
+  });
+}
+
 void AdminService::Rotate(Asked asked, const v1::RotateCredentialRequest* request, v1::CredentialSecret* response) {
+  if (request->prepare()) return PrepareRotation(asked, request, response);
+  if (!request->secret().empty() && !IsSecret(request->secret())) {
+    return asked.answer->Finish(Invalid("secret must be one that was prepared: 64 hex digits in lower case"));
+  }
   HandleKnowingEpoch(asked, request->user_id(), [this, asked, request, response](uint64_t epoch) -> Outcome {
     const std::string& user_id = request->user_id();
-    const std::string secret = MakeSecret();
+    const std::string secret = request->secret().empty() ? MakeSecret() : request->secret();
     const absl::Status status = store_.ReplaceSecret(user_id, HashSecret(secret));
-    if (absl::IsNotFound(status)) {
-      return Status(StatusCode::NOT_FOUND, "the user has no credential, or it was revoked: create one");
-    }
+    if (absl::IsNotFound(status)) return NoCredential();
     if (!status.ok()) return ToStatus(status);
     response->set_user_id(user_id);
     response->set_secret(secret);
@@ -332,7 +355,7 @@ void AdminService::Rotate(Asked asked, const v1::RotateCredentialRequest* reques
       log::Info(
           "credential rotated",
           {{"user", response->user_id()}, {"everywhere", response->everywhere()}, {"caller", CallerName(asked.from)}});
-      End(Kind::kChange, asked, Status::OK);
+      asked.answer->Finish(Status::OK);
     });
     return std::nullopt;
   });
@@ -352,7 +375,7 @@ void AdminService::Revoke(Asked asked, const v1::RevokeCredentialRequest* reques
                                        {"sessionClosed", response->session_closed()},
                                        {"everywhere", response->everywhere()},
                                        {"caller", CallerName(asked.from)}});
-      End(Kind::kChange, asked, Status::OK);
+      asked.answer->Finish(Status::OK);
     });
     return std::nullopt;
   });

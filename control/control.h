@@ -20,6 +20,7 @@
 #include "control/admin_service.h"
 #include "control/agent_directory.h"
 #include "control/caller_auth.h"
+#include "control/caller_budgets.h"
 #include "control/callers_port.h"
 #include "control/control_options.h"
 #include "control/dispatch_service.h"
@@ -70,6 +71,7 @@ class Control {
   std::vector<TokensFile> token_files_;  // Of tokens and of keys, as far as they are given.
   const Clock& clock_;
   std::unique_ptr<TlsFiles> tls_files_;  // Null: the port is plain.
+  CallerBudgets budgets_;
   AgentDirectory directory_;
   Dispatcher dispatcher_;
   DispatchService service_;

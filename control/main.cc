@@ -1,7 +1,9 @@
 // toolwire-control: the wiring of one control process.
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -138,6 +140,12 @@ int Run(Options options, StopSignal& stop) {
   return 0;
 }
 
+// METRICS_PORT is the edge's. Only 0, a free port, can be meant for both.
+int DefaultMetricsPort() {
+  const char* const of_edge = std::getenv(kMetricsPortVariable);
+  return of_edge != nullptr && std::string_view(of_edge) == "0" ? 0 : kControlMetricsPort;
+}
+
 }  // namespace
 }  // namespace toolwire
 
@@ -145,11 +153,11 @@ int main(int argc, char** argv) {
   toolwire::KeepMemoryPrivate();
   toolwire::StopSignal stop;
   toolwire::Options options;
-  options.listen.metrics_port = 9091;
+  options.listen.metrics_port = toolwire::DefaultMetricsPort();
   toolwire::flags::CommandLine line(
       "Toolwire control: serves ToolDispatch and delivers calls through the edge that holds the agent.");
   toolwire::flags::VersionFlag(line.app(), TOOLWIRE_VERSION);
-  toolwire::AddListenFlags(line.app(), &options.listen);
+  toolwire::AddListenFlags(line.app(), &options.listen, toolwire::kControlMetricsPortVariable);
   toolwire::AddControlFlags(line.app(), &options.control);
   toolwire::flags::Text(line.app(), "--edge", &options.control.edge_address,
                         "host:port of the relay of the one edge, where there is no Redis")

@@ -215,6 +215,7 @@ class PgStore final : public Store {
   std::string NotReady() override;
   absl::Status AppendAudit(const std::vector<AuditRow>& rows) override;
   absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) override;
+  absl::StatusOr<bool> HasCredential(const std::string& user_id) override;
   absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override;
   absl::Status Revoke(const std::string& user_id) override;
   absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override;
@@ -498,6 +499,16 @@ absl::Status PgStore::CreateCredentials(const std::vector<NewCredential>& creden
     });
     return status;
   }));
+}
+
+absl::StatusOr<bool> PgStore::HasCredential(const std::string& user_id) {
+  const std::vector<SecretCheck> checks = {{user_id, {}}};
+  const auto is_good = [](const SecretCheck&, const std::string& stored) {
+    return stored.compare(0, kRevokedPrefix.size(), kRevokedPrefix) != 0;
+  };
+  const absl::StatusOr<std::vector<bool>> found = CheckAll(checks, is_good);
+  if (!found.ok()) return found.status();
+  return found->front();
 }
 
 absl::Status PgStore::ReplaceSecret(const std::string& user_id, const std::string& stored_secret) {

@@ -348,6 +348,7 @@ class SqliteStore final : public Store {
   absl::StatusOr<std::vector<StatusUpdate>> UpdateStatus(const std::vector<StatusUpdate>& updates) override;
   absl::Status AppendAudit(const std::vector<AuditRow>& rows) override;
   absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) override;
+  absl::StatusOr<bool> HasCredential(const std::string& user_id) override;
   absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override;
   absl::Status Revoke(const std::string& user_id) override;
   absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override;
@@ -599,6 +600,16 @@ absl::Status SqliteStore::ChangeSecret(Statement Writer::*statement, const std::
   if (rc == SQLITE_CONSTRAINT_UNIQUE) return absl::AlreadyExistsError("the secret is in use already");
   if (rc != SQLITE_DONE) return ErrorOf(writer_.db.get(), rc, doing);
   return sqlite3_changes(writer_.db.get()) > 0 ? absl::OkStatus() : NoCredentialError(user_id);
+}
+
+absl::StatusOr<bool> SqliteStore::HasCredential(const std::string& user_id) {
+  const std::vector<SecretCheck> checks = {{user_id, {}}};
+  const auto is_good = [](const SecretCheck&, const std::string& stored) {
+    return stored.compare(0, kRevokedPrefix.size(), kRevokedPrefix) != 0;
+  };
+  const absl::StatusOr<std::vector<bool>> found = CheckAll(checks, is_good);
+  if (!found.ok()) return found.status();
+  return found->front();
 }
 
 absl::Status SqliteStore::ReplaceSecret(const std::string& user_id, const std::string& stored_secret) {

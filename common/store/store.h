@@ -101,6 +101,9 @@ class Store {
   };
   virtual absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) = 0;
 
+  // Whether ReplaceSecret would find the user. By default yes, as it decides.
+  virtual absl::StatusOr<bool> HasCredential(const std::string&) { return true; }
+
   // From now on this is the user's secret, in its stored form. NOT_FOUND if the user has no credential, or a revoked
   // one.
   virtual absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) = 0;

@@ -50,7 +50,7 @@ class ProxyHeaderTest : public TlsFixture, protected WsServer::Handler {
   }
   template <typename Condition>
   void Until(Condition condition) {
-    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(120);
     while (!condition()) {
       ASSERT_LT(std::chrono::steady_clock::now(), give_up);
       io_.restart();

@@ -279,6 +279,14 @@ TEST_P(StoreContract, ReplacedSecretIsRefusedAndTheNewOneAccepted) {
   EXPECT_EQ(store_->ListCredentials("", 1)->front().created_at_ms, 1000);
 }
 
+TEST_P(StoreContract, WhoHasACredentialIsKnownBeforeItsSecretIsReplaced) {
+  ASSERT_TRUE(store_->CreateCredentials({Plain("a", kSecretA), Hashed("b", kSecretB)}).ok());
+  ASSERT_TRUE(store_->Revoke("b").ok());
+  EXPECT_TRUE(*store_->HasCredential("a"));
+  for (const char* user : {"b", "nobody", ""}) EXPECT_FALSE(*store_->HasCredential(user)) << user;
+  EXPECT_EQ(Check({{"a", kSecretA}}), std::vector<bool>{true});
+}
+
 TEST_P(StoreContract, OnlyAGoodCredentialHasASecretToReplace) {
   const auto replace = [&](const std::string& user, const std::string& stored) {
     return store_->ReplaceSecret(user, stored).code();

@@ -56,7 +56,7 @@ class TlsCarrierTest : public TlsFixture {
     carrier_->Carry({accepted.release(), std::move(server), ours, first, "127.0.0.1"});
   }
   static void Until(const std::function<bool()>& condition) {
-    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(120);
     while (!condition()) {
       ASSERT_LT(std::chrono::steady_clock::now(), give_up);
       poll(nullptr, 0, 1);

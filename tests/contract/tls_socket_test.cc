@@ -52,7 +52,7 @@ class TlsSocketTest : public TlsFixture, protected WsServer::Handler {
   // Runs the loop until this is true.
   template <typename Condition>
   void Until(Condition condition) {
-    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(120);
     while (!condition()) {
       ASSERT_LT(std::chrono::steady_clock::now(), give_up);
       io_.restart();

@@ -53,6 +53,10 @@ class FailingStore final : public Store {
     if (absl::Status status = Next(); !status.ok()) return status;
     return inner_.CreateCredentials(credentials);
   }
+  absl::StatusOr<bool> HasCredential(const std::string& user_id) override {
+    if (absl::Status status = Next(); !status.ok()) return status;
+    return inner_.HasCredential(user_id);
+  }
   absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override {
     if (absl::Status status = Next(); !status.ok()) return status;
     return inner_.ReplaceSecret(user_id, stored_secret);

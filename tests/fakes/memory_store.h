@@ -96,6 +96,12 @@ class MemoryStore : public Store {
     return absl::OkStatus();
   }
 
+  absl::StatusOr<bool> HasCredential(const std::string& user_id) override {
+    std::lock_guard<std::mutex> lock(mu_);
+    const auto it = credentials_.find(user_id);
+    return it != credentials_.end() && !it->second.shown.revoked;
+  }
+
   absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override {
     if (absl::Status status = CheckNewSecret(user_id, stored_secret); !status.ok()) return status;
     std::lock_guard<std::mutex> lock(mu_);

@@ -362,7 +362,8 @@ clusterClaim('what an agent sends before its login is decided is read to a bound
 });
 
 clusterClaim('while the store is unavailable requests are UNAVAILABLE and change nothing; when control stops they are answered', async (scope) => {
-  const cluster = await Cluster.start(scope, {edges: 1, controls: 1, ownPostgres: true});
+  const controlFlags = {'caller-share-percent-max': 100};
+  const cluster = await Cluster.start(scope, {edges: 1, controls: 1, ownPostgres: true, controlFlags});
   const caller = cluster.caller();
   const agent = await cluster.agent('user_1');
   await cluster.postgres.stop('SIGQUIT');

@@ -61,7 +61,7 @@ class Shell {
     const end = `--- end of block ${++this.#blocks} ---\n`;
     const start = this.#said.length;
     this.child.stdin.write(`${commands}\nprintf '%s\\n' '${end.trim()}'\n`);
-    await until(`the block ends:\n${commands}`, () => this.#said.endsWith(end), 60_000);
+    await until(`the block ends:\n${commands}`, () => this.#said.endsWith(end));
     return this.#said.slice(start, -end.length);
   }
   // With all that it started.

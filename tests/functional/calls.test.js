@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import {code, resultOf, toStruct} from './lib/caller.js';
 import {claim, claimInBoth} from './lib/toolwire.js';
-import {until, DEADLINE_MS} from './lib/until.js';
+import {until} from './lib/until.js';
 
 // The two ways of calling, with one interface.
 const waysOf = (tw) => {
@@ -345,19 +345,20 @@ claim('the limit of calls on one stream: at it all run, past it RESOURCE_EXHAUST
   for (const one of [...running, other]) assert.equal((await one).code, 0);
 });
 
-claim('a caller that does not read its answers: no more of its calls are read past 64 MiB, others go on, nothing is lost', async (scope) => {
-  const tw = await scope.toolwire();
-  const agent = await tw.agent('user_1', {answer: () => ({success: true, result: 'x'.repeat(1 << 20)})});
+claim('a caller that does not read its answers: past the limit no more of its calls are read, others go on, nothing is lost', async (scope) => {
+  const [limit, size] = [4 << 20, 64 << 10];
+  const tw = await scope.toolwire({flags: {'stream-unread-bytes-max': limit}});
+  const agent = await tw.agent('user_1', {answer: () => ({success: true, result: 'x'.repeat(size)})});
   const deaf = tw.caller().dispatch();
   deaf.pause();
   const hits = () => tw.metric('toolwire_control_limit_hits_total', {limit: 'stream_unread_bytes'});
   const outcomes = [];
   await until('its calls wait', async () => {
-    if (outcomes.length < 200) outcomes.push(deaf.call('user_1', `tool_${outcomes.length}`));
+    if (outcomes.length < 400) outcomes.push(deaf.call('user_1', `tool_${outcomes.length}`));
     return (await hits()) >= 1;
-  }, 4 * DEADLINE_MS);
+  });
   const waiting = outcomes.length;
-  assert.ok(waiting > 64, `${waiting} calls`);
+  assert.ok(waiting > limit / size, `${waiting} calls`);
   outcomes.push(deaf.call('user_1', 'tool_that_waits'));
   assert.equal((await tw.caller().call('user_1', 'other')).code, 0);
   assert.ok(!agent.calls.some(({tool}) => tool === 'tool_that_waits'));

@@ -64,6 +64,8 @@ claim('each variable that servers would refuse or pass over is found, by its nam
   for (const [env, expected] of [
     [{METRICS_PORT: 'tcp://10.0.0.1:9090'}, /^warn METRICS_PORT=tcp:\/\/10\.0\.0\.1:9090 is passed over: Kubernetes/],
     [{GRPC_PORT: 'tcp://10.0.0.1:9090'}, /^warn GRPC_PORT=/],
+    [{METRICS_PORT: '9091'}, /^warn an edge and a control with this environment both take port 9091 for Prometheus/],
+    [{CONTROL_METRICS_PORT: 'tcp://10.0.0.1:9091'}, /^warn CONTROL_METRICS_PORT=/],
     [{PORT: 'eighty'}, /^fail toolwire-edge would not start: PORT: .*eighty/],
     [{RELAY_ADDRESS: 'tcp://10.0.0.1:50052'}, /^fail toolwire-edge would not start: RELAY_ADDRESS=tcp:\/\/10\.0\.0\.1:50052: it is a URL/],
     [{RELAY_ADDRESS: '0.0.0.0:50052'}, /RELAY_ADDRESS=0\.0\.0\.0:50052: it is where one listens/],

@@ -239,16 +239,16 @@ claim('params and results of 16 MiB arrive over TLS as they are', async (scope) 
   const caller = tw.caller(undefined, tw.trusting);
   const params = {a: text, b: text};
   const [one, other] = await Promise.all([
-    caller.call('user_1', 'echo', params, {timeoutMs: 60_000}),
-    caller.dispatch().call('user_1', 'echo', params, {timeoutMs: 60_000}),
+    caller.call('user_1', 'echo', params, {timeoutMs: 240_000}),
+    caller.dispatch().call('user_1', 'echo', params, {timeoutMs: 240_000}),
   ]);
   assert.deepEqual(resultOf(one), params);
   assert.deepEqual(resultOf(other), params);
 });
 
 claim('a caller that does not read is held up by TCP: control holds little for it, and others go on', async (scope) => {
-  const tw = await start(scope, {topology: 'split', flags: {'caller-bytes-max': 64 << 20}});
-  await tw.agent('user_1', {answer: () => ({success: true, result: 'x'.repeat(1 << 20)})});
+  const tw = await start(scope, {topology: 'split', flags: {'caller-bytes-max': 16 << 20}});
+  await tw.agent('user_1', {answer: () => ({success: true, result: 'x'.repeat(1 << 19)})});
   await tw.agent('user_2');
   const other = tw.caller(undefined, tw.trusting).dispatch();
   assert.equal((await other.call('user_2', 'echo')).code, 0);
@@ -289,7 +289,7 @@ claim('a thousand connections are served at once, and leave no file behind', asy
   const before = await files();
   const callers = Array.from({length: 1000}, () => scope.own(new RawCaller(tw.ports.callers, {tls: {ca: tw.its.ca}})));
   for (const caller of callers) await caller.greet();
-  await until('each is served', () => callers.every((one) => one.saw(FRAME.settings)), 120_000);
+  await until('each is served', () => callers.every((one) => one.saw(FRAME.settings)));
   assert.ok((await tw.metric('toolwire_control_connections')) >= 1000);
   await served(tw);
   for (const caller of callers) caller.destroy();

@@ -22,7 +22,7 @@ claim('an agent that sends heartbeats and reads nothing is closed, its calls are
   const large = {padding: 'x'.repeat(4 << 20)};
   const ahead = [1, 2, 3, 4].map(() => calls.call('user_1', 'large', large));  // More than sockets buffer.
   await until('they wait', async () => (await tw.metric('toolwire_edge_queued_bytes')) > 4 << 20);
-  const waiting = Array.from({length: 500}, () => calls.call('user_1', 'small', {}, {timeoutMs: 60_000}));
+  const waiting = Array.from({length: 500}, () => calls.call('user_1', 'small', {}, {timeoutMs: 240_000}));
   const sending = send(20_000, () => agent.heartbeat());
   for (const outcome of await Promise.all(waiting)) {
     assert.deepEqual([outcome.reason, outcome.delivery], ['AGENT_NOT_CONNECTED', 'NOT_SENT']);

@@ -46,7 +46,7 @@ claim('answers of 16 MB to no call, in a loop, stay at their edge and end their 
   const other = await scope.toolwire({topology: 'control', edge: `127.0.0.1:${tw.ports.relay}`, dataDir: tw.dataDir});
   await other.linked();
   const victim = await tw.agent('victim', {answer: ({tool, params}) => (tool === 'slow' ? undefined : {success: true, result: params})});
-  const slow = tw.caller().call('victim', 'slow', {}, {requestId: 'slow', timeoutMs: 60_000});
+  const slow = tw.caller().call('victim', 'slow', {}, {requestId: 'slow', timeoutMs: 240_000});
   await victim.called();
   const resident = () => readFile(`/proc/${tw.edge.pid}/statm`, 'utf8').then((text) => Number(text.split(' ')[1]) * 4096);
   const before = await resident();

@@ -25,8 +25,8 @@ claim('calls and answers of 16 MiB pass an encrypted link as they are', async (s
   const text = randomBytes(6 << 20).toString('base64');
   await tw.agent('user_1', {answer: ({params}) => ({success: true, result: {text: params.text}})});
   const stream = tw.caller().dispatch();
-  const large = stream.call('user_1', 'echo', {text}, {timeoutMs: 60_000});
-  const small = Array.from({length: 50}, (_, i) => stream.call('user_1', 'echo', {text: `${i}`}, {timeoutMs: 60_000}));
+  const large = stream.call('user_1', 'echo', {text}, {timeoutMs: 240_000});
+  const small = Array.from({length: 50}, (_, i) => stream.call('user_1', 'echo', {text: `${i}`}, {timeoutMs: 240_000}));
   for (const [i, one] of small.entries()) assert.equal(resultOf(await one).text, `${i}`);
   assert.equal(resultOf(await large).text, text);
   assert.ok((await tw.metric('toolwire_tls_handshakes_total', {port: 'links'})) >= 2, 'one at each end');
@@ -117,7 +117,7 @@ claim('certificates of both ends are replaced while calls run: none fails, and n
   const outcomes = [];
   const calling = (async () => {
     while (!stopped) {
-      outcomes.push(stream.call('user_1', 'echo', {}, {timeoutMs: 60_000}));
+      outcomes.push(stream.call('user_1', 'echo', {}, {timeoutMs: 240_000}));
       await sleep(5);
     }
   })();
@@ -131,7 +131,7 @@ claim('certificates of both ends are replaced while calls run: none fails, and n
   const socket = await connectTls(scope, tw.ports.relay, {ca: certificates.ca, ...identity});
   assert.equal(socket.getPeerCertificate().serialNumber, after);
   await tw.gate.tell({command: 'cut'});
-  await until('control has dialled again', () => tw.gate.events.filter(({event}) => event === 'connected').length === 2);
+  await until('control has dialled again', () => tw.gate.events.filter(({event}) => event === 'connected').length > 1);
   await sleep(200);
   stopped = true;
   await calling;
@@ -159,23 +159,28 @@ claim('the CA of links is replaced at both ends, old to both to new, while calls
   let stopped = false;
   const outcomes = [];
   const calling = (async () => {
-    for (; !stopped; await sleep(5)) outcomes.push(stream.call('user_1', 'echo', {}, {timeoutMs: 60_000}));
+    for (; !stopped; await sleep(5)) outcomes.push(stream.call('user_1', 'echo', {}, {timeoutMs: 240_000}));
   })();
   const dials = () => tw.gate.events.filter(({event}) => event === 'connected').length;
-  let reads = 0, cuts = 0;
-  for (const step of [() => trust(old.ca, next.ca), () => show(next), () => trust(next.ca)]) {
-    await step();
-    reads += ROLES.length;
-    await until('both have read them', async () => (await tw.metric('toolwire_tls_reloads_total', {port: 'links'})) === reads);
-    assert.equal(dials(), 1 + cuts, 'the connection lives on');
-    await tw.gate.tell({command: 'cut'});
-    ++cuts;
-    await until('control has dialled again', () => dials() === 1 + cuts);
-    const before = outcomes.length;
-    await until('calls go on', () => outcomes.length > before + 20);
-    assert.equal((await outcomes.at(-1)).code, 0);
+  const lost = () => tw.control.logged('edge\'s connection lost').length;
+  let reads = 0;
+  try {
+    for (const [cuts, step] of [() => trust(old.ca, next.ca), () => show(next), () => trust(next.ca)].entries()) {
+      await step();
+      reads += ROLES.length;
+      await until('both have read them', async () => (await tw.metric('toolwire_tls_reloads_total', {port: 'links'})) === reads);
+      assert.equal(lost(), cuts, 'the connection lives on');
+      const before = dials();
+      await tw.gate.tell({command: 'cut'});
+      await until('control has lost it', () => lost() === cuts + 1);
+      await until('control has dialled again', () => dials() > before);
+      const called = outcomes.length;
+      await until('calls go on', () => outcomes.length > called + 20);
+      assert.equal((await outcomes.at(-1)).code, 0);
+    }
+  } finally {
+    stopped = true;
   }
-  stopped = true;
   await calling;
   for (const outcome of outcomes) assert.equal((await outcome).code, 0);
   assert.equal(await tw.metric('toolwire_tls_reloads_failed_total', {port: 'links'}), 0);

@@ -27,7 +27,7 @@ const passedMore = async (tw, way, bytes) => {
 };
 // Everything of this direction that was sent before has come: a call has gone there and back.
 async function roundTrip(tw, stream, userId) {
-  answered(await stream.call(userId, 'after', {}, {timeoutMs: 60_000}), 'the call after');
+  answered(await stream.call(userId, 'after', {}, {timeoutMs: 240_000}), 'the call after');
 }
 
 // --- large messages ---
@@ -62,9 +62,9 @@ claim('a result that is larger than the control takes fails alone, and others go
   const agent = await tw.agent('user_1', silent);
   const other = await tw.agent('user_2', silent);
   const stream = small.caller().dispatch();
-  const running = stream.call('user_2', 'slow', {}, {requestId: 'running', timeoutMs: 60_000});
+  const running = stream.call('user_2', 'slow', {}, {requestId: 'running', timeoutMs: 240_000});
   await other.called();
-  const large = stream.call('user_1', 'large', {}, {requestId: 'large', timeoutMs: 60_000});
+  const large = stream.call('user_1', 'large', {}, {requestId: 'large', timeoutMs: 240_000});
   await agent.called();
   agent.respond('large', {success: true, result: padding(4 << 20)});  // More than it takes of all together.
   assert.equal(failure(await large), 'AGENT_LOST SENT');
@@ -109,7 +109,7 @@ claim('a call that its caller cancelled while it was on its way is not run', asy
   const stream = tw.caller().dispatch();
   await roundTrip(tw, stream, 'user_1');
   await tw.gate.tell({command: 'throttle', way: 'toEdge', bytesPerSecond: SLOW});
-  stream.send({calls: [{id: 1, userId: 'user_1', tool: 'large', params: {padding: padding(8 << 20)}, timeoutMs: 60_000}]});
+  stream.send({calls: [{id: 1, userId: 'user_1', tool: 'large', params: {padding: padding(8 << 20)}, timeoutMs: 240_000}]});
   await passedMore(tw, 'toEdge', 500_000);
   stream.cancel(1);
   assert.equal((await stream.answer(1)).reason, 'CALLER_CANCELLED');
@@ -124,7 +124,7 @@ claim('a call that its control gave up with the link is not run when the edge re
   const stream = tw.caller().dispatch();
   await roundTrip(tw, stream, 'user_1');
   tw.edge.pause();
-  const given = stream.call('user_1', 'given up', {}, {timeoutMs: 60_000});
+  const given = stream.call('user_1', 'given up', {}, {timeoutMs: 240_000});
   await passedMore(tw, 'toEdge', 20);
   await tw.gate.tell({command: 'cut', by: 'fin'});
   assert.equal((await given).reason, 'AGENT_LOST');
@@ -146,7 +146,7 @@ claim('answers that are due while a connection is broken arrive on the next one'
   const tw = await start(scope);
   const agent = await tw.agent('user_1', silent);
   const stream = tw.caller().dispatch();
-  const calls = Array.from({length: 20}, (_, i) => stream.call('user_1', 'slow', {}, {requestId: `slow_${i}`, timeoutMs: 60_000}));
+  const calls = Array.from({length: 20}, (_, i) => stream.call('user_1', 'slow', {}, {requestId: `slow_${i}`, timeoutMs: 240_000}));
   await agent.called(20);
   await breakLink(tw);
   for (let i = 0; i < 20; ++i) agent.respond(`slow_${i}`, {success: true, result: i});
@@ -161,7 +161,7 @@ claim('calls that are made while a connection is broken are run once, on the nex
   const stream = tw.caller().dispatch();
   await roundTrip(tw, stream, 'user_1');
   await breakLink(tw);
-  const calls = Array.from({length: 20}, (_, i) => stream.call('user_1', `during_${i}`, {}, {timeoutMs: 60_000}));
+  const calls = Array.from({length: 20}, (_, i) => stream.call('user_1', `during_${i}`, {}, {timeoutMs: 240_000}));
   const failed = Promise.any(calls.map(async (call) => assert.notEqual((await call).code, 0)));
   const allThere = until('control has them', async () => (await tw.metric('toolwire_control_calls_in_flight')) === 20);
   await Promise.race([failed, allThere]);
@@ -258,7 +258,7 @@ async function piecesHaveLeft(scope, fields) {
 }
 
 claim('a call of which only pieces have left is NOT_SENT when its caller cancels', async (scope) => {
-  const {agent, stream} = await piecesHaveLeft(scope, {timeoutMs: 60_000});
+  const {agent, stream} = await piecesHaveLeft(scope, {timeoutMs: 240_000});
   stream.cancel(1);
   assert.equal(failure(await stream.answer(1)), 'CALLER_CANCELLED NOT_SENT');
   assert.deepEqual(toolsSeen(agent), []);

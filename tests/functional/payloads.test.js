@@ -227,7 +227,7 @@ claimInBoth('large answers, and the small ones behind them, count though their a
   });
   const stream = tw.caller().dispatch();
   const outcomes = await Promise.all(['0', '1', '2', '3', '4', '5'].map(async (requestId) => {
-    const outcome = await stream.call('user_1', 'any', {}, {requestId, timeoutMs: 60_000});
+    const outcome = await stream.call('user_1', 'any', {}, {requestId, timeoutMs: 240_000});
     return outcome.code;
   }));
   assert.deepEqual(outcomes, Array(6).fill(0));

@@ -242,6 +242,7 @@ postgresClaim('a database on another machine whose certificate is not checked is
   for (let i = 0; i < 2; ++i) {
     await getsIn();
     for (const process of [tw.edge, tw.control]) {
+      await process.saw('database is not protected as it should be');
       const warnings = process.logged('database is not protected as it should be');
       assert.deepEqual(warnings.map(({why}) => why), ['sslmode=require without a CA: encrypted, but any server is taken for this one']);
     }

@@ -84,7 +84,7 @@ class Group {
     const old = this.master;
     this.master = this.servers.find((one) => one !== old);
     const client = await this.master.client();
-    await until('the replica is the master', async () => (await client.role())[0] === 'master', 60_000);
+    await until('the replica is the master', async () => (await client.role())[0] === 'master');
   }
 }
 
@@ -93,7 +93,7 @@ const changes = (member) => member.metric('toolwire_redis_master_changes_total')
 const reasons = (edge) => ['redis unavailable', 'redis lost', 'redis sentinel unavailable'].flatMap((event) => edge.logged(event)).map(({why}) => why);
 const sawReason = (edge, pattern) => until(`the log says ${pattern}`, () => reasons(edge).some((why) => pattern.test(why)));
 const connectedTo = (edge, {port}) => until(`Redis at ${port} is connected`, () =>
-  edge.logged('redis connected').at(-1)?.address === `127.0.0.1:${port}`, 60_000);
+  edge.logged('redis connected').at(-1)?.address === `127.0.0.1:${port}`);
 async function edgeOf(scope, flags) {
   const edge = scope.process('toolwire-edge', argumentsOf({
     port: 0, 'relay-port': 0, 'metrics-port': 0, 'log-format': 'json', 'data-dir': await scope.directory(), ...flags}));
@@ -107,7 +107,7 @@ function calling(cluster, userId) {
   const outcomes = [];
   const lanes = cluster.callers().map(async (caller) => {
     const stream = caller.dispatch();
-    for (; !stopped; await sleep(5)) outcomes.push(stream.call(userId, 'echo', {}, {timeoutMs: 60_000}));
+    for (; !stopped; await sleep(5)) outcomes.push(stream.call(userId, 'echo', {}, {timeoutMs: 240_000}));
   });
   return {
     get count() {

@@ -190,7 +190,7 @@ clusterClaim('Redis\'s certificate is replaced while calls run: none fails, agen
   const outcomes = [];
   let stopped = false;
   const calling = (async () => {
-    for (; !stopped; await sleep(5)) outcomes.push(stream.call('user_1', 'echo', {}, {timeoutMs: 60_000}));
+    for (; !stopped; await sleep(5)) outcomes.push(stream.call('user_1', 'echo', {}, {timeoutMs: 240_000}));
   })();
   const before = await redis.certificates.serial('redis.crt');
   await redis.certificates.renew();
@@ -250,6 +250,7 @@ claim('a Redis in plain and without a password, not on the loopback, is warned o
   const far = await edgeOf(scope, redis, {'redis-url': redis.urlAt({host: elsewhere})});
   for (const times of [1, 2]) {
     for (const edge of [near, far]) await connected(edge, times);
+    await far.saw('redis is not protected as it should be');
     assert.deepEqual([warnings(near), warnings(far)], [[], ['no TLS, no password']]);
     await admin.client('KILL', 'TYPE', 'pubsub');
   }

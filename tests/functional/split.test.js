@@ -105,7 +105,7 @@ claim('a large answer through the agent\'s next session goes to the control whos
   const other = await scope.toolwire({topology: 'control', edge: `127.0.0.1:${tw.ports.relay}`, dataDir: tw.dataDir});
   await other.linked();
   const agent = await tw.agent('user_1', silent);
-  const call = tw.caller().call('user_1', 'slow', {}, {requestId: 'large', timeoutMs: 60_000});
+  const call = tw.caller().call('user_1', 'slow', {}, {requestId: 'large', timeoutMs: 240_000});
   await agent.called();
   agent.destroy();
   const next = await tw.agent('user_1', silent);

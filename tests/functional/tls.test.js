@@ -30,10 +30,10 @@ claim('answers of 16 MiB arrive over TLS as they are', async (scope) => {
   const tw = await start(scope);
   const text = randomBytes(6 << 20).toString('base64');
   await tw.agent('user_1', {answer: () => ({success: true, result: {text}})});
-  assert.equal(resultOf(await tw.caller().call('user_1', 'echo', {}, {timeoutMs: 60_000})).text, text);
+  assert.equal(resultOf(await tw.caller().call('user_1', 'echo', {}, {timeoutMs: 240_000})).text, text);
   const params = {text: text.slice(0, 8 << 20)};
   await tw.agent('user_2');
-  assert.deepEqual(resultOf(await tw.caller().call('user_2', 'echo', params, {timeoutMs: 60_000})), params);
+  assert.deepEqual(resultOf(await tw.caller().call('user_2', 'echo', params, {timeoutMs: 240_000})), params);
 });
 
 claim('close codes reach agents over TLS, and a clean end of TLS comes after them', async (scope) => {

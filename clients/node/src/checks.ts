@@ -35,6 +35,13 @@ function shown(value: unknown): string {
 
 // --- options ---
 
+/** The options of a method: an object, or nothing. A number in their place would be taken for none. */
+export function optionsOf<Options extends object>(value: Options | undefined): Partial<Options> {
+  if (value === undefined) return {};
+  if (typeof value !== 'object' || value === null) throw new TypeError(`options: an object, not ${shown(value)}`);
+  return value;
+}
+
 /** A time of the options, above 0. */
 export function msOption(name: string, value: unknown, otherwise: number): number {
   if (value === undefined) return otherwise;

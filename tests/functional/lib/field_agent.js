@@ -43,7 +43,7 @@ export class FieldAgent {
   get calls() {
     return this.sessions.flatMap((session) => session.calls);
   }
-  connected(deadlineMs = 4 * DEADLINE_MS) {
+  connected(deadlineMs = 2 * DEADLINE_MS) {
     return until('the agent is connected', () => this.current, deadlineMs);
   }
   destroy() {

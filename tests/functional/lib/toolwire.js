@@ -25,6 +25,8 @@ const CONTROL_ONLY = [
   'connections-max', 'address-connections-max', 'silent-connections-max', 'connect-timeout', 'connection-streams-max',
   'address-unfinished-streams-max', 'unfinished-streams-max',
   'grpc-memory-bytes', 'keepalive-interval', 'keepalive-timeout', 'connection-idle-timeout', 'stream-idle-timeout',
+  'stream-life-interval', 'watches-max', 'unary-calls-max', 'operators-requests-max',
+  'caller-share-percent-max',
   'unanswered-requests-max', 'tokens-file', 'grpc-tls-cert', 'grpc-tls-key', 'grpc-tls-client-ca',
   'grpc-tls-handshakes-per-second-max', 'no-tokens', 'plain-grpc', 'jwks-file', 'jwt-issuer', 'jwt-audience',
   'jwt-scope-claim', 'jwt-scope-prefix', 'jwt-user-claim', 'jwt-leeway', 'jwt-lifetime-max', 'jwt-cache-bytes-max',
@@ -296,7 +298,7 @@ export function claim(name, body, {skip, ...options} = {}) {
     console.log(`SKIPPED: ${name}: ${skip}`);
     return;
   }
-  test(name, {timeout: 180_000, ...options}, async (context) => {
+  test(name, {timeout: 600_000, ...options}, async (context) => {
     const scope = new Scope();
     try {
       let failure;

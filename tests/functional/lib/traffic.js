@@ -7,7 +7,7 @@ import {until} from './until.js';
 
 const CALL_TIMEOUT_MS = 5000;
 const PAUSE_MS = 10;
-const ROWS_DEADLINE_MS = 120_000;
+const ROWS_DEADLINE_MS = 240_000;
 
 // What a call came to, by how much its maker knows:
 //   answered   the agent's answer came

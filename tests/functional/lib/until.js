@@ -3,7 +3,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 
 // How long anything may take before a test fails. Long, because sanitizer builds on a busy machine are slow; tests
 // that pass never wait for it.
-export const DEADLINE_MS = 30_000;
+export const DEADLINE_MS = 120_000;
 
 // Polls `condition` until it returns something truthy, and returns that. A condition that throws counts as not yet
 // true, unless the error is `final`; the last error is in the message.
