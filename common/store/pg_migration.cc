@@ -190,10 +190,12 @@ absl::Status AloneWithIndexes(PgConnections& connections, const std::function<ab
     bool is_alone = false;
     absl::Status status = connections.Run(PgLane::kStatus, [&](PgSession& session) -> absl::Status {
       pqxx::work transaction(session.connection());
-      transaction.exec(kKeepTransaction);
       is_alone = session.Exec(transaction, kDoingIndexes, kTryLockIndexes)[0][0].as<bool>() &&
                  session.Exec(transaction, kDoingIndexes, kIsBuilt)[0][0].as<int>() == 0;
       if (!is_alone) return absl::OkStatus();
+      // Last, and in the simple protocol: the portal of a statement with parameters keeps its snapshot until the next
+      // statement, and CREATE INDEX CONCURRENTLY would wait for it, and so for us.
+      transaction.exec(kKeepTransaction);
       session.Rest();
       return work();
     });
