@@ -205,6 +205,7 @@ TEST_F(SqliteStoreTest, FileOfTheFirstVersionIsBroughtUpToDateAndKeepsItsRows) {
   constexpr char kAsInTheFirst[] =
       "DROP INDEX tool_execution_logs_created_at; DROP INDEX tool_execution_logs_call_id; ALTER TABLE "
       "tool_execution_logs DROP COLUMN call_id; ALTER TABLE tool_execution_logs DROP COLUMN caller;"
+      "ALTER TABLE agent_credentials DROP COLUMN status_epoch;"
       " PRAGMA user_version = 1";
   EXPECT_EQ(sqlite3_exec(db, kAsInTheFirst, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
   sqlite3_close(db);
@@ -222,7 +223,7 @@ TEST_F(SqliteStoreTest, FileOfANewerProgramIsUsedAsItIs) {
     if (set) file.seekp(63).put(*set);
     return file.seekg(63).get();
   };
-  EXPECT_EQ(version(std::nullopt), 4);
+  EXPECT_EQ(version(std::nullopt), 5);
   version(99);
   {
     auto store = OpenSqlite(path_);
