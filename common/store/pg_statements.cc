@@ -78,6 +78,8 @@ void AddCredentialStatements(const PgTable& table, PgStatements* statements) {
 }
 
 std::string AppendSql(const PgTable& table, bool has_call_index) {
+  // These always have a value; a substitute of another type than text would be refused even if none is needed.
+  const auto given = [&](const char* from, const char* column) { return Cast(from, table.type(column)); };
   const auto value = [&](const char* from, const char* column, const char* substitute) {
     const std::string cast = Cast(from, table.type(column));
     if (!table.required(column)) return cast;
@@ -90,9 +92,9 @@ std::string AppendSql(const PgTable& table, bool has_call_index) {
   const std::string insert = absl::StrCat(
       "INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, error,"
       " execution_time_ms, created_at, call_id, caller) SELECT ",
-      value("u.user_id", "user_id", "''"), ", ", value("u.request_id", "request_id", "''"), ", ",
-      value("u.tool", "tool_name", "''"), ", ", value("u.params", "params", "'{}'"), ", ",
-      value("u.result", "result", "'null'"), ", ", value("u.success", "success", "false"), ", ",
+      given("u.user_id", "user_id"), ", ", given("u.request_id", "request_id"), ", ", given("u.tool", "tool_name"), ", ",
+      value("u.params", "params", "'{}'"), ", ",
+      value("u.result", "result", "'null'"), ", ", given("u.success", "success"), ", ",
       value("u.error", "error", "''"), ", ", value("u.time_ms", "execution_time_ms", "0"), ", ",
       Cast("to_timestamp(u.at_ms / 1000.0)", table.type("created_at")), ", u.call_id, u.caller");
   if (has_call_index) {
