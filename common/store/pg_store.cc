@@ -13,6 +13,7 @@
 #include "common/store/pg_store.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <ctime>
 #include <functional>
@@ -227,6 +228,7 @@ class PgStore final : public Store {
   // Runs `work`, on tables that are ready for it.
   absl::Status Run(PgLane lane, const Work& work);
   absl::StatusOr<std::shared_ptr<const PgStatements>> Look(PgSession& session);
+  void NoteForNotReady(PgLane lane, const absl::Status& status);
   void LogFound(const PgTables& tables) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tables_mu_);
   void ForgetTables();
   // Runs a statement with these two parameters, which returns a row if it changed one; else NOT_FOUND.
@@ -235,10 +237,10 @@ class PgStore final : public Store {
   // Adds the stored secrets of those of these users who have one.
   using Secrets = absl::flat_hash_map<std::string, std::string>;
   using Users = std::vector<std::optional<std::string_view>>;
-  absl::Status FindSecrets(const Users& users, Secrets* secrets);
+  absl::Status FindSecrets(PgLane lane, const Users& users, Secrets* secrets);
   // Whether `matches(check, stored secret)`, for each.
   template <typename Check, typename Matches>
-  absl::StatusOr<std::vector<bool>> CheckAll(const std::vector<Check>& checks, Matches matches);
+  absl::StatusOr<std::vector<bool>> CheckAll(PgLane lane, const std::vector<Check>& checks, Matches matches);
 
   // One attempt; ALREADY_EXISTS if the tables are others by now.
   absl::Status AppendOnce(const std::vector<AuditRow>& rows);
@@ -252,7 +254,8 @@ class PgStore final : public Store {
   // Null until the tables have been looked at.
   std::shared_ptr<const PgStatements> statements_ ABSL_GUARDED_BY(tables_mu_);
   MonoTime looked_at_ ABSL_GUARDED_BY(tables_mu_) = {};
-  std::string not_ready_ ABSL_GUARDED_BY(tables_mu_);
+  std::string not_ready_ ABSL_GUARDED_BY(tables_mu_);                      // For the tables' sake.
+  std::array<std::string, kPgLanes> failing_ ABSL_GUARDED_BY(tables_mu_);  // Why the lane's newest work failed.
   std::set<std::string> logged_ ABSL_GUARDED_BY(tables_mu_);  // Sentences about the tables.
   MonoTime forgot_calls_at_ ABSL_GUARDED_BY(tables_mu_) = {};
 };
@@ -291,7 +294,21 @@ void PgStore::LogFound(const PgTables& tables) {
 
 std::string PgStore::NotReady() {
   MutexLock lock(tables_mu_);
-  return not_ready_;
+  if (!not_ready_.empty()) return not_ready_;
+  for (const std::string& why : failing_) {
+    if (!why.empty()) return why;
+  }
+  return "";
+}
+
+// Others' work is not tried again, so that a reason would stay.
+void PgStore::NoteForNotReady(PgLane lane, const absl::Status& status) {
+  if (lane == PgLane::kChanges || lane == PgLane::kListings) return;
+  // Then the server is there, and others hold something or are slow.
+  if (IsLockTimeout(status) || IsStatementTimeout(status)) return;
+  const bool fails = !status.ok() && StoreFaultOf(status) != StoreFault::kRowRefused;
+  MutexLock lock(tables_mu_);
+  failing_[static_cast<int>(lane)] = fails ? std::string(status.message()) : "";
 }
 
 void PgStore::ForgetTables() {
@@ -312,6 +329,7 @@ absl::Status PgStore::Run(PgLane lane, const Work& work) {
   });
   // They may be others by the time the database is available again, and whoever finds them wanting looks again.
   const bool is_slow = IsLockTimeout(status) || IsStatementTimeout(status);
+  NoteForNotReady(lane, waits_for_people ? absl::OkStatus() : status);
   if (!status.ok() && !waits_for_people && !is_slow && StoreFaultOf(status) != StoreFault::kRowRefused) ForgetTables();
   return status;
 }
@@ -323,6 +341,7 @@ absl::StatusOr<std::string> PgStore::Identity() {
       " WHERE d.datname = current_database()";
   std::string identity;
   const absl::Status status = connections_->Run(PgLane::kAudit, [&](PgSession& session) {
+    if (const auto found = Look(session); !found.ok()) return found.status();
     session.Transact([&](pqxx::transaction_base& transaction) {
       for (const auto& row : session.Exec(transaction, "asking which database this is", kIdentity)) {
         identity = TextAt(row, 0);
@@ -331,7 +350,9 @@ absl::StatusOr<std::string> PgStore::Identity() {
     return absl::OkStatus();
   });
   // Without the right to know, or in databases that only speak like PostgreSQL, it stays unknown.
-  if (!status.ok() && SqlState(status).substr(0, 2) != "42") return status;
+  const bool is_unknown = SqlState(status).substr(0, 2) == "42";
+  NoteForNotReady(PgLane::kAudit, is_unknown ? absl::OkStatus() : status);
+  if (!status.ok() && !is_unknown) return status;
   return identity;
 }
 
@@ -349,10 +370,10 @@ absl::Status PgStore::ChangeSecret(std::string PgStatements::*sql, const std::st
   return IsUnstorableValue(status) ? NoCredentialError(user_id) : ExplainLock(status);
 }
 
-absl::Status PgStore::FindSecrets(const Users& users, Secrets* secrets) {
+absl::Status PgStore::FindSecrets(PgLane lane, const Users& users, Secrets* secrets) {
   if (users.empty()) return absl::OkStatus();
   const PgParams params = PgParams().Texts(users);
-  const absl::Status status = Run(PgLane::kChecks, [&](PgSession& session, const PgStatements& statements) {
+  const absl::Status status = Run(lane, [&](PgSession& session, const PgStatements& statements) {
     session.Transact([&](pqxx::transaction_base& transaction) {
       for (const auto& row : session.Exec(transaction, "checking credentials", statements.find_secrets, params)) {
         secrets->emplace(TextAt(row, 0), TextAt(row, 1));
@@ -364,19 +385,19 @@ absl::Status PgStore::FindSecrets(const Users& users, Secrets* secrets) {
   // One user, whom the database cannot hold and so does not know, must not fail the others.
   if (users.size() == 1) return absl::OkStatus();
   const auto middle = users.begin() + static_cast<ptrdiff_t>(users.size() / 2);
-  if (absl::Status first = FindSecrets({users.begin(), middle}, secrets); !first.ok()) return first;
-  return FindSecrets({middle, users.end()}, secrets);
+  if (absl::Status first = FindSecrets(lane, {users.begin(), middle}, secrets); !first.ok()) return first;
+  return FindSecrets(lane, {middle, users.end()}, secrets);
 }
 
 template <typename Check, typename Matches>
-absl::StatusOr<std::vector<bool>> PgStore::CheckAll(const std::vector<Check>& checks, Matches matches) {
+absl::StatusOr<std::vector<bool>> PgStore::CheckAll(PgLane lane, const std::vector<Check>& checks, Matches matches) {
   if (checks.empty()) return std::vector<bool>();
   absl::flat_hash_set<std::string_view> users;  // Each once: the same agent may try again and again.
   for (const Check& check : checks) {
     if (IsText(check.user_id)) users.insert(check.user_id);
   }
   Secrets secrets;
-  const absl::Status status = FindSecrets({users.begin(), users.end()}, &secrets);
+  const absl::Status status = FindSecrets(lane, {users.begin(), users.end()}, &secrets);
   if (!status.ok()) return status;
   std::vector<bool> verdicts;
   verdicts.reserve(checks.size());
@@ -390,14 +411,15 @@ absl::StatusOr<std::vector<bool>> PgStore::CheckAll(const std::vector<Check>& ch
 }
 
 absl::StatusOr<std::vector<bool>> PgStore::CheckCredentials(const std::vector<CredentialCheck>& checks) {
-  return CheckAll(checks, [](const CredentialCheck& check, const std::string& stored) {
+  return CheckAll(PgLane::kChecks, checks, [](const CredentialCheck& check, const std::string& stored) {
     return SecretMatches(check.secret, stored);
   });
 }
 
 absl::StatusOr<std::vector<bool>> PgStore::CheckDigests(const std::vector<SecretCheck>& checks) {
-  return CheckAll(
-      checks, [](const SecretCheck& check, const std::string& stored) { return DigestMatches(check.digest, stored); });
+  return CheckAll(PgLane::kChecks, checks, [](const SecretCheck& check, const std::string& stored) {
+    return DigestMatches(check.digest, stored);
+  });
 }
 
 absl::StatusOr<std::vector<StatusUpdate>> PgStore::UpdateStatus(const std::vector<StatusUpdate>& updates) {
@@ -506,7 +528,7 @@ absl::StatusOr<bool> PgStore::HasCredential(const std::string& user_id) {
   const auto is_good = [](const SecretCheck&, const std::string& stored) {
     return stored.compare(0, kRevokedPrefix.size(), kRevokedPrefix) != 0;
   };
-  const absl::StatusOr<std::vector<bool>> found = CheckAll(checks, is_good);
+  const absl::StatusOr<std::vector<bool>> found = CheckAll(PgLane::kChanges, checks, is_good);
   if (!found.ok()) return found.status();
   return found->front();
 }

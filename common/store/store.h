@@ -64,7 +64,8 @@ class Store {
   virtual ~Store() = default;
 
   // Why not all of it can be used, as was found when it was last asked for: a sentence for operators that says what to
-  // do. Empty: it can, as far as is known. Never blocks on the store.
+  // do; or why checks, statuses or audit rows, which are tried until they succeed, failed at last, though not for a
+  // row's sake. Empty: it can, as far as is known. Never blocks on the store.
   virtual std::string NotReady() { return ""; }
 
   // The process is stopping: from now on no call lasts beyond `end`, also of those under way; they are UNAVAILABLE.
@@ -73,6 +74,7 @@ class Store {
   // Where the store is, for comparisons; known at once. Empty: nobody compares.
   virtual std::string Address() const { return ""; }
   // What it says it is, which no other store says and which does not change with its address. Empty: it does not say.
+  // Finds out for NotReady on the way.
   virtual absl::StatusOr<std::string> Identity() { return std::string(); }
 
   // One verdict for each check, in order: true if the user exists and the secret is right. Compared in constant

@@ -14,6 +14,7 @@
 #include "common/store/pg_store.h"
 #include "common/store/secret.h"
 #include "tests/contract/pg_store_fixture.h"
+#include "tests/fakes/temp_dir.h"
 #include "tests/support/postgres_server.h"
 
 namespace toolwire {
@@ -67,6 +68,18 @@ TEST_F(PgStoreTest, ServingProcessesRunNoDdlAndSayWhatToRun) {
     EXPECT_TRUE(Soon([&] { return store->AppendAudit({Row("1", "c1")}).ok(); }));
     EXPECT_EQ(store->NotReady(), "");
   }
+}
+
+TEST_F(PgStoreTest, ProcessWithoutCallsKnowsWhetherItsTablesAreReady) {
+  const TempDir directory;
+  auto store = Open();
+  AuditLog::Options options;
+  options.spool.directory = directory.File("spool");
+  options.adopt_every = milliseconds(10);
+  AuditLog log(*store, options);
+  EXPECT_TRUE(Soon([&] { return store->NotReady().find("run toolwire migrate") != std::string::npos; }));
+  ASSERT_TRUE(Prepare().ok());
+  EXPECT_TRUE(Soon([&] { return store->NotReady().empty(); }));
 }
 
 TEST_F(PgStoreTest, ReaderOfTheLogHoldsUpNeitherLoginsNorTheReplacedServer) {

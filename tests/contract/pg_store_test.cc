@@ -297,12 +297,63 @@ TEST_F(PgStoreTest, ReadOnlyStandbyIsUnavailableForWhatWrites) {
   };
   set_read_only("on");
   EXPECT_TRUE(IsRight(*store));
-  EXPECT_TRUE(absl::IsUnavailable(store->AppendAudit({Row("2", "c2")})));
+  EXPECT_EQ(store->NotReady(), "");
+  for (const absl::Status& status : {store->AppendAudit({Row("2", "c2")}), store->Revoke("old_user"),
+                                     store->UpdateStatus({{"old_user", AgentStatus::kConnected, 1, 1}}).status()}) {
+    EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+    EXPECT_NE(status.message().find("25006"), std::string::npos) << status;
+  }
+  EXPECT_TRUE(IsRight(*store)) << "logins only read";
+  EXPECT_NE(store->NotReady().find("25006"), std::string::npos) << store->NotReady();
   Query(
       "postgresql://postgres" + url_.substr(url_.find('@')) + "?options=-c%20default_transaction_read_only%3Doff",
       "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' RESET default_transaction_read_only'; END $$");
   KillBackends();
   EXPECT_TRUE(store->AppendAudit({Row("2", "c2")}).ok());
+  EXPECT_TRUE(store->UpdateStatus({{"old_user", AgentStatus::kConnected, 1, 1}}).ok());
+  EXPECT_EQ(store->NotReady(), "");
+}
+
+TEST_F(PgStoreTest, ChangedPasswordIsUnavailableAndToldUntilItIsRightAgain) {
+  OpenNew();
+  Sql("CREATE ROLE rotated LOGIN PASSWORD 'hunter2'; GRANT ALL ON ALL TABLES IN SCHEMA public TO rotated;"
+      "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO rotated");
+  const auto set_rules = [&](const std::string& first) {
+    Sql("DO $$ BEGIN EXECUTE format('COPY (VALUES (''" + first +
+        "''), (''local all all trust''), (''host all all all trust'')) TO %L', current_setting('hba_file')); END $$");
+    Sql("SELECT pg_reload_conf()");
+  };
+  set_rules("host all rotated all scram-sha-256");
+  options_.url = "postgresql://rotated:hunter2" + url_.substr(url_.find('@'));
+  ASSERT_TRUE(Soon([&] { return One("SELECT count(*) FROM pg_hba_file_rules WHERE 'rotated' = ANY (user_name)") == "1"; }));
+  auto store = Open();
+  EXPECT_TRUE(IsRight(*store));
+  AuditLog log(*store, {});
+  log.Append(Row("1", "c1"));
+  EXPECT_TRUE(log.Flush(std::chrono::seconds(60)));
+  Sql("ALTER ROLE rotated PASSWORD 'another'");
+  KillBackends();
+  absl::Status status;
+  EXPECT_TRUE(Soon([&] {
+    KillBackends();  // A server that has not read its rules again takes any password.
+    status = store->CheckCredentials({{"old_user", kSecret}}).status();
+    return !status.ok();
+  }));
+  log.Append(Row("2", "c2"));
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  for (const std::string& told : {std::string(status.message()), store->NotReady()}) {
+    EXPECT_NE(told.find("password authentication failed"), std::string::npos) << told;
+    EXPECT_EQ(told.find("hunter2"), std::string::npos) << told;
+  }
+  Sql("ALTER ROLE rotated PASSWORD 'hunter2'");
+  EXPECT_TRUE(Soon([&] { return store->CheckCredentials({{"old_user", kSecret}}).ok(); }));
+  EXPECT_TRUE(log.Flush(std::chrono::seconds(60)));
+  EXPECT_TRUE(Soon([&] { return RowCount() == "2" && store->NotReady().empty(); }));
+  EXPECT_EQ(log.counters().refused + log.counters().dropped, 0u);
+  EXPECT_TRUE(log.Close(std::chrono::steady_clock::now() + std::chrono::seconds(60)));
+  store.reset();
+  set_rules("local all postgres trust");
+  Sql("DROP OWNED BY rotated; DROP ROLE rotated");
 }
 
 TEST_F(PgStoreTest, TablesThatAreGoneAreNotMadeAgainAndUsedOnceTheyAreThere) {

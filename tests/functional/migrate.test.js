@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import {readdir} from 'node:fs/promises';
 import {Postgres} from './lib/postgres.js';
 import {Process, output, run} from './lib/process.js';
-import {claim} from './lib/toolwire.js';
+import {claim, get} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
 const OLD_TABLES = `
@@ -80,8 +80,19 @@ claim('servers beside tables that are not ready say so in one line, log agents i
   const agent = tw.dial(tw.loginQuery('user_1', 'plain-secret'));
   await agent.connected();
   for (let i = 0; i < 5; ++i) await tw.caller().call('user_1', 'echo', {i});
-  await until('it is logged', () => /run toolwire migrate/.test(tw.logText));
-  assert.equal(tw.logText.match(/"event":"database is not ready"/g).length, 2, 'once by each server');
+  await until('it is logged', () => tw.logText.match(/"event":"database is not ready".*run toolwire migrate/g)?.length === 2);
+  const ready = () => Promise.all(tw.ports.metrics.map(async (port) => {
+    const {status, body} = await get(port, '/readyz');
+    return {status, store: JSON.parse(body).checks.find(({name}) => name === 'store')};
+  }));
+  for (const {status, store} of await ready()) {
+    assert.equal(status, 503);
+    assert.match(store.why, /run toolwire migrate/);
+    assert.match(store.since, /^20.*Z$/);
+  }
+  assert.equal(JSON.parse((await tw.http('/health')).body).status, 'healthy', 'agents are served, and come in');
   assert.equal((await run('toolwire', ['migrate'], {env: {DATABASE_URL: postgres.url}})).code, 0);
+  await until('all are ready', async () => (await ready()).every(({status}) => status === 200));
+  assert.equal(tw.logText.match(/"event":"database is not ready"/g).length, 2, 'once by each server');
   await until('all rows are there', async () => (await postgres.query('SELECT count(DISTINCT call_id), count(*) FROM tool_execution_logs'))[0].join() === '5,5');
 }, {skip: Postgres.missing});
