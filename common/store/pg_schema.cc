@@ -90,6 +90,23 @@ constexpr char kFindForeignKey[] = R"sql(
 SELECT 1 FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
 WHERE k.contype = 'f' AND k.conrelid = to_regclass('tool_execution_logs') AND a.attname = 'user_id' LIMIT 1)sql";
 
+// Who may write the audit table, and lacks a right on toolwire_audit_calls that this role can give. 0 is PUBLIC.
+constexpr char kFindCallsRights[] = R"sql(
+WITH rights AS (SELECT c.relname, c.relowner, x.grantee, x.privilege_type
+  FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS x
+  WHERE c.oid IN (to_regclass('tool_execution_logs'), to_regclass('toolwire_audit_calls'))),
+writers AS (SELECT DISTINCT grantee FROM rights WHERE relname = 'tool_execution_logs' AND privilege_type = 'INSERT')
+SELECT CASE WHEN w.grantee = 0 THEN 'PUBLIC' ELSE w.grantee::regrole::text END FROM writers w
+WHERE CASE WHEN to_regclass('toolwire_audit_calls') IS NULL
+  THEN w.grantee <> (SELECT oid FROM pg_roles WHERE rolname = current_user)
+  ELSE (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('toolwire_audit_calls'))
+    AND (SELECT count(DISTINCT privilege_type) FROM rights WHERE relname = 'toolwire_audit_calls'
+         AND grantee IN (w.grantee, 0) AND privilege_type IN ('SELECT', 'INSERT', 'DELETE')) < 3 END
+ORDER BY 1)sql";
+constexpr char kMayUseCalls[] = R"sql(
+SELECT bool_and(has_table_privilege(to_regclass('toolwire_audit_calls'), p))
+FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) AS p)sql";
+
 struct FoundIndex {
   std::string quoted, name;
   bool valid = false, unique = false, on_call_id = false;
@@ -207,6 +224,11 @@ std::string PgTables::AuditProblem() const {
     return absl::StrCat("the table ", kName, " has no unique index on call_id, and there is no table "
                         "toolwire_audit_calls instead: ", kRunMigrate);
   }
+  if (!has_call_index && !may_use_calls) {
+    return absl::StrCat("the table ", kName, " has no unique index on call_id, and ", role, " may not use "
+                        "toolwire_audit_calls instead: GRANT SELECT, INSERT, DELETE ON toolwire_audit_calls TO ", role,
+                        ", which toolwire migrate does for all who may write the log");
+  }
   return "";
 }
 
@@ -279,6 +301,10 @@ PgTables LookAtPgTables(PgSession& session, pqxx::transaction_base& transaction)
   }
   tables.has_list_indexes = by_user && by_time;
   tables.has_user_key = !session.Exec(transaction, kDoing, kFindForeignKey).empty();
+  if (tables.has_calls_table) tables.may_use_calls = session.Exec(transaction, kDoing, kMayUseCalls)[0][0].as<bool>();
+  for (const auto& row : session.Exec(transaction, kDoing, kFindCallsRights)) {
+    tables.without_calls.push_back(row[0].c_str());
+  }
   return tables;
 }
 
@@ -310,6 +336,10 @@ std::vector<MigrationStep> FindPgTableSteps(const PgTables& tables) {
   if (!tables.credentials.exists) steps.push_back(TableStep("agent_credentials", kCredentialsTable));
   if (!tables.audit.exists) steps.push_back(TableStep("tool_execution_logs", kAuditTable));
   if (!tables.has_calls_table) steps.push_back(TableStep("toolwire_audit_calls", kCallsTable));
+  for (const std::string& role : tables.without_calls) {
+    steps.push_back({absl::StrCat("rights of ", role, " on toolwire_audit_calls"),
+                     absl::StrCat("GRANT SELECT, INSERT, DELETE ON toolwire_audit_calls TO ", role), "nothing"});
+  }
   // Executed only if a column is missing: even to change nothing, it would wait for whoever reads.
   for (const auto& one : kOurColumns) {
     const PgTable& table = one.table == std::string_view("agent_credentials") ? tables.credentials : tables.audit;

@@ -42,6 +42,9 @@ struct PgTables {
   int64_t call_index = 0;         // Its object id.
   bool has_list_indexes = false;  // The two that list rows by time.
   bool has_calls_table = false;   // toolwire_audit_calls, which stands in for that index.
+  bool may_use_calls = true;      // This role has its rights on that table.
+  // Roles that may write the audit table and not use that one, as SQL names them, if this role may change that.
+  std::vector<std::string> without_calls;
   bool has_user_key = false;      // The audit table's user_id is a foreign key.
   std::string role;
 

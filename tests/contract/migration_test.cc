@@ -122,6 +122,36 @@ TEST_F(MigrationTest, MigratedTablesAreCompleteForServersThatMayNotChangeThem) {
   }
 }
 
+TEST_F(MigrationTest, WhoMayWriteTheLogMayUseTheTableThatStandsInForItsIndex) {
+  Sql(std::string(kOldTables) +
+      "; CREATE ROLE \"a server\" LOGIN; GRANT SELECT, INSERT, UPDATE ON agent_credentials TO \"a server\";"
+      "GRANT SELECT, INSERT ON tool_execution_logs TO \"a server\";"
+      "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO \"a server\";"
+      "CREATE ROLE onlooker LOGIN; GRANT SELECT ON tool_execution_logs TO onlooker");
+  const std::vector<std::string> planned = Planned();
+  EXPECT_EQ(planned[1], "rights of \"a server\" on toolwire_audit_calls");
+  ASSERT_TRUE(Run().ok());
+  EXPECT_EQ(Done(), planned);
+  EXPECT_EQ(Planned(), std::vector<std::string>());
+  EXPECT_EQ(One("SELECT has_table_privilege('onlooker', 'toolwire_audit_calls', 'SELECT')"), "f");
+  Sql("DROP INDEX toolwire_audit_call_id");
+  options_.url = "postgresql://a%20server" + url_.substr(url_.find('@'));
+  auto store = Open();
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(store->AppendAudit({Row("1", "c1")}), absl::OkStatus());
+  EXPECT_EQ(RowCount(), "1001") << "once, beside those that were there";
+  // A database that was migrated before this was done.
+  Sql("REVOKE ALL ON toolwire_audit_calls FROM \"a server\"");
+  store = Open();
+  EXPECT_TRUE(absl::IsUnavailable(store->AppendAudit({Row("2", "c2")})));
+  EXPECT_NE(store->NotReady().find("GRANT SELECT, INSERT, DELETE ON toolwire_audit_calls TO a server"),
+            std::string::npos)
+      << store->NotReady();
+  ASSERT_TRUE(Run().ok());
+  EXPECT_TRUE(Soon([&] { return store->AppendAudit({Row("2", "c2")}).ok(); }));
+  store.reset();
+  Sql("DROP OWNED BY \"a server\", onlooker; DROP ROLE \"a server\", onlooker");
+}
+
 TEST_F(MigrationTest, PlanOfOldTablesNamesTheirSizeAndTheLocks) {
   Sql(std::string(kOldTables) + "; ANALYZE tool_execution_logs");
   const auto plan = PlanMigration(store_options_);
