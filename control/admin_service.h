@@ -33,11 +33,12 @@ using AdminServiceBase = v1::AgentAdmin::WithRawCallbackMethod_CreateCredential<
         v1::AgentAdmin::WithRawCallbackMethod_ListCredentials<v1::AgentAdmin::WithRawCallbackMethod_DisconnectAgent<
             v1::AgentAdmin::WithRawCallbackMethod_ListExecutions<v1::AgentAdmin::Service>>>>>>;
 
-// Requests are checked on gRPC's threads; what asks the store, which may block, runs on a small pool of its own, made
+// Requests are checked on gRPC's threads; what asks the store, which may block, runs on small pools of its own, made
 // by the first request: most controls never see one. All references outlive the service.
 class AdminService final : public AdminServiceBase {
  public:
-  // Two, so that one request that hangs in the store does not block the others.
+  // For changes, and as many for listings, which may take long: a revocation does not wait for them. Two, so that one
+  // request that hangs in the store does not block the others of its kind.
   static constexpr size_t kThreads = 2;
 
   AdminService(const Clock& clock, CallerAuth& auth, CallerBudgets& budgets, Store& store, Registry& registry,
@@ -85,11 +86,14 @@ class AdminService final : public AdminServiceBase {
   // What becomes of a request; nothing: `End` is called later, on any thread.
   using Outcome = std::optional<grpc::Status>;
 
-  // Runs `work` on the pool and ends the request with what it returns.
+  // What the store is asked for.
+  enum class Kind { kChange, kListing };
+
+  // Runs `work` on the kind's pool and ends the request with what it returns.
   // A request whose caller has cancelled is not begun: nobody would receive a new secret.
-  void Run(Asked asked, std::function<Outcome()> work);
+  void Run(Kind kind, Asked asked, std::function<Outcome()> work);
   // Ends the request with `bad`, unless it is OK, or runs `work`.
-  void Handle(Asked asked, const grpc::Status& bad, std::function<Outcome()> work);
+  void Handle(Kind kind, Asked asked, const grpc::Status& bad, std::function<Outcome()> work);
   // The same for what revokes a secret: checks the user's id, and gives `work` the epoch of the session that the
   // registry knew before.
   void HandleKnowingEpoch(Asked asked, const std::string& user_id, std::function<Outcome(uint64_t epoch)> work);
@@ -104,7 +108,8 @@ class AdminService final : public AdminServiceBase {
 
   Mutex mu_;
   std::atomic<bool> stopping_{false};  // Set under mu_.
-  std::unique_ptr<asio::thread_pool> threads_ ABSL_GUARDED_BY(mu_);  // Null until it is needed.
+  // Of changes and of listings; null until they are needed.
+  std::unique_ptr<asio::thread_pool> change_threads_ ABSL_GUARDED_BY(mu_), listing_threads_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace toolwire

@@ -157,6 +157,7 @@ void Control::LookAtTokens(bool now) {
 }
 
 void Control::StopAccepting() {
+  stopping_ = true;
   dispatcher_.StopAccepting();
   service_.Drain();
   if (server_) server_->GetHealthCheckService()->SetServingStatus(false);
@@ -180,6 +181,11 @@ void Control::Stop(MonoTime until) {
   server_.reset();
   port_->EndTls(std::chrono::steady_clock::now() + kLastAnswersMin);
   threads_.reset();
+}
+
+void Control::AddReadiness(Readiness* readiness) const {
+  readiness->Add("callers", [this] { return stopping_ ? "control is stopping: it takes no more calls" : ""; });
+  readiness->Add("edges", [this] { return dispatcher_.links() > 0 ? "" : "no edge is linked: no agent can be called"; });
 }
 
 void Control::AddSamples(std::vector<Sample>* out) const {

@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/base/counter.h"
 #include "common/base/ticker.h"
+#include "common/process/readiness.h"
 #include "common/registry/registry.h"
 #include "common/store/store.h"
 #include "control/admin_service.h"
@@ -59,6 +61,8 @@ class Control {
 
   int port() const { return port_ ? port_->port() : 0; }
   void AddSamples(std::vector<Sample>* out) const;
+  // Checks that it takes calls: not stopping, and linked to an edge. They do not outlive the control.
+  void AddReadiness(Readiness* readiness) const;
 
  private:
   absl::Status LoadTokens();
@@ -77,6 +81,7 @@ class Control {
   DispatchService service_;
   AdminService admin_;
   std::unique_ptr<grpc::Server> server_;
+  std::atomic<bool> stopping_{false};
   std::optional<GrpcThreads> threads_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;
   std::unique_ptr<CallersPort> port_;

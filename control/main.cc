@@ -13,6 +13,7 @@
 #include "common/base/process_options.h"
 #include "common/process/lifecycle.h"
 #include "common/process/metrics_endpoint.h"
+#include "common/process/readiness.h"
 #include "common/process/stopping.h"
 #include "common/registry/memory_registry.h"
 #include "common/registry/redis_registry.h"
@@ -80,6 +81,12 @@ int Run(Options options, StopSignal& stop) {
                                       options.control.payload.payload_bytes_max, tls,
                                       [&](const std::string& edge_id) { single.SetEdge(edge_id); });
   }
+  Readiness readiness(clock);
+  control.AddReadiness(&readiness);
+  readiness.Add("registry", [&] {
+    return !redis || redis->connected() ? "" : "the registry is unavailable: agents that move are not found";
+  });
+  readiness.Add("store", [&] { return (*store)->NotReady(); });
   std::unique_ptr<MetricsEndpoint> metrics;
   // True if the audit log is written.
   const auto end = [&](Stopping& stopping) {
@@ -111,7 +118,7 @@ int Run(Options options, StopSignal& stop) {
     if (redis) redis->AddSamples(out);
     AddAuditSamples(audit, out);
     if (tls != nullptr) tls->AddSamples(out);
-  });
+  }, kScrapeTime, &readiness);
   if (!started.ok()) return failed(started.status());
   metrics = *std::move(started);
   log::Info("control ready", {{"callers", control.port()},

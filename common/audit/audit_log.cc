@@ -260,11 +260,12 @@ bool AuditLog::Recover() {
   return true;
 }
 
-// So that what this process leaves is found also if the store's address changes.
+// So that what this process leaves is found also if the store's address changes. A store that was not ready is asked
+// again, as there may be no row or login that would.
 void AuditLog::NameStore() {
-  if (store_is_named_) return;
+  if (store_is_named_ && store_.NotReady().empty()) return;
   const absl::StatusOr<std::string> identity = store_.Identity();
-  if (!identity.ok()) return;
+  if (!identity.ok() || store_is_named_) return;
   store_is_named_ = true;
   spool_->NameStore(*identity);
 }

@@ -65,6 +65,8 @@ std::string JsonAt(const pqxx::row& row, int column, size_t audit_json_bytes_max
 
 }  // namespace
 
+int64_t StorableMs(int64_t unix_ms) { return std::clamp<int64_t>(unix_ms, 0, kLatestMs); }
+
 std::string TextAt(const pqxx::row& row, int column) { return row[column].is_null() ? "" : row[column].c_str(); }
 
 std::optional<int64_t> IntAt(const pqxx::row& row, int column) {
@@ -79,7 +81,7 @@ std::string ShownMs(const std::string& time) {
                       ") * 1000 END)::bigint");
 }
 
-PgAuditList AuditListFor(const PgAuditTable& table, size_t audit_json_bytes_max, PgTexts texts) {
+PgAuditList AuditListFor(const PgTable& table, size_t audit_json_bytes_max, PgTexts texts) {
   const size_t bytes_max = std::min(ListedBytesMax(audit_json_bytes_max), kListedTextBytesMax);
   const size_t kept_bytes_max = KeptBytesMax(audit_json_bytes_max, texts);
   const auto text = [&](const char* column) { return CutText(column, bytes_max); };
@@ -95,7 +97,7 @@ PgAuditList AuditListFor(const PgAuditTable& table, size_t audit_json_bytes_max,
       kCursorTooLate, ")::bigint WHEN row_time > '2000-01-01' THEN ", kCursorInfinity, " ELSE ",
       kCursorMinusInfinity + 1, " - 1 END AS cursor_time, id::text AS cursor_id, caller::text FROM (SELECT user_id,"
       " request_id, tool_name, params, result, success, error, execution_time_ms, created_at, call_id, id, caller, ",
-      table.time(), " AS row_time FROM tool_execution_logs");
+      PgRowTime(table), " AS row_time FROM tool_execution_logs");
   list.end = ") AS found OFFSET 0) AS texts";
   return list;
 }

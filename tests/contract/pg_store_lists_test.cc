@@ -22,7 +22,7 @@ bool IsMarked(const std::string& json) {
 
 // 12 MB that are kept as 140 kB: the server learns their length only by making them.
 TEST_F(PgStoreListsTest, RowsThatTakeTooLongToMakeTextOfAreListedAsCut) {
-  ASSERT_TRUE(Open()->AppendAudit({Row("ours", "c1")}).ok());
+  ASSERT_TRUE(OpenNew()->AppendAudit({Row("ours", "c1")}).ok());
   Sql("INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success)"
       " SELECT 'u', 'large', 't', jsonb_build_object('t', repeat('x', 12000000)), '1', true"
       " FROM generate_series(1, 50)");
@@ -39,6 +39,7 @@ TEST_F(PgStoreListsTest, RowsThatTakeTooLongToMakeTextOfAreListedAsCut) {
 }
 
 TEST_F(PgStoreListsTest, RowsLargerThanAPageAreCutWhateverWasAllowedToBeWritten) {
+  OpenNew().reset();
   auto store = OpenPgStore(options_, 16u << 20);
   ASSERT_TRUE(store.ok()) << store.status();
   AuditRow large = Row("large", "c1"), whole = Row("whole", "c2");

@@ -63,7 +63,7 @@ TEST_F(SqliteStoreTest, FileThatWasMovedOrReplacedIsUnavailableUntilItIsBack) {
     const std::vector<absl::Status> statuses = {store->AppendAudit({Row("user", "1")}),
                                                 store->CheckCredentials({{"user", kSecretA}}).status(),
                                                 store->CheckDigests({{"user", DigestOfSecret(kSecretA)}}).status(),
-                                                store->UpdateStatus({{"user", AgentStatus::kConnected, 1}}),
+                                                store->UpdateStatus({{"user", AgentStatus::kConnected, 1}}).status(),
                                                 store->CreateCredentials({Hashed("other", kSecretB)}),
                                                 store->ReplaceSecret("user", HashSecret("new")),
                                                 store->Revoke("user"),
@@ -137,7 +137,7 @@ TEST_F(SqliteStoreTest, AfterTheDeadlineOfAStopALockedFileIsNotWaitedFor) {
   ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
   const auto begun = std::chrono::steady_clock::now();
   store->EndBy(begun);
-  EXPECT_TRUE(absl::IsUnavailable(store->UpdateStatus({{"user", AgentStatus::kConnected, 42}})));
+  EXPECT_TRUE(absl::IsUnavailable(store->UpdateStatus({{"user", AgentStatus::kConnected, 42}}).status()));
   EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(4));  // Else it waits for 5 s.
   sqlite3_close(other);
   EXPECT_TRUE(store->UpdateStatus({{"user", AgentStatus::kConnected, 42}}).ok());
@@ -205,6 +205,7 @@ TEST_F(SqliteStoreTest, FileOfTheFirstVersionIsBroughtUpToDateAndKeepsItsRows) {
   constexpr char kAsInTheFirst[] =
       "DROP INDEX tool_execution_logs_created_at; DROP INDEX tool_execution_logs_call_id; ALTER TABLE "
       "tool_execution_logs DROP COLUMN call_id; ALTER TABLE tool_execution_logs DROP COLUMN caller;"
+      "ALTER TABLE agent_credentials DROP COLUMN status_epoch;"
       " PRAGMA user_version = 1";
   EXPECT_EQ(sqlite3_exec(db, kAsInTheFirst, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
   sqlite3_close(db);
@@ -222,7 +223,7 @@ TEST_F(SqliteStoreTest, FileOfANewerProgramIsUsedAsItIs) {
     if (set) file.seekp(63).put(*set);
     return file.seekg(63).get();
   };
-  EXPECT_EQ(version(std::nullopt), 4);
+  EXPECT_EQ(version(std::nullopt), 5);
   version(99);
   {
     auto store = OpenSqlite(path_);

@@ -41,7 +41,7 @@ class FailingStore final : public Store {
     if (absl::Status status = Next(); !status.ok()) return status;
     return inner_.CheckDigests(checks);
   }
-  absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override {
+  absl::StatusOr<std::vector<StatusUpdate>> UpdateStatus(const std::vector<StatusUpdate>& updates) override {
     if (absl::Status status = Next(); !status.ok()) return status;
     return inner_.UpdateStatus(updates);
   }

@@ -47,9 +47,10 @@ export class Toolwire {
   // is a control alone, for the edge whose relay is at `edge`. `edgeOptions` and `controlOptions` are those of their
   // Process. With `gate` the two are linked through a Gate, with these options. With `certificates` the agents' port
   // speaks TLS, and agents trust their CA; with null it does not, whatever the others do. With `linkCertificates`, or
-  // flags for each, the link is encrypted. A control with tokens or keys of the test's own takes no others.
+  // flags for each, the link is encrypted. A control with tokens or keys of the test's own takes no others. The tables
+  // of a DATABASE_URL in `env` are made before, unless `migrate` is false.
   static async start(scope, {topology = 'dev', flags = {}, env, dataDir, edge: relay, edgeOptions, controlOptions, gate,
-    certificates = testTls, linkCertificates, edgeFlags = linkCertificates?.linkFlags('edge'),
+    certificates = testTls, linkCertificates, migrate = true, edgeFlags = linkCertificates?.linkFlags('edge'),
     controlFlags = linkCertificates?.linkFlags('control')} = {}) {
     const tw = new Toolwire();
     tw.scope = scope;
@@ -67,6 +68,7 @@ export class Toolwire {
       tw.ports = {agents: ready.agents, plainAgents: ready.plainAgents, callers: ready.callers, metrics: [ready.metrics]};
       return tw;
     }
+    if (env?.DATABASE_URL && migrate) await output('toolwire', ['migrate'], {env: {DATABASE_URL: env.DATABASE_URL}});
     const startControl = async () => {
       const wanted = (name) => CONTROL_ONLY.includes(name) || BOTH.includes(name) || name === 'metrics-port';
       tw.control = scope.process(
