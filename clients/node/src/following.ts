@@ -23,6 +23,10 @@ const MESSAGE_USERS = 1_000;
 // An older control is asked for all users again when there are new ones: not at once, and for a fifth of the time at most.
 const FIRST_REWATCH_MS = 20;
 const REWATCH_SHARE = 4;
+// Streams at once that find out which users are refused.
+const TRIALS_MAX = 4;
+// So many refused users are remembered.
+const REFUSED_MAX = 1_000;
 // Statuses that will be the same the next time.
 const FINAL = new Set(['INVALID_ARGUMENT', 'UNAUTHENTICATED', 'PERMISSION_DENIED', 'UNIMPLEMENTED']);
 
@@ -30,7 +34,7 @@ const FINAL = new Set(['INVALID_ARGUMENT', 'UNAUTHENTICATED', 'PERMISSION_DENIED
 export interface Follower {
   /** The user's agent as it is now; `undefined`: there is none. */
   state(userId: string, agent: Agent | undefined): void;
-  /** Control does not let this user be followed, or one of those that were asked for with it. */
+  /** Control does not let this user be followed, or nobody at all. Nothing more is told of the user. */
   refused(error: ToolwireError): void;
 }
 
@@ -41,8 +45,8 @@ interface Questions {
   readonly event: (event: v1.WatchAgentsResponse.IEvent) => void;
   /** Answers are due. */
   readonly waiting: boolean;
-  /** What has no answer is refused for good. Returns whether there is something left to follow. */
-  refuse(error: ToolwireError): boolean;
+  /** What has no answer is refused for good. `heard`: other things were answered on this stream. */
+  refuse(error: ToolwireError, heard: boolean): void;
 }
 
 /** One stream, as its questions see it. */
@@ -58,7 +62,7 @@ interface Session {
 type FollowStream = grpc.ClientDuplexStream<Buffer, v1.WatchAgentsResponse>;
 type Stream = grpc.ClientReadableStream<v1.WatchAgentsResponse> | FollowStream;
 
-/** Keeps a stream open to whichever control answers, as long as something is wanted. */
+/** Keeps a stream open to whichever control answers, until its owner ends it. */
 class Connection {
   readonly #ending = new AbortController();
   #stream: Stream | undefined;
@@ -89,7 +93,7 @@ class Connection {
       const error = errorOfStatus(status);
       // A stream that was accepted ends with its token; the next one may have a newer token.
       const tokenEnded = this.#heard && error.code === 'UNAUTHENTICATED';
-      if (FINAL.has(error.code) && !tokenEnded && !this.questions.refuse(error)) return;
+      if (FINAL.has(error.code) && !tokenEnded) this.questions.refuse(error, this.#heard);
       // An older control may be another one the next time.
       channel.older = false;
       await sleep(pause * (0.5 + Math.random()), undefined, {signal}).catch(() => {});
@@ -161,7 +165,21 @@ interface Followed {
   /** `agent` is what the present stream said. */
   known: boolean;
   readonly followers: Set<Follower>;
-  readonly shard: Shard;
+  /** The stream it is on; `undefined` while it waits for a trial. */
+  shard: Shard | undefined;
+  /** It was refused with others, was answered in a trial, and is with others again. */
+  tried: boolean;
+}
+type Users = ReadonlyMap<string, Followed>;
+
+/** What a shard tells its owner. */
+interface ShardOwner {
+  /** Nobody is on it any more. */
+  ended(shard: Shard): void;
+  /** These users were on it, and control refused one of them, or all; `heard`: it answers on this stream. */
+  refused(shard: Shard, users: Users, error: ToolwireError, heard: boolean): void;
+  /** Control has answered each user. */
+  answered(shard: Shard): void;
 }
 
 /** Up to 10,000 users on one stream. */
@@ -180,13 +198,14 @@ class Shard implements Questions {
   #snapshotMs = 0;
   #rewatch: NodeJS.Timeout | undefined;
 
-  constructor(private readonly channels: Channels, private readonly gone: (shard: Shard) => void) {}
+  constructor(private readonly channels: Channels, private readonly owner: ShardOwner) {}
 
   get waiting(): boolean {
     return this.#unanswered.size > 0;
   }
 
   add(userId: string, followed: Followed): void {
+    followed.shard = this;
     this.users.set(userId, followed);
     this.#removing.delete(userId);
     this.#adding.add(userId);
@@ -197,6 +216,7 @@ class Shard implements Questions {
     this.#unanswered.delete(userId);
     if (!this.#adding.delete(userId)) this.#removing.add(userId);
     this.#schedule();
+    this.#tellIfAnswered();
   }
 
   // All that one turn of the event loop wants in one message.
@@ -266,16 +286,26 @@ class Shard implements Questions {
     followed.agent = agent;
     followed.known = true;
     for (const one of [...followed.followers]) one.state(userId, agent);
+    this.#tellIfAnswered();
+  }
+  #tellIfAnswered(): void {
+    if (this.#session && this.users.size > 0 && this.#unanswered.size + this.#adding.size === 0) this.owner.answered(this);
   }
 
-  // One of those that are not answered is to blame, or all are: who follows them finds out alone.
-  refuse(error: ToolwireError): boolean {
+  // One of those that are not answered is to blame, or all are. The others go on without them.
+  refuse(error: ToolwireError, heard: boolean): void {
     this.#session = undefined;
-    const blamed = this.#unanswered.size > 0 ? [...this.#unanswered] : [...this.users.keys()];
-    for (const userId of blamed) {
-      for (const one of [...(this.users.get(userId)?.followers ?? [])]) one.refused(error);
+    const suspects = new Map<string, Followed>();
+    for (const userId of this.#unanswered) {
+      const followed = this.users.get(userId)!;
+      followed.shard = undefined;
+      suspects.set(userId, followed);
+      this.users.delete(userId);
+      this.#adding.delete(userId);
     }
-    return this.users.size > 0;
+    this.#unanswered.clear();
+    this.#schedule();
+    this.owner.refused(this, suspects, error, heard);
   }
 
   end(): void {
@@ -283,7 +313,7 @@ class Shard implements Questions {
     this.#connection?.end();
     this.#connection = undefined;
     this.#session = undefined;
-    this.gone(this);
+    this.owner.ended(this);
   }
 }
 
@@ -291,6 +321,12 @@ function* inParts(userIds: ReadonlySet<string>): Generator<string[]> {
   const all = [...userIds];
   for (let n = 0; n < all.length; n += MESSAGE_USERS) yield all.slice(n, n + MESSAGE_USERS);
 }
+
+const halves = (users: Users): [Users, Users] => {
+  const all = [...users];
+  const half = all.length >> 1;
+  return [new Map(all.slice(0, half)), new Map(all.slice(half))];
+};
 
 /** All agents, as long as somebody watches them. */
 class Everyone implements Questions {
@@ -334,9 +370,8 @@ class Everyone implements Questions {
     else if (!this.agents.delete(userId)) return;
     for (const one of [...this.followers.keys()]) one.state(userId, agent);
   }
-  refuse(error: ToolwireError): boolean {
+  refuse(error: ToolwireError): void {
     for (const one of [...this.followers.keys()]) one.refused(error);
-    return this.followers.size > 0;
   }
   end(): void {
     this.#connection.end();
@@ -344,11 +379,19 @@ class Everyone implements Questions {
   }
 }
 
-/** The streams that one client follows agents on. */
-export class Followers {
+/**
+ * The streams that one client follows agents on. Users that were refused together are tried apart, by halves, until those
+ * alone are left that control refuses.
+ */
+export class Followers implements ShardOwner {
   readonly #followed = new Map<string, Followed>();
   readonly #shards = new Set<Shard>();
   #everyone: Everyone | undefined;
+  // Streams of trials, and how many users each began with.
+  readonly #trials = new Map<Shard, number>();
+  readonly #untried: Users[] = [];
+  // Users that were refused alone, which are tried apart the next time, before they may end a stream of others.
+  readonly #refused = new Set<string>();
 
   constructor(private readonly channels: Channels) {}
 
@@ -357,28 +400,95 @@ export class Followers {
    * Nothing is told before this has returned.
    */
   follow(userId: string, follower: Follower): () => void {
-    let followed = this.#followed.get(userId);
-    if (followed) {
-      followed.followers.add(follower);
-      if (followed.known) queueMicrotask(() => followed!.followers.has(follower) && follower.state(userId, followed!.agent));
-    } else {
-      followed = {agent: undefined, known: false, followers: new Set([follower]), shard: this.#shard()};
+    const known = this.#followed.get(userId);
+    const followed: Followed = known ?? {agent: undefined, known: false, followers: new Set(), shard: undefined, tried: false};
+    const {followers} = followed;
+    followers.add(follower);
+    if (!known) {
       this.#followed.set(userId, followed);
-      followed.shard.add(userId, followed);
+      if (this.#refused.has(userId)) this.#try([new Map([[userId, followed]])]);
+      else this.#shard().add(userId, followed);
+    } else if (followed.known) {
+      queueMicrotask(() => followers.has(follower) && follower.state(userId, followed.agent));
     }
-    const {followers, shard} = followed;
     return () => {
       if (!followers.delete(follower) || followers.size > 0) return;
       this.#followed.delete(userId);
-      shard.remove(userId);
+      followed.shard?.remove(userId);
     };
   }
   // One with room.
   #shard(): Shard {
     for (const shard of this.#shards) if (shard.users.size < USERS_MAX) return shard;
-    const made = new Shard(this.channels, (shard) => this.#shards.delete(shard));
+    const made = new Shard(this.channels, this);
     this.#shards.add(made);
     return made;
+  }
+
+  // --- what shards say ---
+  ended(shard: Shard): void {
+    this.#shards.delete(shard);
+    if (this.#trials.delete(shard)) this.#tryNext();
+  }
+  refused(shard: Shard, users: Users, error: ToolwireError, heard: boolean): void {
+    // Otherwise it is the token that is refused, whoever is asked for: a control names the field of what is wrong with users.
+    const ofUsers = error.code === 'INVALID_ARGUMENT' ||
+      (error.code === 'PERMISSION_DENIED' && (heard || error.field !== undefined || this.#trials.has(shard)));
+    // Who is left of several may have been asked for with one that nobody follows any more.
+    const alone = this.#trials.get(shard) === 1;
+    if (ofUsers && !alone) {
+      this.#try(users.size > 1 ? halves(users) : [users]);
+    } else {
+      for (const [userId, followed] of users) {
+        if (ofUsers) this.#remember(userId);
+        this.#refuse(userId, followed, error);
+      }
+    }
+    this.answered(shard);
+  }
+  #remember(userId: string): void {
+    this.#refused.delete(userId);
+    this.#refused.add(userId);
+    for (const oldest of this.#refused) {
+      if (this.#refused.size <= REFUSED_MAX) break;
+      this.#refused.delete(oldest);
+    }
+  }
+  #refuse(userId: string, {followers}: Followed, error: ToolwireError): void {
+    if (this.#followed.get(userId)?.followers === followers) this.#followed.delete(userId);
+    const all = [...followers];
+    followers.clear();
+    for (const one of all) one.refused(error);
+  }
+
+  // --- trials ---
+  #try(groups: readonly Users[]): void {
+    this.#untried.push(...groups);
+    this.#tryNext();
+  }
+  #tryNext(): void {
+    while (this.#trials.size < TRIALS_MAX) {
+      const users = this.#untried.shift();
+      if (!users) return;
+      const wanted = [...users].filter(([, {followers}]) => followers.size > 0);
+      if (wanted.length === 0) continue;
+      const trial = new Shard(this.channels, this);
+      this.#trials.set(trial, wanted.length);
+      for (const [userId, followed] of wanted) trial.add(userId, followed);
+    }
+  }
+  // Who is left on a trial goes back to the others. Once only: whoever is refused with others again, as when control takes
+  // fewer users than this client thinks, stays where it is.
+  answered(shard: Shard): void {
+    if (!this.#trials.delete(shard)) return;
+    for (const [userId, followed] of [...shard.users]) {
+      this.#refused.delete(userId);
+      if (followed.tried) continue;
+      followed.tried = true;
+      shard.remove(userId);
+      this.#shard().add(userId, followed);
+    }
+    this.#tryNext();
   }
 
   /** The same for all users; those that are known already are the agents of what it returns. */
@@ -389,10 +499,5 @@ export class Followers {
       if (everyone.followers.delete(follower) && everyone.followers.size === 0) everyone.end();
     };
     return {known: everyone.agents, complete: everyone.complete, stop};
-  }
-
-  /** For those whose users may be refused: streams of their own. */
-  apart(): Followers {
-    return new Followers(this.channels);
   }
 }

@@ -29,10 +29,10 @@ export class AgentWaiters {
     const giveUp = (): void => end(false);
     const timer = setTimeout(giveUp, waitMs);
     this.#waiting.add(giveUp);
-    // Who is refused learns what it knows already, that the agent is not connected, when its time is over.
     const stop = this.followers.follow(userId, {
       state: (_userId, agent) => agent && end(true),
-      refused: () => stop(),
+      // It learns what it knows already, that the agent is not connected, when its time is over.
+      refused: () => {},
     });
     return giveUp;
   }

@@ -28,9 +28,6 @@ export class AgentWatch implements AsyncGenerator<AgentEvent, void, undefined>, 
   #state: 'new' | 'open' | 'ended' = 'new';
   #error: ToolwireError | undefined;
   readonly #waiting: Waiting[] = [];
-  #followers: Followers | undefined;
-  // It follows on streams of its own.
-  #apart = false;
   #stops: (() => void)[] = [];
   #stopListening: (() => void) | undefined;
   // What the loop was told.
@@ -63,16 +60,15 @@ export class AgentWatch implements AsyncGenerator<AgentEvent, void, undefined>, 
     };
     client.watches.add(this);
     this.#state = 'open';
-    this.#followers = client.followers;
     this.#unknown = new Set(this.users);
-    this.#follow();
+    this.#follow(client.followers);
   }
-  #follow(): void {
+  #follow(followers: Followers): void {
     if (this.users.length > 0) {
-      this.#stops = [...new Set(this.users)].map((userId) => this.#followers!.follow(userId, this));
+      this.#stops = [...new Set(this.users)].map((userId) => followers.follow(userId, this));
       return;
     }
-    const {known, complete, stop} = this.#followers!.followAll(this, () => this.#complete());
+    const {known, complete, stop} = followers.followAll(this, () => this.#complete());
     this.#stops = [stop];
     for (const [userId, agent] of known) this.state(userId, agent);
     if (complete) this.#complete();
@@ -106,15 +102,8 @@ export class AgentWatch implements AsyncGenerator<AgentEvent, void, undefined>, 
   }
   refused(error: ToolwireError): void {
     if (this.#state !== 'open') return;
-    this.#stopFollowing();
-    if (this.#apart || this.users.length === 0) {
-      this.#error = error;
-      return this.end();
-    }
-    // Another's user may be the reason.
-    this.#apart = true;
-    this.#followers = this.#followers!.apart();
-    this.#follow();
+    this.#error = error;
+    this.end();
   }
 
   // --- what the loop takes ---
@@ -159,14 +148,11 @@ export class AgentWatch implements AsyncGenerator<AgentEvent, void, undefined>, 
   }
 
   // --- its end ---
-  #stopFollowing(): void {
-    for (const stop of this.#stops.splice(0)) stop();
-  }
   /** Ends its part of the streams, and the iteration. */
   end(): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
-    this.#stopFollowing();
+    for (const stop of this.#stops.splice(0)) stop();
     this.#stopListening?.();
     this.#changes = [];
     this.#late = undefined;

@@ -121,6 +121,24 @@ claim('half a surrogate pair in userId, tool, requestId and the text of params i
   assert.deepEqual((await client.callTool('👩‍💻', '用户', {[HALF]: HALF}, {requestId: '👩'})).result, {[HALF]: HALF});
 });
 
+claim('a watch of an id that no user can have is a TypeError before anything is sent, and other watches go on', async (scope) => {
+  const fake = await startFake(scope);
+  const client = clientWith(scope, {address: fake.address});
+  for (const wrong of ['', 'a\nb', '\0', '\x7f', 'x'.repeat(257), HALF, 5, null]) {
+    const good = client.watchAgents({userIds: ['user_1']});
+    assert.throws(() => client.watchAgents({userIds: ['user_1', wrong]}), (error) => {
+      isTypeError(error);
+      assert.match(error.message, /^userIds\[1\] /);
+      return true;
+    });
+    assert.equal((await good.next()).value.kind, 'snapshot');
+    await good.return();
+  }
+  for (const userId of ['x'.repeat(256), ' ', '\x80', 'ü'.repeat(128)]) {
+    assert.equal((await client.watchAgents({userIds: [userId]}).next()).value.kind, 'snapshot');
+  }
+});
+
 claim('a name of more than 256 bytes is refused; one of 256 is sent', async (scope) => {
   const fake = await startFake(scope);
   const client = clientWith(scope, {address: fake.address});

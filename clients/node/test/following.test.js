@@ -1,8 +1,13 @@
 // One stream for all watches of users and all calls that wait, whatever comes and goes.
 import assert from 'node:assert/strict';
+import {createRequire} from 'node:module';
 import {Readable} from 'node:stream';
 import {Delivery, HELLO, Kind, Reason, present, startFake} from './fake_control.js';
 import {claim, clientWith, rejection, until} from './lib.js';
+
+const require = createRequire(import.meta.url);
+const {Channels} = require('../dist/channels.js');
+const {Followers} = require('../dist/following.js');
 
 const absent = (userId) => ({kind: Kind.DISCONNECTED, agent: {userId}});
 const notConnected = ({id}) => ({id, failure: {code: 14, message: 'no agent', detail: {reason: Reason.AGENT_NOT_CONNECTED, delivery: Delivery.NOT_SENT}}});
@@ -202,6 +207,126 @@ claim('a user whom the token may not follow fails its own watch alone, with what
   for (const stream of fake.follows) stream.write({events: [present('user_1'), present('user_2')].filter(({agent}) => stream.users.has(agent.userId))});
   await saw(good, 'connected user_1');
   await saw(beside, 'connected user_2');
+});
+
+// A control that refuses these users, and each stream they are asked for on.
+const refusing = (agents, code, ...users) => (add, stream) => {
+  if (add.some((one) => users.includes(one))) return stream.emit('error', {code, details: `not ${users}`});
+  stream.write({events: add.map((userId) => agents.get(userId) ?? absent(userId))});
+};
+for (const [code, name] of [[3, 'INVALID_ARGUMENT'], [7, 'PERMISSION_DENIED']]) {
+  claim(`users that are asked for together with one that control refuses (${name}) go on: calls wait, watches report`, async (scope) => {
+    let asked = 0;
+    const fake = await startKnowing(scope, {follow: (add, stream) => {
+      ++asked;
+      // Before, so that it is not the token that is refused.
+      if (code === 7) stream.write({events: []});
+      refusing(fake.agents, code, 'bad 1', 'bad 2')(add, stream);
+    }});
+    fake.comes('there');
+    const client = clientWith(scope, {address: fake.address});
+    const before = follow(client, {userIds: ['there', 'watched']});
+    await saw(before, 'snapshot');
+    const users = Array.from({length: 40}, (_, n) => `user_${n}`);
+    const calls = users.map((userId, n) => client.callTool(userId, 'echo', {n}, {waitForAgentMs: 300_000, timeoutMs: 300_000}));
+    await until('all calls wait', () => fake.calls.length === 40);
+    const bad = ['bad 1', 'bad 2'].map((userId) => rejection(client.watchAgents({userIds: [userId]}).next()));
+    const beside = follow(client, {userIds: ['beside']});
+    for (const error of await Promise.all(bad)) assert.equal(error.code, name);
+    await saw(beside, 'snapshot');
+    const isFollowed = (userId) => [...fake.follows].some((stream) => stream.users.has(userId));
+    await until('all others are followed', () => [...users, 'watched', 'beside'].every(isFollowed));
+    for (const userId of [...users, 'watched', 'beside']) fake.comes(userId);
+    for (const [n, {result}] of (await Promise.all(calls)).entries()) assert.deepEqual(result, {n});
+    await saw(before, 'connected watched');
+    await saw(beside, 'connected beside');
+    assert.deepEqual(before, ['connected there', 'snapshot', 'connected watched']);
+    assert.ok(asked < 100, `${asked} times control was asked`);
+    await until('those that were tried apart share one stream again', () => fake.follows.size === 1);
+  });
+}
+
+claim('a user that was refused is asked for apart the next time: the stream of the others stays', async (scope) => {
+  const fake = await startKnowing(scope, {follow: refusing(new Map(), 3, 'bad')});
+  const client = clientWith(scope, {address: fake.address});
+  assert.equal((await rejection(client.watchAgents({userIds: ['bad']}).next())).code, 'INVALID_ARGUMENT');
+  const good = follow(client, {userIds: ['good']});
+  await saw(good, 'snapshot');
+  const [stream] = fake.follows;
+  for (let n = 0; n < 5; ++n) await rejection(client.watchAgents({userIds: ['bad']}).next());
+  assert.deepEqual([...fake.follows].filter(({users}) => users.has('good')), [stream]);
+});
+
+claim('who is followed with a refused user that nobody follows any more is not refused for it', async (scope) => {
+  let refuse;
+  const fake = await startKnowing(scope, {follow: (add, stream) => {
+    if (!add.includes('bad')) return stream.write({events: add.map(absent)});
+    refuse = () => stream.emit('error', {code: 3, details: 'bad'});
+  }});
+  const client = clientWith(scope, {address: fake.address});
+  const bad = client.watchAgents({userIds: ['bad']});
+  const ended = bad.next();
+  const good = follow(client, {userIds: ['good']});
+  await until('both are asked for', () => refuse);
+  await bad.return();
+  refuse();
+  assert.equal((await ended).done, true);
+  await saw(good, 'snapshot');
+});
+
+claim('a control that takes fewer users than a client has: all are followed, on several streams', async (scope) => {
+  const fake = await startKnowing(scope, {follow: (add, stream) => {
+    if (stream.users.size > 10) return stream.emit('error', {code: 3, details: 'more than 10 users'});
+    stream.write({events: add.map(absent)});
+  }});
+  const client = clientWith(scope, {address: fake.address});
+  const userIds = Array.from({length: 35}, (_, n) => `user_${n}`);
+  const seen = userIds.map((userId) => follow(client, {userIds: [userId]}));
+  for (const one of seen) await saw(one, 'snapshot');
+  await until('all are', () => userIds.every((userId) => [...fake.follows].some(({users}) => users.has(userId))));
+  const late = follow(client, {userIds: ['late']});
+  await saw(late, 'snapshot');
+  for (const one of seen) assert.deepEqual(one, ['snapshot']);
+});
+
+claim('a token that may not read: 500 calls that wait cost no stream each, and fail as their agents are absent', async (scope) => {
+  const fake = await startKnowing(scope, {follow: (_add, stream) => stream.emit('error', {code: 7, details: 'no scope'})});
+  const client = clientWith(scope, {address: fake.address});
+  const calls = Array.from({length: 500}, (_, n) => rejection(client.callTool(`user_${n}`, 'echo', {}, {waitForAgentMs: 1000})));
+  for (const error of await Promise.all(calls)) assert.equal(error.reason, 'AGENT_NOT_CONNECTED');
+  assert.ok(fake.followsAsked < 50, `${fake.followsAsked} streams`);
+});
+
+claim('a user that is followed right after the last one of a stream was refused is told of, and those after it', async (scope) => {
+  const fake = await startFake(scope, {follow: refusing(new Map(), 3, 'bad')});
+  for (const later of [(then) => then(), queueMicrotask, process.nextTick, setImmediate, (then) => setTimeout(then, 1)]) {
+    const channels = scope.own(new Channels({address: fake.address}));
+    const followers = new Followers(channels);
+    const told = [];
+    const stops = [];
+    const begin = (userId) => stops.push(followers.follow(userId, {state: (id) => told.push(id), refused: () => told.push('refused')}));
+    followers.follow('bad', {state() {}, refused: () => later(() => begin('in that turn'))});
+    await until('it is told', () => told.includes('in that turn'));
+    begin('later');
+    await until('the next is as well', () => told.includes('later'));
+    assert.deepEqual(told, ['in that turn', 'later']);
+    for (const stop of stops) stop();
+  }
+  await until('nothing is left', () => fake.follows.size === 0);
+});
+
+claim('a stream that loses its last user as it is refused is replaced for one that is followed in the same turn', async (scope) => {
+  const fake = await startFake(scope, {follow: refusing(new Map(), 7, 'bad')});
+  for (const later of [(then) => then(), process.nextTick, setImmediate]) {
+    const followers = new Followers(scope.own(new Channels({address: fake.address})));
+    const told = [];
+    const stop = followers.follow('bad', {state() {}, refused() {
+      stop();
+      later(() => followers.follow('good', {state: (id) => told.push(id), refused: () => told.push('refused')}));
+    }});
+    await until('it is told', () => told.length > 0);
+    assert.deepEqual(told, ['good']);
+  }
 });
 
 claim('a token that may watch nobody: every watch ends with what control says', async (scope) => {
