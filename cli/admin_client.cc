@@ -24,6 +24,7 @@ using flags::Text;
 namespace {
 
 constexpr int kPageMax = 1000;                       // Of AgentAdmin.
+constexpr int kRowsAtOnce = 50;                      // Audit rows that a statement reads: 140 MB at the most.
 constexpr std::chrono::seconds kAdminAnswerMax(30);  // Longer than control waits for its store.
 constexpr int kNotReached = 3;
 constexpr int kNoAnswer = 4;
@@ -64,14 +65,26 @@ class RemoteAdmin final : public AdminClient {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<Rotated> Rotate(const std::string& user, bool keep_session) override {
+  absl::StatusOr<NewSecret> PrepareRotation(const std::string& user, bool keep_session) override {
     v1::RotateCredentialRequest request;
     request.set_user_id(user);
     request.set_keep_session(keep_session);
+    request.set_prepare(true);
     v1::CredentialSecret made;
     const absl::Status status = Ask(&v1::AgentAdmin::Stub::RotateCredential, request, &made);
     if (!status.ok()) return status;
-    return Rotated{made.secret(), ReachOf(made)};
+    return NewSecret{made.secret(), !made.prepared(), ReachOf(made)};
+  }
+
+  absl::StatusOr<Reach> Rotate(const std::string& user, const std::string& secret, bool keep_session) override {
+    v1::RotateCredentialRequest request;
+    request.set_user_id(user);
+    request.set_keep_session(keep_session);
+    request.set_secret(secret);
+    v1::CredentialSecret done;
+    const absl::Status status = Ask(&v1::AgentAdmin::Stub::RotateCredential, request, &done);
+    if (!status.ok()) return status;
+    return ReachOf(done);
   }
 
   absl::StatusOr<Revoked> Revoke(const std::string& user) override {
@@ -168,11 +181,17 @@ class DirectAdmin final : public AdminClient {
     return status;
   }
 
-  absl::StatusOr<Rotated> Rotate(const std::string& user, bool) override {
-    const std::string secret = MakeSecret();
+  absl::StatusOr<NewSecret> PrepareRotation(const std::string& user, bool) override {
+    const absl::StatusOr<bool> has = store_->HasCredential(user);
+    if (!has.ok()) return has.status();
+    if (!*has) return NoCredentialError(user);
+    return NewSecret{MakeSecret(), false, {}};
+  }
+
+  absl::StatusOr<Reach> Rotate(const std::string& user, const std::string& secret, bool) override {
     const absl::Status status = store_->ReplaceSecret(user, HashSecret(secret));
     if (!status.ok()) return status;
-    return Rotated{secret, {}};
+    return Reach();
   }
 
   absl::StatusOr<Revoked> Revoke(const std::string& user) override {
@@ -190,7 +209,7 @@ class DirectAdmin final : public AdminClient {
     std::vector<AuditRow> listed;
     AuditQuery next = query;
     while (true) {
-      next.limit = std::min(query.limit - static_cast<int>(listed.size()), kPageMax);
+      next.limit = std::min(query.limit - static_cast<int>(listed.size()), kRowsAtOnce);
       auto rows = store_->ListAudit(next);
       if (!rows.ok()) return rows.status();
       const bool is_last = static_cast<int>(rows->size()) < next.limit;

@@ -45,11 +45,15 @@ class AdminClient {
     bool everywhere = false;
     std::vector<std::string> edges_not_heard;
   };
-  struct Rotated {
+  // In two steps, so that the new secret is in safe hands before the old one is refused.
+  struct NewSecret {
     std::string secret;
+    bool holds = false;  // Already, by a control that knows one step only: `reach` is of that.
     Reach reach;
   };
-  virtual absl::StatusOr<Rotated> Rotate(const std::string& user, bool keep_session) = 0;
+  virtual absl::StatusOr<NewSecret> PrepareRotation(const std::string& user, bool keep_session) = 0;
+  // From now on it holds.
+  virtual absl::StatusOr<Reach> Rotate(const std::string& user, const std::string& secret, bool keep_session) = 0;
   struct Revoked {
     bool session_closed = false;
     Reach reach;

@@ -143,24 +143,40 @@ void WarnOfSessions(const AdminClient& admin, const AdminClient::Reach& reach) {
   }
 }
 
+// The new secret was printed.
+absl::Status NotRotated(const absl::Status& status) {
+  const bool may_be_done = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+  const char* const holds = may_be_done ? "; either the secret that was printed holds now, or the old one"
+                                        : "; the old secret holds, not the one that was printed";
+  return absl::Status(status.code(), absl::StrCat(status.message(), holds));
+}
+
 int Rotate(const CredentialFlags& flags) {
   const auto admin = OpenAdmin(flags.admin);
   if (!admin.ok()) return FailAdmin(kCredentialsCommand, admin.status());
-  // Before the old secret is refused, as the new one is shown once.
   if (const absl::Status status = CheckOutput(flags.user.size() * 6 + 256); !status.ok()) {
     return FailAdmin(kCredentialsCommand, status);
   }
-  const auto secret = (*admin)->Rotate(flags.user, flags.keep_session);
-  if (!secret.ok()) return FailAdmin(kCredentialsCommand, secret.status());
-  std::cout << (flags.json ? SecretLine(flags.user, secret->secret) : secret->secret + "\n");
-  if (!std::cout.flush()) {
-    return FailAdmin(kCredentialsCommand, absl::InternalError("the new secret could not be written, and the old one is "
-                                                              "refused from now on: rotate once more"));
+  const auto prepared = (*admin)->PrepareRotation(flags.user, flags.keep_session);
+  if (!prepared.ok()) return FailAdmin(kCredentialsCommand, prepared.status());
+  // The old secret holds until the new one is where it is to be, as that is shown once.
+  std::cout << (flags.json ? SecretLine(flags.user, prepared->secret) : prepared->secret + "\n");
+  if (!SyncOutput()) {
+    const char* const old =
+        prepared->holds ? "the old one is refused from now on: rotate once more" : "the old one holds";
+    return FailAdmin(kCredentialsCommand,
+                     absl::InternalError(absl::StrCat("the new secret could not be written; ", old)));
+  }
+  AdminClient::Reach reach = prepared->reach;
+  if (!prepared->holds) {
+    auto rotated = (*admin)->Rotate(flags.user, prepared->secret, flags.keep_session);
+    if (!rotated.ok()) return FailAdmin(kCredentialsCommand, NotRotated(rotated.status()));
+    reach = *std::move(rotated);
   }
   std::cerr << "the old secret is refused from now on; the store keeps only a hash of the new one, so this is the only "
                "time it is shown\n";
   // Also of a session that is to stay: no edge learns that from the store.
-  if (!flags.keep_session || !(*admin)->closes_sessions()) WarnOfSessions(**admin, secret->reach);
+  if (!flags.keep_session || !(*admin)->closes_sessions()) WarnOfSessions(**admin, reach);
   return 0;
 }
 

@@ -18,6 +18,7 @@
 #include "common/link/local_link.h"
 #include "common/process/lifecycle.h"
 #include "common/process/metrics_endpoint.h"
+#include "common/process/readiness.h"
 #include "common/process/stopping.h"
 #include "common/registry/memory_registry.h"
 #include "common/store/open_store.h"
@@ -111,12 +112,16 @@ int RunDev(DevOptions options) {
   if (const absl::Status status = Complete(clock, &options, &tls); !status.ok()) return FailedStart(status);
   auto store = OpenStore(options.store);
   if (!store.ok()) return FailedStart(store.status());
-  MemoryRegistry registry(clock, options.edge.lease_ttl);
+  MemoryRegistry registry(clock, options.edge.lease_ttl, static_cast<uint64_t>(clock.WallMs()));
   AuditLog audit(**store, AuditOptions(options.store, "CONTROL_LOST"));
   LinkId link = 0;  // Set before callers can come.
   Control control(options.control, clock, registry, **store, &audit);
   Dispatcher& dispatcher = control.dispatcher();
   Edge edge(options.edge, clock, registry, **store);  // Ends before control: its loops call the dispatcher until then.
+  Readiness readiness(clock);
+  edge.AddReadiness(&readiness);
+  control.AddReadiness(&readiness);
+  readiness.Add("store", [&] { return (*store)->NotReady(); });
   std::unique_ptr<MetricsEndpoint> metrics;
   // True if the audit log is written.
   const auto end = [&](Stopping& stopping) {
@@ -154,7 +159,7 @@ int RunDev(DevOptions options) {
     edge.AddSamples(out);
     control.AddSamples(out);
     AddAuditSamples(audit, out);
-  });
+  }, kScrapeTime, &readiness);
   if (!started.ok()) return failed(started.status());
   metrics = *std::move(started);
   log::Info("toolwire dev ready", {{"agents", edge.port()},

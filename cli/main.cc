@@ -48,7 +48,10 @@ int Main(int argc, char** argv) {
     for (const std::string& remark : flags::TakeRemarks()) std::cerr << "toolwire: " << remark << "\n";
     return output.End(status);
   }
-  if (ending->status == 0) return output.End(ending->Print());
+  if (ending->status == 0) {
+    std::cout << ending->out;
+    return output.End(0);
+  }
   const std::string unknown = ExplainUnknown(flags::Describe(app), {argv + 1, argv + argc});
   if (unknown.empty()) {
     ending->Print();

@@ -1,4 +1,4 @@
-// `toolwire migrate`: prepares and checks the tables, so that servers find them complete. The plan is what the store
+// `toolwire migrate`: prepares and checks the tables; servers never do. The plan is what the store
 // lacks; it is printed, or carried out step by step. What is printed on standard output is the plan and its result, on
 // standard error what takes time.
 
@@ -29,7 +29,7 @@ constexpr char kMigrateCommand[] = "migrate";
 
 struct MigrateFlags {
   std::string database_url, data_dir;
-  Duration patience = std::chrono::seconds(60);
+  Duration patience = std::chrono::minutes(10);
   bool dry_run = false, json = false;
 };
 
@@ -105,9 +105,10 @@ void AddMigrateCommand(CLI::App* app, Command* chosen) {
   Switch(migrate, "--json", &flags->json, "One JSON object a line, for programs");
   Footer(
       migrate,
-      "Servers add what is missing by themselves when they start; this does it before, with a role that may, and\n"
-      "shows how far it has come. Tables of the replaced server are extended by one column and three indexes, while\n"
-      "old and new servers go on using them. It may be run again, and more than once at a time.\n"
+      "Servers change no table: this does it, once, before they start or while they run, with a role that may. Tables\n"
+      "of the replaced server are extended by three columns, a small table and three indexes, while old and new servers\n"
+      "go on using them: locks are waited for 200 ms at a time, with pauses, and who holds them is told; indexes are\n"
+      "built CONCURRENTLY. Audit rows wait meanwhile, agents log in. It may be run again, and more than once at a time.\n"
       "With --json: {\"step\":\"index toolwire_audit_time\",\"done\":true,\"statement\":\"CREATE INDEX ...\","
       "\"locks\":\"...\"}\nfor each step, then {\"store\":\"...\",\"steps\":1,\"ready\":true}.\n"
       "Example: toolwire migrate --database-url postgresql://owner@db.example/toolwire --dry-run\n"

@@ -109,4 +109,12 @@ absl::Status CheckOutput(size_t bytes) {
   return absl::OkStatus();
 }
 
+bool SyncOutput() {
+  if (!std::cout.flush()) return false;
+  struct stat seen {};
+  if (fstat(STDOUT_FILENO, &seen) != 0 || !S_ISREG(seen.st_mode)) return true;
+  // What a file system cannot do is no loss.
+  return fsync(STDOUT_FILENO) == 0 || errno == EINVAL || errno == EROFS || errno == ENOSYS;
+}
+
 }  // namespace toolwire

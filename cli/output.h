@@ -43,6 +43,9 @@ class Output : public std::streambuf {
 // they are reserved.
 absl::Status CheckOutput(size_t bytes);
 
+// Writes what waits, and of a file also to its disk. False if it is lost.
+bool SyncOutput();
+
 }  // namespace toolwire
 
 #endif  // TOOLWIRE_CLI_OUTPUT_H_

@@ -1,14 +1,15 @@
-// Requests are checked on gRPC's threads and end at once if they are wrong; the rest runs on a small thread pool, since
-// the store blocks. What revokes a secret first asks the registry for the session's epoch, changes the store, and then
-// has the dispatcher end sessions at every edge; such a request ends when all edges have confirmed it, or after 2 s,
-// and holds no thread meanwhile. A page of the audit log is read in several parts, so that neither a part nor the page
-// grows with the size of its rows.
+// Requests are checked on gRPC's threads and end at once if they are wrong; the rest runs on one of two small thread
+// pools, for changes and for listings, since the store blocks. What revokes a secret first asks the registry for the
+// session's epoch, changes the store, and then has the dispatcher end sessions at every edge; such a request ends when
+// all edges have confirmed it, or after 2 s, and holds no thread meanwhile. A page of the audit log is read in several
+// parts, so that neither a part nor the page grows with the size of its rows.
 #include "control/admin_service.h"
 
 #include <algorithm>
 #include <asio/post.hpp>
 #include <asio/thread_pool.hpp>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/log.h"
@@ -33,6 +34,14 @@ constexpr int kRowsAtOnce = 50;
 constexpr int kFirstRows = 8;
 
 Status Invalid(const std::string& sentence) { return Status(StatusCode::INVALID_ARGUMENT, sentence); }
+Status NoCredential() {
+  return Status(StatusCode::NOT_FOUND, "the user has no credential, or it was revoked: create one");
+}
+
+// As MakeSecret makes them.
+bool IsSecret(const std::string& text) {
+  return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
 
 Status ToStatus(const absl::Status& status) {
   const std::string message(status.message());
@@ -136,12 +145,15 @@ void SetReach(RevocationAcks::Reach reach, Response* response) {
 
 // One page: as many rows as were asked for, or as fill its bytes, and at least one. The bytes of the first few rows
 // tell how many more are read: what does not fit would be read again for the next page.
-Status ReadPage(Store& store, const AuditQuery& query, v1::ListExecutionsResponse* page) {
+// Ends between two parts once the caller is gone.
+Status ReadPage(Store& store, const AuditQuery& query, const std::function<bool()>& is_gone,
+                v1::ListExecutionsResponse* page) {
   AuditQuery next = query;
   size_t bytes = 0;
   int at_once = kFirstRows;
   std::string last;
   while (true) {
+    if (is_gone()) return Status(StatusCode::CANCELLED, "the caller has cancelled");
     next.limit = std::min(query.limit - page->executions_size() + 1, at_once);  // One more: is there a next page?
     auto rows = store.ListAudit(next);
     if (absl::IsInvalidArgument(rows.status())) return Invalid("page_token is not one that ListExecutions gave");
@@ -167,58 +179,54 @@ Status ReadPage(Store& store, const AuditQuery& query, v1::ListExecutionsRespons
 
 }  // namespace
 
-AdminService::AdminService(const Clock& clock, CallerAuth& auth, Store& store, Registry& registry,
-                           AgentDirectory& directory, Dispatcher& dispatcher)
-    : clock_(clock), auth_(auth), store_(store), registry_(registry), directory_(directory), dispatcher_(dispatcher) {}
+AdminService::AdminService(const Clock& clock, CallerAuth& auth, CallerBudgets& budgets, Store& store,
+                           Registry& registry, AgentDirectory& directory, Dispatcher& dispatcher)
+    : clock_(clock),
+      auth_(auth),
+      budgets_(budgets),
+      store_(store),
+      registry_(registry),
+      directory_(directory),
+      dispatcher_(dispatcher) {}
 
 AdminService::~AdminService() { Stop(); }
 
 void AdminService::Stop() {
-  asio::thread_pool* threads = nullptr;
+  std::vector<asio::thread_pool*> pools;
   {
     MutexLock lock(mu_);
     stopping_ = true;
-    threads = threads_.get();
+    pools = {change_threads_.get(), listing_threads_.get()};
   }
-  if (threads != nullptr) threads->join();
+  for (asio::thread_pool* pool : pools) {
+    if (pool != nullptr) pool->join();
+  }
   dispatcher_.EndWaiting();
 }
 
-void AdminService::Handle(Asked asked, const Status& bad, std::function<Outcome()> work) {
+void AdminService::Handle(Kind kind, Asked asked, const Status& bad, std::function<Outcome()> work) {
   if (!bad.ok()) return asked.answer->Finish(bad);
-  Run(asked, std::move(work));
+  Run(kind, asked, std::move(work));
 }
 
-void AdminService::Run(Asked asked, std::function<Outcome()> work) {
+void AdminService::Run(Kind kind, Asked asked, std::function<Outcome()> work) {
   const Status is_stopping(StatusCode::UNAVAILABLE, "control is stopping, ask another one; nothing was changed");
   MutexLock lock(mu_);
-  if (stopping_ || requests_ >= kRequestsMax) {
-    const bool stopping = stopping_;
+  if (stopping_) {
     lock.Unlock();
-    if (!stopping) counters_.requests_full.Add();
-    return asked.answer->Finish(
-        stopping ? is_stopping
-                 : Status(StatusCode::RESOURCE_EXHAUSTED, "too many of these requests wait for the store, try again"));
+    return asked.answer->Finish(is_stopping);
   }
-  ++requests_;
-  if (threads_ == nullptr) threads_ = std::make_unique<asio::thread_pool>(kThreads);
-  asio::post(*threads_, [this, asked, is_stopping, work = std::move(work)] {
+  std::unique_ptr<asio::thread_pool>& threads = kind == Kind::kChange ? change_threads_ : listing_threads_;
+  if (threads == nullptr) threads = std::make_unique<asio::thread_pool>(kThreads);
+  asio::post(*threads, [this, asked, is_stopping, work = std::move(work)] {
     // It may have waited for the store for long.
     const auto refused = auth_.CheckGood(asked.from.get());
     const Outcome outcome = stopping_                      ? is_stopping
                             : asked.context->IsCancelled() ? Status(StatusCode::CANCELLED, "the caller has cancelled")
                             : refused                      ? ToStatus(*refused)
                                                            : work();
-    if (outcome) End(asked, *outcome);
+    if (outcome) asked.answer->Finish(*outcome);
   });
-}
-
-void AdminService::End(Asked asked, const Status& status) {
-  {
-    MutexLock lock(mu_);
-    --requests_;
-  }
-  asked.answer->Finish(status);
 }
 
 Status AdminService::CheckMay(const Asked& asked, const std::string& user_id) {
@@ -234,7 +242,7 @@ void AdminService::HandleKnowingEpoch(Asked asked, const std::string& user_id,
   registry_.Lookup(user_id, [this, asked, work = std::move(work)](auto lease) {
     // Without the registry the epoch stays unknown, which is no reason to leave a secret good.
     const uint64_t epoch = lease.ok() && *lease ? (*lease)->epoch : 0;
-    Run(asked, [work, epoch] { return work(epoch); });
+    Run(Kind::kChange, asked, [work, epoch] { return work(epoch); });
   });
 }
 
@@ -246,9 +254,13 @@ grpc::ServerUnaryReactor* AdminService::Ask(Scope scope, grpc::CallbackServerCon
                                             void (AdminService::*method)(Asked, const Request*, Response*)) {
   const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, scope);
   if (admitted.refused) return new RefusedRpc<grpc::ServerUnaryReactor>(*admitted.refused);
-  return RawUnary<Request, Response>::Start(*request, response, [&](UnaryAnswer* answer, Request* in, Response* out) {
-    (this->*method)({context, answer, admitted.caller}, in, out);
-  });
+  CallerBudgets::Place place;
+  const auto full = budgets_.Take(CallerBudgets::kOperators, BudgetOf(*context, admitted.caller.get()), &place);
+  if (full) return new RefusedRpc<grpc::ServerUnaryReactor>(*full);
+  return RawUnary<Request, Response>::Start(*request, response, std::move(place),
+                                            [&](UnaryAnswer* answer, Request* in, Response* out) {
+                                              (this->*method)({context, answer, admitted.caller}, in, out);
+                                            });
 }
 
 grpc::ServerUnaryReactor* AdminService::CreateCredential(grpc::CallbackServerContext* context,
@@ -288,7 +300,7 @@ void AdminService::Create(Asked asked, const v1::CreateCredentialRequest* reques
   if (bad.ok() && platform != "win32" && platform != "linux" && platform != "darwin") {
     bad = Invalid("platform must be win32, linux or darwin");
   }
-  Handle(asked, bad, [this, asked, user_id = request->user_id(), platform, response] {
+  Handle(Kind::kChange, asked, bad, [this, asked, user_id = request->user_id(), platform, response] {
     const std::string secret = MakeSecret();
     const absl::Status status = store_.CreateCredentials({{user_id, platform, HashSecret(secret), clock_.WallMs()}});
     if (absl::IsAlreadyExists(status)) {
@@ -303,14 +315,32 @@ void AdminService::Create(Asked asked, const v1::CreateCredentialRequest* reques
   });
 }
 
+void AdminService::PrepareRotation(Asked asked, const v1::RotateCredentialRequest* request,
+                                   v1::CredentialSecret* response) {
+  Status bad = CheckUser(request->user_id());
+  if (bad.ok()) bad = CheckMay(asked, request->user_id());
+  if (bad.ok() && !request->secret().empty()) bad = Invalid("prepare and secret exclude each other");
+  Handle(Kind::kChange, asked, bad, [this, request, response]() -> Outcome {
+    const absl::StatusOr<bool> has = store_.HasCredential(request->user_id());
+    if (!has.ok()) return ToStatus(has.status());
+    if (!*has) return NoCredential();
+    response->set_user_id(request->user_id());
+    response->set_secret(MakeSecret());
+    response->set_prepared(true);
+    return Status::OK;
+  });
+}
+
 void AdminService::Rotate(Asked asked, const v1::RotateCredentialRequest* request, v1::CredentialSecret* response) {
+  if (request->prepare()) return PrepareRotation(asked, request, response);
+  if (!request->secret().empty() && !IsSecret(request->secret())) {
+    return asked.answer->Finish(Invalid("secret must be one that was prepared: 64 hex digits in lower case"));
+  }
   HandleKnowingEpoch(asked, request->user_id(), [this, asked, request, response](uint64_t epoch) -> Outcome {
     const std::string& user_id = request->user_id();
-    const std::string secret = MakeSecret();
+    const std::string secret = request->secret().empty() ? MakeSecret() : request->secret();
     const absl::Status status = store_.ReplaceSecret(user_id, HashSecret(secret));
-    if (absl::IsNotFound(status)) {
-      return Status(StatusCode::NOT_FOUND, "the user has no credential, or it was revoked: create one");
-    }
+    if (absl::IsNotFound(status)) return NoCredential();
     if (!status.ok()) return ToStatus(status);
     response->set_user_id(user_id);
     response->set_secret(secret);
@@ -325,7 +355,7 @@ void AdminService::Rotate(Asked asked, const v1::RotateCredentialRequest* reques
       log::Info(
           "credential rotated",
           {{"user", response->user_id()}, {"everywhere", response->everywhere()}, {"caller", CallerName(asked.from)}});
-      End(asked, Status::OK);
+      asked.answer->Finish(Status::OK);
     });
     return std::nullopt;
   });
@@ -345,7 +375,7 @@ void AdminService::Revoke(Asked asked, const v1::RevokeCredentialRequest* reques
                                        {"sessionClosed", response->session_closed()},
                                        {"everywhere", response->everywhere()},
                                        {"caller", CallerName(asked.from)}});
-      End(asked, Status::OK);
+      asked.answer->Finish(Status::OK);
     });
     return std::nullopt;
   });
@@ -361,7 +391,7 @@ void AdminService::List(Asked asked, const v1::ListCredentialsRequest* request, 
   if (bad.ok() && asked.from != nullptr && asked.from->users.kind != UserBound::Kind::kAll) {
     bad = Status(StatusCode::PERMISSION_DENIED, "the token is bound to users, and this lists the credentials of all");
   }
-  Handle(asked, bad, [this, request, response, size] {
+  Handle(Kind::kListing, asked, bad, [this, request, response, size] {
     const auto listed = store_.ListCredentials(request->page_token(), size + 1);
     if (!listed.ok()) return ToStatus(listed.status());
     for (const Credential& one : *listed) {
@@ -418,7 +448,9 @@ void AdminService::ListRows(Asked asked, const v1::ListExecutionsRequest* reques
     const UserBound& bound = asked.from->users;
     (bound.kind == UserBound::Kind::kOne ? query.user_id : query.user_prefix) = bound.text;
   }
-  Handle(asked, bad, [this, query, response] { return ReadPage(store_, query, response); });
+  Handle(Kind::kListing, asked, bad, [this, asked, query, response] {
+    return ReadPage(store_, query, [this, asked] { return stopping_ || asked.context->IsCancelled(); }, response);
+  });
 }
 
 }  // namespace toolwire

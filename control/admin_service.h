@@ -16,6 +16,7 @@
 #include "common/store/store.h"
 #include "control/agent_directory.h"
 #include "control/caller_auth.h"
+#include "control/caller_budgets.h"
 #include "control/dispatcher.h"
 #include "control/raw_unary.h"
 #include "toolwire/v1/admin.grpc.pb.h"
@@ -32,26 +33,20 @@ using AdminServiceBase = v1::AgentAdmin::WithRawCallbackMethod_CreateCredential<
         v1::AgentAdmin::WithRawCallbackMethod_ListCredentials<v1::AgentAdmin::WithRawCallbackMethod_DisconnectAgent<
             v1::AgentAdmin::WithRawCallbackMethod_ListExecutions<v1::AgentAdmin::Service>>>>>>;
 
-// Requests are checked on gRPC's threads; what asks the store, which may block, runs on a small pool of its own, made
+// Requests are checked on gRPC's threads; what asks the store, which may block, runs on small pools of its own, made
 // by the first request: most controls never see one. All references outlive the service.
 class AdminService final : public AdminServiceBase {
  public:
-  // Two, so that one request that hangs in the store does not block the others.
+  // For changes, and as many for listings, which may take long: a revocation does not wait for them. Two, so that one
+  // request that hangs in the store does not block the others of its kind.
   static constexpr size_t kThreads = 2;
-  // Running and waiting, also for edges to confirm a revocation. A store takes some milliseconds for each, so the last
-  // of so many waits about a second; a store that hangs would otherwise gather requests whose callers have long gone.
-  static constexpr size_t kRequestsMax = 256;
-  struct Counters : CounterSet {
-    LimitCounter requests_full{this, kControlLimitHits, "operators_requests"};
-  };
 
-  AdminService(const Clock& clock, CallerAuth& auth, Store& store, Registry& registry, AgentDirectory& directory,
-               Dispatcher& dispatcher);
+  AdminService(const Clock& clock, CallerAuth& auth, CallerBudgets& budgets, Store& store, Registry& registry,
+               AgentDirectory& directory, Dispatcher& dispatcher);
   ~AdminService() override;
 
   // Requests that wait, and later ones, are answered UNAVAILABLE. Returns when those that run are done.
   void Stop();
-  const Counters& counters() const { return counters_; }
 
   grpc::ServerUnaryReactor* CreateCredential(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                              grpc::ByteBuffer* response) override;
@@ -81,6 +76,7 @@ class AdminService final : public AdminServiceBase {
   // Whether the caller may name this user.
   grpc::Status CheckMay(const Asked& asked, const std::string& user_id);
   void Create(Asked asked, const v1::CreateCredentialRequest* request, v1::CredentialSecret* response);
+  void PrepareRotation(Asked asked, const v1::RotateCredentialRequest* request, v1::CredentialSecret* response);
   void Rotate(Asked asked, const v1::RotateCredentialRequest* request, v1::CredentialSecret* response);
   void Revoke(Asked asked, const v1::RevokeCredentialRequest* request, v1::RevokeCredentialResponse* response);
   void List(Asked asked, const v1::ListCredentialsRequest* request, v1::ListCredentialsResponse* response);
@@ -90,29 +86,30 @@ class AdminService final : public AdminServiceBase {
   // What becomes of a request; nothing: `End` is called later, on any thread.
   using Outcome = std::optional<grpc::Status>;
 
-  // Runs `work` on the pool and ends the request with what it returns; or ends it at once if there are too many.
+  // What the store is asked for.
+  enum class Kind { kChange, kListing };
+
+  // Runs `work` on the kind's pool and ends the request with what it returns.
   // A request whose caller has cancelled is not begun: nobody would receive a new secret.
-  void Run(Asked asked, std::function<Outcome()> work);
-  // Ends a request whose work has run.
-  void End(Asked asked, const grpc::Status& status);
+  void Run(Kind kind, Asked asked, std::function<Outcome()> work);
   // Ends the request with `bad`, unless it is OK, or runs `work`.
-  void Handle(Asked asked, const grpc::Status& bad, std::function<Outcome()> work);
+  void Handle(Kind kind, Asked asked, const grpc::Status& bad, std::function<Outcome()> work);
   // The same for what revokes a secret: checks the user's id, and gives `work` the epoch of the session that the
   // registry knew before.
   void HandleKnowingEpoch(Asked asked, const std::string& user_id, std::function<Outcome(uint64_t epoch)> work);
 
   const Clock& clock_;
   CallerAuth& auth_;
+  CallerBudgets& budgets_;
   Store& store_;
   Registry& registry_;
   AgentDirectory& directory_;
   Dispatcher& dispatcher_;
-  Counters counters_;
 
   Mutex mu_;
   std::atomic<bool> stopping_{false};  // Set under mu_.
-  size_t requests_ ABSL_GUARDED_BY(mu_) = 0;
-  std::unique_ptr<asio::thread_pool> threads_ ABSL_GUARDED_BY(mu_);  // Null until it is needed.
+  // Of changes and of listings; null until they are needed.
+  std::unique_ptr<asio::thread_pool> change_threads_ ABSL_GUARDED_BY(mu_), listing_threads_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace toolwire

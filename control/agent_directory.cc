@@ -11,6 +11,8 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/string_view.h"
+
 namespace toolwire {
 
 v1::Agent ToAgent(const std::string& user_id, const std::optional<Presence>& presence) {
@@ -37,8 +39,12 @@ void AppendEvent(W::Kind kind, const std::string& user_id, const Presence* prese
   W message;
   W::Event* const event = message.add_events();
   event->set_kind(kind);
-  if (presence != nullptr) *event->mutable_agent() = ToAgent(user_id, *presence);
-  if (kind == W::DISCONNECTED) event->mutable_agent()->set_connected(false);
+  if (presence != nullptr) {
+    *event->mutable_agent() = ToAgent(user_id, *presence);
+  } else if (!user_id.empty()) {
+    event->mutable_agent()->set_user_id(user_id);
+  }
+  if (kind == W::DISCONNECTED) event->mutable_agent()->clear_connected();
   message.AppendToString(events);
 }
 
@@ -112,7 +118,9 @@ void AgentDirectory::ForgetNamedUntil(const std::string& edge_id, uint64_t last,
 
 void AgentDirectory::Expire(MonoTime now) {
   MutexLock lock(mu_);
-  for (; !moves_.empty() && now - moves_.front().since >= kMoveMax; moves_.pop_front()) {
+  const uint64_t end = work_ + kSnapshotStep;
+  for (; !moves_.empty() && now - moves_.front().since >= kMoveMax && work_ < end; moves_.pop_front()) {
+    ++work_;
     auto found = index_.find(moves_.front().user_id);
     if (found == index_.end()) continue;
     const Entry& entry = found->second->second;
@@ -172,13 +180,38 @@ void AgentDirectory::Await(const std::string& edge_id) {
 }
 
 void AgentDirectory::Settle(const std::string& edge_id) {
-  MutexLock lock(mu_);
-  if (awaited_.erase(edge_id) == 0 || !awaited_.empty()) return;
-  std::string event;
-  AppendEvent(W::SNAPSHOT_COMPLETE, "", nullptr, &event);
-  const auto bytes = std::make_shared<const std::string>(std::move(event));
-  for (auto& [watch_id, watch] : watches_) {
-    if (watch.complete && !std::exchange(watch.is_said, true)) watch.watcher(bytes);
+  {
+    MutexLock lock(mu_);
+    if (awaited_.erase(edge_id) == 0 || !awaited_.empty()) return;
+  }
+  SayComplete();
+}
+
+void AgentDirectory::SayComplete() {
+  std::string complete;
+  AppendEvent(W::SNAPSHOT_COMPLETE, "", nullptr, &complete);
+  const auto bytes = std::make_shared<const std::string>(std::move(complete));
+  uint64_t done = 0;  // Of the watches, in their order.
+  for (bool at_end = false; !at_end; LetOthersIn()) {
+    MutexLock lock(mu_);
+    if (!awaited_.empty()) return;  // Again: then it will be said after that.
+    const uint64_t end = work_ + kSnapshotStep;
+    auto it = watches_.upper_bound(done);
+    for (; it != watches_.end() && work_ < end; ++it) {
+      ++work_;
+      Watch_& watch = it->second;
+      if (watch.complete && !std::exchange(watch.is_said, true)) watch.watcher(bytes);
+      std::string events;
+      while (!watch.unsaid.empty() && work_ < end) {
+        ++work_;
+        AppendEvent(W::DISCONNECTED, *watch.unsaid.begin(), nullptr, &events);
+        watch.unsaid.erase(watch.unsaid.begin());
+      }
+      if (!events.empty()) watch.watcher(std::make_shared<const std::string>(std::move(events)));
+      if (!watch.unsaid.empty()) break;
+      done = it->first;
+    }
+    at_end = it == watches_.end();
   }
 }
 
@@ -231,7 +264,7 @@ uint64_t AgentDirectory::Watch(std::set<std::string> users, Watcher watcher, Use
     watch->users = std::move(users);
     watch->bound = std::move(bound);
     watch->watcher = std::move(watcher);
-    if (watch->users.empty()) watches_of_all_.insert(watch);
+    if (watch->users.empty()) IndexLocked(watch);
   }
   // Nothing is reported to it before the first `Continue`.
   for (auto it = watch->users.begin(); it != watch->users.end(); LetOthersIn()) {
@@ -239,6 +272,84 @@ uint64_t AgentDirectory::Watch(std::set<std::string> users, Watcher watcher, Use
     for (size_t n = 0; it != watch->users.end() && n < kSnapshotStep; ++it, ++n) watches_of_user_[*it].insert(watch);
   }
   return watch_id;
+}
+
+void AgentDirectory::IndexLocked(Watch_* watch) {
+  if (watch->bound.kind == UserBound::Kind::kAll) {
+    watches_of_all_.insert(watch);
+    return;
+  }
+  Watches& watches = watches_of_prefix_[watch->bound.text];
+  if (watches.empty()) ++prefix_sizes_[watch->bound.text.size()];
+  watches.insert(watch);
+}
+
+void AgentDirectory::UnindexLocked(Watch_* watch) {
+  if (watches_of_all_.erase(watch) > 0) return;
+  const auto found = watches_of_prefix_.find(watch->bound.text);
+  if (found == watches_of_prefix_.end() || found->second.erase(watch) == 0 || !found->second.empty()) return;
+  watches_of_prefix_.erase(found);
+  const auto size = prefix_sizes_.find(watch->bound.text.size());
+  if (--size->second == 0) prefix_sizes_.erase(size);
+}
+
+uint64_t AgentDirectory::WatchNamed(Watcher watcher) {
+  MutexLock lock(mu_);
+  const uint64_t watch_id = ++last_watch_id_;
+  Watch_& watch = watches_[watch_id];
+  watch.watcher = std::move(watcher);
+  watch.complete = watch.is_said = true;
+  return watch_id;
+}
+
+bool AgentDirectory::Follow(uint64_t watch_id, const std::vector<std::string>& users, size_t users_max,
+                            Followed* followed) {
+  MutexLock lock(mu_);
+  const auto found = watches_.find(watch_id);
+  if (found == watches_.end()) return true;
+  Watch_& watch = found->second;
+  std::string events;
+  bool fits = true;
+  for (const std::string& user_id : users) {
+    ++work_;
+    if (watch.users.insert(user_id).second) {
+      fits = watch.users.size() <= users_max;
+      if (!fits) {
+        watch.users.erase(user_id);
+        break;
+      }
+      watch.name_bytes += user_id.size();
+      watches_of_user_[user_id].insert(&watch);
+    }
+    const auto agent = index_.find(user_id);
+    if (agent != index_.end()) {
+      AppendEvent(W::CONNECTED, user_id, &agent->second->second.presence, &events);
+    } else if (awaited_.empty()) {
+      AppendEvent(W::DISCONNECTED, user_id, nullptr, &events);
+    } else {
+      watch.unsaid.insert(user_id);
+    }
+  }
+  *followed = {watch.users.size(), watch.name_bytes};
+  if (!events.empty()) watch.watcher(std::make_shared<const std::string>(std::move(events)));
+  return fits;
+}
+
+void AgentDirectory::Unfollow(uint64_t watch_id, const std::vector<std::string>& users, Followed* followed) {
+  MutexLock lock(mu_);
+  const auto found = watches_.find(watch_id);
+  if (found == watches_.end()) return;
+  Watch_& watch = found->second;
+  for (const std::string& user_id : users) {
+    ++work_;
+    if (watch.users.erase(user_id) == 0) continue;
+    watch.unsaid.erase(user_id);
+    watch.name_bytes -= user_id.size();
+    const auto of_user = watches_of_user_.find(user_id);
+    of_user->second.erase(&watch);
+    if (of_user->second.empty()) watches_of_user_.erase(of_user);
+  }
+  *followed = {watch.users.size(), watch.name_bytes};
 }
 
 bool AgentDirectory::Continue(uint64_t watch_id) {
@@ -284,7 +395,7 @@ void AgentDirectory::Unwatch(uint64_t watch_id) {
     // Nothing is reported to it from here on, although it stands in the index for a while.
     node.mapped().complete = false;
     node.mapped().reported_to.clear();
-    watches_of_all_.erase(&node.mapped());
+    UnindexLocked(&node.mapped());
   }
   const std::set<std::string>& users = node.mapped().users;
   for (auto it = users.begin(); it != users.end(); LetOthersIn()) {
@@ -300,10 +411,12 @@ void AgentDirectory::Unwatch(uint64_t watch_id) {
 void AgentDirectory::NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std::string& user_id,
                                   const Presence& presence) {
   WatchBytes bytes;
-  const auto notify = [&](const Watches& watches) {
-    for (const Watch_* watch : watches) {
+  const auto notify = [&](const Watches& watches) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    work_ += watches.size();
+    for (Watch_* watch : watches) {
       if (!watch->complete && user_id > watch->reported_to) continue;
       if (!watch->bound.Covers(user_id)) continue;
+      if (!watch->unsaid.empty()) watch->unsaid.erase(user_id);
       if (bytes == nullptr) {
         std::string event;
         AppendEvent(kind, user_id, &presence, &event);
@@ -313,11 +426,13 @@ void AgentDirectory::NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std:
     }
   };
   notify(watches_of_all_);
-  work_ += watches_of_all_.size();
-  auto found = watches_of_user_.find(user_id);
-  if (found == watches_of_user_.end()) return;
-  notify(found->second);
-  work_ += found->second.size();
+  for (const auto& [size, texts] : prefix_sizes_) {
+    if (size > user_id.size()) break;
+    const auto found = watches_of_prefix_.find(absl::string_view(user_id.data(), size));
+    if (found != watches_of_prefix_.end()) notify(found->second);
+  }
+  const auto found = watches_of_user_.find(user_id);
+  if (found != watches_of_user_.end()) notify(found->second);
 }
 
 }  // namespace toolwire

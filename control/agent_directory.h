@@ -81,6 +81,18 @@ class AgentDirectory {
   // later if edges are awaited. Changes of users that were reported follow at once, until `Unwatch` returns. Empty
   // `users` means everyone within `bound`.
   uint64_t Watch(std::set<std::string> users, Watcher watcher, UserBound bound = {});
+  // A watcher of the users that `Follow` names.
+  uint64_t WatchNamed(Watcher watcher);
+  // What a watcher of named users follows.
+  struct Followed {
+    size_t users = 0;
+    size_t bytes = 0;  // Of their ids.
+  };
+  // Reports each of these users, CONNECTED or DISCONNECTED: at once, or as soon as every edge that is awaited has
+  // reported. Then changes follow until `Unfollow` returns. A user that is followed already is reported again. At most
+  // kSnapshotStep at a time. False if more than `users_max` would be followed: the rest is not.
+  bool Follow(uint64_t watch_id, const std::vector<std::string>& users, size_t users_max, Followed* followed);
+  void Unfollow(uint64_t watch_id, const std::vector<std::string>& users, Followed* followed);
   // The next step of the watcher's snapshot, for which it has room now. So an unread snapshot takes no memory. True:
   // it is complete.
   bool Continue(uint64_t watch_id);
@@ -99,9 +111,12 @@ class AgentDirectory {
     std::string reported_to;  // The last user id of the snapshot so far.
     bool complete = false;    // All were reported; changes of all users follow.
     bool is_said = false;     // That it is complete.
+    // Of a watcher of named users: those that were not reported yet, and the bytes of all names.
+    absl::flat_hash_set<std::string> unsaid;
+    size_t name_bytes = 0;
   };
   using Agents = std::map<std::string, Entry>;  // Ordered, for paging.
-  using Watches = absl::flat_hash_set<const Watch_*>;
+  using Watches = absl::flat_hash_set<Watch_*>;
   struct Edge {
     uint64_t link = 0;       // The newest to it.
     uint64_t snapshots = 0;  // Begun. Agents named in an earlier one go when this one ends.
@@ -117,6 +132,11 @@ class AgentDirectory {
   void ForgetNamedUntil(const std::string& edge_id, uint64_t last, uint64_t link_number) ABSL_LOCKS_EXCLUDED(mu_);
   void ConnectedLocked(const std::string& edge_id, const v1::SessionEvent& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RemoveLocked(Agents::iterator it) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // No edge is awaited any more: says so to those who wait for that, by and by.
+  void SayComplete() ABSL_LOCKS_EXCLUDED(mu_);
+  // Those who watch everyone, or everyone whose id begins with some text.
+  void IndexLocked(Watch_* watch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void UnindexLocked(Watch_* watch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NotifyLocked(v1::WatchAgentsResponse::Kind kind, const std::string& user_id, const Presence& presence)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -130,6 +150,9 @@ class AgentDirectory {
   std::map<uint64_t, Watch_> watches_ ABSL_GUARDED_BY(mu_);
   Watches watches_of_all_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, Watches> watches_of_user_ ABSL_GUARDED_BY(mu_);
+  // By the text of their bounds; and how many texts there are of each length.
+  absl::flat_hash_map<std::string, Watches> watches_of_prefix_ ABSL_GUARDED_BY(mu_);
+  std::map<size_t, size_t> prefix_sizes_ ABSL_GUARDED_BY(mu_);
   struct Move {
     MonoTime since;
     std::string user_id;

@@ -20,7 +20,9 @@ using E = v1::CallError;
 
 namespace {
 
-constexpr Duration kAnswerMargin = std::chrono::milliseconds(20);
+// How long before the deadline of the caller's gRPC a call's own is, so that its answer comes first: time for the edge
+// to report, whose timers have 8 ms, and for control, whose have 10. Of a short deadline its parts.
+constexpr Duration kDeadlineMargin = std::chrono::milliseconds(40), kAnswerMargin = std::chrono::milliseconds(20);
 // What gRPC clients receive by default, less what is around one response. A result that does not fit beside its text is
 // left out.
 constexpr size_t kResponseBytesMax = (4u << 20) - 1024;
@@ -114,7 +116,8 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   if (caller_deadline) {
     // A little before the caller's own gRPC ends the call, which would not report whether the tool may have run.
     const Duration left = std::max(*caller_deadline - now, Duration::zero());
-    call->deadline = std::min(call->deadline, *caller_deadline - std::min<Duration>(left / 20, kAnswerMargin));
+    call->deadline = std::min(call->deadline, *caller_deadline - std::min<Duration>(left * 3 / 5, kDeadlineMargin));
+    call->answer_by = *caller_deadline - std::min<Duration>(left / 3, kAnswerMargin);
   }
   return std::nullopt;
 }

@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "control/caller_peer.h"
+
 namespace toolwire {
 
 CallerAuth::Admission AdmitCaller(CallerAuth& auth, const grpc::CallbackServerContext& context, Scope scope) {
@@ -9,6 +11,10 @@ CallerAuth::Admission AdmitCaller(CallerAuth& auth, const grpc::CallbackServerCo
   const auto [begin, end] = context.client_metadata().equal_range("authorization");
   for (auto it = begin; it != end; ++it) values.emplace_back(it->second.data(), it->second.size());
   return auth.Admit(values, scope, context.peer());
+}
+
+std::string BudgetOf(const grpc::CallbackServerContext& context, const Caller* caller) {
+  return caller != nullptr ? caller->name : AddressTextOfPeer(context.peer());
 }
 
 grpc::Status ToStatus(const v1::CallFailure& failure) {

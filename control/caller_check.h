@@ -4,12 +4,17 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <string>
+
 #include "control/caller_auth.h"
 
 namespace toolwire {
 
 // In the reactor and not by gRPC's AuthMetadataProcessor, which aborts the process on a port without TLS.
 CallerAuth::Admission AdmitCaller(CallerAuth& auth, const grpc::CallbackServerContext& context, Scope scope);
+
+// Whose budget the RPC takes its place of: the token's name, or the address. `caller`: null if no tokens are asked for.
+std::string BudgetOf(const grpc::CallbackServerContext& context, const Caller* caller);
 
 grpc::Status ToStatus(const v1::CallFailure& failure);
 

@@ -1,5 +1,8 @@
 #include "control/caller_peer.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/by_address.h"
 #include "common/base/host_port.h"
@@ -42,6 +45,19 @@ std::string AddressOfPeer(std::string_view name) {
     if (const auto parsed = PeerInName(caller)) return AddressKey(parsed->address().to_string());
   }
   return std::string(caller.substr(0, caller.rfind(':')));
+}
+
+std::string AddressTextOfPeer(std::string_view name) {
+  constexpr size_t kKeyBytes = 8;
+  const auto peer = CallerInName(name).rfind("ipv6:", 0) == 0 ? PeerInName(name) : std::nullopt;
+  if (!peer || !peer->address().is_v6()) return AddressOfPeer(name);
+  const asio::ip::address_v6 address = peer->address().to_v6();
+  if (address.is_v4_mapped()) {
+    return "ipv4:" + asio::ip::make_address_v4(asio::ip::v4_mapped, address).to_string();
+  }
+  asio::ip::address_v6::bytes_type bytes = address.to_bytes();
+  std::fill(bytes.begin() + kKeyBytes, bytes.end(), uint8_t{0});
+  return "ipv6:" + asio::ip::address_v6(bytes).to_string() + "/64";
 }
 
 }  // namespace toolwire

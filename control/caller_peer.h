@@ -23,6 +23,8 @@ std::optional<asio::ip::tcp::endpoint> PeerInName(std::string_view name);
 
 // The same for all callers of an IPv4 address, or of an IPv6 /64.
 std::string AddressOfPeer(std::string_view name);
+// The same for people to read: `ipv4:127.0.0.1`, `ipv6:2001:db8::/64`.
+std::string AddressTextOfPeer(std::string_view name);
 
 }  // namespace toolwire
 

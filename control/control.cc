@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "common/base/log.h"
 #include "control/grpc_headers.h"
+#include "control/stream_hello.h"
 #include "grpc/health/v1/health.pb.h"
 
 namespace toolwire {
@@ -21,6 +22,8 @@ namespace toolwire {
 namespace {
 
 constexpr Duration kLastAnswersMin = std::chrono::milliseconds(500), kLastAnswersMax = std::chrono::seconds(2);
+// For those that were refused just now.
+constexpr Duration kLastRefusals = std::chrono::milliseconds(100);
 
 // gRPC's reflection takes a thread for each of its streams, and no other service does; one of these accepts.
 constexpr int kReflectionThreadsMax = 4;
@@ -29,8 +32,7 @@ int Ms(Duration time) { return static_cast<int>(std::chrono::duration_cast<std::
 
 // What gRPC 1.51 has against callers that send too much or vanish.
 void SetLimits(const ControlOptions& options, grpc::ServerBuilder* builder) {
-  // The largest params and what is around them; params that are a little too large reach the check that reports it.
-  builder->SetMaxReceiveMessageSize(static_cast<int>(options.payload.payload_bytes_max + (2u << 20)));
+  builder->SetMaxReceiveMessageSize(static_cast<int>(MessageBytesMax(options)));
   builder->SetMaxSendMessageSize(-1);
   // A compressed message is inflated before its size is checked: 2 MB took 2.7 GiB. So calls that announce one fail
   // with UNIMPLEMENTED, and nothing is inflated before they do.
@@ -69,9 +71,10 @@ Control::Control(const ControlOptions& options, const Clock& clock, Registry& re
     : options_(options),
       auth_(clock, options.jwt),
       clock_(clock),
+      budgets_(clock, options.budgets),
       dispatcher_(clock, registry, directory_, audit, options.dispatcher),
-      service_(clock, auth_, dispatcher_, directory_, registry, options),
-      admin_(clock, auth_, store, registry, directory_, dispatcher_),
+      service_(clock, auth_, budgets_, dispatcher_, directory_, registry, options),
+      admin_(clock, auth_, budgets_, store, registry, directory_, dispatcher_),
       ticker_(Dispatcher::kTick, [this] {
         dispatcher_.Tick();
         service_.Tick();
@@ -154,7 +157,9 @@ void Control::LookAtTokens(bool now) {
 }
 
 void Control::StopAccepting() {
+  stopping_ = true;
   dispatcher_.StopAccepting();
+  service_.Drain();
   if (server_) server_->GetHealthCheckService()->SetServingStatus(false);
 }
 
@@ -169,11 +174,18 @@ void Control::Stop(MonoTime until) {
   // very deadline: its answer needs a moment more, for which the watch-dog leaves room.
   const Duration left =
       std::clamp<Duration>(until - std::chrono::steady_clock::now(), kLastAnswersMin, kLastAnswersMax);
-  server_->Shutdown(std::chrono::system_clock::now() + left);
+  // What never ends by itself, such as a watch of gRPC's health service, is not waited for.
+  budgets_.WaitNone(std::chrono::steady_clock::now() + left);
+  server_->Shutdown(std::chrono::system_clock::now() + kLastRefusals);
   server_->Wait();
   server_.reset();
   port_->EndTls(std::chrono::steady_clock::now() + kLastAnswersMin);
   threads_.reset();
+}
+
+void Control::AddReadiness(Readiness* readiness) const {
+  readiness->Add("callers", [this] { return stopping_ ? "control is stopping: it takes no more calls" : ""; });
+  readiness->Add("edges", [this] { return dispatcher_.links() > 0 ? "" : "no edge is linked: no agent can be called"; });
 }
 
 void Control::AddSamples(std::vector<Sample>* out) const {
@@ -190,7 +202,7 @@ void Control::AddSamples(std::vector<Sample>* out) const {
   auth_.AddSamples(out);
   dispatcher_.counters().AddSamples(out);
   service_.AddSamples(out);
-  admin_.counters().AddSamples(out);
+  budgets_.AddSamples(out);
   if (port_) port_->AddSamples(out);
   if (tls_files_) tls_files_->AddSamples(out);
   AddHeaderSamples(out);

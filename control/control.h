@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -15,11 +16,13 @@
 #include "common/base/clock.h"
 #include "common/base/counter.h"
 #include "common/base/ticker.h"
+#include "common/process/readiness.h"
 #include "common/registry/registry.h"
 #include "common/store/store.h"
 #include "control/admin_service.h"
 #include "control/agent_directory.h"
 #include "control/caller_auth.h"
+#include "control/caller_budgets.h"
 #include "control/callers_port.h"
 #include "control/control_options.h"
 #include "control/dispatch_service.h"
@@ -58,6 +61,8 @@ class Control {
 
   int port() const { return port_ ? port_->port() : 0; }
   void AddSamples(std::vector<Sample>* out) const;
+  // Checks that it takes calls: not stopping, and linked to an edge. They do not outlive the control.
+  void AddReadiness(Readiness* readiness) const;
 
  private:
   absl::Status LoadTokens();
@@ -70,11 +75,13 @@ class Control {
   std::vector<TokensFile> token_files_;  // Of tokens and of keys, as far as they are given.
   const Clock& clock_;
   std::unique_ptr<TlsFiles> tls_files_;  // Null: the port is plain.
+  CallerBudgets budgets_;
   AgentDirectory directory_;
   Dispatcher dispatcher_;
   DispatchService service_;
   AdminService admin_;
   std::unique_ptr<grpc::Server> server_;
+  std::atomic<bool> stopping_{false};
   std::optional<GrpcThreads> threads_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> connections_;
   std::unique_ptr<CallersPort> port_;

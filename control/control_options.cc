@@ -46,6 +46,17 @@ void AddJwtFlags(CLI::App* app, ControlOptions* options) {
          "Tokens of one address, or IPv6 /64, that are checked and not good; then none of it is checked; 0: no limit");
 }
 
+void AddBudgetFlags(CLI::App* app, CallerBudgets::Options* budgets) {
+  Number(app, "--streams-max", &budgets->streams_max, 1, kMaxInt, "Dispatch streams open at once");
+  Number(app, "--watches-max", &budgets->watches_max, 1, kMaxInt, "WatchAgents and FollowAgents streams open at once");
+  Number(app, "--unary-calls-max", &budgets->unary_calls_max, 1, kMaxInt,
+         "Requests of CallTool, GetAgent and ListAgents that wait for their answers");
+  Number(app, "--operators-requests-max", &budgets->operators_requests_max, 1, kMaxInt,
+         "Requests of AgentAdmin that run, or wait for the store");
+  Number(app, "--caller-share-percent-max", &budgets->caller_share_percent_max, 1, 100,
+         "What one token, or one IPv4 address or IPv6 /64 without tokens, may have of each of these, in percent");
+}
+
 absl::Status ValidateJwt(const ControlOptions& options) {
   const JwtRules& rules = options.jwt.rules;
   if (options.jwks_file.empty()) {
@@ -92,7 +103,8 @@ void AddControlFlags(CLI::App* app, ControlOptions* options) {
          "Calls in one message of a Dispatch stream");
   Number(app, "--hand-form-bytes-max", &options->hand_form_bytes_max, 1024, 256u << 20,
          "Largest params, and result, of the form for use by hand, in bytes");
-  Number(app, "--watch-users-max", &options->watch_users_max, 1, kMaxInt, "Users that one WatchAgents request names");
+  Number(app, "--watch-users-max", &options->watch_users_max, 1, kMaxInt,
+         "Users that one WatchAgents request names, and that one FollowAgents stream follows");
   Number(
       app, "--stream-unread-bytes-max", &options->stream_unread_bytes_max, 1024, 16ull << 30,
       "Answers that the caller of one Dispatch stream has not read, in bytes: no more calls are read; at four times as "
@@ -102,7 +114,7 @@ void AddControlFlags(CLI::App* app, ControlOptions* options) {
   Number(app, "--caller-bytes-max", &options->caller_bytes_max, 1024, 1ull << 40,
          "Memory held for all callers, in bytes: what they have not read, params in flight, names they watch; past it "
          "those who hold most are cut");
-  Number(app, "--streams-max", &options->streams_max, 1, kMaxInt, "Dispatch and watch streams open at once");
+  AddBudgetFlags(app, &options->budgets);
   Number(app, "--connections-max", &options->callers.connections_max, 0, kMaxInt,
          "Callers' connections; 0: 4,096, or what the limit of open files allows");
   Number(app, "--address-connections-max", &options->callers.address_connections_max, 1, kMaxInt,
@@ -131,6 +143,9 @@ void AddControlFlags(CLI::App* app, ControlOptions* options) {
   Milliseconds(
       app, "--stream-idle-timeout", &options->stream_idle_timeout, 0, kMaxInt,
       "Time without a call after which a Dispatch stream ends, with OK, in ms, looked at each second; 0: none");
+  Milliseconds(app, "--stream-life-interval", &options->stream_life_interval, 0, 600'000,
+               "Time without a word on a Dispatch stream with calls in flight, in ms, after which control says that it "
+               "lives, to callers that ask for a hello; 0: never");
   Number(app, "--grpc-threads", &options->grpc_threads, 0, 16,
          "Threads that serve callers: one takes the least time for a call, more let large calls hold up fewer others; "
          "0: as many as gRPC starts, half of the cores");

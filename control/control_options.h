@@ -12,6 +12,7 @@
 #include "common/link/link_tls.h"
 #include "common/tls/tls_files.h"
 #include "common/wire/payload_options.h"
+#include "control/caller_budgets.h"
 #include "control/callers_port.h"
 #include "control/dispatcher.h"
 #include "control/jwt_auth.h"
@@ -45,7 +46,7 @@ struct ControlOptions {
   size_t stream_unread_bytes_max = 64u << 20;
   size_t watch_unread_bytes_max = 32u << 20;       // Of events: some 180,000.
   size_t caller_bytes_max = 1u << 30;              // That control holds for all callers.
-  int streams_max = 1024;                          // Dispatch and watch streams open at once.
+  CallerBudgets::Options budgets;                  // Streams and requests open at once.
   int grpc_threads = 1;                            // Of those that serve callers, see control/grpc_threads.h; 0: all.
   CallersPort::Options callers;                    // `connections_max` 0: see Validate.
   size_t grpc_memory_bytes_max = size_t{1} << 30;  // Of messages that gRPC has not received completely, mostly.
@@ -55,6 +56,8 @@ struct ControlOptions {
   // Connections without a stream hold places, and keepalive shows only that their callers live. Clients dial again by
   // themselves with the next call.
   Duration connection_idle_timeout = std::chrono::minutes(10);
+  // Of a Dispatch stream with calls in flight on which nothing is said: then control says that it lives. 0: never.
+  Duration stream_life_interval = std::chrono::milliseconds(500);
   // Of a Dispatch stream without a call; 0: none. Backends keep one open, and pay for the next to be opened.
   Duration stream_idle_timeout{};
   Duration drain_timeout = kDrainTimeout;

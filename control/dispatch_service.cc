@@ -9,8 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/wire/names.h"
 #include "control/caller_check.h"
+#include "control/follow_stream.h"
 #include "control/grpc_threads.h"
 #include "control/raw_message.h"
+#include "control/stream_hello.h"
 #include "control/unary_call.h"
 
 namespace toolwire {
@@ -23,36 +25,44 @@ constexpr Duration kLookEvery = std::chrono::seconds(1);
 // For whoever has no token any more to read what is left; others want the stream's place.
 constexpr Duration kEndedUnreadMax = std::chrono::seconds(10);
 
-v1::CallFailure TooManyStreams() {
-  return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, "", "too many streams are open on this control, or it is stopping");
+bool AsksForHello(const grpc::CallbackServerContext& context) {
+  const auto asked = context.client_metadata().find(kHelloMetadata);
+  return asked != context.client_metadata().end() && asked->second == "1";
 }
 
 UserBound BoundOf(const std::shared_ptr<Caller>& from) { return from == nullptr ? UserBound() : from->users; }
 
 }  // namespace
 
-DispatchService::DispatchService(const Clock& clock, CallerAuth& auth, Dispatcher& dispatcher,
+DispatchService::DispatchService(const Clock& clock, CallerAuth& auth, CallerBudgets& budgets, Dispatcher& dispatcher,
                                  AgentDirectory& directory, Registry& registry, const ControlOptions& options)
     : clock_(clock),
       auth_(auth),
+      budgets_(budgets),
       dispatcher_(dispatcher),
       directory_(directory),
       registry_(registry),
       options_(options),
       caller_bytes_(options.caller_bytes_max),
       turns_(clock, GrpcThreads::Serving(options.grpc_threads)),
+      signs_(clock, options.stream_life_interval),
+      stalls_(clock),
+      hello_(StreamHelloOf(options)),
       requests_(clock, auth, options) {}
 
 grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
   CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kCall);
   if (admitted.refused) return new RefusedRpc<grpc::ServerUnaryReactor>(*admitted.refused);
-  auto call = std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, caller_bytes_, context, response,
+  CallerBudgets::Place place;
+  const auto full = budgets_.Take(CallerBudgets::kUnaryCalls, BudgetOf(*context, admitted.caller.get()), &place);
+  if (full) return new RefusedRpc<grpc::ServerUnaryReactor>(*full);
+  auto call = std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, caller_bytes_, stalls_, context, response,
                                           std::move(admitted.caller));
   // gRPC would keep the request until the call is over.
   grpc::ByteBuffer bytes;
   bytes.Swap(const_cast<grpc::ByteBuffer*>(request));
-  call->Begin(std::move(bytes));
+  call->Begin(std::move(bytes), std::move(place));
   return call.get();
 }
 
@@ -62,7 +72,8 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Di
   const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kCall);
   if (admitted.refused) return new Refused(*admitted.refused);
   auto stream = std::make_shared<DispatchStream>(dispatcher_, requests_, options_, counters_, caller_bytes_, turns_,
-                                                 context, admitted.caller);
+                                                 signs_, stalls_, context, admitted.caller);
+  const bool asks_for_hello = AsksForHello(*context);
   const std::weak_ptr<DispatchStream> weak = stream;
   const auto calling = [weak](void (DispatchStream::*end)()) {
     return [weak, end] {
@@ -71,6 +82,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Di
   };
   OpenStream open;
   open.end = calling(&DispatchStream::EndWhenIdle);
+  if (asks_for_hello) open.drain = calling(&DispatchStream::Drain);
   open.end_if_unused = [weak, limit = options_.stream_idle_timeout](MonoTime now) {
     if (const auto alive = weak.lock()) alive->EndIfUnused(now, limit);
   };
@@ -81,8 +93,9 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Di
     if (const auto alive = weak.lock()) alive->CutIfUnread(now, kEndedUnreadMax);
   };
   uint64_t number = 0;
-  if (const auto refused = AdmitStream(std::move(open), &number)) return new Refused(*refused);
-  stream->Begin([this, number] { StreamDone(number); });
+  const auto refused = AdmitStream(CallerBudgets::kStreams, *context, std::move(open), &number);
+  if (refused) return new Refused(*refused);
+  stream->Begin([this, number] { StreamDone(number); }, asks_for_hello ? hello_ : std::string());
   return stream.get();
 }
 
@@ -93,9 +106,13 @@ grpc::ServerUnaryReactor* DispatchService::Ask(grpc::CallbackServerContext* cont
                                                                                Response*)) {
   const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kRead);
   if (admitted.refused) return new RefusedRpc<grpc::ServerUnaryReactor>(*admitted.refused);
-  return RawUnary<Request, Response>::Start(*request, response, [&](UnaryAnswer* answer, Request* in, Response* out) {
-    (this->*method)({answer, admitted.caller}, in, out);
-  });
+  CallerBudgets::Place place;
+  const auto full = budgets_.Take(CallerBudgets::kUnaryCalls, BudgetOf(*context, admitted.caller.get()), &place);
+  if (full) return new RefusedRpc<grpc::ServerUnaryReactor>(*full);
+  return RawUnary<Request, Response>::Start(*request, response, std::move(place),
+                                            [&](UnaryAnswer* answer, Request* in, Response* out) {
+                                              (this->*method)({answer, admitted.caller}, in, out);
+                                            });
 }
 
 grpc::ServerUnaryReactor* DispatchService::GetAgent(grpc::CallbackServerContext* context,
@@ -187,36 +204,61 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* DispatchService::WatchAgents(grpc::C
   if (users.empty() && bound.kind == UserBound::Kind::kOne) users.insert(bound.text);
   auto stream =
       std::make_shared<WatchStream>(directory_, counters_, caller_bytes_, options_.watch_unread_bytes_max, context);
-  const std::weak_ptr<WatchStream> weak = stream;
+  uint64_t number = 0;
+  const auto refused =
+      AdmitStream(CallerBudgets::kWatches, *context, OpenWatch(stream, admitted.caller), &number);
+  if (refused) return new Ended(*refused);
+  stream->Begin(
+      std::move(users), [this, number] { StreamDone(number); }, std::move(bound));
+  return stream.get();
+}
+
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::FollowAgents(
+    grpc::CallbackServerContext* context) {
+  using Refused = RefusedRpc<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>;
+  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kRead);
+  if (admitted.refused) return new Refused(*admitted.refused);
+  auto stream = std::make_shared<FollowStream>(directory_, auth_, requests_.bounds(), counters_, caller_bytes_,
+                                               options_.watch_unread_bytes_max, context, admitted.caller);
+  uint64_t number = 0;
+  const auto refused =
+      AdmitStream(CallerBudgets::kWatches, *context, OpenWatch(stream, admitted.caller), &number);
+  if (refused) return new Refused(*refused);
+  stream->Begin([this, number] { StreamDone(number); });
+  return stream.get();
+}
+
+template <typename Stream>
+DispatchService::OpenStream DispatchService::OpenWatch(const std::shared_ptr<Stream>& stream,
+                                                       std::shared_ptr<Caller> from) {
+  const std::weak_ptr<Stream> weak = stream;
   const auto ending = [weak](grpc::Status status) {
     return [weak, status = std::move(status)] {
       if (const auto alive = weak.lock()) alive->End(status);
     };
   };
   OpenStream open;
-  open.end = ending(grpc::Status(grpc::StatusCode::UNAVAILABLE, "control is stopping"));
-  open.from = admitted.caller;
+  open.end = ending(grpc::Status(grpc::StatusCode::UNAVAILABLE, kControlStopping));
+  open.from = std::move(from);
   open.end_expired = ending(ToStatus(CallerAuth::Expired()));
   open.end_removed = ending(ToStatus(CallerAuth::Removed()));
   open.cut_if_unread = [weak](MonoTime now) {
     if (const auto alive = weak.lock()) alive->CutIfUnread(now, kEndedUnreadMax);
   };
-  uint64_t number = 0;
-  if (const auto refused = AdmitStream(std::move(open), &number)) return new Ended(*refused);
-  stream->Begin(
-      std::move(users), [this, number] { StreamDone(number); }, std::move(bound));
-  return stream.get();
+  return open;
 }
 
-std::optional<v1::CallFailure> DispatchService::AdmitStream(OpenStream stream, uint64_t* number) {
+std::optional<v1::CallFailure> DispatchService::AdmitStream(CallerBudgets::Kind kind,
+                                                            const grpc::CallbackServerContext& context,
+                                                            OpenStream stream, uint64_t* number) {
+  if (auto full = budgets_.Take(kind, BudgetOf(context, stream.from.get()), &stream.place)) return full;
   MutexLock lock(mu_);
-  if (ending_) return TooManyStreams();
+  // Whoever knows what `draining` means has it said at once; others are told with each call.
+  if (ending_ || (draining_ && stream.drain)) {
+    return MakeFailure(E::EDGE_UNAVAILABLE, E::NOT_SENT, "", kControlStopping);
+  }
   // Removed since it was admitted: then TokensChanged may have walked the streams before this one is there.
   if (stream.from != nullptr && stream.from->IsRemoved()) return CallerAuth::Removed();
-  if (streams_.size() >= static_cast<size_t>(options_.streams_max)) {
-    counters_.streams_full.Add();
-    return TooManyStreams();
-  }
   *number = ++last_stream_;
   NoteExpiryLocked(*number, &streams_.emplace(*number, std::move(stream)).first->second);
   return std::nullopt;
@@ -230,10 +272,12 @@ void DispatchService::NoteExpiryLocked(uint64_t number, OpenStream* stream) {
 }
 
 void DispatchService::StreamDone(uint64_t number) {
+  OpenStream done;  // Its place is given back with no lock held.
   MutexLock lock(mu_);
   const auto found = streams_.find(number);
   if (found == streams_.end()) return;
-  expiries_.erase({found->second.expires_ms, number});
+  done = std::move(found->second);
+  expiries_.erase({done.expires_ms, number});
   without_token_.erase(number);
   streams_.erase(found);
 }
@@ -281,6 +325,18 @@ void DispatchService::CutUnread() {
   for (const auto& cut : cuts) cut(now);
 }
 
+void DispatchService::Drain() {
+  std::vector<std::function<void()>> drains;
+  {
+    MutexLock lock(mu_);
+    if (std::exchange(draining_, true)) return;
+    for (const auto& [number, stream] : streams_) {
+      if (stream.drain) drains.push_back(stream.drain);
+    }
+  }
+  for (const auto& drain : drains) drain();
+}
+
 void DispatchService::EndStreams() {
   std::vector<std::function<void()>> ends;
   {
@@ -313,6 +369,7 @@ void DispatchService::AddSamples(std::vector<Sample>* out) const {
   counters_.AddSamples(out);
   caller_bytes_.counters().AddSamples(out);
   turns_.counters().AddSamples(out);
+  stalls_.counters().AddSamples(out);
   requests_.counters().AddSamples(out);
 }
 

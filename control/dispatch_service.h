@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -16,11 +17,15 @@
 #include "control/agent_directory.h"
 #include "control/call_request.h"
 #include "control/caller_auth.h"
+#include "control/caller_budgets.h"
 #include "control/caller_bytes.h"
 #include "control/control_options.h"
 #include "control/dispatch_stream.h"
 #include "control/dispatcher.h"
+#include "control/life_signs.h"
 #include "control/raw_unary.h"
+#include "control/reading_turns.h"
+#include "control/stalls.h"
 #include "control/watch_stream.h"
 #include "toolwire/v1/dispatch.grpc.pb.h"
 
@@ -30,13 +35,14 @@ namespace toolwire {
 using DispatchServiceBase =
     v1::ToolDispatch::WithRawCallbackMethod_CallTool<v1::ToolDispatch::WithRawCallbackMethod_Dispatch<
         v1::ToolDispatch::WithRawCallbackMethod_GetAgent<v1::ToolDispatch::WithRawCallbackMethod_ListAgents<
-            v1::ToolDispatch::WithRawCallbackMethod_WatchAgents<v1::ToolDispatch::Service>>>>>;
+            v1::ToolDispatch::WithRawCallbackMethod_WatchAgents<
+                v1::ToolDispatch::WithRawCallbackMethod_FollowAgents<v1::ToolDispatch::Service>>>>>>;
 
 // Runs on gRPC's threads; nothing blocks. All references outlive the gRPC server.
 class DispatchService final : public DispatchServiceBase {
  public:
-  DispatchService(const Clock& clock, CallerAuth& auth, Dispatcher& dispatcher, AgentDirectory& directory,
-                  Registry& registry, const ControlOptions& options);
+  DispatchService(const Clock& clock, CallerAuth& auth, CallerBudgets& budgets, Dispatcher& dispatcher,
+                  AgentDirectory& directory, Registry& registry, const ControlOptions& options);
 
   grpc::ServerUnaryReactor* CallTool(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override;
@@ -47,7 +53,11 @@ class DispatchService final : public DispatchServiceBase {
                                        grpc::ByteBuffer* response) override;
   grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchAgents(grpc::CallbackServerContext* context,
                                                           const grpc::ByteBuffer* request) override;
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* FollowAgents(
+      grpc::CallbackServerContext* context) override;
 
+  // Control will stop: callers that understand it are told, and their streams end as soon as their calls have settled.
+  void Drain();
   // Ends every stream as soon as its calls have settled; new ones end at once.
   void EndStreams();
   // Other tokens were taken: ends the streams of those that were removed. Walks all streams.
@@ -55,8 +65,10 @@ class DispatchService final : public DispatchServiceBase {
   size_t streams() const;
   // Call every 10 ms.
   void Tick() {
+    stalls_.Tick();
     caller_bytes_.Tick();
     turns_.Tick();
+    signs_.Tick();
     EndExpired();
     CutUnread();
     if (options_.stream_idle_timeout > Duration::zero()) EndUnusedStreams();
@@ -76,15 +88,20 @@ class DispatchService final : public DispatchServiceBase {
                                 grpc::ByteBuffer* response,
                                 void (DispatchService::*method)(const Asked&, const Request*, Response*));
   struct OpenStream {
-    std::function<void()> end;
+    std::function<void()> end, drain;         // The latter may be empty.
     std::function<void(MonoTime now)> end_if_unused;  // May be empty.
     std::shared_ptr<Caller> from;
+    CallerBudgets::Place place;
     std::function<void()> end_expired, end_removed;
     std::function<void(MonoTime now)> cut_if_unread;  // After either of these: call each second.
     int64_t expires_ms = kNeverExpires;               // As it stands in `expiries_`.
   };
+  // Of a watcher's.
+  template <typename Stream>
+  static OpenStream OpenWatch(const std::shared_ptr<Stream>& stream, std::shared_ptr<Caller> from);
   // Sets a number for the stream; or why it may not begin.
-  std::optional<v1::CallFailure> AdmitStream(OpenStream stream, uint64_t* number);
+  std::optional<v1::CallFailure> AdmitStream(CallerBudgets::Kind kind, const grpc::CallbackServerContext& context,
+                                             OpenStream stream, uint64_t* number);
   void StreamDone(uint64_t number);
   void EndUnusedStreams();
   void EndExpired();
@@ -93,6 +110,7 @@ class DispatchService final : public DispatchServiceBase {
 
   const Clock& clock_;
   CallerAuth& auth_;
+  CallerBudgets& budgets_;
   Dispatcher& dispatcher_;
   AgentDirectory& directory_;
   Registry& registry_;
@@ -100,10 +118,13 @@ class DispatchService final : public DispatchServiceBase {
   StreamCounters counters_;
   CallerBytes caller_bytes_;
   ReadingTurns turns_;
+  LifeSigns signs_;
+  Stalls stalls_;
+  const std::string hello_;  // The first reply to callers that ask for one.
   CallRequests requests_;  // After what its thread uses.
 
   mutable Mutex mu_;
-  bool ending_ ABSL_GUARDED_BY(mu_) = false;
+  bool draining_ ABSL_GUARDED_BY(mu_) = false, ending_ ABSL_GUARDED_BY(mu_) = false;
   uint64_t last_stream_ ABSL_GUARDED_BY(mu_) = 0;
   absl::flat_hash_map<uint64_t, OpenStream> streams_ ABSL_GUARDED_BY(mu_);
   std::set<std::pair<int64_t, uint64_t>> expiries_ ABSL_GUARDED_BY(mu_);  // Of tokens, in Unix ms, with their streams.

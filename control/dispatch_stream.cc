@@ -45,10 +45,18 @@ v1::CallFailure FailureOf(v1::CallFailure failure, const std::string& request_id
 
 }  // namespace
 
-void DispatchStream::Begin(std::function<void()> on_done) {
+void DispatchStream::Begin(std::function<void()> on_done, std::string hello) {
   on_done_ = std::move(on_done);
   self_ = shared_from_this();
+  greeted_ = !hello.empty();
   Join(weak_from_this());
+  bool write = false;
+  if (greeted_) {
+    MutexLock lock(mu_);
+    QueueLocked(std::move(hello));
+    write = TakeNextLocked();
+  }
+  if (write) Write();
   StartRead(&incoming_);
 }
 
@@ -56,6 +64,48 @@ void DispatchStream::EndWhenIdle() {
   MutexLock lock(mu_);
   ending_ = true;
   FinishIfIdleLocked();
+}
+
+void DispatchStream::Drain() {
+  bool write = false;
+  {
+    MutexLock lock(mu_);
+    stopping_ = true;
+    if (!greeted_ || ending_ || finished_ || broken_) return;
+    ending_ = true;
+    v1::DispatchReply reply;
+    reply.set_draining(true);
+    QueueLocked(reply.SerializeAsString());
+    write = TakeNextLocked();
+    FinishIfIdleLocked();
+  }
+  if (write) Write();
+}
+
+// With nothing to say for as long as the caller has not read what was said before: then it does not wait for a word.
+void DispatchStream::SayAlive() {
+  const MonoTime now = signs_.Now();
+  MonoTime last{};
+  bool write = false;
+  {
+    MutexLock lock(mu_);
+    sign_awaited_ = !finished_ && !broken_ && !in_flight_.empty();
+    if (!sign_awaited_) return;
+    if (now - said_at_ >= signs_.interval() && !writing_) {
+      QueueLocked(std::string());
+      write = TakeNextLocked();
+      counters_.life_signs.Add();
+    }
+    last = writing_ ? now : said_at_;
+  }
+  if (write) Write();
+  AwaitSign(last);
+}
+
+void DispatchStream::AwaitSign(MonoTime last) {
+  signs_.Await(&sign_, last, [weak = weak_from_this()] {
+    if (const auto alive = weak.lock()) alive->SayAlive();
+  });
 }
 
 // In good order: a call that the caller sends meanwhile is not read, which the end of the stream shows.
@@ -111,14 +161,23 @@ void DispatchStream::OnReadDone(bool ok) {
   {
     MutexLock lock(mu_);
     ++reading_;
-    used_ = true;
   }
+  if (!stalls_.MustWait()) return TakeMessage();
+  stalls_.Wait([self = shared_from_this()] { self->TakeMessage(); });
+}
+
+void DispatchStream::TakeMessage() {
   const MonoTime began = turns_.Now();
+  {
+    MutexLock lock(mu_);
+    if (context_ != nullptr && !broken_ && context_->IsCancelled()) BreakLocked();  // OnCancel comes behind this.
+  }
   ReadingTurns::Message message;
   grpc::Status status = StartCalls(&message);
   {
     MutexLock lock(mu_);
     --reading_;
+    if (message.calls > 0) used_ = true;  // One that only tells the caller's clock is no use.
     FinishIfIdleLocked();
   }
   if (!status.ok()) return EndWith(std::move(status));
@@ -175,6 +234,7 @@ grpc::Status DispatchStream::StartCalls(ReadingTurns::Message* cost) {
   cost->calls = static_cast<size_t>(request.calls_size()) + unreadable.size();
   cost->cancels = static_cast<size_t>(request.cancels_size());
   bytes.Clear();  // Not held beside what was read of it.
+  const Duration late = sender_clock_.Late(request.clock_ms(), turns_.Now());
   for (SalvagedCall& one : unreadable) {
     Call call;
     call.caller_id = one.id;
@@ -197,6 +257,7 @@ grpc::Status DispatchStream::StartCalls(ReadingTurns::Message* cost) {
       call.sink = std::make_shared<HandFormSink>(requests_, self_);
     }
     auto failure = requests_.Read(std::move(*one.mutable_call()), std::nullopt, &call);
+    call.deadline -= late;
     if (!failure) failure = Admit(call);
     if (failure) {
       Reject(std::move(call), std::move(*failure));
@@ -205,7 +266,10 @@ grpc::Status DispatchStream::StartCalls(ReadingTurns::Message* cost) {
       calls.push_back(std::move(call));
     }
   }
-  if (!calls.empty()) dispatcher_.Begin(std::move(calls));
+  if (!calls.empty()) {
+    dispatcher_.Begin(std::move(calls));
+    AwaitSignOfCalls();
+  }
   if (request.cancels_size() == 0) return grpc::Status::OK;
   std::vector<uint64_t> cancels;
   {
@@ -217,6 +281,15 @@ grpc::Status DispatchStream::StartCalls(ReadingTurns::Message* cost) {
   }
   dispatcher_.Cancel(cancels);
   return grpc::Status::OK;
+}
+
+void DispatchStream::AwaitSignOfCalls() {
+  if (!greeted_ || !signs_.given()) return;
+  {
+    MutexLock lock(mu_);
+    if (in_flight_.empty() || std::exchange(sign_awaited_, true)) return;
+  }
+  AwaitSign(signs_.Now());
 }
 
 void DispatchStream::Reject(Call&& call, v1::CallFailure failure) {
@@ -238,7 +311,10 @@ std::optional<v1::CallFailure> DispatchStream::Admit(const Call& call) {
   MutexLock lock(mu_);
   if (broken_) return MakeFailure(E::CALLER_CANCELLED, E::NOT_SENT, call.request_id);
   if (ended_by_) return FailureOf(*ended_by_, call.request_id);
-  if (ending_) return MakeFailure(E::EDGE_UNAVAILABLE, E::NOT_SENT, call.request_id);
+  if (ending_) {
+    return MakeFailure(E::EDGE_UNAVAILABLE, E::NOT_SENT, call.request_id,
+                       stopping_ ? kControlStopping : "this control takes no more calls on this stream");
+  }
   if (in_flight_.size() >= calls_in_flight_max_) {
     counters_.stream_calls_full.Add();
     return MakeFailure(E::CALLER_BUSY, E::NOT_SENT, call.request_id);
@@ -296,6 +372,7 @@ bool DispatchStream::TakeNextLocked() {
   outgoing_ = ToBuffer(std::move(replies_.front()));
   replies_.pop_front();
   writing_ = true;
+  if (greeted_) said_at_ = signs_.Now();
   return true;
 }
 
@@ -389,6 +466,7 @@ void DispatchStream::OnDone() {
     context_ = nullptr;
   }
   turns_.Leave(&share_);
+  signs_.Leave(&sign_);
   Leave();
   on_done_();
   self_.reset();  // May delete this.

@@ -18,8 +18,11 @@
 #include "control/call_request.h"
 #include "control/caller_bytes.h"
 #include "control/dispatcher.h"
+#include "control/life_signs.h"
 #include "control/reading_turns.h"
 #include "control/request_shape.h"
+#include "control/sender_clock.h"
+#include "control/stalls.h"
 #include "control/stream_counters.h"
 #include "toolwire/v1/dispatch.pb.h"
 
@@ -34,8 +37,8 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
  public:
   // `context` is gRPC's of this stream; null in tests. `from`: as of Call.
   DispatchStream(Dispatcher& dispatcher, CallRequests& requests, const ControlOptions& options,
-                 StreamCounters& counters, CallerBytes& all, ReadingTurns& turns, grpc::CallbackServerContext* context,
-                 std::shared_ptr<Caller> from = nullptr)
+                 StreamCounters& counters, CallerBytes& all, ReadingTurns& turns, LifeSigns& signs, Stalls& stalls,
+                 grpc::CallbackServerContext* context, std::shared_ptr<Caller> from = nullptr)
       : Holder(all, context == nullptr ? std::string() : context->peer()),
         dispatcher_(dispatcher),
         requests_(requests),
@@ -43,12 +46,19 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
         unread_bytes_max_(options.stream_unread_bytes_max),
         counters_(counters),
         turns_(turns),
+        signs_(signs),
+        stalls_(stalls),
         from_(std::move(from)),
         context_(context) {}
 
-  void Begin(std::function<void()> on_done);
+  // `hello`: the first reply, as bytes, to a caller that asks for one, who is then also told when control stops, and
+  // that it lives. Empty: the caller does not.
+  void Begin(std::function<void()> on_done, std::string hello = {});
   // No new calls; the stream ends when its calls have settled.
   void EndWhenIdle();
+  // Control will stop: the same for a caller that knows what `draining` means, who is told it first; nothing for
+  // others.
+  void Drain();
   // The stream's token has expired: as EndWhenIdle, and it says so.
   void EndExpired();
   // The stream's token was removed: also cancels its calls, which are still answered.
@@ -74,6 +84,12 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
     size_t bytes = 0;  // That it holds.
   };
 
+  // The message that has come, once it may be.
+  void TakeMessage();
+  // Says that control lives, if nothing else was said.
+  void SayAlive();
+  void AwaitSign(MonoTime last);
+  void AwaitSignOfCalls();
   // Not OK: what the stream must end with, as the message is none that can be read.
   grpc::Status StartCalls(ReadingTurns::Message* cost);
   grpc::Status CheckShape(Shape shape);
@@ -108,11 +124,16 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   const size_t unread_bytes_max_;
   StreamCounters& counters_;
   ReadingTurns& turns_;
+  LifeSigns& signs_;
+  Stalls& stalls_;
   const std::shared_ptr<Caller> from_;
   std::function<void()> on_done_;
+  bool greeted_ = false;  // Constant after Begin.
   std::shared_ptr<DispatchStream> self_;
-  grpc::ByteBuffer incoming_;  // Reader only, as is the next.
+  grpc::ByteBuffer incoming_;  // Reader only, as are the next two.
+  SenderClock sender_clock_;
   ReadingTurns::Share share_;
+  LifeSigns::Share sign_;
   grpc::ByteBuffer outgoing_;  // Owned by the thread that set `writing_`, until AfterWrite; so are the next two.
   bool write_ok_ = false;
   std::atomic<int> write_ends_{0};
@@ -130,7 +151,10 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   bool used_ ABSL_GUARDED_BY(mu_) = true;  // Since EndIfUnused was called.
   MonoTime unused_since_ ABSL_GUARDED_BY(mu_){};
   bool reading_paused_ ABSL_GUARDED_BY(mu_) = false;
-  bool ending_ ABSL_GUARDED_BY(mu_) = false;  // The caller sends no more, or control is stopping.
+  bool sign_awaited_ ABSL_GUARDED_BY(mu_) = false;
+  MonoTime said_at_ ABSL_GUARDED_BY(mu_){};     // When the last reply was written to a caller that was greeted.
+  bool ending_ ABSL_GUARDED_BY(mu_) = false;    // The caller sends no more, or control is stopping.
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;  // Control is.
   // The caller has cancelled: answers are dropped. Written with mu_ held.
   std::atomic<bool> broken_{false};
   std::atomic<bool> calls_cancelled_{false};  // All of them: those that have not begun do not.

@@ -21,6 +21,8 @@ namespace toolwire {
 
 using E = v1::CallError;
 
+constexpr char kParamsField[] = "params_json";
+
 Dispatcher::Counters::Counters() {
   for (int reason = 0; reason < E::Reason_ARRAYSIZE; ++reason) {
     failed_.emplace_back(this, "toolwire_control_calls_failed_total", "Calls without an answer, by reason.", "reason",
@@ -75,8 +77,8 @@ Dispatcher::Pending* Dispatcher::AdmitLocked(Call&& call, Work* work) {
   };
   if (raw->cancelled_all != nullptr && *raw->cancelled_all) return refuse(E::CALLER_CANCELLED);
   if (raw->from != nullptr && raw->from->IsRemoved()) return refuse(E::UNAUTHENTICATED);
-  if (!accepting_) return refuse(E::EDGE_UNAVAILABLE);
-  if (now >= raw->deadline) return refuse(E::CALL_TIMEOUT);
+  if (!accepting_) return refuse(E::EDGE_UNAVAILABLE, kControlStopping);
+  if (now >= raw->deadline) return refuse(E::CALL_TIMEOUT, kOverdueOnArrival);
   if (unanswered_.Has(raw->user_id, raw->request_id, now)) return refuse(E::DUPLICATE_REQUEST, kEarlierUnanswered);
   if (!by_request_.emplace(RequestKey(raw->user_id, raw->request_id), raw).second) return refuse(E::DUPLICATE_REQUEST);
   wheel_.Arm(raw, raw->deadline);
@@ -326,6 +328,10 @@ void Dispatcher::LinkDown(uint64_t link_number, const std::vector<uint64_t>& uns
 }
 
 void Dispatcher::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
+  if (!answer.unreadable().empty()) {
+    return SettleFailedLocked(call, call->cancelled ? E::CALLER_CANCELLED : E::AGENT_LOST, E::SENT, work,
+                              call->cancelled ? std::string_view() : answer.error());
+  }
   counters_.answered.Add();
   AuditRow row = RowOfAnswer(audit_, answer);
   v1::DispatchAnswer outcome;
@@ -354,6 +360,10 @@ void Dispatcher::RefuseLocked(Pending* call, const v1::Refusal& refusal, MonoTim
       call->last_reason = E::AGENT_NOT_CONNECTED;
       call->agent_stays = false;
       return LookAgainLocked(call, work);
+    case v1::Refusal::AGENT_BUSY:  // Of the edge, or the agent's last word to it.
+      return SettleFailedLocked(call, reason, sent ? E::SENT : E::NOT_SENT, work, {});
+    case v1::Refusal::PARAMS_REFUSED:
+      return FailLocked(call, reason, sent ? E::SENT : E::NOT_SENT, work, refusal.why());
     case v1::Refusal::EARLIER_UNANSWERED:
       return FailLocked(call, reason, sent ? E::SENT : E::NOT_SENT, work, kEarlierUnanswered);
     default:
@@ -382,10 +392,17 @@ void Dispatcher::LoseLocked(Pending* call, MonoTime now) {
 // --- settling --------------------------------------------------------------------------------------------------------
 
 void Dispatcher::FailLocked(Pending* call, Reason reason, Delivery delivery, Work* work, std::string_view message) {
-  counters_.failed(reason).Add();
   if (delivery != E::NOT_SENT) unanswered_.Add(call->user_id, call->request_id, call->call_id, clock_.Now());
+  SettleFailedLocked(call, reason, delivery, work, message);
+}
+
+void Dispatcher::SettleFailedLocked(Pending* call, Reason reason, Delivery delivery, Work* work,
+                                    std::string_view message) {
+  counters_.failed(reason).Add();
   v1::DispatchAnswer outcome;
-  *outcome.mutable_failure() = MakeFailure(reason, delivery, call->request_id, message);
+  // What is wrong with a request was found before it came here, but for what the agent does not take.
+  const std::string_view field = reason == E::INVALID_REQUEST ? kParamsField : std::string_view();
+  *outcome.mutable_failure() = MakeFailure(reason, delivery, call->request_id, message, field);
   SettleLocked(call, std::move(outcome), RowOfFailure(reason), work);
 }
 
@@ -464,7 +481,8 @@ void Dispatcher::FailAll() {
     Pending* const call = found->second.get();
     const bool left_here = !NeverLeft(*call);
     const Reason reason = call->cancelled ? E::CALLER_CANCELLED : left_here ? E::AGENT_LOST : E::EDGE_UNAVAILABLE;
-    FailLocked(call, reason, left_here ? E::SENT : E::NOT_SENT, work);
+    FailLocked(call, reason, left_here ? E::SENT : E::NOT_SENT, work,
+               reason == E::EDGE_UNAVAILABLE ? kControlStopping : std::string_view());
   });
 }
 

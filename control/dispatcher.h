@@ -37,6 +37,11 @@
 
 namespace toolwire {
 
+// Of EDGE_UNAVAILABLE, NOT_SENT: the call came to a control that stops, or had not left it by then.
+inline constexpr char kControlStopping[] = "this control is stopping";
+// Of CALL_TIMEOUT, NOT_SENT.
+inline constexpr char kOverdueOnArrival[] = "the call's time was up when control read it";
+
 // Where the outcomes of calls go: one unary call, or one stream with many. Called from any thread with no lock held.
 class CallSink {
  public:
@@ -50,6 +55,8 @@ class CallSink {
 // A call as the caller's side hands it over: validated, deadline clamped.
 struct Call : CallRecord {  // Its call id is from Dispatcher::NextCallId().
   MonoTime deadline;
+  // When nobody can be answered any more: then an edge that has said nothing is not waited for.
+  MonoTime answer_by = MonoTime::max();
   uint64_t caller_id = 0;  // The `id` that the outcome will carry.
   std::shared_ptr<CallSink> sink;
   // The sink's, or null: set before all its calls are cancelled. Those that are not known here by then do not start.
@@ -163,7 +170,7 @@ class Dispatcher {
   static constexpr Duration kTick = std::chrono::milliseconds(10);
   // Calls of one event that are dealt with before others have their turn, as each takes up to 1 us.
   static constexpr size_t kAtOnce = 1000;
-  // From now on calls are refused with EDGE_UNAVAILABLE. Calls in flight go on.
+  // From now on calls are refused with EDGE_UNAVAILABLE, as control is stopping. Calls in flight go on.
   void StopAccepting();
   // Waits until no call is in flight or `limit` has passed.
   bool WaitIdle(Duration limit);
@@ -230,6 +237,9 @@ class Dispatcher {
   void LoseLocked(Pending* call, MonoTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // `message` empty: the reason's sentence.
   void FailLocked(Pending* call, Reason reason, Delivery delivery, Work* work, std::string_view message = {})
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The same where no answer can come any more, or what came is none.
+  void SettleFailedLocked(Pending* call, Reason reason, Delivery delivery, Work* work, std::string_view message)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void SettleLocked(Pending* call, v1::DispatchAnswer&& outcome, AuditRow&& row, Work* work)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

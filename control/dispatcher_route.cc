@@ -76,7 +76,7 @@ void Dispatcher::FillLocked(Queue* queue, v1::ControlFrame* frame, SharedParams*
     }
     call->state = State::kDelivered;
     queue->delivered.PushBack(call);
-    wheel_.Arm(call, call->deadline + options_.edge_silence_max);
+    wheel_.Arm(call, std::min(call->deadline + options_.edge_silence_max, call->answer_by));
     call->FillDeliver(left, frame->add_deliveries());
     if (call->shared_params) shared->emplace_back(frame->deliveries_size() - 1, call->shared_params);
     bytes += call->params_bytes();

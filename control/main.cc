@@ -1,7 +1,9 @@
 // toolwire-control: the wiring of one control process.
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "common/base/process_options.h"
 #include "common/process/lifecycle.h"
 #include "common/process/metrics_endpoint.h"
+#include "common/process/readiness.h"
 #include "common/process/stopping.h"
 #include "common/registry/memory_registry.h"
 #include "common/registry/redis_registry.h"
@@ -78,6 +81,12 @@ int Run(Options options, StopSignal& stop) {
                                       options.control.payload.payload_bytes_max, tls,
                                       [&](const std::string& edge_id) { single.SetEdge(edge_id); });
   }
+  Readiness readiness(clock);
+  control.AddReadiness(&readiness);
+  readiness.Add("registry", [&] {
+    return !redis || redis->connected() ? "" : "the registry is unavailable: agents that move are not found";
+  });
+  readiness.Add("store", [&] { return (*store)->NotReady(); });
   std::unique_ptr<MetricsEndpoint> metrics;
   // True if the audit log is written.
   const auto end = [&](Stopping& stopping) {
@@ -109,7 +118,7 @@ int Run(Options options, StopSignal& stop) {
     if (redis) redis->AddSamples(out);
     AddAuditSamples(audit, out);
     if (tls != nullptr) tls->AddSamples(out);
-  });
+  }, kScrapeTime, &readiness);
   if (!started.ok()) return failed(started.status());
   metrics = *std::move(started);
   log::Info("control ready", {{"callers", control.port()},
@@ -138,6 +147,12 @@ int Run(Options options, StopSignal& stop) {
   return 0;
 }
 
+// METRICS_PORT is the edge's. Only 0, a free port, can be meant for both.
+int DefaultMetricsPort() {
+  const char* const of_edge = std::getenv(kMetricsPortVariable);
+  return of_edge != nullptr && std::string_view(of_edge) == "0" ? 0 : kControlMetricsPort;
+}
+
 }  // namespace
 }  // namespace toolwire
 
@@ -145,11 +160,11 @@ int main(int argc, char** argv) {
   toolwire::KeepMemoryPrivate();
   toolwire::StopSignal stop;
   toolwire::Options options;
-  options.listen.metrics_port = 9091;
+  options.listen.metrics_port = toolwire::DefaultMetricsPort();
   toolwire::flags::CommandLine line(
       "Toolwire control: serves ToolDispatch and delivers calls through the edge that holds the agent.");
   toolwire::flags::VersionFlag(line.app(), TOOLWIRE_VERSION);
-  toolwire::AddListenFlags(line.app(), &options.listen);
+  toolwire::AddListenFlags(line.app(), &options.listen, toolwire::kControlMetricsPortVariable);
   toolwire::AddControlFlags(line.app(), &options.control);
   toolwire::flags::Text(line.app(), "--edge", &options.control.edge_address,
                         "host:port of the relay of the one edge, where there is no Redis")

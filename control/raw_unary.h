@@ -5,6 +5,10 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <utility>
+
+#include "control/caller_budgets.h"
+#include "control/caller_check.h"
 #include "control/raw_message.h"
 
 namespace toolwire {
@@ -25,13 +29,14 @@ class RawUnary final : public grpc::ServerUnaryReactor, public UnaryAnswer {
  public:
   // Calls `handle(call, request, response)` if the bytes are a request. Returns the call's reactor.
   template <typename Handle>
-  static grpc::ServerUnaryReactor* Start(const grpc::ByteBuffer& bytes, grpc::ByteBuffer* out, Handle&& handle) {
-    auto* const call = new RawUnary(out);
+  static grpc::ServerUnaryReactor* Start(const grpc::ByteBuffer& bytes, grpc::ByteBuffer* out,
+                                         CallerBudgets::Place place, Handle&& handle) {
+    auto* const call = new RawUnary(out, std::move(place));
     grpc::ByteBuffer message(bytes);
     if (message.Length() > kSmallRequestBytesMax) {
-      call->Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the request is larger than 16 KiB"));
+      call->Finish(Invalid("the request is larger than 16 KiB"));
     } else if (!FromBuffer(&message, &call->request_)) {
-      call->Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the request cannot be read"));
+      call->Finish(Invalid("the request cannot be read: it has text that is not UTF-8, or is none of this method's"));
     } else {
       handle(static_cast<UnaryAnswer*>(call), &call->request_, &call->response_);
     }
@@ -45,9 +50,14 @@ class RawUnary final : public grpc::ServerUnaryReactor, public UnaryAnswer {
   void OnDone() override { delete this; }
 
  private:
-  explicit RawUnary(grpc::ByteBuffer* out) : out_(out) {}
+  RawUnary(grpc::ByteBuffer* out, CallerBudgets::Place place) : out_(out), place_(std::move(place)) {}
+
+  static grpc::Status Invalid(const char* why) {
+    return ToStatus(MakeFailure(v1::CallError::INVALID_REQUEST, v1::CallError::NOT_SENT, "", why));
+  }
 
   grpc::ByteBuffer* const out_;
+  const CallerBudgets::Place place_;
   Request request_;
   Response response_;
 };

@@ -44,6 +44,18 @@ class Walker {
     });
   }
 
+  void Follow() {
+    Fields([this](int number, WireFormatLite::WireType type) {
+      const bool add = number == v1::FollowRequest::kAddFieldNumber;
+      if (!add && number != v1::FollowRequest::kRemoveFieldNumber) {
+        ++fields_;
+      } else if (++(add ? users_ : removed_) > bounds_.users_max) {
+        return End(Shape::kManyUsers);
+      }
+      return Skip(type);
+    });
+  }
+
   bool has_params() const { return params_ > 0; }
   Shape shape() const {
     if (ended_) return shape_;
@@ -137,7 +149,7 @@ class Walker {
   const RequestBounds& bounds_;
   Shape shape_ = Shape::kFine;
   bool ended_ = false;
-  size_t calls_ = 0, cancels_ = 0, users_ = 0, fields_ = 0;
+  size_t calls_ = 0, cancels_ = 0, users_ = 0, removed_ = 0, fields_ = 0;
   size_t params_ = 0;      // Bytes, of one call.
   size_t all_params_ = 0;  // Of the calls that are parsed.
 };
@@ -165,6 +177,12 @@ Shape ShapeOfDispatch(google::protobuf::io::ZeroCopyInputStream* message, const 
 Shape ShapeOfWatch(google::protobuf::io::ZeroCopyInputStream* message, const RequestBounds& bounds) {
   Walker walker(message, bounds);
   walker.Watch();
+  return walker.shape();
+}
+
+Shape ShapeOfFollow(google::protobuf::io::ZeroCopyInputStream* message, const RequestBounds& bounds) {
+  Walker walker(message, bounds);
+  walker.Follow();
   return walker.shape();
 }
 

@@ -14,7 +14,7 @@ namespace toolwire {
 struct RequestBounds {
   size_t calls_max = 0;
   size_t cancels_max = 0;
-  size_t users_max = 0;            // Of WatchAgentsRequest.
+  size_t users_max = 0;            // Of WatchAgentsRequest; of FollowRequest in each field.
   size_t hand_form_bytes_max = 0;  // `params` of one call; of all together four times as much.
 
   // They take a thread some 12 ms. Those of a call that is refused for them are not parsed, and do not count.
@@ -39,6 +39,7 @@ Shape ShapeOfDispatch(google::protobuf::io::ZeroCopyInputStream* message, const 
 // Whether the call has `params`, the form for use by hand.
 bool HasParams(google::protobuf::io::ZeroCopyInputStream* message, const RequestBounds& bounds);
 Shape ShapeOfWatch(google::protobuf::io::ZeroCopyInputStream* message, const RequestBounds& bounds);
+Shape ShapeOfFollow(google::protobuf::io::ZeroCopyInputStream* message, const RequestBounds& bounds);
 
 }  // namespace toolwire
 

@@ -8,7 +8,6 @@ namespace toolwire {
 
 // Of all streams together; written by gRPC's threads.
 struct StreamCounters : CounterSet {
-  LimitCounter streams_full{this, kControlLimitHits, "streams"};
   LimitCounter stream_calls_full{this, kControlLimitHits, "stream_calls"};
   LimitCounter message_full{this, kControlLimitHits, "message_calls"};
   LimitCounter watch_users_full{this, kControlLimitHits, "watch_users"};
@@ -16,6 +15,8 @@ struct StreamCounters : CounterSet {
   LimitCounter stream_ended{this, kControlLimitHits, "stream_unread_bytes_end"};
   LimitCounter ended_unread{this, kControlLimitHits, "ended_stream_unread"};
   LimitCounter stream_idle{this, kControlLimitHits, "stream_idle"};
+  Counter life_signs{this, "toolwire_control_life_signs_total",
+                     "Empty replies that told callers with calls in flight that control lives."};
   LimitCounter events_unread{this, kControlLimitHits, "watch_unread_bytes"};
 };
 

@@ -2,8 +2,10 @@
 // counts: the call and its params, then the response.
 #include "control/unary_call.h"
 
+#include <grpc/support/time.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 #include <vector>
@@ -37,14 +39,18 @@ size_t HeaderBytes(const grpc::CallbackServerContext& context) {
 
 // The deadline that the caller gave to gRPC, on our clock.
 std::optional<MonoTime> DeadlineOf(const grpc::CallbackServerContext& context, const Clock& clock) {
-  const auto left = context.deadline() - std::chrono::system_clock::now();
-  if (left > std::chrono::hours(24 * 365)) return std::nullopt;  // gRPC's "none" is a time in the far future.
-  return clock.Now() + std::chrono::duration_cast<Duration>(left);
+  // gRPC's "none" is a time in the far future; those behind the year 2262 are none that std::chrono's clocks have.
+  constexpr int64_t kYear = 24 * 3600 * 365;
+  const gpr_timespec left = gpr_time_sub(context.raw_deadline(), gpr_now(context.raw_deadline().clock_type));
+  if (left.tv_sec > kYear) return std::nullopt;
+  return clock.Now() + std::chrono::seconds(std::max<int64_t>(left.tv_sec, -kYear)) +
+         std::chrono::nanoseconds(left.tv_nsec);
 }
 
 }  // namespace
 
-void UnaryCall::Begin(grpc::ByteBuffer bytes) {
+void UnaryCall::Begin(grpc::ByteBuffer bytes, CallerBudgets::Place place) {
+  place_ = std::move(place);
   self_ = shared_from_this();
   std::optional<MonoTime> deadline;
   size_t header_bytes = 0;
@@ -58,6 +64,12 @@ void UnaryCall::Begin(grpc::ByteBuffer bytes) {
   Hold(CallerBytes::kCallBytes + kGrpcCallBytes + header_bytes);
   Join(weak_from_this());
   call_id_ = dispatcher_.NextCallId();
+  if (!stalls_.MustWait()) return Place(std::move(bytes), deadline);
+  stalls_.Wait([self = self_, bytes, deadline] { self->Place(bytes, deadline); });
+}
+
+// On this thread, or one of its own.
+void UnaryCall::Place(grpc::ByteBuffer bytes, std::optional<MonoTime> deadline) {
   const size_t size = bytes.Length();
   if (size <= kSmallBytesMax || !UsesParams(requests_.bounds(), &bytes)) return Start(std::move(bytes), deadline);
   const auto start = [self = self_, bytes, deadline] { self->Start(bytes, deadline); };

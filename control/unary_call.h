@@ -13,9 +13,11 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "control/call_request.h"
+#include "control/caller_budgets.h"
 #include "control/caller_bytes.h"
 #include "control/caller_check.h"
 #include "control/dispatcher.h"
+#include "control/stalls.h"
 
 namespace toolwire {
 
@@ -26,17 +28,19 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
                         public std::enable_shared_from_this<UnaryCall> {
  public:
   // `context` is gRPC's of this call; null in tests. `from`: as of Call.
-  UnaryCall(const Clock& clock, Dispatcher& dispatcher, CallRequests& requests, CallerBytes& all,
+  UnaryCall(const Clock& clock, Dispatcher& dispatcher, CallRequests& requests, CallerBytes& all, Stalls& stalls,
             grpc::CallbackServerContext* context, grpc::ByteBuffer* response, std::shared_ptr<Caller> from = nullptr)
       : Holder(all, context == nullptr ? std::string() : context->peer()),
         clock_(clock),
         dispatcher_(dispatcher),
         requests_(requests),
+        stalls_(stalls),
         response_(response),
         from_(std::move(from)),
         context_(context) {}
 
-  void Begin(grpc::ByteBuffer bytes);
+  // `place`: kept until gRPC is done.
+  void Begin(grpc::ByteBuffer bytes, CallerBudgets::Place place = {});
 
   void Settle(v1::DispatchAnswer&& outcome) override;
   void Flush() override {}
@@ -46,6 +50,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
   void Drop() override;
 
  private:
+  void Place(grpc::ByteBuffer bytes, std::optional<MonoTime> deadline);
   void Start(grpc::ByteBuffer bytes, std::optional<MonoTime> deadline);
   std::optional<v1::CallFailure> Read(grpc::ByteBuffer bytes, std::optional<MonoTime> deadline, Call* call);
   void End(grpc::Status status);
@@ -53,8 +58,10 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
   const Clock& clock_;
   Dispatcher& dispatcher_;
   CallRequests& requests_;
+  Stalls& stalls_;
   grpc::ByteBuffer* const response_;
   const std::shared_ptr<Caller> from_;
+  CallerBudgets::Place place_;
   uint64_t call_id_ = 0;     // Constant after Begin.
   size_t params_bytes_ = 0;  // Constant after Start.
   std::atomic<bool> cancelled_{false}, dropped_{false};

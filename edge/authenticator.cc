@@ -1,7 +1,7 @@
-// The thread waits until there is something to ask, takes up to kBatchMax checks and all updates, and makes one
-// statement of each. Checks that the store refuses together are halved until the bad one is alone. Updates that the
-// store did not take are kept, merged with newer ones, and tried again every 500 ms; while the store is unavailable and
-// nothing waits, empty credentials are checked as often. A stop writes what is kept, until its deadline.
+// A thread waits until there is something to ask, takes up to kBatchMax checks or all updates, and makes one statement
+// of them. What the store refuses together is halved until the bad one is alone. Updates that the store did not take are
+// kept, merged with newer ones, and tried again every 500 ms; while the store is unavailable and nothing waits, empty
+// credentials are checked as often. A stop writes what is kept, until its deadline.
 #include "edge/authenticator.h"
 
 #include <algorithm>
@@ -25,7 +25,7 @@ std::vector<StatusUpdate> NewestOfEach(std::vector<StatusUpdate> updates) {
     auto [it, is_new] = index.try_emplace(update.user_id, newest.size());
     if (is_new) {
       newest.push_back(std::move(update));
-    } else {
+    } else if (Supersedes(update, newest[it->second])) {
       newest[it->second] = std::move(update);
     }
   }
@@ -34,17 +34,20 @@ std::vector<StatusUpdate> NewestOfEach(std::vector<StatusUpdate> updates) {
 
 }  // namespace
 
-Authenticator::Authenticator(Store& store) : store_(store), thread_([this] { Run(); }) {}
+Authenticator::Authenticator(Store& store)
+    : store_(store), checks_thread_([this] { RunAllChecks(); }), updates_thread_([this] { RunAllUpdates(); }) {}
 
 void Authenticator::Stop(MonoTime until) {
-  if (!thread_.joinable()) return;
+  if (!checks_thread_.joinable()) return;
   {
     MutexLock lock(mu_);
     stopping_ = true;
     stop_at_ = until;
   }
-  wake_.NotifyOne();
-  thread_.join();
+  wake_checks_.NotifyOne();
+  wake_updates_.NotifyOne();
+  checks_thread_.join();
+  updates_thread_.join();
 }
 
 void Authenticator::Check(CredentialCheck check, Done done) {
@@ -52,7 +55,7 @@ void Authenticator::Check(CredentialCheck check, Done done) {
     MutexLock lock(mu_);
     checks_.emplace_back(std::move(check), std::move(done));
   }
-  wake_.NotifyOne();
+  wake_checks_.NotifyOne();
 }
 
 void Authenticator::ReportStatus(StatusUpdate update) {
@@ -60,7 +63,7 @@ void Authenticator::ReportStatus(StatusUpdate update) {
     MutexLock lock(mu_);
     updates_.push_back(std::move(update));
   }
-  wake_.NotifyOne();
+  wake_updates_.NotifyOne();
 }
 
 void Authenticator::Recheck(std::vector<SecretCheck> checks, RechecksDone done) {
@@ -68,52 +71,63 @@ void Authenticator::Recheck(std::vector<SecretCheck> checks, RechecksDone done) 
     MutexLock lock(mu_);
     rechecks_.emplace_back(std::move(checks), std::move(done));
   }
-  wake_.NotifyOne();
+  wake_checks_.NotifyOne();
 }
 
-void Authenticator::Run() {
-  std::vector<StatusUpdate> kept;  // Updates that the store did not take yet.
+void Authenticator::RunAllChecks() {
   while (true) {
     std::vector<std::pair<CredentialCheck, Done>> checks;
     std::pair<std::vector<SecretCheck>, RechecksDone> rechecks;
-    bool stopping = false;
     {
       MutexLock lock(mu_);
       const auto ready = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-        return stopping_ || !checks_.empty() || !updates_.empty() || !rechecks_.empty();
+        return stopping_ || !checks_.empty() || !rechecks_.empty();
       };
-      if (kept.empty() && !store_unavailable_) {
-        wake_.Wait(mu_, ready);
-      } else if (kept.empty()) {
-        wake_.WaitFor(mu_, kRetryWait, ready);
+      if (store_unavailable_) {
+        wake_checks_.WaitFor(mu_, kRetryWait, ready);
       } else {
-        wake_.WaitFor(mu_, kRetryWait, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-          return !checks_.empty() || (stopping_ && updates_.empty());
-        });
+        wake_checks_.Wait(mu_, ready);
       }
-      stopping = stopping_;
+      if (stopping_) return;
       const size_t count = std::min(checks_.size(), kBatchMax);
       std::move(checks_.begin(), checks_.begin() + count, std::back_inserter(checks));
       checks_.erase(checks_.begin(), checks_.begin() + count);
-      std::move(updates_.begin(), updates_.end(), std::back_inserter(kept));
-      updates_.clear();
       if (!rechecks_.empty()) {
         rechecks = std::move(rechecks_.front());
         rechecks_.pop_front();
       }
     }
-    // Logins first: agents wait for their verdicts, and nothing waits for a status.
-    if (checks.empty() && kept.empty() && !stopping && store_unavailable_) Probe();
-    if (!checks.empty() && !stopping) RunChecks(std::move(checks));
-    kept = NewestOfEach(std::move(kept));
-    const bool written = RunUpdates(&kept);
-    if (rechecks.second && !stopping) RunRechecks(rechecks.first, rechecks.second);
-    if (stopping) {
-      MutexLock lock(mu_);
-      const MonoTime now = std::chrono::steady_clock::now();
-      if (written || now >= stop_at_) return;
-      wake_.WaitUntil(mu_, std::min(now + kRetryWait, stop_at_));
+    // Agents that log in wait for their verdicts; sessions that are open can wait.
+    if (!checks.empty()) {
+      RunChecks(std::move(checks));
+    } else if (!rechecks.second) {
+      Probe();
     }
+    if (rechecks.second) RunRechecks(rechecks.first, rechecks.second);
+  }
+}
+
+void Authenticator::RunAllUpdates() {
+  std::vector<StatusUpdate> kept;  // Updates that the store did not take yet.
+  while (true) {
+    bool stopping = false;
+    {
+      MutexLock lock(mu_);
+      if (kept.empty()) {
+        wake_updates_.Wait(mu_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !updates_.empty(); });
+      } else {
+        const MonoTime again = std::chrono::steady_clock::now() + kRetryWait;
+        wake_updates_.WaitUntil(mu_, stopping_ ? std::min(again, stop_at_) : again);
+      }
+      stopping = stopping_;
+      std::move(updates_.begin(), updates_.end(), std::back_inserter(kept));
+      updates_.clear();
+    }
+    kept = NewestOfEach(std::move(kept));
+    RunUpdates(&kept);
+    if (!stopping) continue;
+    MutexLock lock(mu_);
+    if ((kept.empty() && updates_.empty()) || std::chrono::steady_clock::now() >= stop_at_) return;
   }
 }
 
@@ -169,24 +183,30 @@ void Authenticator::Probe() {
   store_unavailable_ = absl::IsUnavailable(store_.CheckCredentials({CredentialCheck{}}).status());
 }
 
-bool Authenticator::RunUpdates(std::vector<StatusUpdate>* updates) {
-  if (updates->empty()) return true;
+void Authenticator::RunUpdates(std::vector<StatusUpdate>* updates) {
+  if (updates->empty()) return;
   counters_.statements.Add();
-  const absl::Status status = store_.UpdateStatus(*updates);
-  store_unavailable_ = absl::IsUnavailable(status);
-  if (absl::IsUnavailable(status)) {
-    counters_.store_errors.Add();
-    return false;
+  absl::StatusOr<std::vector<StatusUpdate>> held = store_.UpdateStatus(*updates);
+  if (held.ok()) {
+    counters_.status_updates.Add(updates->size() - held->size());
+    counters_.status_held.Add(held->size());
+    *updates = *std::move(held);
+    return;
   }
-  if (!status.ok()) {
-    counters_.store_errors.Add();
+  counters_.store_errors.Add();
+  if (absl::IsUnavailable(held.status())) return;
+  if (updates->size() == 1) {
     log::Error("agent status could not be written",
-               {{"agents", updates->size()}, {"error", std::string(status.message())}});
-  } else {
-    counters_.status_updates.Add(updates->size());
+               {{"user", updates->front().user_id}, {"error", std::string(held.status().message())}});
+    return updates->clear();
   }
-  updates->clear();
-  return true;
+  // One of them, or its row, may be bad: the others are written.
+  const auto middle = updates->begin() + static_cast<ptrdiff_t>(updates->size() / 2);
+  std::vector<StatusUpdate> second(std::make_move_iterator(middle), std::make_move_iterator(updates->end()));
+  updates->erase(middle, updates->end());
+  RunUpdates(updates);
+  RunUpdates(&second);
+  std::move(second.begin(), second.end(), std::back_inserter(*updates));
 }
 
 }  // namespace toolwire

@@ -406,6 +406,16 @@ std::string Edge::HealthJson() const {
   return health.dump();
 }
 
+void Edge::AddReadiness(Readiness* readiness) const {
+  readiness->Add("agents", [this] { return draining_ ? "the edge is draining: it takes no more agents" : ""; });
+  readiness->Add("logins", [this] {
+    return authenticator_.store_unavailable() ? "the store is unavailable: logins cannot be checked" : "";
+  });
+  readiness->Add("registry", [this] {
+    return shared_.registry->connected() ? "" : "the registry is unavailable: agents that connect wait";
+  });
+}
+
 std::string Edge::MetricsJson(bool with_users) const {
   const HeapBytes heap = MeasureHeap();
   nlohmann::ordered_json metrics = {

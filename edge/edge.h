@@ -19,6 +19,7 @@
 #include "common/base/mutex.h"
 #include "common/link/link.h"
 #include "common/link/relay_port.h"
+#include "common/process/readiness.h"
 #include "common/registry/registry.h"
 #include "common/store/store.h"
 #include "common/tls/tls_files.h"
@@ -88,6 +89,8 @@ class Edge {
   const std::string& server_id() const { return shared_.server_id; }
   int64_t connections() const;
   void AddSamples(std::vector<Sample>* out) const;
+  // Checks that it takes agents: neither draining, nor without store or registry. They do not outlive the edge.
+  void AddReadiness(Readiness* readiness) const;
 
  private:
   absl::StatusOr<std::unique_ptr<Acceptor>> Accept(const std::string& host, int port, TlsHandshakes* tls);

@@ -209,7 +209,8 @@ void Logins::Open(SessionId id, uint64_t epoch, bool current) {
     handler_.OpenSession(id, login->user_id, epoch, login->secret, {});
     return handler_.CloseSocket(id, close_reason::kReplaced);
   }
-  shared_.authenticator->ReportStatus({login->user_id, AgentStatus::kConnected, shared_.clock->WallMs()});
+  shared_.authenticator->ReportStatus(
+      {login->user_id, AgentStatus::kConnected, shared_.clock->WallMs(), epoch});
   handler_.OpenSession(id, login->user_id, epoch, login->secret, std::move(login->early));
 }
 
@@ -289,9 +290,9 @@ void Logins::Release(const std::string& user_id, uint64_t epoch) {
   if (epoch == 0) return;
   const int64_t at_ms = shared_.clock->WallMs();
   // Not `this`, which may be gone when Redis is back.
-  shared_.registry->Release(user_id, shared_.server_id, epoch, [&shared = shared_, user_id, at_ms](bool released) {
+  shared_.registry->Release(user_id, shared_.server_id, epoch, [&shared = shared_, user_id, at_ms, epoch](bool released) {
     if (!released || shared.directory->Find(user_id)) return;
-    shared.authenticator->ReportStatus({user_id, AgentStatus::kDisconnected, at_ms});
+    shared.authenticator->ReportStatus({user_id, AgentStatus::kDisconnected, at_ms, epoch});
   });
 }
 

@@ -11,6 +11,7 @@
 #include "common/base/process_options.h"
 #include "common/process/lifecycle.h"
 #include "common/process/metrics_endpoint.h"
+#include "common/process/readiness.h"
 #include "common/process/stopping.h"
 #include "common/registry/memory_registry.h"
 #include "common/registry/redis_registry.h"
@@ -49,7 +50,7 @@ int Run(Options options, StopSignal& stop) {
   auto store = OpenStore(options.store);
   if (!store.ok()) return Fail(store.status());
   SystemClock clock;
-  MemoryRegistry alone(clock, options.edge.lease_ttl);
+  MemoryRegistry alone(clock, options.edge.lease_ttl, static_cast<uint64_t>(clock.WallMs()));
   std::unique_ptr<RedisRegistry> redis;
   if (!options.registry.url.empty()) {
     RedisRegistry::Options& registry = options.registry;
@@ -78,6 +79,9 @@ int Run(Options options, StopSignal& stop) {
                          options.edge.links_per_address_max, link_tls->get());
   if (!relay.ok()) return Fail(relay.status());
   edge.Join(RelayAddress(options.edge, options.listen, (*relay)->port()), on_command);
+  Readiness readiness(clock);
+  edge.AddReadiness(&readiness);
+  readiness.Add("store", [&] { return (*store)->NotReady(); });
   std::unique_ptr<MetricsEndpoint> metrics;
   // True if the audit log is written.
   const auto end = [&](Stopping& stopping) {
@@ -115,7 +119,7 @@ int Run(Options options, StopSignal& stop) {
     if (old) old->channels().AddSamples(out);
     if (*link_tls) (*link_tls)->AddSamples(out);
     AddAuditSamples(audit, out);
-  });
+  }, kScrapeTime, &readiness);
   if (!started.ok()) return failed(started.status());
   metrics = *std::move(started);
   log::Info("edge ready", {{"serverId", edge.server_id()},

@@ -208,7 +208,10 @@ void OldChannels::OnCommand(const std::string& user_id, const std::string& messa
     MutexLock lock(mu_);
     call->call_id = ++last_call_id_;
     if (!command.why_bad.empty()) {
-      FailLocked(call, E::INVALID_REQUEST, false, true, &work);
+      // A response on their common channel would end the wait for a good one of this id.
+      const bool publish = by_request_.count(RequestKey(call->user_id, call->request_id)) == 0;
+      FailLocked(call, E::INVALID_REQUEST, false, publish, &work,
+                 std::string(RowOf(E::INVALID_REQUEST).sentence) + ": " + std::string(command.why_bad));
     } else if (call->deadline <= now) {
       counters_.late_commands.Add();
       FailLocked(call, E::CALL_TIMEOUT, false, false, &work);
@@ -278,8 +281,8 @@ void OldChannels::WakeLocked(const std::string& user_id) {
 }
 
 void OldChannels::AnswerLocked(Pending* call, v1::Answer&& answer, Work* work) {
-  counters_.answered.Add();
-  AuditRow row = RowOfAnswer(audit_, answer);
+  (answer.unreadable().empty() ? counters_.answered : counters_.failed).Add();
+  AuditRow row = answer.unreadable().empty() ? RowOfAnswer(audit_, answer) : RowOfFailure(E::AGENT_LOST);
   work->Publish(call->request_id, ResponseOf(call->user_id, std::move(answer)), call->deadline);
   SettleLocked(call, std::move(row), work);
 }
@@ -304,6 +307,9 @@ void OldChannels::RefuseLocked(Pending* call, const v1::Refusal& refusal, Work* 
       wheel_.Arm(call, std::min(call->wait_until, clock_.Now() + call->try_after));
       call->try_after *= 2;
       return;
+    case v1::Refusal::PARAMS_REFUSED:
+      return FailLocked(call, E::INVALID_REQUEST, sent, true, work,
+                        std::string(RowOf(E::INVALID_REQUEST).sentence) + ": " + refusal.why());
     case v1::Refusal::EARLIER_UNANSWERED:
       return FailLocked(call, E::DUPLICATE_REQUEST, sent, true, work, kEarlierUnanswered);
     default:

@@ -6,6 +6,10 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace toolwire {
 
@@ -14,7 +18,7 @@ using E = v1::CallError;
 namespace {
 
 // What this edge can do beyond the base protocol.
-constexpr Capabilities kEdgeCapabilities = kCapabilityCancel;
+constexpr Capabilities kEdgeCapabilities = kCapabilityCancel | kCapabilityLimits | kCapabilityBusy;
 
 // A frame keeps its text as JSON in `result_json`; the other things that the agent reports are copied.
 void FillAnswer(AgentFrame* frame, v1::Answer* answer) {
@@ -27,6 +31,12 @@ void FillAnswer(AgentFrame* frame, v1::Answer* answer) {
   if (!time || std::to_string(*time) != frame->execution_time_json) {
     answer->set_execution_time_json(frame->execution_time_json.data(), frame->execution_time_json.size());
   }
+}
+
+// What this edge takes, for an agent that can read it.
+PayloadLimits ResultLimits(Capabilities capabilities, const PayloadOptions& payload) {
+  if ((capabilities & kCapabilityLimits) == 0) return {};
+  return {static_cast<int64_t>(payload.payload_bytes_max), payload.json_depth_max};
 }
 
 }  // namespace
@@ -64,6 +74,12 @@ void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context
   if (context.unanswered->Has(owner(), deliver.request_id(), context.now)) {
     return refuse(v1::Refusal::EARLIER_UNANSWERED);
   }
+  if (std::string why = WhyNotTaken(deliver.params_json(), context); !why.empty()) {
+    context.counters->params_refused.Add();
+    refuse(v1::Refusal::PARAMS_REFUSED);
+    v1::EdgeFrame* const frame = context.out->For(link);
+    return frame->mutable_refusals(frame->refusals_size() - 1)->set_why(std::move(why));
+  }
   if (calls_.size() >= static_cast<size_t>(context.limits->calls_in_flight_max)) {
     context.counters->busy_calls.Add();
     return refuse(v1::Refusal::AGENT_BUSY);
@@ -98,6 +114,17 @@ void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context
   calls_.emplace(std::string_view(raw->request_id), std::move(call));
 }
 
+std::string Session::WhyNotTaken(std::string_view params_json, const Context& context) const {
+  const auto& [bytes_max, json_depth_max] = params_limits_;
+  if (bytes_max && params_json.size() > static_cast<uint64_t>(*bytes_max)) {
+    return absl::StrCat("params are longer than the ", *bytes_max, " bytes that the agent takes");
+  }
+  // Control has seen that they are no deeper than that; a look costs 1 ms for each megabyte.
+  if (!json_depth_max || *json_depth_max >= context.limits->payload.json_depth_max) return "";
+  if (json::Validate(params_json, static_cast<int>(*json_depth_max), nullptr) != json::Error::kTooDeep) return "";
+  return absl::StrCat("params are nested deeper than the ", *json_depth_max, " levels that the agent takes");
+}
+
 void Session::Receive(std::string_view text, const Context& context) {
   if (closing_) return;
   AgentFrame frame;
@@ -108,7 +135,8 @@ void Session::Receive(std::string_view text, const Context& context) {
 void Session::Receive(std::string_view text, AgentFrame* frame, const Context& context) {
   if (closing_) return;
   context.counters->frames_in.Add();
-  if (frame->type != AgentFrame::Type::kBad) last_heard_ = context.now;
+  if (frame->type == AgentFrame::Type::kBad) return ReceiveBad(text, frame, context);
+  last_heard_ = context.now;
   switch (frame->type) {
     case AgentFrame::Type::kHeartbeat:
       context.counters->heartbeats.Add();
@@ -118,24 +146,66 @@ void Session::Receive(std::string_view text, AgentFrame* frame, const Context& c
       return ReceiveResponse(frame, context);
     case AgentFrame::Type::kHello:
       capabilities_ = frame->capabilities & kEdgeCapabilities;
-      return QueueReply(EncodeHelloAck(capabilities_), context);
+      params_limits_ = frame->limits;
+      return QueueReply(EncodeHelloAck(capabilities_, ResultLimits(capabilities_, context.limits->payload)), context);
+    case AgentFrame::Type::kToolBusy:
+      return ReceiveBusy(*frame, context);
     case AgentFrame::Type::kUnknown:
       context.counters->unknown_frames.Add();
       return;
     case AgentFrame::Type::kBad:
-      break;
+      return;
   }
-  context.counters->bad_frames.Add();
+}
+
+void Session::ReceiveBusy(const AgentFrame& frame, const Context& context) {
+  SessionCall* const call = FindCall(frame.request_id, context);
+  if (call == nullptr || !call->sent) {
+    context.unanswered->Remove(owner(), frame.request_id);
+    MayStray(frame.request_id.size(), context);
+    return;
+  }
+  context.counters->agent_busy.Add();
+  Report(*call, v1::Refusal::AGENT_BUSY, /*ran=*/false, context);
+  Remove(call, context);
+}
+
+void Session::ReceiveBad(std::string_view text, AgentFrame* frame, const Context& context) {
+  const bool ended = !frame->request_id.empty() && EndUnreadable(frame, context);
+  if (ended) last_heard_ = context.now;
+  if (!ended) context.counters->bad_frames.Add();
   // RFC 6455: text that is not UTF-8 ends the connection.
   if (!json::IsUtf8(text)) return CloseWith(close_reason::kInvalidUtf8);
-  // A tool_response nested too deep fails its call, like one that is too large.
-  if (SessionCall* const call = FindCall(frame->request_id, context); call != nullptr && call->sent) {
-    Drop(call, v1::Refusal::ANSWER_LOST, context);
-  }
+  if (ended) return;
   BeginMinute(context.now);
   if (++bad_frames_ < context.limits->bad_frames_max) return;
   context.counters->bad_frames_full.Add();
   CloseWith(close_reason::kTooManyBadFrames);
+}
+
+bool Session::EndUnreadable(AgentFrame* frame, const Context& context) {
+  v1::Answer answer;
+  absl::string_view why = frame->why_bad;
+  if (!absl::ConsumePrefix(&why, "tool_response: ")) absl::ConsumePrefix(&why, "tool_busy: ");
+  answer.set_error(absl::StrCat("the agent's answer cannot be read: ", why, "; the tool may have run"));
+  answer.set_unreadable(std::move(frame->why_bad));
+  SessionCall* const call = FindCall(frame->request_id, context);
+  if (call != nullptr && call->sent) {
+    context.counters->bad_answers.Add();
+    answer.set_call_id(call->call_id);
+    answer.set_session(id_);
+    *context.out->For(call->link)->add_answers() = std::move(answer);
+    Remove(call, context);
+    return true;
+  }
+  // Of an earlier session perhaps. As every such frame is also a bad one, they are few.
+  const bool expected = context.unanswered->Remove(owner(), frame->request_id);
+  if (expected && unanswered_ > 0) --unanswered_;
+  v1::StrayAnswer& stray = context.out->strays()->emplace_back();
+  stray.set_user_id(user_id_);
+  stray.set_request_id(std::move(frame->request_id));
+  *stray.mutable_answer() = std::move(answer);
+  return expected;
 }
 
 void Session::BeginMinute(MonoTime now) {
@@ -242,7 +312,7 @@ void Session::EndUnanswered(SessionCall* call, v1::Refusal::Cause cause, const C
 }
 
 void Session::Drop(SessionCall* call, v1::Refusal::Cause cause, const Context& context) {
-  Report(*call, cause, context);
+  Report(*call, cause, call->sent, context);
   Orphan(call, context);
 }
 
@@ -254,9 +324,9 @@ void Session::Orphan(SessionCall* call, const Context& context) {
   Remove(call, context);
 }
 
-void Session::Report(const SessionCall& call, v1::Refusal::Cause cause, const Context& context) {
+void Session::Report(const SessionCall& call, v1::Refusal::Cause cause, bool ran, const Context& context) {
   context.counters->refused.Add();
-  Refuse(call.link, call.call_id, cause, call.sent ? E::SENT : E::NOT_SENT, context.out);
+  Refuse(call.link, call.call_id, cause, ran ? E::SENT : E::NOT_SENT, context.out);
 }
 
 void Session::Remove(SessionCall* call, const Context& context) {
@@ -275,7 +345,7 @@ void Session::Lose(bool answers_lost, const Context& context) {
   closing_ = true;
   for (const auto& [request_id, call] : calls_) {
     const bool final = answers_lost && call->sent;
-    Report(*call, final ? v1::Refusal::ANSWER_LOST : v1::Refusal::SESSION_LOST, context);
+    Report(*call, final ? v1::Refusal::ANSWER_LOST : v1::Refusal::SESSION_LOST, call->sent, context);
     Detach(call.get(), context);
   }
   calls_.clear();

@@ -67,10 +67,12 @@ struct EdgeCounters : CounterSet {
   Counter heartbeat_timeouts{this, "toolwire_edge_heartbeat_timeouts_total", "Sessions ended for silence (4002)."};
   Counter frames_in{this, "toolwire_edge_frames_in_total", "Frames received from agents."};
   Counter frames_out{this, "toolwire_edge_frames_out_total", "Frames sent to agents."};
-  Counter bad_frames{this, "toolwire_edge_bad_frames_total", "Frames that do not parse."};
+  Counter bad_frames{this, "toolwire_edge_bad_frames_total", "Frames that do not parse and end no call."};
+  Counter bad_answers{this, "toolwire_edge_bad_answers_total", "Answers that cannot be read, of calls that they end."};
   Counter unknown_frames{this, "toolwire_edge_unknown_frames_total", "Frames of unknown types."};
   Counter delivered{this, "toolwire_edge_calls_delivered_total", "Calls taken by sessions."};
   Counter answered{this, "toolwire_edge_calls_answered_total", "Calls answered by agents."};
+  Counter agent_busy{this, "toolwire_edge_agent_busy_total", "Calls that agents refused as they had too much to do."};
   Counter refused{this, "toolwire_edge_calls_refused_total", "Calls ended here without an answer."};
   Counter strays{this, "toolwire_edge_stray_answers_total", "Answers to calls this session does not know."};
   Counter strays_offered{this, "toolwire_edge_stray_answers_offered_total",
@@ -84,6 +86,7 @@ struct EdgeCounters : CounterSet {
   LimitCounter stray_bytes_full{this, kEdgeLimitHits, "stray_bytes"};
   LimitCounter kept_strays_full{this, kEdgeLimitHits, "kept_strays"};
   LimitCounter busy_calls{this, kEdgeLimitHits, "agent_calls"};
+  LimitCounter params_refused{this, kEdgeLimitHits, "agent_params"};
   LimitCounter busy_bytes{this, kEdgeLimitHits, "session_queue_bytes"};
   LimitCounter slow_closed{this, kEdgeLimitHits, "session_queue_replies"};
   LimitCounter busy_edge{this, kEdgeLimitHits, "edge_calls"};
@@ -219,6 +222,12 @@ class Session {
 
  private:
   void ReceiveResponse(AgentFrame* frame, const Context& context);
+  void ReceiveBusy(const AgentFrame& frame, const Context& context);
+  void ReceiveBad(std::string_view text, AgentFrame* frame, const Context& context);
+  // Why the agent does not take these params, as far as it has said; empty if it does.
+  std::string WhyNotTaken(std::string_view params_json, const Context& context) const;
+  // False if the frame ends no call of this session, in flight or ended before.
+  bool EndUnreadable(AgentFrame* frame, const Context& context);
   // Counts an answer that matches no call. False if there were too many: the session is to be closed.
   bool MayStray(size_t bytes, const Context& context);
   // The minute for which bad frames and strays are counted.
@@ -235,8 +244,8 @@ class Session {
   std::string_view owner() const { return {reinterpret_cast<const char*>(&id_), sizeof id_}; }
   // Ends the call without an answer; withdraws its frame if that has not been written.
   void Drop(SessionCall* call, v1::Refusal::Cause cause, const Context& context);
-  // Reports to its control that it ended so.
-  void Report(const SessionCall& call, v1::Refusal::Cause cause, const Context& context);
+  // Reports to its control that it ended so; `ran`: the tool may have run.
+  void Report(const SessionCall& call, v1::Refusal::Cause cause, bool ran, const Context& context);
   void Remove(SessionCall* call, const Context& context);
   // The part of Remove that concerns the queue and the loop.
   void Detach(SessionCall* call, const Context& context);
@@ -255,6 +264,7 @@ class Session {
   int bad_frames_ = 0;
   bool closing_ = false;
   Capabilities capabilities_ = 0;  // What the agent's hello and this edge have in common.
+  PayloadLimits params_limits_;    // What the agent's hello says.
   CloseReason close_;
   size_t queued_bytes_ = 0;
   int replies_waiting_ = 0;

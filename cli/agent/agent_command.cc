@@ -123,11 +123,11 @@ void AddAgentCommand(CLI::App* app, Command* chosen) {
   Number(agent, "--answer-bytes", &flags->agent.answer_bytes_max, 1u << 20, size_t{16} << 30,
          "Answers that wait for the connection, in bytes; beyond it calls fail: agent busy");
   Number(agent, "--params-bytes", &flags->agent.params_bytes_max, 1024, 256u << 20,
-         "Longest params of a call, in bytes; a call with longer ones fails");
+         "Longest params of a call, in bytes; the edge refuses a call with longer ones");
   Number(agent, "--result-bytes", &flags->agent.result_bytes_max, 1024, 256u << 20,
-         "Longest result of a call, in bytes; no more than edges take: --payload-bytes-max there");
+         "Longest result of a call, in bytes; less where the edge takes less");
   Number(agent, "--json-depth", &flags->agent.json_depth_max, 1, 10000,
-         "Deepest nesting of params; a call with deeper ones fails");
+         "Deepest nesting of params; the edge refuses a call with deeper ones");
   Number(agent, "--connect-per-second", &flags->agent.connect_per_second, 1, 1000000, "How fast many agents dial in");
   AddLogFlags(agent, &flags->log);
   OnChosen(agent, [flags, chosen] { *chosen = [flags] { return RunAgentCommand(*flags); }; });

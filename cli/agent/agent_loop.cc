@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <asio.hpp>
-#include <atomic>
 #include <deque>
 #include <limits>
 #include <random>
@@ -13,10 +12,9 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "cli/agent/answer_queue.h"
+#include "cli/agent/agent_state.h"
 #include "cli/agent/dialer.h"
 #include "cli/agent/masking_keys.h"
-#include "cli/agent/reconnect_wait.h"
 #include "cli/agent/ws_client.h"
 #include "common/base/timer_wheel.h"
 #include "common/wire/wire_codec.h"
@@ -42,54 +40,20 @@ constexpr int kReplaced = 4001;                // The close code that says that 
 // over the options' limits only fail their call.
 constexpr size_t kFrameBytesMax = (256u << 20) + (64u << 10);
 
-}  // namespace
-
-namespace agent_ws {
-
-enum class Phase : uint8_t { kWaiting, kQueued, kDialing, kUpgrading, kOpen, kConnected, kClosing };
-
-// One agent. The phase decides what its timer means: back-off, connect time-out, login time-out or heartbeat.
-struct Agent : TimerNode {
-  Agent(const AgentLogin& the_login, const AgentOptions& options)
-      : login(the_login), wait(options.reconnect_min, options.reconnect_max), answers(options.answer_bytes_max) {}
-
-  const AgentLogin& login;
-  ConnectionPtr con;  // While dialing and later; empty while waiting or queued.
-  uint32_t calls_running = 0;
-  Phase phase = Phase::kQueued;
-  bool connected_once = false;
-  ReconnectWait wait;
-  MonoTime last_received{};
-  AnswerQueue answers;  // They wait for the connection, or for the next one.
-};
-
-}  // namespace agent_ws
-
-namespace {
-
 using agent_ws::Agent;
+using agent_ws::Call;
 using agent_ws::ClientConfig;
 using agent_ws::ConnectionPtr;
 using agent_ws::Endpoint;
 using agent_ws::Phase;
+using agent_ws::RunningCall;
 namespace close_code = websocketpp::close::status;
 
+constexpr char kRanButTooManyAnswers[] = "the tool has run, but too many bytes of answers wait for the agent's connection";
+// For edges that do not know `tool_busy`.
 constexpr char kTooManyAnswers[] = "agent busy: too many bytes of answers wait for its connection";
-
-struct Call {
-  std::string request_id;
-  std::string tool;
-  MonoTime started;
-};
-
-// A call that takes its time. The loop's own but for `cancelled`, which the worker reads.
-struct RunningCall {
-  RunningCall(asio::io_context& io, Call the_call) : call(std::move(the_call)), timer(io) {}
-
-  const Call call;
-  asio::steady_timer timer;  // Of a sleep; unused by file tools.
-  std::atomic<bool> cancelled{false};
-};
+constexpr char kTooManyCalls[] = "agent busy: too many calls under way";
+constexpr char kTooManyFiles[] = "agent busy: too many files asked for";
 
 }  // namespace
 
@@ -131,13 +95,18 @@ class AgentLoop::Impl {
   // Connected.
   void OnMessage(Agent* agent, const ClientConfig::message_type& message);
   void OnConnected(Agent* agent, const EdgeFrameText& frame);
+  void OnHelloAck(Agent* agent, const EdgeFrameText& frame);
   void OnToolCall(Agent* agent, EdgeFrameText* frame);
   void OnBadFrame(Agent* agent, const std::string& text);
   void OnToolCancel(Agent* agent, const std::string& request_id);
   std::shared_ptr<RunningCall> Begin(Agent* agent, Call&& call);
   // The tool has ended, by itself or because it was cancelled.
   void End(Agent* agent, const std::shared_ptr<RunningCall>& running, const ToolOutcome& outcome);
+  void Forget(Agent* agent, const std::shared_ptr<RunningCall>& running);
   void Answer(Agent* agent, const Call& call, const ToolOutcome& outcome);
+  // There is no room for the call, which was not run.
+  void AnswerBusy(Agent* agent, const Call& call, const char* why);
+  void PushFailure(Agent* agent, AnswerQueue::Answer answer);
   void Heartbeat(Agent* agent, MonoTime now);
   // False if the connection is not open.
   bool Send(Agent* agent, std::string text);
@@ -148,6 +117,8 @@ class AgentLoop::Impl {
   void DropOldest(Agent* agent);
 
   MonoTime Now() const { return shared_->clock.Now(); }
+  int64_t MsSince(MonoTime time) const;
+  void LogCall(const Call& call, bool success);
   // A random share of `whole`.
   Duration ShareOf(Duration whole) {
     return Duration(std::uniform_int_distribution<Duration::rep>(0, whole.count())(random_));
@@ -412,8 +383,9 @@ void AgentLoop::Impl::OnMessage(Agent* agent, const ClientConfig::message_type& 
     case EdgeFrameText::Type::kUnknown:
       return shared_->frames_ignored.Add(agent->last_received, "unknown type");
     case EdgeFrameText::Type::kHeartbeatAck:
-    case EdgeFrameText::Type::kHelloAck:
       return;
+    case EdgeFrameText::Type::kHelloAck:
+      return OnHelloAck(agent, frame);
     case EdgeFrameText::Type::kConnected:
       return OnConnected(agent, frame);
     case EdgeFrameText::Type::kToolCall:
@@ -439,8 +411,20 @@ void AgentLoop::Impl::OnConnected(Agent* agent, const EdgeFrameText& frame) {
       log::Info("all agents connected", {{"count", total}, {"elapsed_ms", elapsed.count()}});
     }
   }
-  Send(agent, EncodeHello(kCapabilityCancel));
+  const AgentOptions& options = shared_->options;
+  agent->result_bytes_max = options.result_bytes_max;
+  agent->edge_knows_busy = false;
+  Send(agent, EncodeHello(kCapabilityCancel | kCapabilityLimits | kCapabilityBusy,
+                          {static_cast<int64_t>(options.params_bytes_max), options.json_depth_max}));
   SendAnswers(agent);
+}
+
+// A result past the edge's limit would end the session.
+void AgentLoop::Impl::OnHelloAck(Agent* agent, const EdgeFrameText& frame) {
+  agent->edge_knows_busy = (frame.capabilities & kCapabilityBusy) != 0;
+  if (!frame.limits.bytes_max) return;
+  agent->result_bytes_max =
+      std::min(shared_->options.result_bytes_max, static_cast<size_t>(*frame.limits.bytes_max));
 }
 
 // A call that is too deep for this agent fails alone and at once, not when its time is over.
@@ -465,10 +449,10 @@ void AgentLoop::Impl::OnToolCall(Agent* agent, EdgeFrameText* frame) {
   const bool later = plan.kind != AgentTools::Plan::Kind::kAnswer;
   // Not to read what cannot be sent.
   if (plan.kind == AgentTools::Plan::Kind::kFile && !agent->answers.HasRoom()) {
-    return Answer(agent, call, {false, "", kTooManyAnswers});
+    return AnswerBusy(agent, call, kTooManyAnswers);
   }
   if (later && agent->calls_running >= kCallsRunningMax) {
-    return Answer(agent, call, {false, "", "agent busy: too many calls under way"});
+    return AnswerBusy(agent, call, kTooManyCalls);
   }
   if (plan.kind == AgentTools::Plan::Kind::kWait) {
     const auto running = Begin(agent, std::move(call));
@@ -483,7 +467,10 @@ void AgentLoop::Impl::OnToolCall(Agent* agent, EdgeFrameText* frame) {
       if (!running->cancelled) outcome = shared_->tools->RunFileTool(running->call.tool, params);
       asio::post(io_, [this, agent, running, outcome = std::move(outcome)] { End(agent, running, outcome); });
     };
-    if (!shared_->worker->Submit(job)) End(agent, running, {false, "", "agent busy: too many files asked for"});
+    if (!shared_->worker->Submit(job)) {
+      Forget(agent, running);
+      AnswerBusy(agent, running->call, kTooManyFiles);
+    }
   } else {
     Answer(agent, call, plan.outcome);
   }
@@ -496,11 +483,15 @@ std::shared_ptr<RunningCall> AgentLoop::Impl::Begin(Agent* agent, Call&& call) {
   return running;
 }
 
-void AgentLoop::Impl::End(Agent* agent, const std::shared_ptr<RunningCall>& running, const ToolOutcome& outcome) {
+void AgentLoop::Impl::Forget(Agent* agent, const std::shared_ptr<RunningCall>& running) {
   --agent->calls_running;
-  if (running->cancelled) return;
   const auto found = running_.find({agent, running->call.request_id});
   if (found != running_.end() && found->second == running) running_.erase(found);
+}
+
+void AgentLoop::Impl::End(Agent* agent, const std::shared_ptr<RunningCall>& running, const ToolOutcome& outcome) {
+  Forget(agent, running);
+  if (running->cancelled) return;
   Answer(agent, running->call, outcome);
 }
 
@@ -516,38 +507,56 @@ void AgentLoop::Impl::OnToolCancel(Agent* agent, const std::string& request_id) 
   running->cancelled = true;
   running->timer.cancel();
   ++shared_->cancelled;
-  const auto ms = std::chrono::duration_cast<milliseconds>(Now() - running->call.started).count();
   log::Write(shared_->each_level, "tool call cancelled",
-             {{"tool", running->call.tool}, {"requestId", request_id}, {"ms", ms}});
+             {{"tool", running->call.tool}, {"requestId", request_id}, {"ms", MsSince(running->call.started)}});
+}
+
+int64_t AgentLoop::Impl::MsSince(MonoTime time) const {
+  return std::chrono::duration_cast<milliseconds>(Now() - time).count();
+}
+
+void AgentLoop::Impl::LogCall(const Call& call, bool success) {
+  if (!log::Enabled(shared_->each_level)) return;
+  log::Write(
+      shared_->each_level, "tool call",
+      {{"tool", call.tool}, {"requestId", call.request_id}, {"success", success}, {"ms", MsSince(call.started)}});
 }
 
 void AgentLoop::Impl::Answer(Agent* agent, const Call& call, const ToolOutcome& outcome) {
-  const auto ms = std::chrono::duration_cast<milliseconds>(Now() - call.started).count();
+  const auto ms = MsSince(call.started);
   const auto failure = [&call, ms](const std::string& error) {
     return AnswerQueue::Answer{call.request_id, EncodeToolResponse(call.request_id, false, "", error, ms)};
   };
-  const size_t result_bytes_max = shared_->options.result_bytes_max;
+  const size_t result_bytes_max = agent->result_bytes_max;
   const bool too_long = outcome.result_json.size() > result_bytes_max;
   AnswerQueue::Answer answer{call.request_id, ""};
   if (outcome.success && too_long) {
     answer = failure(absl::StrCat("the result would be ", outcome.result_json.size(), " bytes long, more than the ",
-                                  result_bytes_max, " that this agent sends"));
+                                  result_bytes_max, " that this agent may send"));
   } else {
     answer.text = EncodeToolResponse(call.request_id, outcome.success, outcome.result_json, outcome.error, ms);
   }
-  if (log::Enabled(shared_->each_level)) {
-    log::Write(
-        shared_->each_level, "tool call",
-        {{"tool", call.tool}, {"requestId", call.request_id}, {"success", outcome.success && !too_long}, {"ms", ms}});
-  }
+  LogCall(call, outcome.success && !too_long);
   // Before `connected` the edge might take it for a stranger's.
   if (agent->phase != Phase::kConnected) return KeepForTheNext(agent, std::move(answer));
   if (!agent->answers.Push(&answer)) {
-    shared_->answers_refused.Add(Now(), agent->login.user_id);
-    const bool kept = agent->answers.PushFailure(outcome.success ? failure(kTooManyAnswers) : std::move(answer));
-    if (!kept) shared_->answers_dropped.Add(Now(), agent->login.user_id);
+    PushFailure(agent, outcome.success ? failure(kRanButTooManyAnswers) : std::move(answer));
   }
   SendAnswers(agent);
+}
+
+void AgentLoop::Impl::AnswerBusy(Agent* agent, const Call& call, const char* why) {
+  LogCall(call, false);
+  PushFailure(agent, {call.request_id,
+                      agent->edge_knows_busy
+                          ? EncodeToolBusy(call.request_id)
+                          : EncodeToolResponse(call.request_id, false, "", why, MsSince(call.started))});
+  SendAnswers(agent);
+}
+
+void AgentLoop::Impl::PushFailure(Agent* agent, AnswerQueue::Answer answer) {
+  shared_->answers_refused.Add(Now(), agent->login.user_id);
+  if (!agent->answers.PushFailure(std::move(answer))) shared_->answers_dropped.Add(Now(), agent->login.user_id);
 }
 
 void AgentLoop::Impl::Heartbeat(Agent* agent, MonoTime now) {

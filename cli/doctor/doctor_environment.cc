@@ -34,9 +34,9 @@ struct SharedFlags {
   StoreOptions store;
   RedisRegistry::Options registry;
 
-  void AddFlags(CLI::App* app) {
+  void AddFlags(CLI::App* app, const char* metrics_port_variable) {
     AddLogFlags(app, &log);
-    AddListenFlags(app, &listen);
+    AddListenFlags(app, &listen, metrics_port_variable);
     AddStoreFlags(app, &store);
     AddDatabaseFlags(app, &store);
     AddRegistryFlags(app, &registry);
@@ -53,12 +53,14 @@ struct SharedFlags {
   }
 };
 
-// `add` adds the flags that only this server has, `check` is what it validates.
-void CheckServer(const std::string& name, const std::function<void(CLI::App*)>& add,
-                 const std::function<absl::Status()>& check, Findings* findings) {
+// `add` adds the flags that only this server has, `check` is what it validates. Returns its port for Prometheus.
+int CheckServer(const std::string& name, int metrics_port, const char* metrics_port_variable,
+                const std::function<void(CLI::App*)>& add, const std::function<absl::Status()>& check,
+                Findings* findings) {
   flags::CommandLine line("");
   SharedFlags common;
-  common.AddFlags(line.app());
+  common.listen.metrics_port = metrics_port;
+  common.AddFlags(line.app(), metrics_port_variable);
   add(line.app());
   const char* const argv[] = {name.c_str()};
   const auto ending = line.Parse(1, argv);
@@ -73,14 +75,15 @@ void CheckServer(const std::string& name, const std::function<void(CLI::App*)>& 
     if (status.ok()) status = check();
     trouble = std::string(status.message());
   }
-  if (trouble.empty()) return;
+  if (trouble.empty()) return common.listen.metrics_port;
   trouble = flags::NamingVariables(trouble);
   const bool known = std::any_of(findings->begin(), findings->end(), [&](const Finding& one) {
     return absl::EndsWith(one.message, trouble);
   });
-  if (known) return;  // The edge has said so.
+  if (known) return common.listen.metrics_port;  // The edge has said so.
   findings->push_back(Fail(kEnvironmentCheck, absl::StrCat(name, " would not start: ", trouble),
                            "correct or unset the variable where the servers are started"));
+  return common.listen.metrics_port;
 }
 
 }  // namespace
@@ -99,7 +102,8 @@ Findings CheckEnvironment(const std::vector<std::string>& remarks) {
   };
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
-  CheckServer("toolwire-edge", add_edge, [&] { return Validate(&edge, limit.rlim_max); }, &findings);
+  const int edge_metrics = CheckServer("toolwire-edge", ListenOptions().metrics_port, kMetricsPortVariable, add_edge,
+                                       [&] { return Validate(&edge, limit.rlim_max); }, &findings);
   ControlOptions control;
   const auto add_control = [&](CLI::App* app) {
     AddControlFlags(app, &control);
@@ -109,7 +113,15 @@ Findings CheckEnvironment(const std::vector<std::string>& remarks) {
     AddDrainFlag(app, &control.drain_timeout);
     AddPayloadFlags(app, &control.payload);
   };
-  CheckServer("toolwire-control", add_control, [&] { return Validate(&control, limit.rlim_max); }, &findings);
+  const int control_metrics = CheckServer("toolwire-control", kControlMetricsPort, kControlMetricsPortVariable,
+                                          add_control, [&] { return Validate(&control, limit.rlim_max); }, &findings);
+  if (edge_metrics == control_metrics && edge_metrics != 0) {
+    findings.push_back(Warn(
+        kEnvironmentCheck,
+        absl::StrCat("an edge and a control with this environment both take port ", edge_metrics, " for Prometheus"),
+        absl::StrCat("on one host, set ", kMetricsPortVariable, " (edge) and ", kControlMetricsPortVariable,
+                     " (control) to different ports")));
+  }
   if (findings.empty()) findings.push_back(Ok(kEnvironmentCheck, "no variable that servers would refuse or pass over"));
   return findings;
 }

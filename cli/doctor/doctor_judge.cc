@@ -127,37 +127,36 @@ Finding JudgePostgresTls(const PgInspection& database) {
 }
 
 Finding JudgeTables(const PgInspection& database) {
-  const bool complete = database.credentials_table && database.audit_table && database.our_columns;
+  constexpr char kCheck[] = "postgres tables";
+  const bool exist = database.credentials_table && database.audit_table;
   if (!database.missing_columns.empty()) {
-    return Fail("postgres tables", absl::StrCat("missing: ", absl::StrJoin(database.missing_columns, ", ")),
+    return Fail(kCheck, absl::StrCat("missing: ", absl::StrJoin(database.missing_columns, ", ")),
                 "add the columns, or let DATABASE_URL name another database; README says what tables are expected");
   }
   if (!database.missing_privileges.empty()) {
-    return Fail("postgres tables",
-                absl::StrCat(database.role, " lacks ", absl::StrJoin(database.missing_privileges, ", ")),
+    return Fail(kCheck, absl::StrCat(database.role, " lacks ", absl::StrJoin(database.missing_privileges, ", ")),
                 absl::StrCat("GRANT them TO ", database.role));
   }
-  const bool may_complete = database.may_create_tables && (database.our_columns || database.owns_audit_table);
-  if (!complete && !may_complete) {
-    return Fail("postgres tables",
-                absl::StrCat("tables or the columns call_id and caller of tool_execution_logs are missing, and ",
-                             database.role, " may not make them"),
-                "run toolwire migrate once with a role that may: the owner of the tables");
+  const bool may_complete = database.may_create_tables && database.owns_audit_table;
+  const char* const run = may_complete ? "run toolwire migrate; servers change no table"
+                                       : "run toolwire migrate with a role that may: the owner of the tables";
+  // What only people can mend comes with what to do.
+  if (exist && database.our_columns && !database.problems.empty()) {
+    return Fail(kCheck, absl::StrJoin(database.problems, "; "), "do that, then toolwire migrate if it is asked for");
   }
-  if (!complete)
-    return Ok("postgres tables",
-              "not complete yet; toolwire migrate or the first process that starts makes what is missing");
-  if (!database.call_index && !database.owns_audit_table) {
-    return Fail("postgres tables",
-                absl::StrCat("the index toolwire_audit_call_id is missing, and only the owner of the table may build "
-                             "it, not ",
-                             database.role, ": no audit row can be written"),
-                "run toolwire migrate once as the owner of tool_execution_logs, or change the owner");
+  if (!exist || !database.our_columns) {
+    return Fail(kCheck,
+                database.problems.empty() ? "columns of ours are missing" : absl::StrJoin(database.problems, "; "), run);
   }
   if (!database.call_index) {
-    return Ok("postgres tables", "complete, but for the index toolwire_audit_call_id: the first audit row builds it");
+    return Warn(kCheck, "the unique index on tool_execution_logs.call_id is missing: rows are told apart by "
+                        "toolwire_audit_calls, at a higher price",
+                absl::StrCat(run, "; a partitioned table stays so"));
   }
-  return Ok("postgres tables", "agent_credentials and tool_execution_logs are there, with the rights that are needed");
+  if (!database.warnings.empty()) {
+    return Warn(kCheck, absl::StrJoin(database.warnings, "; "), "mend that if such rows are to be expected");
+  }
+  return Ok(kCheck, "agent_credentials and tool_execution_logs are there, with the rights that are needed");
 }
 
 }  // namespace

@@ -5,7 +5,8 @@
 //
 // A row that is refused goes to aside_ with the number of statements that were taken until then. Once that number has
 // grown, the row is tried again, and dropped if it is refused again. If it has not, the store may be what is bad: one
-// row of aside_ is tried from time to time, and a few of those that wait, in search of one that is taken.
+// row of aside_ is tried from time to time, and a few of those that wait, in search of one that is taken. Rows of held_,
+// which are refused for reasons that are never a row's, are tried from time to time, and never dropped.
 
 #include "common/audit/audit_log.h"
 
@@ -206,7 +207,7 @@ void AuditLog::Run() {
     }
     const bool hurry = std::exchange(hurry_, false);
     lock.Unlock();
-    RetryAside(hurry || (!aside_.empty() && SystemClock().Now() >= aside_at_));
+    RetryAside(hurry || (HasAside() && SystemClock().Now() >= aside_at_));
     if (spool_ != nullptr && !Recover()) return;
     lock.Lock();
   }
@@ -216,9 +217,9 @@ void AuditLog::Run() {
 void AuditLog::WaitForWork() {
   if (abandoned_ != nullptr) return;
   MonoTime until = spool_ == nullptr ? MonoTime::max() : adopt_at_;
-  if (!aside_.empty()) until = std::min(until, aside_at_);
+  if (HasAside()) until = std::min(until, aside_at_);
   const auto has_work = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return queue_rows_ > 0 || stopping_ || (hurry_ && !aside_.empty());
+    return queue_rows_ > 0 || stopping_ || (hurry_ && HasAside());
   };
   if (until == MonoTime::max()) {
     wake_.Wait(mu_, has_work);
@@ -259,11 +260,12 @@ bool AuditLog::Recover() {
   return true;
 }
 
-// So that what this process leaves is found also if the store's address changes.
+// So that what this process leaves is found also if the store's address changes. A store that was not ready is asked
+// again, as there may be no row or login that would.
 void AuditLog::NameStore() {
-  if (store_is_named_) return;
+  if (store_is_named_ && store_.NotReady().empty()) return;
   const absl::StatusOr<std::string> identity = store_.Identity();
-  if (!identity.ok()) return;
+  if (!identity.ok() || store_is_named_) return;
   store_is_named_ = true;
   spool_->NameStore(*identity);
 }
@@ -289,8 +291,13 @@ bool AuditLog::Write(Batch* batch) {
         return false;
       case AuditVerdict::kTooSlow:
       case AuditVerdict::kRefused:
+      case AuditVerdict::kStoreRefused:
         SetAside(batch, result);
-        if (++refused_in_turn_ < kRefusedInTurnMax && result.verdict == AuditVerdict::kRefused) break;
+        // What a dead process left must not hold up the rows of this one.
+        while (batch->recovered && result.verdict == AuditVerdict::kStoreRefused && batch->next < batch->rows.size()) {
+          SetAside(batch, result);
+        }
+        if (++refused_in_turn_ < kRefusedInTurnMax && result.verdict != AuditVerdict::kTooSlow) break;
         refused_in_turn_ = 0;
         return false;
     }
@@ -358,14 +365,22 @@ void AuditLog::Written(Batch* batch, size_t count) {
 
 // --- rows that are set aside -----------------------------------------------------------------------------------------
 
+void AuditLog::LogAside(const AsideRows& list, const AuditRow& row, const absl::Status& status) const {
+  if (!list.empty()) return;  // Once for all that follow.
+  // Of aside_, nobody knows until others are taken whether the row is bad or the store is.
+  log::Error(&list == &held_ ? "audit store refuses rows by its own fault, they wait until it is mended"
+                             : "audit row refused, it waits until others are taken",
+             {{"user_id", row.user_id},
+              {"request_id", row.request_id},
+              {"tool", row.tool},
+              {"error", std::string(status.message())}});
+}
+
 void AuditLog::SetAside(Batch* batch, const AuditWriter::Result& result) {
   AuditRow& row = batch->rows[batch->next];
-  if (aside_.empty()) {
-    // Until others are taken nobody knows whether the row is bad or the store is.
-    log::Error("audit row refused, it waits until others are taken", {{"user_id", row.user_id},
-                                                                      {"request_id", row.request_id},
-                                                                      {"tool", row.tool},
-                                                                      {"error", std::string(result.status.message())}});
+  AsideRows& list = result.verdict == AuditVerdict::kStoreRefused ? held_ : aside_;
+  LogAside(list, row, result.status);
+  if (!HasAside()) {
     aside_wait_ = options_.retry_min;
     aside_at_ = SystemClock().Now() + aside_wait_;
   }
@@ -380,7 +395,7 @@ void AuditLog::SetAside(Batch* batch, const AuditWriter::Result& result) {
   const size_t bytes = aside.bytes;
   const bool leaves_memory = aside.spooled.whole && batch->in_memory && !batch->recovered;
   if (!aside.spooled.whole) aside.row = std::move(row);
-  aside_.push_back(std::move(aside));
+  list.push_back(std::move(aside));
   ++batch->next;
   MutexLock lock(mu_);
   ++aside_rows_;
@@ -393,7 +408,15 @@ AuditRow AuditLog::RowOf(const Aside& aside) const {
   return aside.spooled.whole ? spool_->Read(aside.spooled.record) : aside.row;
 }
 
+std::vector<AuditRow> AuditLog::FirstOf(const AsideRows& list, size_t count) const {
+  std::vector<AuditRow> rows;
+  for (size_t i = 0; i < count; ++i) rows.push_back(RowOf(list[i]));
+  return rows;
+}
+
 void AuditLog::RetryAside(bool probe) {
+  if (!probe && aside_.empty()) return;
+  if (probe) RetryHeld();
   while (!aside_.empty()) {
     size_t count = 0, bytes = 0;
     while (count < aside_.size() && count < options_.batch_rows_max && bytes < options_.batch_bytes_max &&
@@ -407,16 +430,44 @@ void AuditLog::RetryAside(bool probe) {
   aside_at_ = SystemClock().Now() + aside_wait_;
 }
 
+void AuditLog::RetryHeld() {
+  while (!held_.empty()) {
+    size_t count = 0, bytes = 0;
+    while (count < held_.size() && count < options_.batch_rows_max && bytes < options_.batch_bytes_max) {
+      bytes += held_[count++].bytes;
+    }
+    std::vector<AuditRow> rows = FirstOf(held_, count);
+    for (size_t next = 0; next < rows.size();) {
+      const AuditWriter::Result result = writer_.Write(&rows, next);
+      Note(result);
+      if (result.verdict == AuditVerdict::kUnavailable) return;
+      next += result.rows;
+      if (result.verdict == AuditVerdict::kTaken) {
+        SettleAside(&held_, result.rows, true);
+        continue;
+      }
+      // Behind the others: the next attempt begins with another one.
+      const bool is_held = result.verdict == AuditVerdict::kStoreRefused;
+      MoveAside(&held_, is_held ? &held_ : &aside_);
+      if (is_held) return;
+    }
+  }
+}
+
 bool AuditLog::JudgeAside(size_t count) {
-  std::vector<AuditRow> rows;
-  for (size_t i = 0; i < count; ++i) rows.push_back(RowOf(aside_[i]));
+  std::vector<AuditRow> rows = FirstOf(aside_, count);
   for (size_t next = 0; next < rows.size();) {
     const AuditWriter::Result result = writer_.Write(&rows, next);
     Note(result);
     if (result.verdict == AuditVerdict::kUnavailable) return false;
     next += result.rows;
     if (result.verdict == AuditVerdict::kTaken) {
-      SettleAside(result.rows, true);
+      SettleAside(&aside_, result.rows, true);
+      continue;
+    }
+    if (result.verdict == AuditVerdict::kStoreRefused) {
+      LogAside(held_, rows[next - 1], result.status);
+      MoveAside(&aside_, &held_);
       continue;
     }
     Aside& aside = aside_.front();
@@ -429,21 +480,26 @@ bool AuditLog::JudgeAside(size_t count) {
                                        {"call_id", row.call_id},
                                        {"success", row.success},
                                        {"error", std::string(result.status.message())}});
-      SettleAside(1, false);
+      SettleAside(&aside_, 1, false);
       continue;
     }
-    aside.taken_count = taken_;
-    aside_.push_back(std::move(aside));
-    aside_.pop_front();
+    MoveAside(&aside_, &aside_);
     if (!others_were_taken) return false;
   }
   return true;
 }
 
-void AuditLog::SettleAside(size_t count, bool written) {
+void AuditLog::MoveAside(AsideRows* from, AsideRows* to) {
+  Aside aside = std::move(from->front());
+  from->pop_front();
+  aside.taken_count = taken_;
+  to->push_back(std::move(aside));
+}
+
+void AuditLog::SettleAside(AsideRows* list, size_t count, bool written) {
   size_t recovered = 0, bytes = 0, rows_in_memory = 0, unspooled = 0;
   for (size_t i = 0; i < count; ++i) {
-    const Aside& aside = aside_.front();
+    const Aside& aside = list->front();
     if (spool_ != nullptr) spool_->Done(&aside.spooled, 1);
     if (aside.recovered) ++recovered;
     if (!aside.recovered && !aside.spooled.whole) {
@@ -451,7 +507,7 @@ void AuditLog::SettleAside(size_t count, bool written) {
       ++unspooled;
       bytes += aside.bytes;
     }
-    aside_.pop_front();
+    list->pop_front();
   }
   MutexLock lock(mu_);
   counters_.recovered += recovered;

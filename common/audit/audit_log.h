@@ -32,7 +32,8 @@ struct AuditTicket {
 // (100 ms doubling to 5 s). A batch that the store refuses, or is too slow for, is halved until the row is found
 // (AuditWriter). That row is set aside, so that it cannot hold up the others. Whether it is bad or the store is shows
 // by these: once others have been taken it is tried again, and if it is still refused it is counted as refused and
-// logged; as long as none is taken, the store is the one to mend, and all rows wait.
+// logged; as long as none is taken, the store is the one to mend, and all rows wait. A row that the store refuses for a
+// reason that is never a row's waits until the store takes it, whatever becomes of others.
 //
 // With a spool directory, rows that wait, and the fact that a call has begun, survive the end of the process, even by
 // kill -9. A log on the same directory (of a process that runs beside it, or of the next one) writes what a dead
@@ -67,7 +68,7 @@ class AuditLog {
     uint64_t refused = 0;         // Rows that the store did not take in any form while it took others.
     uint64_t failed_batches = 0;  // Attempts to write some rows that failed, for whatever reason.
     uint64_t waiting = 0;         // Rows neither written nor refused yet.
-    uint64_t aside = 0;           // Rows refused while the store took no others; they are tried again.
+    uint64_t aside = 0;           // Rows refused while the store took no others, or by its own fault; tried again.
     uint64_t recovered = 0;       // Rows of dead processes, written or refused; not in the numbers above.
     uint64_t spool_errors = 0;    // Records that the spool could not take.
     uint64_t spool_bytes = 0;     // Files of this process's spool.
@@ -119,6 +120,7 @@ class AuditLog {
     int too_slow = 0;          // So often, while others were taken.
     uint64_t taken_count = 0;  // taken_ when it was refused.
   };
+  using AsideRows = std::deque<Aside>;
 
   std::string CallId(uint64_t number) const;
   // False if there is no room.
@@ -139,14 +141,22 @@ class AuditLog {
   void Note(const AuditWriter::Result& result);
   // The next `count` rows of the batch are in the store.
   void Written(Batch* batch, size_t count);
+  // Logs the first row that comes to `list`.
+  void LogAside(const AsideRows& list, const AuditRow& row, const absl::Status& status) const;
   // The next row of the batch was refused.
   void SetAside(Batch* batch, const AuditWriter::Result& result);
   // Tries the rows that are set aside again: those that others were taken after, and at least one if `probe`.
   void RetryAside(bool probe);
   // False if the store is unavailable. What was refused again is settled, or goes behind the others.
   bool JudgeAside(size_t count);
-  // The first `count` of aside_ are in the store, or were refused for good.
-  void SettleAside(size_t count, bool written);
+  // Tries those of held_ until one is refused.
+  void RetryHeld();
+  std::vector<AuditRow> FirstOf(const AsideRows& list, size_t count) const;
+  // The first `count` of `list` are in the store, or were refused for good.
+  void SettleAside(AsideRows* list, size_t count, bool written);
+  // The first of `from` goes behind those of `to`.
+  void MoveAside(AsideRows* from, AsideRows* to);
+  bool HasAside() const { return !aside_.empty() || !held_.empty(); }
   AuditRow RowOf(const Aside& aside) const;
   void CountSettledLocked(size_t count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -180,7 +190,8 @@ class AuditLog {
   AuditWriter writer_;
   bool store_is_named_ = false;                // The spool has its identity.
   bool unavailable_ = false;                   // The last attempt found the store so.
-  std::deque<Aside> aside_;                    // The longest refused first.
+  AsideRows aside_;                            // The longest refused first.
+  AsideRows held_;                             // The same of those that the store refuses by its own fault.
   uint64_t taken_ = 0;                         // Statements that were.
   int refused_in_turn_ = 0;                    // Rows since the last of them.
   Duration aside_wait_{};                      // The newest wait until aside_at_.

@@ -98,7 +98,9 @@ void AbandonedSpool::FindFiles() {
   const std::filesystem::directory_iterator end;
   for (std::filesystem::directory_iterator at(directory_, ec); !ec && at != end; at.increment(ec)) {
     if (!absl::EndsWith(at->path().native(), kSegmentSuffix)) {
-      has_others_ |= "/" + at->path().filename().native() != kLockName;
+      const std::string name = at->path().filename();
+      is_for_any_ |= name == kForAnyStore;
+      has_others_ |= "/" + name != kLockName && name != kForAnyStore;
       continue;
     }
     File file{at->path(), {}};
@@ -117,14 +119,18 @@ void AbandonedSpool::FindFiles() {
   std::sort(files_.begin(), files_.end(), [](const File& a, const File& b) { return a.head.number < b.head.number; });
 }
 
-AbandonedSpool::Store AbandonedSpool::For(StoreMark store) const {
+AbandonedSpool::Store AbandonedSpool::For(StoreMark store, bool named) const {
   Store found = Store::kSame;
+  if (is_for_any_) return found;
   for (const File& file : files_) {
     const StoreMark& mark = file.head.store;
-    if (store.address == 0 || mark.address == 0 || mark.address == store.address) continue;
-    if (mark.identity != 0 && mark.identity == store.identity) continue;
-    // Its address may be another name for this store.
-    if (mark.identity == 0 || store.identity != 0) return Store::kAnother;
+    if (store.address == 0 || mark.address == 0) continue;
+    // An address may lead to another database by now, and one database may have two.
+    const bool both_say = mark.identity != 0 && store.identity != 0;
+    if (both_say ? mark.identity == store.identity : (mark.identity == 0 || named) && mark.address == store.address) {
+      continue;
+    }
+    if (mark.identity == 0 || named) return Store::kAnother;
     found = Store::kNotKnown;
   }
   return found;
@@ -193,6 +199,7 @@ bool AbandonedSpool::Remove() {
     if (!file.unreadable) unlink(file.path.c_str());
     if (file.unreadable) rename(file.path.c_str(), (file.path + kUnreadableSuffix).c_str());
   }
+  unlink((directory_ + "/" + kForAnyStore).c_str());
   // The lock last: what is left if this is killed is adopted again.
   unlink((directory_ + kLockName).c_str());
   return rmdir(directory_.c_str()) == 0;
@@ -375,6 +382,7 @@ void AuditSpool::RetireLocked(SpoolSegment* segment, Retired* retired) {
 void AuditSpool::NameStore(const std::string& identity) {
   MutexLock lock(mu_);
   store_ = MakeStoreMark(options_.store_address, identity);
+  is_named_ = true;
   for (const auto& segment : segments_) segment->Mark(store_);
 }
 
@@ -443,23 +451,31 @@ absl::Status AuditSpool::MoveLocked(SpoolSegment* from, Retired* retired) {
 
 std::unique_ptr<AbandonedSpool> AuditSpool::AdoptOne() {
   StoreMark store;
+  bool named = false;
   {
     MutexLock lock(mu_);
     store = store_;
+    named = is_named_;
   }
   std::error_code ec;
   const std::filesystem::directory_iterator end;
   for (std::filesystem::directory_iterator at(options_.directory, ec); !ec && at != end; at.increment(ec)) {
     const std::string name = at->path().filename();
-    if (!IsSpoolName(name) || seen_.count(name) > 0) continue;
+    const bool is_released = others_.count(name) > 0 && FileIdOf(at->path() / AbandonedSpool::kForAnyStore);
+    if (!IsSpoolName(name) || (seen_.count(name) > 0 && !is_released)) continue;
     auto spool = AbandonedSpool::TakeOver(at->path());
     if (spool == nullptr) continue;
-    const AbandonedSpool::Store meant_for = spool->For(store);
+    const AbandonedSpool::Store meant_for = spool->For(store, named);
     if (meant_for == AbandonedSpool::Store::kNotKnown) continue;  // Until this one has said what it is.
     seen_.insert(name);
+    others_.erase(name);
     if (spool->has_only_others()) continue;
     if (meant_for == AbandonedSpool::Store::kSame) return spool;
-    log::Error("audit spool of another store is left alone", {{"spool", spool->directory()}});
+    others_.insert(name);
+    log::Error("audit spool of another store is left alone",
+               {{"spool", spool->directory()},
+                {"do", absl::StrCat("start a process with that store, or make the file ", AbandonedSpool::kForAnyStore,
+                                    " in it to have its rows written to this one")}});
   }
   return nullptr;
 }

@@ -38,8 +38,11 @@ class AbandonedSpool {
   static std::unique_ptr<AbandonedSpool> TakeOver(const std::string& directory);
 
   enum class Store { kSame, kAnother, kNotKnown };
-  // Whether its records are meant for this one. Those of versions that did not mark them are for any.
-  Store For(StoreMark store) const;
+  // Whether its records are meant for this one: by what the stores say of themselves, if both do, else by their
+  // addresses. `named`: this one has said what it is, or will not. Those of versions that did not mark them are for any,
+  // and so are those of a directory in which somebody has made the file kForAnyStore.
+  Store For(StoreMark store, bool named) const;
+  static constexpr char kForAnyStore[] = "any-store";
   // No segment can be read, and there are others: it has been set aside before, or is of another version.
   bool has_only_others() const { return files_.empty() && has_others_; }
   ~AbandonedSpool();
@@ -72,6 +75,7 @@ class AbandonedSpool {
   const std::string directory_;
   const int lock_;
   bool has_others_ = false;  // Files that are not ours to remove.
+  bool is_for_any_ = false;
   std::vector<File> files_;
   bool found_open_calls_ = false;
   absl::flat_hash_set<std::string> open_calls_;  // Call ids of intents; those of rows that were met are out of it.
@@ -126,7 +130,8 @@ class AuditSpool {
   // whether files were removed, or their lock, and writes their records again elsewhere.
   void TryAgain();
 
-  // The spool of a dead process, each only once; null if there is none. From one thread.
+  // The spool of a dead process, each only once, or once more when it is released to any store; null if there is none.
+  // From one thread.
   std::unique_ptr<AbandonedSpool> AdoptOne();
 
   size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }      // Of this process's files.
@@ -168,8 +173,10 @@ class AuditSpool {
   bool failed_ ABSL_GUARDED_BY(mu_) = false;     // A record was not written since the last one.
   bool may_create_ ABSL_GUARDED_BY(mu_) = true;  // No file was tried in vain since then.
   StoreMark store_ ABSL_GUARDED_BY(mu_);
+  bool is_named_ ABSL_GUARDED_BY(mu_) = false;
 
-  std::set<std::string> seen_;  // The adopter's own: subdirectories that were taken over.
+  // The adopter's own: subdirectories that were taken over, and those of them that are meant for another store.
+  std::set<std::string> seen_, others_;
 };
 
 }  // namespace toolwire

@@ -1,6 +1,6 @@
 // One bad row among 512 costs some 20 statements: nine that halve, three that find that the row is refused in every
-// form, nine that double again. A batch that takes longer than the store's time limit is smaller at the next attempt,
-// and stays about as large as what takes `slow`.
+// form, nine that double again. A batch that takes longer than the store's time limit, or fails after that long as when
+// the connection is cut, is smaller at the next attempt, and stays about as large as what takes `slow`.
 
 #include "common/audit/audit_writer.h"
 
@@ -9,6 +9,7 @@
 #include <string>
 
 #include "common/base/log.h"
+#include "common/store/pg_errors.h"
 
 namespace toolwire {
 namespace {
@@ -48,7 +49,7 @@ AuditVerdict VerdictOf(const absl::Status& status) {
     case absl::StatusCode::kDeadlineExceeded:
       return AuditVerdict::kTooSlow;
     default:
-      return AuditVerdict::kRefused;
+      return StoreFaultOf(status) == StoreFault::kRowRefused ? AuditVerdict::kRefused : AuditVerdict::kStoreRefused;
   }
 }
 
@@ -65,11 +66,10 @@ absl::Status AuditWriter::Append(std::vector<AuditRow>* rows, size_t first, size
     std::move(part.begin(), part.end(), begin);
   }
   const Duration took = SystemClock().Now() - start;
-  if (!status.ok()) {
-    failures_.fetch_add(1, std::memory_order_relaxed);
-  } else if (took > slow_) {
+  if (!status.ok()) failures_.fetch_add(1, std::memory_order_relaxed);
+  if (took > slow_) {
     size_ = std::max<size_t>(count / 2, 1);
-  } else if (took <= slow_ / 4) {
+  } else if (status.ok() && took <= slow_ / 4) {
     size_ = std::min(rows_max_, std::max(size_, 2 * count));
   }
   return status;
@@ -83,6 +83,7 @@ AuditWriter::Result AuditWriter::Write(std::vector<AuditRow>* rows, size_t first
     const AuditVerdict verdict = VerdictOf(status);
     if (verdict == AuditVerdict::kTaken) return {verdict, count, std::move(status)};
     if (verdict == AuditVerdict::kUnavailable) return {verdict, 0, std::move(status)};
+    if (count == 1 && verdict == AuditVerdict::kStoreRefused) return {verdict, 1, std::move(status)};
     if (count == 1) return WriteReduced((*rows)[first], std::move(status));
     if (!logged) {
       const bool slow = verdict == AuditVerdict::kTooSlow;

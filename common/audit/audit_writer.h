@@ -19,11 +19,13 @@ enum class AuditVerdict {
   kUnavailable,  // The store is: nothing was learned of the rows.
   kTooSlow,      // So many rows take longer than the store allows; fewer may not.
   kRefused,      // A row of them is bad, or the store is. Only the fate of other rows tells which.
+  kStoreRefused,  // The store is bad, though perhaps not for other rows: a damaged page, a partition that is missing.
 };
 AuditVerdict VerdictOf(const absl::Status& status);
 
 // Writes rows with as few statements as the store allows: what is too slow or refused is halved until it is taken or a
-// single row, and what is taken doubles the next. Used by one thread.
+// single row, and what is taken doubles the next. What takes long and then fails, for whatever reason, is never tried
+// again unchanged. Used by one thread.
 class AuditWriter {
  public:
   // `rows_max` in one statement. One that takes longer than `slow` makes the next smaller.
@@ -35,7 +37,8 @@ class AuditWriter {
     absl::Status status;  // Of the last attempt.
   };
   // Writes `rows` from `first` on, or the first of them. kRefused and kTooSlow are verdicts on the row at `first`
-  // alone, in every form: also without params and result, and with its texts in ASCII. Leaves `rows` as they were.
+  // alone, in every form: also without params and result, and with its texts in ASCII. kStoreRefused is one on it as it
+  // is, since it must not lose what another try would keep. Leaves `rows` as they were.
   Result Write(std::vector<AuditRow>* rows, size_t first);
 
   // Attempts that failed, for whatever reason. Any thread.

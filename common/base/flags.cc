@@ -7,10 +7,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <sstream>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -54,6 +56,8 @@ std::optional<std::string> GivenTo(const CLI::Option& option, const std::vector<
   }
   return std::nullopt;
 }
+
+std::string ErrnoText(int error) { return std::generic_category().message(error); }
 
 std::string WithoutQuotes(const std::string& text) {
   const bool is_quoted =
@@ -227,9 +231,14 @@ void Footer(CLI::App* app, const std::string& text) { app->footer(text); }
 void OnChosen(CLI::App* app, std::function<void()> call) { app->callback(std::move(call)); }
 
 int Ending::Print() const {
+  errno = 0;
   std::cout << out << std::flush;
+  const int error = errno;
   std::cerr << err << std::flush;
-  return status;
+  if (std::cout) return status;
+  // Whoever has closed the pipe has read enough.
+  if (error != EPIPE) std::cerr << "the output could not be written: " << ErrnoText(error) << "\n";
+  return status == 0 ? 1 : status;
 }
 
 CommandLine::CommandLine(const std::string& description, const std::string& name)

@@ -184,6 +184,8 @@ class Scanner {
   // kNone, kSyntax or kTooDeep. If kNone, `has_high_bytes` is whether UTF-8 is still to be checked.
   Error Run();
   bool has_high_bytes() const { return high_ != 0; }
+  // After an error, if the sink wants members: of the one in which reading ended; empty between two.
+  std::string_view broken_key() const { return key_; }
 
  private:
   bool AtMember() const { return Sink::kWantsMembers && nesting_.depth() == 1; }
@@ -317,7 +319,10 @@ Error Scanner<Sink>::Run() {
     // A value has ended, and with it perhaps the containers around it.
     for (;;) {
       if (nesting_.depth() == 0) return SkipSpace(p) == end_ ? Error::kNone : Error::kSyntax;
-      if (AtMember()) sink_->OnMember(key_, std::string_view(value_begin_, static_cast<size_t>(p - value_begin_)));
+      if (AtMember()) {
+        sink_->OnMember(key_, std::string_view(value_begin_, static_cast<size_t>(p - value_begin_)));
+        key_ = {};
+      }
       p = SkipSpace(p);
       const char next = At(p);
       if (next == ',') {
@@ -334,20 +339,21 @@ Error Scanner<Sink>::Run() {
 }
 
 template <typename Sink>
-Error Scan(std::string_view text, int depth_max, Sink* sink) {
+Error Scan(std::string_view text, int depth_max, Sink* sink, std::string_view* broken_key) {
   Scanner<Sink> scanner(text, depth_max, sink);
   const Error error = scanner.Run();
+  if (broken_key != nullptr) *broken_key = scanner.broken_key();
   if (error == Error::kNone && !scanner.has_high_bytes()) return error;
   // A text with a byte that is not UTF-8 often breaks the grammar too. Of the two, the encoding is the useful news.
   return IsUtf8(text) ? error : Error::kBadUtf8;
 }
 
 template <typename Sink>
-Error ScanObject(std::string_view text, int depth_max, Sink* sink) {
+Error ScanObject(std::string_view text, int depth_max, Sink* sink, std::string_view* broken_key = nullptr) {
   const char* const end = text.data() + text.size();
   const char* const begin = FindNonSpace(text.data(), end);
   if (begin == end || *begin != '{') return IsUtf8(text) ? Error::kSyntax : Error::kBadUtf8;
-  return Scan(text, depth_max, sink);
+  return Scan(text, depth_max, sink, broken_key);
 }
 
 struct NoMembers {
@@ -467,7 +473,7 @@ const char* ErrorText(Error error) {
 
 Error Validate(std::string_view text, int depth_max, Kind* kind) {
   NoMembers sink;
-  const Error error = Scan(text, depth_max, &sink);
+  const Error error = Scan(text, depth_max, &sink, nullptr);
   if (error == Error::kNone && kind != nullptr) *kind = KindOf(*FindNonSpace(text.data(), text.data() + text.size()));
   return error;
 }
@@ -480,12 +486,19 @@ Error SplitObject(std::string_view text, int depth_max, std::vector<Member>* mem
   return error;
 }
 
-Error PickMembers(std::string_view text, int depth_max, absl::Span<const std::string_view> names,
-                  absl::Span<Member> found) {
+Error PickMembersBeforeError(std::string_view text, int depth_max, absl::Span<const std::string_view> names,
+                             absl::Span<Member> found, std::string_view* broken_key) {
   assert(names.size() == found.size());
+  *broken_key = {};
   for (Member& member : found) member.value = {};
   NamedMembers sink{names, found};
-  const Error error = ScanObject(text, depth_max, &sink);
+  return ScanObject(text, depth_max, &sink, broken_key);
+}
+
+Error PickMembers(std::string_view text, int depth_max, absl::Span<const std::string_view> names,
+                  absl::Span<Member> found) {
+  std::string_view broken_key;
+  const Error error = PickMembersBeforeError(text, depth_max, names, found, &broken_key);
   if (error != Error::kNone) {
     for (Member& member : found) member.value = {};
   }

@@ -52,6 +52,12 @@ Error SplitObject(std::string_view text, int depth_max, std::vector<Member>* mem
 Error PickMembers(std::string_view text, int depth_max, absl::Span<const std::string_view> names,
                   absl::Span<Member> found);
 
+// The same for a text that is refused all the same, to learn whose it is: after an error the members that ended before
+// it stay, and `*broken_key` becomes the key of the member in which reading ended, still escaped; empty if that was
+// between two members, or if there was no error. After kBadUtf8 nothing of it need be UTF-8.
+Error PickMembersBeforeError(std::string_view text, int depth_max, absl::Span<const std::string_view> names,
+                             absl::Span<Member> found, std::string_view* broken_key);
+
 // Replaces `*out` by the content of a valid JSON string (given with its quotes) as UTF-8. False if it has no UTF-8
 // form: a lone surrogate.
 bool Unescape(std::string_view quoted, std::string* out);

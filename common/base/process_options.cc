@@ -59,12 +59,12 @@ void InitLog(const LogOptions& options) {
   for (const std::string& remark : flags::TakeRemarks()) log::Warn("command line", {{"remark", remark}});
 }
 
-void AddListenFlags(CLI::App* app, ListenOptions* options) {
+void AddListenFlags(CLI::App* app, ListenOptions* options, const char* metrics_port_variable) {
   Text(app, "--listen", &options->host,
        "IP address of every listener; 0.0.0.0 takes IPv4 alone, :: both. Other than loopback, each needs its locks")
       .Env("LISTEN")
       .As(WithoutBrackets);
-  Port(app, "--metrics-port", &options->metrics_port, "Prometheus endpoint").Env("METRICS_PORT");
+  Port(app, "--metrics-port", &options->metrics_port, "Prometheus endpoint").Env(metrics_port_variable);
 }
 
 absl::Status Validate(const ListenOptions& options) {

@@ -30,7 +30,11 @@ struct ListenOptions {
   int metrics_port = 9090;
 };
 
-void AddListenFlags(CLI::App* app, ListenOptions* options);
+// An edge and a control on one host may be given one file of variables: so each has its own for this port.
+inline constexpr char kMetricsPortVariable[] = "METRICS_PORT";
+inline constexpr char kControlMetricsPortVariable[] = "CONTROL_METRICS_PORT";
+inline constexpr int kControlMetricsPort = 9091;
+void AddListenFlags(CLI::App* app, ListenOptions* options, const char* metrics_port_variable = kMetricsPortVariable);
 absl::Status Validate(const ListenOptions& options);
 // INVALID_ARGUMENT with all of `unprotected`: what other machines would reach without a lock, each with the options
 // that give it one and the flag that says that it needs none. OK if there is nothing.

@@ -64,7 +64,12 @@ std::string AsText(const std::vector<Sample>& samples) {
 }
 
 using Request = IncomingRequest;
-using Body = std::function<std::string()>;
+
+// What is asked for.
+struct Pages {
+  std::function<std::string()> metrics;
+  Readiness* readiness = nullptr;
+};
 
 // Whether the peer may send another request.
 bool KeepsAlive(const Request& request) {
@@ -72,19 +77,25 @@ bool KeepsAlive(const Request& request) {
          !absl::EqualsIgnoreCase(request.get_header("Connection"), "close");
 }
 
-std::string Response(const char* status, const std::string& body, bool keep, bool with_body = true) {
-  return absl::StrCat("HTTP/1.1 ", status,
-                      "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: ", body.size(),
+constexpr char kMetricsText[] = "text/plain; version=0.0.4; charset=utf-8";
+
+std::string Response(const char* status, const std::string& body, bool keep, bool with_body = true,
+                     const char* type = kMetricsText) {
+  return absl::StrCat("HTTP/1.1 ", status, "\r\nContent-Type: ", type, "\r\nContent-Length: ", body.size(),
                       keep ? "" : "\r\nConnection: close", "\r\nAllow: GET, HEAD\r\n\r\n", with_body ? body : "");
 }
 
-std::string ResponseTo(const Request& request, const Body& body) {
+std::string ResponseTo(const Request& request, const Pages& pages) {
   const std::string& uri = request.get_uri();
+  const std::string path = uri.substr(0, uri.find('?'));
   const bool keep = KeepsAlive(request);
   const bool is_head = request.get_method() == "HEAD";
-  if (uri.substr(0, uri.find('?')) != "/metrics") return Response("404 Not Found", "Not found\n", keep, !is_head);
+  const bool is_readyz = path == "/readyz" && pages.readiness != nullptr;
+  if (path != "/metrics" && !is_readyz) return Response("404 Not Found", "Not found\n", keep, !is_head);
   if (request.get_method() != "GET" && !is_head) return Response("405 Method Not Allowed", "Only GET\n", keep);
-  return Response("200 OK", body(), keep, !is_head);
+  if (!is_readyz) return Response("200 OK", pages.metrics(), keep, !is_head);
+  const Readiness::Report report = pages.readiness->Ask();
+  return Response(report.ready ? "200 OK" : "503 Service Unavailable", report.json, keep, !is_head, "application/json");
 }
 
 class Connection;
@@ -93,13 +104,13 @@ using Connections = ByAddress<Connection>;
 // Loop thread only, as all of this file but MetricsEndpoint itself. Its handlers keep it.
 class Connection : public std::enable_shared_from_this<Connection>, public Connections::Member {
  public:
-  Connection(asio::ip::tcp::socket socket, std::string address_key, Duration time, const Body& body, Counters& counters,
-             Connections& all)
+  Connection(asio::ip::tcp::socket socket, std::string address_key, Duration time, const Pages& pages,
+             Counters& counters, Connections& all)
       : socket_(std::move(socket)),
         address_key_(std::move(address_key)),
         timer_(socket_.get_executor()),
         time_(time),
-        body_(body),
+        pages_(pages),
         counters_(counters),
         all_(all) {}
 
@@ -147,7 +158,7 @@ class Connection : public std::enable_shared_from_this<Connection>, public Conne
     } catch (const std::exception&) {
       return Write(Response("400 Bad Request", "Bad request\n", false), /*is_last=*/true);
     }
-    if (request_.ready()) return Write(ResponseTo(request_, body_), !KeepsAlive(request_));
+    if (request_.ready()) return Write(ResponseTo(request_, pages_), !KeepsAlive(request_));
     if (request_bytes_ < kRequestBytesMax) return Read();
     counters_.request_bytes.Add();
     Write(Response("431 Request Header Fields Too Large", "Too large\n", false), /*is_last=*/true);
@@ -175,7 +186,7 @@ class Connection : public std::enable_shared_from_this<Connection>, public Conne
   const std::string address_key_;
   asio::steady_timer timer_;
   const Duration time_;
-  const Body& body_;
+  const Pages& pages_;
   Counters& counters_;
   Connections& all_;  // By when they had their last response, or were accepted.
   Request request_;
@@ -199,7 +210,7 @@ uint64_t OpenFiles() {
 }  // namespace
 
 struct MetricsEndpoint::Impl {
-  explicit Impl(SampleSource samples) : source(std::move(samples)) {}
+  Impl(SampleSource samples, Readiness* readiness) : source(std::move(samples)) { pages.readiness = readiness; }
 
   void Accepted(int fd, const asio::ip::tcp::endpoint& peer, Duration request_time) {
     if (connections.size() >= kConnectionsMax) {
@@ -212,20 +223,20 @@ struct MetricsEndpoint::Impl {
       close(fd);
       return;
     }
-    std::make_shared<Connection>(std::move(socket), AddressKey(peer.address().to_string()), request_time, body,
+    std::make_shared<Connection>(std::move(socket), AddressKey(peer.address().to_string()), request_time, pages,
                                  counters, connections)
         ->Start();
   }
 
   const SampleSource source;
   Counters counters;
-  const Body body = [this] {
+  Pages pages{[this] {
     std::vector<Sample> samples;
     source(&samples);
     AddProcessSamples(&samples);
     counters.AddSamples(&samples);
     return AsText(samples);
-  };
+  }};
   asio::io_context io{1};
   Connections connections;
   std::shared_ptr<TcpListener> listener;
@@ -233,8 +244,9 @@ struct MetricsEndpoint::Impl {
 };
 
 absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(const ListenOptions& listen,
-                                                                        SampleSource source, Duration request_time) {
-  auto impl = std::make_unique<Impl>(std::move(source));
+                                                                        SampleSource source, Duration request_time,
+                                                                        Readiness* readiness) {
+  auto impl = std::make_unique<Impl>(std::move(source), readiness);
   const auto on_socket = [raw = impl.get(), request_time](int fd, const asio::ip::tcp::endpoint& peer) {
     raw->Accepted(fd, peer, request_time);
   };

@@ -9,8 +9,8 @@
 
 namespace toolwire {
 
-MemoryRegistry::MemoryRegistry(const Clock& clock, Duration time_to_live)
-    : clock_(clock), time_to_live_(time_to_live) {}
+MemoryRegistry::MemoryRegistry(const Clock& clock, Duration time_to_live, uint64_t last_epoch)
+    : clock_(clock), time_to_live_(time_to_live), last_epoch_(last_epoch) {}
 
 void MemoryRegistry::Claim(const ClaimRequest& request, ClaimDone done) {
   if (request.taken_back != nullptr && *request.taken_back) return done(absl::CancelledError("taken back"));

@@ -20,7 +20,8 @@ namespace toolwire {
 class MemoryRegistry final : public Registry {
  public:
   // `clock` outlives the registry.
-  MemoryRegistry(const Clock& clock, Duration time_to_live);
+  // Epochs are larger than `last_epoch`: where statuses outlive the process, they must grow from one to the next.
+  MemoryRegistry(const Clock& clock, Duration time_to_live, uint64_t last_epoch = 0);
 
   using Registry::Claim;
   void Claim(const ClaimRequest& request, ClaimDone done) override;
@@ -53,7 +54,7 @@ class MemoryRegistry final : public Registry {
   const Clock& clock_;
   const Duration time_to_live_;
   Mutex mu_;
-  uint64_t last_epoch_ ABSL_GUARDED_BY(mu_) = 0;  // One counter for all users keeps epochs growing after a release.
+  uint64_t last_epoch_ ABSL_GUARDED_BY(mu_);  // One counter for all users keeps epochs growing after a release.
   absl::flat_hash_map<std::string, Entry> leases_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, Edge> edges_ ABSL_GUARDED_BY(mu_);
   EdgesChanged edges_changed_ ABSL_GUARDED_BY(mu_);

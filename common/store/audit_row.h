@@ -35,6 +35,11 @@ struct AuditRow {
   std::string caller;
 };
 
+// As much of a JSON text, and of any other, is listed of a row, whatever the table holds or an option allowed to be
+// written: a page of 3 MiB always has room for a row. What is longer reads as AuditMarkedJson, or ends with a note.
+inline constexpr size_t kListedJsonBytesMax = 1u << 20;
+inline constexpr size_t kListedTextBytesMax = 128u << 10;
+
 // A row as it is listed.
 struct ListedAuditRow : AuditRow {
   std::string cursor;  // Its place in the order, for AuditQuery::after. Text that only its store reads.

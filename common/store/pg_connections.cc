@@ -1,7 +1,8 @@
-// A connection is lent to one thread for one piece of work and then idle, or discarded if it broke. After a failed
-// attempt to connect, nobody dials for a while, and work fails at once unless other connections are lent. A watchdog
-// thread shuts down the socket of a connection whose server does not answer, as libpq itself would wait for ever.
-// Parameters travel in PostgreSQL's binary form.
+// A connection is lent to one thread for one piece of work and then idle, or discarded if it broke. Each lane has a pool
+// of them, or shares one with lanes that the other kind of process uses. After a failed attempt to connect, nobody dials
+// for a while, and work fails at once unless other connections of its pool are lent. A watchdog thread shuts down the
+// socket of a connection whose server does not answer, as libpq itself would wait for ever. Parameters travel in
+// PostgreSQL's binary form.
 
 #include "common/store/pg_connections.h"
 
@@ -9,9 +10,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
-#include "absl/strings/cord.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -42,10 +43,26 @@ void AddDefaults(const PgOptions& options, PgSettings* settings) {
   settings->emplace("keepalives_count", "3");
   settings->emplace("application_name", "toolwire");
   (*settings)["client_encoding"] = "UTF8";
-  // The URL's own come last and count more.
-  std::string& server = (*settings)["options"];
-  server = absl::StrCat("-c statement_timeout=", CountMs(options.statement_timeout), " -c client_min_messages=warning ",
-                        server);
+  // No `options` of ours: PgBouncer refuses them.
+}
+
+// By how many connections there may be: see PgLane. In the order of the lanes.
+std::array<int, kPgLanes> PoolsFor(int connections_max) {
+  if (connections_max >= kPgLanes) return {0, 1, 2, 3, 4};
+  if (connections_max >= 3) return {0, 1, 0, 1, 2};
+  if (connections_max == 2) return {0, 0, 0, 1, 1};
+  return {0, 0, 0, 0, 0};
+}
+
+// Spare connections go to checks first, then to changes.
+std::vector<int> PoolSizesFor(int connections_max) {
+  const int pools = connections_max >= kPgLanes ? kPgLanes : std::min(connections_max, 3);
+  std::vector<int> sizes(static_cast<size_t>(pools), 1);
+  const int spare = connections_max - pools;
+  const bool apart = pools == kPgLanes;
+  sizes[0] += apart ? (spare + 1) / 2 : spare;
+  if (apart) sizes[static_cast<size_t>(PgLane::kChanges)] += spare / 2;
+  return sizes;
 }
 
 std::string ConnInfo(const PgSettings& settings) {
@@ -69,12 +86,6 @@ void NeverAskForPassphrases() {
 
 // --- errors ----------------------------------------------------------------------------------------------------------
 
-constexpr char kSqlState[] = "sqlstate";  // The name of a status' payload.
-
-std::string FirstLine(std::string_view text) {
-  return std::string(text.substr(0, std::min(text.find('\n'), text.size())));
-}
-
 // What libpq says of a connection that did not come about, in one line: a sentence for each address, and for each
 // attempt with and without TLS. Hints, which are lines between them, are left out.
 std::string DialError(const std::string& text) {
@@ -84,40 +95,6 @@ std::string DialError(const std::string& text) {
   }
   return absl::StrJoin(sentences, "; ");
 }
-
-absl::StatusCode CodeOf(std::string_view sqlstate) {
-  if (sqlstate == "23505") return absl::StatusCode::kAlreadyExists;
-  const std::string_view group = sqlstate.substr(0, 2);
-  // Wrong data: of a type, a constraint, over a limit.
-  if (group == "22" || group == "23" || group == "54") return absl::StatusCode::kInvalidArgument;
-  // What passes: connection, rollback, resources, intervention. And what an operator will mend, so that until then rows
-  // wait: a read-only standby, passwords, databases, rights, tables that are gone, disks.
-  for (const char* one : {"08", "40", "53", "55", "57", "58", "25", "28", "3D"}) {
-    if (group == one) return absl::StatusCode::kUnavailable;
-  }
-  for (const char* one : {"42501", "42P01", "42703", "42P10"}) {
-    if (sqlstate == one) return absl::StatusCode::kUnavailable;
-  }
-  return absl::StatusCode::kInternal;
-}
-
-// A server's text for an error: "ERROR:  42501: permission denied for table x", and details in further lines.
-struct ServerError {
-  explicit ServerError(const pqxx::sql_error& error) {
-    const std::string line = FirstLine(error.what());
-    const size_t severity = line.find(":  ");
-    if (severity == std::string::npos || line.size() < severity + 10) return;
-    sqlstate = line.substr(severity + 3, 5);  // libpqxx itself loses it for some.
-    const std::string_view group = std::string_view(sqlstate).substr(0, 2);
-    what = absl::StrCat("SQLSTATE ", sqlstate);
-    // The message where it names only tables, columns and the like. Others, and all details, quote values of rows.
-    for (const char* one : {"08", "23", "25", "28", "3D", "40", "42", "53", "55", "57"}) {
-      if (group == one) absl::StrAppend(&what, ", ", line.substr(severity + 10));
-    }
-  }
-  std::string sqlstate;
-  std::string what = "no SQLSTATE";
-};
 
 // Whether the connection is of no more use: it is going, or leads to a server that may only be read.
 bool EndsConnection(std::string_view sqlstate) {
@@ -253,6 +230,16 @@ PgSession::PgSession(const std::string& conninfo, PgWatchdog& watchdog, Duration
       connection_(conninfo),
       socket_(connection_.sock()) {
   connection_.set_verbosity(pqxx::connection_base::verbose);  // With the SQLSTATE.
+  // A pooler gives its clients a number of its own, since they have no session of theirs.
+  Watch();
+  try {
+    pqxx::nontransaction transaction(connection_);
+    pooled_ = transaction.exec("SELECT pg_backend_pid()")[0][0].as<int>() != connection_.backendpid();
+  } catch (...) {
+    watchdog_.Release(socket_);
+    throw;
+  }
+  watchdog_.Release(socket_);
 }
 
 PgSession::~PgSession() { watchdog_.Release(socket_); }
@@ -294,15 +281,48 @@ void PgSession::Copy(pqxx::transaction_base& transaction, const char* doing, con
   });
 }
 
+std::string PgSession::TimeoutsSql(const char* set, const PgTimeouts& timeouts) {
+  return absl::StrCat(set, " statement_timeout = ", CountMs(timeouts.statement), "; ", set,
+                      " lock_timeout = ", CountMs(timeouts.lock), "; ", set, " client_min_messages = warning");
+}
+
+void PgSession::UseTimeouts(const PgTimeouts& timeouts) {
+  if (timeouts_ == timeouts) return;
+  if (!pooled_) {
+    doing_ = "setting time limits";
+    pqxx::nontransaction transaction(connection_);
+    transaction.exec(TimeoutsSql("SET", timeouts));
+  }
+  timeouts_ = timeouts;
+}
+
+void PgSession::Transact(const std::function<void(pqxx::transaction_base&)>& work) {
+  if (!pooled_) {
+    pqxx::nontransaction transaction(connection_);
+    return work(transaction);
+  }
+  TransactAtOnce([&](pqxx::transaction_base& transaction) {
+    work(transaction);
+    return true;
+  });
+}
+
+void PgSession::TransactAtOnce(const std::function<bool(pqxx::transaction_base&)>& work) {
+  pqxx::work transaction(connection_);
+  if (pooled_) transaction.exec(TimeoutsSql("SET LOCAL", timeouts_));
+  if (work(transaction)) transaction.commit();
+}
+
 void PgSession::LiftTimeout() {
   pqxx::nontransaction transaction(connection_);
-  Exec(transaction, "lifting the time limit", "SET statement_timeout = 0");
+  // Behind a pooler, the session is not ours to set, and the server has no limit unless its operator set one.
+  if (!pooled_) transaction.exec("SET statement_timeout = 0; SET lock_timeout = 0");
   watchdog_.Release(socket_);
   timeout_lifted_ = true;
   used_up_ = true;
 }
 
-void PgSession::Cut() { shutdown(socket_, SHUT_RDWR); }
+void PgSession::Rest() { watchdog_.Release(socket_); }
 
 // --- pool ------------------------------------------------------------------------------------------------------------
 
@@ -320,14 +340,30 @@ PgConnections::PgConnections(PgOptions options, std::string conninfo, std::strin
     : options_(std::move(options)),
       conninfo_(std::move(conninfo)),
       address_(std::move(address)),
-      protection_(std::move(protection)) {}
+      protection_(std::move(protection)),
+      pool_of_(PoolsFor(options_.connections_max)) {
+  for (const int size : PoolSizesFor(options_.connections_max)) {
+    pools_.emplace_back();
+    pools_.back().connections_max = size;
+  }
+}
 
-absl::Status PgConnections::Run(const std::function<absl::Status(PgSession&)>& work) {
+PgTimeouts PgConnections::TimeoutsOf(PgLane lane) const {
+  const Duration lock = lane == PgLane::kStatus    ? options_.status_lock_timeout
+                        : lane == PgLane::kChanges ? options_.change_lock_timeout
+                                                   : Duration::zero();
+  return {options_.statement_timeout, lock};
+}
+
+absl::Status PgConnections::Run(PgLane lane, const std::function<absl::Status(PgSession&)>& work) {
   for (bool first = true;; first = false) {
-    absl::StatusOr<std::unique_ptr<PgSession>> session = Borrow();
+    absl::StatusOr<std::unique_ptr<PgSession>> session = Borrow(lane);
     if (!session.ok()) return session.status();
-    const Outcome outcome = Attempt(**session, work);
-    Return(*std::move(session));
+    const Outcome outcome = Attempt(**session, [&](PgSession& lent) {
+      lent.UseTimeouts(TimeoutsOf(lane));
+      return work(lent);
+    });
+    Return(lane, *std::move(session));
     if (!outcome.try_again || !first) return outcome.status;
   }
 }
@@ -347,14 +383,17 @@ PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::fun
     session.used_up_ = true;
     outcome.try_again = true;
     outcome.status = failed(absl::StatusCode::kUnavailable, "the connection broke");
-  } catch (const pqxx::transaction_rollback&) {
-    outcome.status = failed(absl::StatusCode::kUnavailable, "rolled back by the server");
+  } catch (const pqxx::transaction_rollback& exception) {
+    outcome.status = PgStatus(session.doing_, PgError(exception.what()));
+    if (SqlState(outcome.status).empty()) outcome.status = failed(absl::StatusCode::kUnavailable, "rolled back");
   } catch (const pqxx::sql_error& exception) {
-    const ServerError error(exception);
+    const PgError error(exception.what());
     outcome.try_again = EndsConnection(error.sqlstate) || !session.connection().is_open();
     session.used_up_ |= outcome.try_again;
-    outcome.status = failed(outcome.try_again ? absl::StatusCode::kUnavailable : CodeOf(error.sqlstate), error.what);
-    outcome.status.SetPayload(kSqlState, absl::Cord(error.sqlstate));
+    outcome.status = PgStatus(session.doing_, error);
+    if (outcome.try_again && !absl::IsUnavailable(outcome.status)) {
+      outcome.status = failed(absl::StatusCode::kUnavailable, error.words);
+    }
   } catch (const std::exception&) {
     // Of the library itself; its message may hold a value that it could not convert.
     session.used_up_ = true;
@@ -379,41 +418,53 @@ void PgConnections::EndBy(MonoTime end) {
   changed_.NotifyAll();
 }
 
-absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow() {
+absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow(PgLane lane) {
   const MonoTime deadline = std::chrono::steady_clock::now() + options_.statement_timeout;
   MutexLock lock(mu_);
+  Pool& pool = PoolOf(lane);
   while (true) {
-    if (!idle_.empty()) {
-      std::unique_ptr<PgSession> session = std::move(idle_.back());
-      idle_.pop_back();
-      ++lent_;
+    if (!pool.idle.empty()) {
+      std::unique_ptr<PgSession> session = std::move(pool.idle.back());
+      pool.idle.pop_back();
+      ++pool.lent;
       return session;
     }
     const MonoTime now = std::chrono::steady_clock::now();
     const bool may_dial = now >= dial_again_at_ && now + kConnectTimeoutMin <= end_;
-    if (may_dial && lent_ + dialling_ < options_.connections_max) {
-      ++dialling_;
+    if (may_dial && pool.lent + pool.dialling < pool.connections_max) {
+      ++pool.dialling;
       const Duration left = end_ - now;
       lock.Unlock();
       absl::StatusOr<std::unique_ptr<PgSession>> session = Dial(left);
       lock.Lock();
-      --dialling_;
+      --pool.dialling;
       changed_.NotifyAll();
       if (session.ok()) {
         NoteUpLocked();
-        ++lent_;
+        ++pool.lent;
         return session;
       }
       NoteDownLocked(session.status());
       continue;
     }
     // A server that has no room for another connection may still serve those it has.
-    if (now >= end_ || (now + kConnectTimeoutMin > end_ && lent_ == 0)) {
+    if (now >= end_ || (now + kConnectTimeoutMin > end_ && pool.lent == 0)) {
       return absl::UnavailableError("the process is stopping");
     }
-    if (!may_dial && lent_ == 0) return down_;
+    if (!may_dial && pool.lent == 0) {
+      // What another lane does not use now; it dials again when it needs one.
+      for (Pool& other : pools_) {
+        if (other.idle.empty()) continue;
+        pool.idle.push_back(std::move(other.idle.back()));
+        other.idle.pop_back();
+        break;
+      }
+      if (pool.idle.empty()) return down_;
+      continue;
+    }
     if (now >= deadline) {
-      return absl::UnavailableError(absl::StrCat("all ", lent_ + dialling_, " connections to the database are busy"));
+      return absl::UnavailableError(absl::StrCat("all ", pool.lent + pool.dialling,
+                                                 " connections to the database for this kind of work are busy"));
     }
     MonoTime until = std::min(deadline, end_);
     if (!may_dial && now < dial_again_at_) until = std::min(until, dial_again_at_);
@@ -436,28 +487,35 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial(Duration left) {
   }
 }
 
-void PgConnections::Return(std::unique_ptr<PgSession> session) {
+void PgConnections::Return(PgLane lane, std::unique_ptr<PgSession> session) {
   // What is discarded is closed without the lock, and counts as lent until then: no other is dialled in its place
   // before.
   std::vector<std::unique_ptr<PgSession>> discarded;
-  int closing = 0;
+  std::vector<int> closing;  // Of each pool.
   {
     MutexLock lock(mu_);
+    Pool& own = PoolOf(lane);
     if (session->used_up_) {
-      // The others have most likely died of the same.
-      if (!session->timeout_lifted_) discarded.swap(idle_);
-      lent_ += static_cast<int>(discarded.size());
+      closing.resize(pools_.size());
+      for (size_t i = 0; i < pools_.size(); ++i) {
+        // The others have most likely died of the same.
+        if (session->timeout_lifted_) break;
+        closing[i] = static_cast<int>(pools_[i].idle.size());
+        pools_[i].lent += closing[i];
+        std::move(pools_[i].idle.begin(), pools_[i].idle.end(), std::back_inserter(discarded));
+        pools_[i].idle.clear();
+      }
+      ++closing[static_cast<size_t>(&own - pools_.data())];
       discarded.push_back(std::move(session));
-      closing = static_cast<int>(discarded.size());
     } else {
-      --lent_;
-      idle_.push_back(std::move(session));
+      --own.lent;
+      own.idle.push_back(std::move(session));
     }
   }
-  if (closing > 0) {
+  if (!closing.empty()) {
     discarded.clear();
     MutexLock lock(mu_);
-    lent_ -= closing;
+    for (size_t i = 0; i < pools_.size(); ++i) pools_[i].lent -= closing[i];
   }
   changed_.NotifyAll();
 }
@@ -479,15 +537,5 @@ void PgConnections::NoteDownLocked(const absl::Status& why) {
   down_wait_ = std::clamp(2 * down_wait_, kDownWaitMin, kDownWaitMax);
   dial_again_at_ = std::chrono::steady_clock::now() + down_wait_;
 }
-
-std::string SqlState(const absl::Status& status) {
-  return std::string(status.GetPayload(kSqlState).value_or(absl::Cord()));
-}
-
-std::string SqlState(const pqxx::sql_error& error) { return ServerError(error).sqlstate; }
-
-bool IsUnstorableValue(const absl::Status& status) { return SqlState(status).substr(0, 2) == "22"; }
-
-bool IsStatementTimeout(const absl::Status& status) { return SqlState(status) == "57014"; }
 
 }  // namespace toolwire

@@ -2,6 +2,7 @@
 #ifndef TOOLWIRE_COMMON_STORE_PG_CONNECTIONS_H_
 #define TOOLWIRE_COMMON_STORE_PG_CONNECTIONS_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -18,10 +19,17 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/store/pg_errors.h"
 #include "common/store/pg_options.h"
 #include "common/store/pg_url.h"
 
 namespace toolwire {
+
+// The kinds of work. Each has connections of its own, as far as there are enough, so that one that is slow holds up no
+// other. An edge checks and writes status, a control changes and lists, both write the audit log; so three connections
+// keep apart all that one process does, and five all there is. Further ones serve checks and changes.
+enum class PgLane { kChecks, kStatus, kChanges, kListings, kAudit };
+inline constexpr int kPgLanes = 5;
 
 // The parameters $1, $2, ... of one statement, in PostgreSQL's binary form: nothing needs quoting. The statement casts
 // each to the type it was added as.
@@ -70,7 +78,16 @@ class PgWatchdog {
   std::thread thread_;
 };
 
-// One connection, lent to one thread.
+// What the server ends by itself.
+struct PgTimeouts {
+  Duration statement;
+  Duration lock{};  // Zero: as long as the statement.
+  bool operator==(const PgTimeouts& other) const { return statement == other.statement && lock == other.lock; }
+};
+
+// One connection, lent to one thread. Nothing that is set in the session outlives it: if a pooler such as PgBouncer
+// stands before the server, the next transaction may be in another session, and this session another client's. So there
+// timeouts are set in each transaction.
 class PgSession {
  public:
   // Connects. Throws pqxx's exceptions, as do all statements.
@@ -80,6 +97,14 @@ class PgSession {
   PgSession& operator=(const PgSession&) = delete;
 
   pqxx::connection& connection() { return connection_; }
+  // Whether a pooler hands transactions to sessions of its own.
+  bool pooled() const { return pooled_; }
+
+  // Runs `work`, one statement as a rule, with the lane's timeouts. Each statement is a transaction of its own, unless
+  // there is a pooler.
+  void Transact(const std::function<void(pqxx::transaction_base&)>& work);
+  // Runs `work` with them in one transaction, which is committed if it returns true.
+  void TransactAtOnce(const std::function<bool(pqxx::transaction_base&)>& work);
 
   // Runs one statement. `doing` is a static phrase for logs and errors, such as "checking credentials". A slow one is
   // logged, without its parameters.
@@ -92,14 +117,16 @@ class PgSession {
 
   // From now on statements may take as long as they like, here and at the server. The connection is not used again.
   void LiftTimeout();
-  // Ends the statement that runs, from another thread, by cutting the connection.
-  void Cut();
+  // The session only keeps its transaction open for a while: until the next statement, nothing is expected of it.
+  void Rest();
 
  private:
   friend class PgConnections;
   // Runs `work`, which returns how many rows it is about; the watchdog ends it if it takes too long.
   void Timed(const char* doing, const std::function<int64_t()>& work);
   void Watch() { watchdog_.Watch(socket_, std::chrono::steady_clock::now() + answer_timeout_); }
+  void UseTimeouts(const PgTimeouts& timeouts);
+  static std::string TimeoutsSql(const char* set, const PgTimeouts& timeouts);
 
   PgWatchdog& watchdog_;
   const Duration answer_timeout_;
@@ -107,6 +134,8 @@ class PgSession {
   pqxx::connection connection_;
   const int socket_;
   const char* doing_ = "talking to the database";  // What the newest statement is for.
+  PgTimeouts timeouts_{Duration(-1)};  // None yet. Those of the session, or for its transactions.
+  bool pooled_ = false;
   bool timeout_lifted_ = false;
   bool cut_ = false;      // By the watchdog, for silence.
   bool used_up_ = false;  // Must not be lent again.
@@ -123,7 +152,7 @@ class PgConnections {
   // all that passes by itself or that an operator mends, such as a missing table; INVALID_ARGUMENT and ALREADY_EXISTS
   // for what is wrong with the data. If the connection turns out to be dead, `work` runs once more on a new one; so it
   // must do no harm when it is repeated, except in a pqxx::work, whose commit is never repeated.
-  absl::Status Run(const std::function<absl::Status(PgSession&)>& work);
+  absl::Status Run(PgLane lane, const std::function<absl::Status(PgSession&)>& work);
 
   // No Run lasts beyond `end`, also of those under way, but while it dials: one begins only if 2 s are left.
   void EndBy(MonoTime end);
@@ -140,9 +169,19 @@ class PgConnections {
   };
 
   PgConnections(PgOptions options, std::string conninfo, std::string address, PgProtection protection);
-  absl::StatusOr<std::unique_ptr<PgSession>> Borrow();
+  // The connections of one lane, or of several.
+  struct Pool {
+    int connections_max = 0;
+    std::vector<std::unique_ptr<PgSession>> idle;
+    int lent = 0;
+    int dialling = 0;
+  };
+
+  PgTimeouts TimeoutsOf(PgLane lane) const;
+  Pool& PoolOf(PgLane lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return pools_[pool_of_[static_cast<int>(lane)]]; }
+  absl::StatusOr<std::unique_ptr<PgSession>> Borrow(PgLane lane);
   absl::StatusOr<std::unique_ptr<PgSession>> Dial(Duration left);
-  void Return(std::unique_ptr<PgSession> session);
+  void Return(PgLane lane, std::unique_ptr<PgSession> session);
   Outcome Attempt(PgSession& session, const std::function<absl::Status(PgSession&)>& work);
   void NoteUpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NoteDownLocked(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -151,28 +190,19 @@ class PgConnections {
   const std::string conninfo_;
   const std::string address_;
   const PgProtection protection_;
+  const std::array<int, kPgLanes> pool_of_;  // Of each lane, in pools_.
 
   PgWatchdog watchdog_;  // Outlives the sessions.
 
   Mutex mu_;
   CondVar changed_;
-  std::vector<std::unique_ptr<PgSession>> idle_ ABSL_GUARDED_BY(mu_);
-  int lent_ ABSL_GUARDED_BY(mu_) = 0;
-  int dialling_ ABSL_GUARDED_BY(mu_) = 0;
+  std::vector<Pool> pools_ ABSL_GUARDED_BY(mu_);
   absl::Status down_ ABSL_GUARDED_BY(mu_);  // Why the newest attempt to connect failed; OK if it did not.
   absl::flat_hash_set<std::string> logged_ ABSL_GUARDED_BY(mu_);  // Reasons since it was up.
   Duration down_wait_ ABSL_GUARDED_BY(mu_) = {};
   MonoTime dial_again_at_ ABSL_GUARDED_BY(mu_) = {};
   MonoTime end_ ABSL_GUARDED_BY(mu_) = MonoTime::max();
 };
-
-// PostgreSQL's own code for what ended `Run`, such as 55P03; empty if the failure was not a statement's.
-std::string SqlState(const absl::Status& status);
-std::string SqlState(const pqxx::sql_error& error);
-// Whether this was a value that the database cannot hold, in its encoding or in the column's type: it is in no row.
-bool IsUnstorableValue(const absl::Status& status);
-// Whether the statement took longer than it may.
-bool IsStatementTimeout(const absl::Status& status);
 
 }  // namespace toolwire
 

@@ -54,12 +54,17 @@ void Inspect(PgSession& session, PgInspection* found) {
   found->may_create_tables = row[8].as<bool>();
   found->owns_audit_table = row[9].as<bool>();
 
-  const PgTablesFound tables = FindPgTables(session, transaction);
-  found->credentials_table = tables.credentials;
-  found->audit_table = tables.audit;
-  found->our_columns = tables.our_columns;
-  found->call_index = tables.call_index;
-  found->missing_columns = tables.missing_columns;
+  const PgTables tables = LookAtPgTables(session, transaction);
+  found->credentials_table = tables.credentials.exists;
+  found->audit_table = tables.audit.exists;
+  found->our_columns = HasOurPgColumns(tables);
+  found->call_index = tables.has_call_index;
+  found->missing_columns = MissingPgColumns(tables);
+  found->problems.clear();
+  for (std::string problem : {tables.CredentialsProblem(), tables.AuditProblem()}) {
+    if (!problem.empty()) found->problems.push_back(std::move(problem));
+  }
+  found->warnings = tables.Warnings();
   found->missing_privileges.clear();
   for (const auto& privilege : session.Exec(transaction, kDoing, kPrivileges)) {
     found->missing_privileges.push_back(privilege[0].as<std::string>());
@@ -79,7 +84,7 @@ absl::StatusOr<PgInspection> InspectPg(const std::string& database_url, Duration
   PgInspection found;
   found.address = (*connections)->address();
   found.protection = (*connections)->protection();
-  const absl::Status status = (*connections)->Run([&](PgSession& session) {
+  const absl::Status status = (*connections)->Run(PgLane::kListings, [&](PgSession& session) {
     Inspect(session, &found);
     return absl::OkStatus();
   });

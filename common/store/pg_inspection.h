@@ -27,8 +27,9 @@ struct PgInspection {
 
   bool credentials_table = false, audit_table = false;
   bool our_columns = false;                  // Those that are added to tables taken over.
-  bool call_index = false;                   // Without it no audit row can be written.
+  bool call_index = false;                   // Without it rows are told apart by toolwire_audit_calls.
   std::vector<std::string> missing_columns;  // Other than that; `table.column`.
+  std::vector<std::string> problems, warnings;  // As of PgTables.
   bool may_create_tables = false;
   bool owns_audit_table = false;  // So may add its column and index; also if it is not there.
   // "INSERT on tool_execution_logs", of tables that are there.

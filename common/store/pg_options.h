@@ -11,12 +11,17 @@ namespace toolwire {
 
 struct PgOptions {
   std::string url;          // A libpq URI or key=value list. Holds a password: never logged.
-  int connections_max = 4;  // As many batches at once; all processes share the database's own limit.
+  // As many statements at once; all processes share the database's own limit. How kinds of work share them: PgLane.
+  int connections_max = 4;
   // Enforced by the server; if that is silent, the connection is cut 2 s later. Also the longest wait for a connection
   // while all are lent.
   Duration statement_timeout = std::chrono::seconds(10);
   Duration connect_timeout = std::chrono::seconds(5);  // For each address of the host; whole seconds, at least 2.
   Duration slow_statement = std::chrono::seconds(1);   // Slower ones are logged.
+  // How long a statement waits for a lock that somebody else holds. Status: it is tried again soon. Changes: an operator
+  // waits for the answer.
+  Duration status_lock_timeout = std::chrono::milliseconds(500);
+  Duration change_lock_timeout = std::chrono::seconds(3);
 };
 
 }  // namespace toolwire

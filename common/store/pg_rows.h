@@ -15,6 +15,9 @@ namespace toolwire {
 
 inline constexpr int64_t kLatestMs = 253402300799999;  // The end of the year 9999.
 
+// The nearest time that a column takes.
+int64_t StorableMs(int64_t unix_ms);
+
 // NULL reads as empty.
 std::string TextAt(const pqxx::row& row, int column);
 std::optional<int64_t> IntAt(const pqxx::row& row, int column);
@@ -24,11 +27,14 @@ std::string ShownMs(const std::string& time);
 
 // The statement that lists rows of the audit log is `begin`, conditions, order and limit, `end`. The rows of the
 // replaced server may hold 1 GB in a column: what is over twice `audit_json_bytes_max` (jsonb is written with spaces)
-// is cut where it is kept, and never sent.
+// or over the limits on what is listed is cut where it is kept, and never sent.
 struct PgAuditList {
   std::string begin, end;
 };
-PgAuditList AuditListFor(const PgAuditTable& table, size_t audit_json_bytes_max);
+// Of which JSON the server makes text, to know how long it is. kInRow: of no more than lies in the row itself, so that
+// even rows that are a thousand times as long as they are kept take little of the server's time.
+enum class PgTexts { kAll, kInRow };
+PgAuditList AuditListFor(const PgTable& table, size_t audit_json_bytes_max, PgTexts texts);
 
 // A row of that statement. What was cut reads as AuditMarkedJson, or ends with a note.
 ListedAuditRow ListedRowOf(const pqxx::row& columns, size_t audit_json_bytes_max);

@@ -1,30 +1,20 @@
-// Tables that are complete are only looked at. Missing ones are made, and our columns added, in one transaction under
-// an advisory lock, so that several processes can start at once. Indexes are built CONCURRENTLY, under another advisory
-// lock, one after the other; one that was left invalid is dropped and built again. What is to be done is a list of
-// steps, which servers carry out when they start and `toolwire migrate` before that, or only shows.
+// One statement reads the columns of both tables, one the indexes of the audit table. Whether an index is what we need
+// is told by its columns: its name may be taken, by the index of a table that was renamed.
 
 #include "common/store/pg_schema.h"
 
 #include <algorithm>
-#include <chrono>
 #include <iterator>
-#include <map>
 #include <set>
-#include <thread>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/log.h"
 
 namespace toolwire {
 namespace {
 
-constexpr char kDoing[] = "preparing the tables";
-constexpr char kDoingIndexes[] = "preparing the indexes";
-
-// Advisory locks of ours: a number that other programs are unlikely to use, and one for each step.
-constexpr char kLockTables[] = "SELECT pg_advisory_xact_lock(1953460076, 1)";
-constexpr char kTryLockIndexes[] = "SELECT pg_try_advisory_lock(1953460076, 2)";
+constexpr char kDoing[] = "looking at the tables";
 
 constexpr char kCredentialsTable[] = R"sql(
 CREATE TABLE IF NOT EXISTS agent_credentials (
@@ -49,38 +39,100 @@ CREATE TABLE IF NOT EXISTS tool_execution_logs (
   execution_time_ms integer,
   created_at timestamptz NOT NULL DEFAULT now()
 ))sql";
-// The columns that tables taken over lack. None has a default, so that no row is rewritten.
-constexpr const char* kOurColumns[] = {"call_id", "caller"};
-std::string AddColumn(const std::string& column) {
-  return absl::StrCat("ALTER TABLE tool_execution_logs ADD COLUMN IF NOT EXISTS ", column, " text");
-}
-// A change of a table waits for all who use it, and all others wait behind it; so it fails soon and is tried again.
-constexpr char kLockTimeout[] = "SET LOCAL lock_timeout = '2s'";
+constexpr char kCallsTable[] = R"sql(
+CREATE TABLE IF NOT EXISTS toolwire_audit_calls (
+  call_id text PRIMARY KEY,            -- of rows that were written while the audit table had no unique index
+  written_at timestamptz NOT NULL DEFAULT now()
+))sql";
 
-constexpr char kCallIndex[] = "toolwire_audit_call_id";
-// The index toolwire_audit_user that earlier versions made is left where it is.
+// The columns that tables taken over lack. None has a default, so that no row is rewritten.
+constexpr struct {
+  const char* table;
+  const char* column;
+  const char* type;
+} kOurColumns[] = {{"agent_credentials", "status_epoch", "bigint"},
+                   {"tool_execution_logs", "call_id", "text"},
+                   {"tool_execution_logs", "caller", "text"}};
+
 constexpr char kUserTimeIndex[] = "toolwire_audit_user_time";
 constexpr char kTimeIndex[] = "toolwire_audit_time";
+constexpr char kCallIndex[] = "toolwire_audit_call_id";
 
+constexpr char kFindTables[] = R"sql(
+SELECT t.name, c.oid IS NOT NULL, coalesce(c.relkind::text, 'r'), coalesce(row_security_active(c.oid), false),
+  coalesce((SELECT min(n.nspname) FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace
+            WHERE o.relname = t.name AND o.relkind IN ('r', 'p', 'v')), ''),
+  current_user::text
+FROM (VALUES ('agent_credentials'), ('tool_execution_logs'), ('toolwire_audit_calls')) AS t(name)
+LEFT JOIN pg_class c ON c.oid = to_regclass(t.name))sql";
 constexpr char kFindColumns[] = R"sql(
-SELECT t.name, a.attname, a.attnotnull, format_type(a.atttypid, NULL) AS type
+SELECT t.name, a.attname, a.attnotnull, format_type(a.atttypid, NULL),
+  a.atthasdef OR a.attidentity <> '' OR y.typdefault IS NOT NULL,
+  CASE WHEN y.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 ELSE 0 END, y.typtype = 'e'
 FROM (VALUES ('agent_credentials'), ('tool_execution_logs')) AS t(name)
-JOIN pg_attribute a ON a.attrelid = to_regclass(t.name)
+JOIN pg_attribute a ON a.attrelid = to_regclass(t.name) JOIN pg_type y ON y.oid = a.atttypid
 WHERE a.attnum > 0 AND NOT a.attisdropped)sql";
-constexpr char kFindIndex[] = R"sql(
-SELECT i.indexrelid::regclass::text, i.indisvalid
+// The condition is compared as it is kept, since to write it out would lock the table: 1 is IS NOT NULL.
+constexpr char kFindIndexes[] = R"sql(
+SELECT i.indexrelid::regclass::text, c.relname, i.indisvalid AND i.indisready, i.indisunique,
+  coalesce(i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND (i.indpred IS NULL OR
+    i.indpred::text LIKE '{NULLTEST :arg {VAR :varno 1 :varattno ' || a.attnum || ' %:nulltesttype 1 %'), false),
+  i.indexrelid::bigint
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE i.indrelid = to_regclass('tool_execution_logs') AND c.relname = $1::text)sql";
+LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'call_id' AND NOT a.attisdropped
+WHERE i.indrelid = to_regclass('tool_execution_logs'))sql";
+// Whether a name of ours is taken by another table's index.
+constexpr char kFindTakenNames[] = R"sql(
+SELECT c.relname FROM pg_class c
+WHERE c.relname LIKE 'toolwire\_audit\_%' AND c.relnamespace =
+  (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('tool_execution_logs')))sql";
 constexpr char kFindForeignKey[] = R"sql(
 SELECT 1 FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
 WHERE k.contype = 'f' AND k.conrelid = to_regclass('tool_execution_logs') AND a.attname = 'user_id' LIMIT 1)sql";
 
-struct Column {
-  bool required = false;
-  std::string type;
+// Who may write the audit table, and lacks a right on toolwire_audit_calls that this role can give. 0 is PUBLIC.
+constexpr char kFindCallsRights[] = R"sql(
+WITH rights AS (SELECT c.relname, c.relowner, x.grantee, x.privilege_type
+  FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS x
+  WHERE c.oid IN (to_regclass('tool_execution_logs'), to_regclass('toolwire_audit_calls'))),
+writers AS (SELECT DISTINCT grantee FROM rights WHERE relname = 'tool_execution_logs' AND privilege_type = 'INSERT')
+SELECT CASE WHEN w.grantee = 0 THEN 'PUBLIC' ELSE w.grantee::regrole::text END FROM writers w
+WHERE CASE WHEN to_regclass('toolwire_audit_calls') IS NULL
+  THEN w.grantee <> (SELECT oid FROM pg_roles WHERE rolname = current_user)
+  ELSE (SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('toolwire_audit_calls'))
+    AND (SELECT count(DISTINCT privilege_type) FROM rights WHERE relname = 'toolwire_audit_calls'
+         AND grantee IN (w.grantee, 0) AND privilege_type IN ('SELECT', 'INSERT', 'DELETE')) < 3 END
+ORDER BY 1)sql";
+constexpr char kMayUseCalls[] = R"sql(
+SELECT bool_and(has_table_privilege(to_regclass('toolwire_audit_calls'), p))
+FROM unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) AS p)sql";
+
+struct FoundIndex {
+  std::string quoted, name;
+  bool valid = false, unique = false, on_call_id = false;
+  int64_t oid = 0;
 };
-using Columns = std::map<std::string, Column>;
-using Tables = std::map<std::string, Columns>;
+
+std::vector<FoundIndex> FindIndexes(PgSession& session, pqxx::transaction_base& transaction) {
+  std::vector<FoundIndex> found;
+  for (const auto& row : session.Exec(transaction, kDoing, kFindIndexes)) {
+    found.push_back({row[0].c_str(), row[1].c_str(), row[2].as<bool>(), row[3].as<bool>(), row[4].as<bool>(),
+                     row[5].as<int64_t>()});
+  }
+  return found;
+}
+
+// What ON CONFLICT (call_id) WHERE call_id IS NOT NULL finds.
+bool IsCallIndex(const FoundIndex& index) {
+  return index.unique && index.on_call_id;
+}
+
+// A name of ours may end in _2, _3, ... where the plain one was taken.
+bool IsNamed(const FoundIndex& index, const std::string& name) {
+  return index.name == name || (absl::StartsWith(index.name, name + "_") &&
+                                std::all_of(index.name.begin() + static_cast<ptrdiff_t>(name.size()) + 1,
+                                            index.name.end(), absl::ascii_isdigit));
+}
 
 // Of each table, what we read and write.
 const std::map<std::string, std::set<std::string>>& NeededColumns() {
@@ -88,202 +140,265 @@ const std::map<std::string, std::set<std::string>>& NeededColumns() {
       {"agent_credentials", {"user_id", "shared_secret", "platform", "status", "created_at", "last_seen"}},
       {"tool_execution_logs",
        {"id", "user_id", "request_id", "tool_name", "params", "result", "success", "error", "execution_time_ms",
-        "created_at", "call_id", "caller"}},
+        "created_at"}},
   };
   return *needed;
 }
 
-Tables FindTables(PgSession& session, pqxx::transaction_base& transaction) {
-  Tables tables;
-  for (const auto& row : session.Exec(transaction, kDoing, kFindColumns)) {
-    tables[row[0].as<std::string>()][row[1].as<std::string>()] = {row[2].as<bool>(), row[3].as<std::string>()};
+// Why the table cannot be used at all, whatever its columns.
+std::string Absence(const PgTable& table, const std::string& name, const std::string& role) {
+  if (table.exists) return "";
+  if (table.other_schema.empty()) return absl::StrCat("there is no table ", name, ": ", kRunMigrate);
+  return absl::StrCat("the table ", name, " is in the schema ", table.other_schema,
+                      ", which is not on the search_path of ", role, ": ALTER ROLE ", role,
+                      " SET search_path = ", table.other_schema, ", public");
+}
+
+std::string MissingColumn(const PgTable& table, const std::string& name) {
+  for (const std::string& column : NeededColumns().at(name)) {
+    if (!table.has(column)) {
+      return absl::StrCat("the table ", name, " has no column ", column,
+                          ": add it, or let DATABASE_URL name another database");
+    }
   }
-  return tables;
+  return "";
 }
 
-bool IsOurs(const std::string& column) {
-  return std::find(std::begin(kOurColumns), std::end(kOurColumns), column) != std::end(kOurColumns);
-}
-
-bool HasColumn(const Tables& tables, const std::string& column) {
-  const auto logs = tables.find("tool_execution_logs");
-  return logs != tables.end() && logs->second.count(column) > 0;
-}
-
-bool HasOurColumns(const Tables& tables) {
-  return std::all_of(std::begin(kOurColumns), std::end(kOurColumns),
-                     [&](const char* column) { return HasColumn(tables, column); });
-}
-
-// What the tables lack.
-std::vector<MigrationStep> TableSteps(const Tables& tables) {
-  const auto table = [](const char* name, const char* sql) {
-    return MigrationStep{absl::StrCat("table ", name), std::string(absl::StripAsciiWhitespace(sql)),
-                         "nothing that is there"};
-  };
-  std::vector<MigrationStep> steps;
-  if (tables.count("agent_credentials") == 0) steps.push_back(table("agent_credentials", kCredentialsTable));
-  const bool is_new = tables.count("tool_execution_logs") == 0;
-  if (is_new) steps.push_back(table("tool_execution_logs", kAuditTable));
-  // Executed only if a column is missing: even to change nothing, it would wait for an index that is being built.
-  for (const char* column : kOurColumns) {
-    if (HasColumn(tables, column)) continue;
-    steps.push_back({absl::StrCat("column ", column, " of tool_execution_logs"), AddColumn(column),
-                     is_new ? "nothing that is there"
-                            : "tool_execution_logs against all others (ACCESS EXCLUSIVE) for an instant, as no row is "
-                              "rewritten; waits 2 s for that lock at most, then lets others go first and tries again"});
+// The first column that must have a value and gets none of us.
+std::string UnfilledColumn(const PgTable& table, const std::string& name) {
+  const std::set<std::string>& ours = NeededColumns().at(name);
+  for (const auto& [column, what] : table.columns) {
+    if (!what.required || what.has_default || ours.count(column) > 0) continue;
+    return absl::StrCat(name, ".", column, " must have a value, and Toolwire knows none: ALTER TABLE ", name,
+                        " ALTER COLUMN ", column, " SET DEFAULT ..., or DROP NOT NULL");
   }
-  return steps;
+  return "";
 }
 
-void MakeTables(PgSession& session) {
-  pqxx::work transaction(session.connection());
-  session.Exec(transaction, kDoing, kLockTimeout);
-  session.Exec(transaction, kDoing, kLockTables);
-  for (const MigrationStep& step : TableSteps(FindTables(session, transaction))) {
-    session.Exec(transaction, kDoing, step.statement);
+void WarnOfLengths(const PgTable& table, const std::string& name,
+                   const std::vector<std::pair<const char*, int>>& longest, std::vector<std::string>* warnings) {
+  for (const auto& [column, characters] : longest) {
+    const auto found = table.columns.find(column);
+    if (found == table.columns.end() || found->second.characters_max == 0) continue;
+    if (found->second.characters_max >= characters) continue;
+    warnings->push_back(absl::StrCat(name, ".", column, " takes ", found->second.characters_max,
+                                     " characters, and Toolwire writes up to ", characters, ": ALTER TABLE ", name,
+                                     " ALTER COLUMN ", column, " TYPE text"));
   }
-  transaction.commit();
-  log::Info("database tables made or extended");
 }
 
-struct Index {
-  const char* name;
-  std::string sql;
-};
-
-// In the order in which they are built.
-std::vector<Index> IndexesOf(const PgAuditTable& table) {
-  const auto create = [](const char* kind, const char* name, const std::string& columns) {
-    return Index{name, absl::StrCat("CREATE ", kind, " CONCURRENTLY IF NOT EXISTS ", name, " ON tool_execution_logs (",
-                                    columns)};
-  };
-  return {create("UNIQUE INDEX", kCallIndex, "call_id) WHERE call_id IS NOT NULL"),
-          create("INDEX", kUserTimeIndex, absl::StrCat("user_id, (", table.time(), "), id)")),
-          create("INDEX", kTimeIndex, absl::StrCat("(", table.time(), "), id)"))};
-}
-
-enum class IndexState { kMissing, kUnfinished, kValid };
-
-IndexState FindIndex(PgSession& session, pqxx::transaction_base& transaction, const char* name, std::string* quoted) {
-  const pqxx::result found = session.Exec(transaction, kDoingIndexes, kFindIndex, PgParams().Text(name));
-  if (found.empty()) return IndexState::kMissing;
-  *quoted = found[0][0].as<std::string>();
-  return found[0][1].as<bool>() ? IndexState::kValid : IndexState::kUnfinished;
-}
-
-std::string DropIndex(const std::string& quoted) { return absl::StrCat("DROP INDEX CONCURRENTLY IF EXISTS ", quoted); }
-
-void BuildIndex(PgSession& session, pqxx::transaction_base& transaction, const Index& index) {
-  std::string quoted;
-  const IndexState state = FindIndex(session, transaction, index.name, &quoted);
-  if (state == IndexState::kValid) return;
-  if (state == IndexState::kUnfinished) session.Exec(transaction, kDoingIndexes, DropIndex(quoted));
-  const MonoTime start = std::chrono::steady_clock::now();
-  session.Exec(transaction, kDoingIndexes, index.sql);
-  const Duration took = std::chrono::steady_clock::now() - start;
-  log::Info("database index built",
-            {{"index", index.name}, {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
-}
-
-// What of the table decides how its indexes are made. A table that is to be made has the defaults.
-PgAuditTable ShapeOf(Tables& tables) {
-  PgAuditTable table;
-  if (tables.count("tool_execution_logs") == 0) return table;
-  Columns& columns = tables["tool_execution_logs"];
-  table.id_type = columns["id"].type;
-  table.time_type = columns["created_at"].type;
-  table.created_at_required = columns["created_at"].required;
-  table.params_required = columns["params"].required;
-  table.result_required = columns["result"].required;
-  table.error_required = columns["error"].required;
-  table.execution_time_required = columns["execution_time_ms"].required;
-  return table;
+MigrationStep TableStep(const char* name, const char* sql) {
+  return {absl::StrCat("table ", name), std::string(absl::StripAsciiWhitespace(sql)), "nothing that is there"};
 }
 
 }  // namespace
 
-std::string PgAuditTable::time() const {
-  if (created_at_required) return "created_at";
-  return absl::StrCat("coalesce(created_at, CAST('1970-01-01 00:00:00+00' AS ", time_type, "))");
+std::string PgTable::type(const std::string& column) const {
+  const auto found = columns.find(column);
+  return found == columns.end() ? "text" : found->second.type;
 }
 
-absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session) {
-  Tables tables;
-  {
-    pqxx::nontransaction transaction(session.connection());
-    tables = FindTables(session, transaction);
-  }
-  if (tables.count("agent_credentials") == 0 || !HasOurColumns(tables)) MakeTables(session);
+bool PgTable::required(const std::string& column) const {
+  const auto found = columns.find(column);
+  return found != columns.end() && found->second.required;
+}
 
-  pqxx::nontransaction transaction(session.connection());
-  tables = FindTables(session, transaction);
-  for (const auto& [table, columns] : NeededColumns()) {
+std::string PgTables::CredentialsProblem() const {
+  if (std::string why = Absence(credentials, "agent_credentials", role); !why.empty()) return why;
+  return MissingColumn(credentials, "agent_credentials");
+}
+
+std::string PgTables::AuditProblem() const {
+  constexpr char kName[] = "tool_execution_logs";
+  if (std::string why = Absence(audit, kName, role); !why.empty()) return why;
+  if (audit.kind == 'v' || audit.kind == 'm') {
+    return absl::StrCat(kName, " is a view, on which no index can tell calls apart: let search_path or DATABASE_URL "
+                               "lead to the table behind it");
+  }
+  if (std::string why = MissingColumn(audit, kName); !why.empty()) return why;
+  for (const char* column : {"call_id", "caller"}) {
+    if (!audit.has(column)) return absl::StrCat("the table ", kName, " has no column ", column, ": ", kRunMigrate);
+  }
+  if (std::string why = UnfilledColumn(audit, kName); !why.empty()) return why;
+  if (!has_call_index && !has_calls_table) {
+    return absl::StrCat("the table ", kName, " has no unique index on call_id, and there is no table "
+                        "toolwire_audit_calls instead: ", kRunMigrate);
+  }
+  if (!has_call_index && !may_use_calls) {
+    return absl::StrCat("the table ", kName, " has no unique index on call_id, and ", role, " may not use "
+                        "toolwire_audit_calls instead: GRANT SELECT, INSERT, DELETE ON toolwire_audit_calls TO ", role,
+                        ", which toolwire migrate does for all who may write the log");
+  }
+  return "";
+}
+
+std::vector<std::string> PgTables::Warnings() const {
+  std::vector<std::string> warnings;
+  if (credentials.exists) {
+    constexpr char kName[] = "agent_credentials";
+    // The length of sha256:<64 hex digits>, and of revoked:<32 hex digits>.
+    WarnOfLengths(credentials, kName, {{"user_id", 256}, {"shared_secret", 71}}, &warnings);
+    if (std::string why = UnfilledColumn(credentials, kName); !why.empty()) warnings.push_back(std::move(why));
+    if (credentials.hides_rows) {
+      warnings.push_back(absl::StrCat("row-level security of agent_credentials applies to ", role,
+                                      ": agents whose rows it hides are unknown; ALTER ROLE ", role, " BYPASSRLS"));
+    }
+    if (!credentials.has("status_epoch")) {
+      warnings.push_back(absl::StrCat("the table agent_credentials has no column status_epoch, so that an agent's "
+                                      "status may be an older edge's: ", kRunMigrate));
+    }
+  }
+  if (audit.exists) {
+    constexpr char kName[] = "tool_execution_logs";
+    WarnOfLengths(audit, kName, {{"user_id", 256}, {"request_id", 256}, {"tool_name", 256}, {"error", 4096}},
+                  &warnings);
+    if (audit.hides_rows) {
+      warnings.push_back(absl::StrCat("row-level security of tool_execution_logs applies to ", role,
+                                      ": rows that it refuses wait in the spool; ALTER ROLE ", role, " BYPASSRLS"));
+    }
+    if (has_user_key) {
+      warnings.push_back(
+          "tool_execution_logs.user_id is a foreign key: calls for users it does not know leave no audit row");
+    }
+    if (!has_call_index && has_calls_table && audit.kind != 'p') {
+      warnings.push_back(absl::StrCat("the unique index on tool_execution_logs.call_id is not there yet: rows are "
+                                      "told apart by toolwire_audit_calls until ", "toolwire migrate has built it"));
+    }
+  }
+  return warnings;
+}
+
+PgTables LookAtPgTables(PgSession& session, pqxx::transaction_base& transaction) {
+  PgTables tables;
+  for (const auto& row : session.Exec(transaction, kDoing, kFindTables)) {
+    const std::string name = row[0].c_str();
+    tables.role = row[5].c_str();
+    if (name == "toolwire_audit_calls") {
+      tables.has_calls_table = row[1].as<bool>();
+      continue;
+    }
+    PgTable& table = name == "agent_credentials" ? tables.credentials : tables.audit;
+    table.exists = row[1].as<bool>();
+    table.kind = *row[2].c_str();
+    table.hides_rows = row[3].as<bool>();
+    if (!table.exists) table.other_schema = row[4].c_str();
+  }
+  for (const auto& row : session.Exec(transaction, kDoing, kFindColumns)) {
+    const std::string name = row[0].c_str();
+    PgColumn column{row[3].c_str(), row[2].as<bool>(), row[4].as<bool>(), row[5].as<int>(), row[6].as<bool>()};
+    if (column.type == "character") column.type = "bpchar";  // Which has no length in a CAST.
+    (name == "agent_credentials" ? tables.credentials : tables.audit).columns[row[1].c_str()] = std::move(column);
+  }
+  bool by_user = false, by_time = false;
+  for (const FoundIndex& index : FindIndexes(session, transaction)) {
+    if (!index.valid) continue;
+    if (IsCallIndex(index)) {
+      tables.has_call_index = true;
+      tables.call_index = index.oid;
+    }
+    by_user |= IsNamed(index, kUserTimeIndex);
+    by_time |= IsNamed(index, kTimeIndex);
+  }
+  tables.has_list_indexes = by_user && by_time;
+  tables.has_user_key = !session.Exec(transaction, kDoing, kFindForeignKey).empty();
+  if (tables.has_calls_table) tables.may_use_calls = session.Exec(transaction, kDoing, kMayUseCalls)[0][0].as<bool>();
+  for (const auto& row : session.Exec(transaction, kDoing, kFindCallsRights)) {
+    tables.without_calls.push_back(row[0].c_str());
+  }
+  return tables;
+}
+
+std::string PgRowTime(const PgTable& audit) {
+  if (!audit.exists || audit.required("created_at")) return "created_at";
+  return absl::StrCat("coalesce(created_at, CAST('1970-01-01 00:00:00+00' AS ", audit.type("created_at"), "))");
+}
+
+std::vector<std::string> MissingPgColumns(const PgTables& tables) {
+  std::vector<std::string> missing;
+  for (const auto& [name, columns] : NeededColumns()) {
+    const PgTable& table = name == "agent_credentials" ? tables.credentials : tables.audit;
+    if (!table.exists) continue;
     for (const std::string& column : columns) {
-      if (tables[table].count(column) > 0) continue;
-      log::Error("database table lacks a column", {{"table", table}, {"column", column}});
-      return absl::UnavailableError(absl::StrCat("the table ", table, " has no column ", column));
+      if (!table.has(column)) missing.push_back(absl::StrCat(name, ".", column));
     }
   }
-  PgAuditTable table = ShapeOf(tables);
-  table.has_user_key = !session.Exec(transaction, kDoing, kFindForeignKey).empty();
-  std::string quoted;
-  table.has_call_index = FindIndex(session, transaction, kCallIndex, &quoted) == IndexState::kValid;
-  table.has_list_indexes = FindIndex(session, transaction, kUserTimeIndex, &quoted) == IndexState::kValid &&
-                           FindIndex(session, transaction, kTimeIndex, &quoted) == IndexState::kValid;
-  return table;
+  return missing;
 }
 
-PgTablesFound FindPgTables(PgSession& session, pqxx::transaction_base& transaction) {
-  const Tables tables = FindTables(session, transaction);
-  PgTablesFound found;
-  found.credentials = tables.count("agent_credentials") > 0;
-  found.audit = tables.count("tool_execution_logs") > 0;
-  found.our_columns = HasOurColumns(tables);
-  for (const auto& [table, columns] : tables) {
-    for (const std::string& column : NeededColumns().at(table)) {
-      if (IsOurs(column) || columns.count(column) > 0) continue;
-      found.missing_columns.push_back(absl::StrCat(table, ".", column));
-    }
+bool HasOurPgColumns(const PgTables& tables) {
+  return std::all_of(std::begin(kOurColumns), std::end(kOurColumns), [&](const auto& one) {
+    return (one.table == std::string_view("agent_credentials") ? tables.credentials : tables.audit).has(one.column);
+  });
+}
+
+std::vector<MigrationStep> FindPgTableSteps(const PgTables& tables) {
+  std::vector<MigrationStep> steps;
+  if (!tables.credentials.exists) steps.push_back(TableStep("agent_credentials", kCredentialsTable));
+  if (!tables.audit.exists) steps.push_back(TableStep("tool_execution_logs", kAuditTable));
+  if (!tables.has_calls_table) steps.push_back(TableStep("toolwire_audit_calls", kCallsTable));
+  for (const std::string& role : tables.without_calls) {
+    steps.push_back({absl::StrCat("rights of ", role, " on toolwire_audit_calls"),
+                     absl::StrCat("GRANT SELECT, INSERT, DELETE ON toolwire_audit_calls TO ", role), "nothing"});
   }
-  std::string quoted;
-  found.call_index = FindIndex(session, transaction, kCallIndex, &quoted) == IndexState::kValid;
-  return found;
-}
-
-std::vector<MigrationStep> FindPgSteps(PgSession& session, pqxx::transaction_base& transaction) {
-  Tables tables = FindTables(session, transaction);
-  std::vector<MigrationStep> steps = TableSteps(tables);
-  const bool is_new = tables.count("tool_execution_logs") == 0;
-  for (const Index& index : IndexesOf(ShapeOf(tables))) {
-    std::string quoted;
-    const IndexState state = FindIndex(session, transaction, index.name, &quoted);
-    if (state == IndexState::kValid) continue;
-    steps.push_back({absl::StrCat("index ", index.name),
-                     state == IndexState::kUnfinished ? absl::StrCat(DropIndex(quoted), ";\n", index.sql) : index.sql,
-                     is_new ? "nothing that is there"
-                            : "tool_execution_logs against changes of the table and VACUUM (SHARE UPDATE EXCLUSIVE), "
-                              "while its rows are read twice; reads and writes go on; waits for older transactions"});
+  // Executed only if a column is missing: even to change nothing, it would wait for whoever reads.
+  for (const auto& one : kOurColumns) {
+    const PgTable& table = one.table == std::string_view("agent_credentials") ? tables.credentials : tables.audit;
+    if (table.has(one.column)) continue;
+    steps.push_back({absl::StrCat("column ", one.column, " of ", one.table),
+                     absl::StrCat("ALTER TABLE ", one.table, " ADD COLUMN IF NOT EXISTS ", one.column, " ", one.type),
+                     !table.exists ? "nothing that is there"
+                                   : absl::StrCat(one.table,
+                                                  " against all others (ACCESS EXCLUSIVE) for an instant, as no row is "
+                                                  "rewritten; waits 200 ms for that lock at most, then lets others go "
+                                                  "first and tries again, for minutes")});
   }
   return steps;
 }
 
-void BuildPgIndexes(PgSession& session, const PgAuditTable& table, const std::function<void(const char*)>& on_index,
-                    const std::function<bool()>& stopping) {
-  session.LiftTimeout();
-  pqxx::nontransaction transaction(session.connection());
-  // Polled, not waited for: CREATE INDEX CONCURRENTLY waits for all statements that began before it, and so would wait
-  // for one that waits for this lock. The lock is held until the connection is closed, so for as long as the server
-  // builds, even when this process is gone: an index that is unfinished while we hold the lock is built by nobody.
-  while (!session.Exec(transaction, kDoingIndexes, kTryLockIndexes)[0][0].as<bool>()) {
-    if (stopping()) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+std::vector<MigrationStep> FindPgIndexSteps(PgSession& session, pqxx::transaction_base& transaction,
+                                            const PgTables& tables) {
+  const std::string time = PgRowTime(tables.audit);
+  // A unique index of a partitioned table must have the column that it is partitioned by: calls are told apart by
+  // toolwire_audit_calls there. And none is built on it CONCURRENTLY: those that lists want are its owner's to make.
+  if (tables.audit.kind == 'p') return {};
+  const struct {
+    const char* name;
+    const char* kind;
+    std::string columns;
+    bool is_call_index;
+  } wanted[] = {{kCallIndex, "UNIQUE INDEX", "(call_id) WHERE call_id IS NOT NULL", true},
+                {kUserTimeIndex, "INDEX", absl::StrCat("(user_id, (", time, "), id)"), false},
+                {kTimeIndex, "INDEX", absl::StrCat("((", time, "), id)"), false}};
+  const std::vector<FoundIndex> found = FindIndexes(session, transaction);
+  std::set<std::string> taken;
+  if (tables.audit.exists) {
+    for (const auto& row : session.Exec(transaction, kDoing, kFindTakenNames)) taken.insert(row[0].c_str());
   }
-  for (const Index& index : IndexesOf(table)) {
-    BuildIndex(session, transaction, index);
-    on_index(index.name);
-    if (stopping()) return;
+  std::vector<MigrationStep> steps;
+  for (const auto& index : wanted) {
+    std::string dropped;
+    bool is_there = false;
+    for (const FoundIndex& one : found) {
+      const bool is_it = index.is_call_index ? IsCallIndex(one) : IsNamed(one, index.name);
+      if (is_it && one.valid) is_there = true;
+      if (is_it && !one.valid && IsNamed(one, index.name)) dropped = one.quoted;
+      if (is_it && !one.valid) taken.erase(one.name);
+    }
+    if (is_there) continue;
+    std::string name = index.name;
+    for (int number = 2; taken.count(name) > 0; ++number) name = absl::StrCat(index.name, "_", number);
+    const std::string create = absl::StrCat("CREATE ", index.kind, " CONCURRENTLY IF NOT EXISTS ", name,
+                                            " ON tool_execution_logs ", index.columns);
+    const char* const locks =
+        !tables.audit.exists ? "nothing that is there"
+                             : "tool_execution_logs against changes of the table and VACUUM (SHARE UPDATE EXCLUSIVE), "
+                               "while its rows are read twice; reads and writes go on; waits for older transactions";
+    steps.push_back({absl::StrCat("index ", index.name),
+                     dropped.empty() ? create
+                                     : absl::StrCat("DROP INDEX CONCURRENTLY IF EXISTS ", dropped, ";\n", create),
+                     locks});
   }
+  return steps;
 }
 
 }  // namespace toolwire

@@ -1,58 +1,76 @@
-// The tables in PostgreSQL: making them, taking over those of the replaced server, and what of them varies.
+// The tables in PostgreSQL as a database has them: what of them varies, what keeps Toolwire from using them, and what
+// they lack. Only looked at: what changes them is `toolwire migrate`.
 #ifndef TOOLWIRE_COMMON_STORE_PG_SCHEMA_H_
 #define TOOLWIRE_COMMON_STORE_PG_SCHEMA_H_
 
-#include <functional>
+#include <cstdint>
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "common/store/migration.h"
 #include "common/store/pg_connections.h"
 
 namespace toolwire {
 
-// What differs between the tables of different installations.
-struct PgAuditTable {
-  std::string id_type = "bigint";                      // As SQL has it; not always a number.
-  std::string time_type = "timestamp with time zone";  // Of created_at, which may be without.
-  // SQL for a row's time, as the indexes have it. A row without one counts as of 1970.
-  std::string time() const;
-  // Columns that must have a value.
-  bool params_required = false;
-  bool result_required = false;
-  bool error_required = false;
-  bool execution_time_required = false;
-  bool created_at_required = true;
-  bool has_call_index = false;    // The unique index on call_id is there, and valid.
-  bool has_list_indexes = false;  // So are the two that list rows by time.
-  bool has_user_key = false;      // user_id is a foreign key.
+struct PgColumn {
+  std::string type;  // As CAST takes it, without a length, so that nothing is cut silently.
+  bool required = false;
+  bool has_default = false;
+  int characters_max = 0;  // 0: any number.
+  bool is_enum = false;
 };
 
-// Makes the tables that are missing and adds the columns `call_id` and `caller`; these change nothing for the replaced
-// server, which may go on using the tables. Quick, and harmless when several processes do it at once. Tables that are
-// complete are only looked at, so that a role without the right to change them will do. UNAVAILABLE also if an existing
-// table lacks a column that we need.
-absl::StatusOr<PgAuditTable> PreparePgTables(PgSession& session);
+// A table of that name on the search path, or none.
+struct PgTable {
+  bool exists = false;
+  char kind = 'r';           // pg_class.relkind: r table, p partitioned, v view.
+  bool hides_rows = false;   // Row-level security applies to this role.
+  std::string other_schema;  // Where a table of this name is, if it is not on the search path.
+  std::map<std::string, PgColumn> columns;
 
-// Makes the indexes that are missing or were left unfinished, while others go on writing: the unique one on `call_id`,
-// then those that list rows by time, of a user and of all. Calls `on_index` with the name of each as soon as it is
-// there. May take as long as reading the table several times; the session is not used again. Until the first is there,
-// rows cannot be appended. Returns early if `stopping`.
-void BuildPgIndexes(PgSession& session, const PgAuditTable& table, const std::function<void(const char*)>& on_index,
-                    const std::function<bool()>& stopping);
-
-// What these two would do, in their order.
-std::vector<MigrationStep> FindPgSteps(PgSession& session, pqxx::transaction_base& transaction);
-
-// What is there of the tables, only looked at.
-struct PgTablesFound {
-  bool credentials = false, audit = false;
-  bool our_columns = false;                  // Those that are added to tables taken over: call_id, caller.
-  bool call_index = false;                   // As PgAuditTable::has_call_index.
-  std::vector<std::string> missing_columns;  // `table.column`, of tables that are there; not those of ours.
+  bool has(const std::string& column) const { return columns.count(column) > 0; }
+  std::string type(const std::string& column) const;  // "text" if there is no such column.
+  bool required(const std::string& column) const;
 };
-PgTablesFound FindPgTables(PgSession& session, pqxx::transaction_base& transaction);
+
+struct PgTables {
+  PgTable credentials, audit;
+  // Of these only call_id's concerns writing: by what it is, not by its name.
+  bool has_call_index = false;    // A valid unique index on call_id of the audit table.
+  int64_t call_index = 0;         // Its object id.
+  bool has_list_indexes = false;  // The two that list rows by time.
+  bool has_calls_table = false;   // toolwire_audit_calls, which stands in for that index.
+  bool may_use_calls = true;      // This role has its rights on that table.
+  // Roles that may write the audit table and not use that one, as SQL names them, if this role may change that.
+  std::vector<std::string> without_calls;
+  bool has_user_key = false;      // The audit table's user_id is a foreign key.
+  std::string role;
+
+  // Why logins, or the audit log, cannot go on; a sentence that names the column and what to do. Empty: they can.
+  std::string CredentialsProblem() const;
+  std::string AuditProblem() const;
+  // What will be refused for some rows; sentences as those.
+  std::vector<std::string> Warnings() const;
+};
+
+PgTables LookAtPgTables(PgSession& session, pqxx::transaction_base& transaction);
+
+// SQL for a row's time, as the indexes have it, in this table. A row without one counts as of 1970.
+std::string PgRowTime(const PgTable& audit);
+
+// Columns of the tables that the replaced server made, which are needed. `table.column`, of tables that are there.
+std::vector<std::string> MissingPgColumns(const PgTables& tables);
+// Those that are added to them are there: call_id and caller, status_epoch.
+bool HasOurPgColumns(const PgTables& tables);
+
+inline constexpr char kRunMigrate[] = "run toolwire migrate";
+
+// What the tables and their indexes lack, in the order in which it is made.
+std::vector<MigrationStep> FindPgTableSteps(const PgTables& tables);
+std::vector<MigrationStep> FindPgIndexSteps(PgSession& session, pqxx::transaction_base& transaction,
+                                            const PgTables& tables);
 
 }  // namespace toolwire
 

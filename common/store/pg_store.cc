@@ -1,10 +1,11 @@
 // Every method is one statement for all it is given, with arrays that the statement unnests into rows. Batches of audit
-// rows go by COPY; if that fails, as for rows that are there already, by INSERT, which passes over those. Statements
+// rows go by COPY; if that fails, as for rows that are there already, by INSERT, which passes over those. PgStatements
 // are not prepared: planning one costs little beside a batch, and connection poolers between us and the server may hand
 // each transaction to another session.
 //
-// What a statement looks like depends on the table that was found: it is looked at with the first connection, and again
-// after the database was unavailable. Appending rows needs the unique index on call_id, which PgIndexes builds.
+// What a statement looks like depends on the tables that were found: they are looked at with the first connection, again
+// after the database was unavailable, and now and then while they are not what they should be. Nothing here changes
+// them. Logins need agent_credentials alone; the audit log waits until its table is ready.
 //
 // Times are Unix milliseconds here and timestamps there. A column without time zone is read and written in the time
 // zone that the database gives its sessions, as the replaced server did.
@@ -12,11 +13,13 @@
 #include "common/store/pg_store.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <ctime>
 #include <functional>
 #include <limits>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -29,9 +32,9 @@
 #include "common/base/log.h"
 #include "common/base/mutex.h"
 #include "common/store/pg_connections.h"
-#include "common/store/pg_indexes.h"
 #include "common/store/pg_rows.h"
 #include "common/store/pg_schema.h"
+#include "common/store/pg_statements.h"
 #include "common/store/secret.h"
 
 namespace toolwire {
@@ -40,82 +43,13 @@ namespace {
 constexpr int kConnectionsMax = 20;
 constexpr size_t kCallIdBytesMax = 256;
 
-constexpr char kFindSecrets[] = "SELECT user_id, shared_secret FROM agent_credentials WHERE user_id = ANY ($1::text[])";
-constexpr char kUpdateStatus[] =
-    "UPDATE agent_credentials AS c SET status = u.status, last_seen = to_timestamp(u.at_ms / 1000.0)"
-    " FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u (user_id, status, at_ms) WHERE c.user_id = u.user_id"
-    " AND (u.status <> 'disconnected' OR c.last_seen IS NULL"
-    " OR c.last_seen::timestamptz <= to_timestamp(u.at_ms / 1000.0))";
-// Two steps, as a single statement cannot pass over a secret that is in use and replace a credential that was revoked.
-constexpr char kReplaceRevoked[] =
-    "UPDATE agent_credentials AS c SET shared_secret = u.secret, platform = u.platform, status = 'pending',"
-    " created_at = to_timestamp(u.at_ms / 1000.0), last_seen = NULL"
-    " FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS u (user_id, secret, platform, at_ms)"
-    " WHERE c.user_id = u.user_id AND left(c.shared_secret, 8) = 'revoked:' RETURNING c.user_id";
-constexpr char kCreateCredentials[] =
-    "INSERT INTO agent_credentials (user_id, shared_secret, platform, status, created_at)"
-    " SELECT u.user_id, u.secret, u.platform, 'pending', to_timestamp(u.at_ms / 1000.0)"
-    " FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS u (user_id, secret, platform, at_ms)"
-    " ON CONFLICT DO NOTHING RETURNING user_id";
-constexpr char kReplaceSecret[] =
-    "UPDATE agent_credentials SET shared_secret = $2::text"
-    " WHERE user_id = $1::text AND left(shared_secret, 8) <> 'revoked:' RETURNING user_id";
-constexpr char kRevoke[] =
-    "UPDATE agent_credentials SET status = 'disconnected',"
-    " shared_secret = CASE WHEN left(shared_secret, 8) = 'revoked:' THEN shared_secret ELSE $2::text END"
-    " WHERE user_id = $1::text RETURNING user_id";
-
-const std::string& ListCredentialsSql() {
-  static const auto* const sql = new std::string(absl::StrCat(
-      "SELECT user_id, platform, status, ", ShownMs("created_at"), ", ", ShownMs("last_seen"),
-      ", left(shared_secret, 8) = 'revoked:' FROM agent_credentials WHERE user_id COLLATE \"C\" > $1::text"
-      " ORDER BY user_id COLLATE \"C\" LIMIT $2::bigint"));
-  return *sql;
-}
-
-// The statements that depend on the table.
-struct AuditStatements {
-  std::string append;
-  PgAuditList list;
-  std::string time;       // A row's time, in the column's type.
-  std::string time_type;  // That type.
-  std::string id_type;
-  // For COPY: whether created_at takes an instant, and what stands for an absent value.
-  bool takes_instants = false;
-  const char* no_params = nullptr;
-  const char* no_result = nullptr;
-  const char* no_error = nullptr;
-  const char* no_execution_time = nullptr;
-};
-
-AuditStatements StatementsFor(const PgAuditTable& table, size_t audit_json_bytes_max) {
-  const auto value = [](const char* column, bool required, const char* substitute) {
-    return required ? absl::StrCat("coalesce(", column, ", ", substitute, ")") : std::string(column);
-  };
-  AuditStatements statements;
-  statements.append = absl::StrCat(
-      "INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, error,"
-      " execution_time_ms, created_at, call_id, caller) SELECT u.user_id, u.request_id, u.tool, ",
-      value("u.params::jsonb", table.params_required, "'{}'"), ", ",
-      value("u.result::jsonb", table.result_required, "'null'"), ", u.success, ",
-      value("u.error", table.error_required, "''"), ", ",
-      value("u.time_ms::integer", table.execution_time_required, "0"),
-      ", to_timestamp(u.at_ms / 1000.0), u.call_id, u.caller"
-      " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[],"
-      " $8::bigint[], $9::bigint[], $10::text[], $11::text[])"
-      " AS u (user_id, request_id, tool, params, result, success, error, time_ms, at_ms, call_id, caller)"
-      " ON CONFLICT (call_id) WHERE call_id IS NOT NULL DO NOTHING");
-  statements.time = table.time();
-  statements.time_type = table.time_type;
-  statements.id_type = table.id_type;
-  statements.takes_instants = table.time_type == PgAuditTable().time_type;
-  if (table.params_required) statements.no_params = "{}";
-  if (table.result_required) statements.no_result = "null";
-  if (table.error_required) statements.no_error = "";
-  if (table.execution_time_required) statements.no_execution_time = "0";
-  statements.list = AuditListFor(table, audit_json_bytes_max);
-  return statements;
-}
+// How long what was found of the tables counts, while they lack something.
+constexpr Duration kLookAgain = std::chrono::seconds(5);
+// Call ids outlive any retry of their rows by far, and the rows that wait in a spool as a rule.
+constexpr char kForgetCalls[] =
+    "DELETE FROM toolwire_audit_calls WHERE call_id IN (SELECT call_id FROM toolwire_audit_calls"
+    " WHERE written_at < now() - interval '30 days' LIMIT 5000)";
+constexpr Duration kForgetEvery = std::chrono::minutes(10);
 
 // Whether PostgreSQL takes `text` at all.
 bool IsText(std::string_view text) { return text.find('\0') == std::string_view::npos && json::IsUtf8(text); }
@@ -132,8 +66,6 @@ AgentStatus StatusAt(const pqxx::row& row, int column) {
   }
   return AgentStatus::kPending;
 }
-
-int64_t StorableMs(int64_t unix_ms) { return std::clamp<int64_t>(unix_ms, 0, kLatestMs); }
 
 // As PostgreSQL reads it in any of its settings.
 std::string InstantText(int64_t unix_ms) {
@@ -187,14 +119,13 @@ constexpr size_t kCopiedRowsMin = 8;
 
 // COPY takes a quarter less of PostgreSQL's time than INSERT, and knows nothing of rows that are there already. False:
 // none was written, since one of them is, or for a reason that does not hold for INSERT, or that it will find again.
-bool CopyRows(PgSession& session, const char* doing, const AuditStatements& statements,
+bool CopyRows(PgSession& session, const char* doing, const PgStatements& statements,
               const std::vector<AuditRow>& rows) {
   static const auto* const columns =
       new std::vector<std::string>{"user_id", "request_id",        "tool_name",  "params",  "result", "success",
                                    "error",   "execution_time_ms", "created_at", "call_id", "caller"};
   const auto text_or = [](const std::string& text, const char* absent) { return text.empty() ? absent : text.c_str(); };
-  pqxx::nontransaction transaction(session.connection());
-  try {
+  const auto copy = [&](pqxx::transaction_base& transaction) {
     session.Copy(transaction, doing, "tool_execution_logs", *columns, [&](pqxx::stream_to& stream) {
       for (const AuditRow& row : rows) {
         const auto execution_time = StorableExecutionTime(row);
@@ -209,58 +140,66 @@ bool CopyRows(PgSession& session, const char* doing, const AuditStatements& stat
       }
       return static_cast<int64_t>(rows.size());
     });
+  };
+  try {
+    session.Transact(copy);
   } catch (const pqxx::sql_error& error) {
-    // INSERT would only wait as long, or be refused the same.
-    const std::string sqlstate = SqlState(error);
+    // Only of a row that is there already, and of tables that COPY does not know, as views, INSERT learns anything else.
+    const std::string sqlstate = PgError(error.what()).sqlstate;
     const std::string_view group = std::string_view(sqlstate).substr(0, 2);
-    const bool is_there_already = sqlstate == "23505";
-    if (sqlstate == "57014" || group == "22" || group == "P0" || (group == "23" && !is_there_already)) throw;
+    if (sqlstate != "23505" && group != "0A" && group != "42") throw;
     return false;
   }
   return true;
 }
 
-// The statement for a query, and what it binds. INVALID_ARGUMENT if the query's cursor is none.
-absl::StatusOr<std::string> ListStatement(const AuditStatements& statements, const AuditQuery& query,
-                                          PgParams* params) {
-  int bound = 0;
-  const auto int_param = [&](int64_t number) {
-    params->Int(number);
-    return absl::StrCat("$", ++bound, "::bigint");
-  };
-  const auto text_param = [&](const std::string& text, const std::string& type) {
-    params->Text(text);
-    return absl::StrCat("CAST($", ++bound, "::text AS ", type, ")");
-  };
-  const auto instant = [&](int64_t unix_ms) {
-    return absl::StrCat("CAST(timestamptz 'epoch' + ", int_param(StorableMs(unix_ms)),
-                        " * interval '1 millisecond' AS ", statements.time_type, ")");
-  };
-  std::vector<std::string> conditions;
-  if (!query.user_id.empty()) conditions.push_back(absl::StrCat("user_id = ", text_param(query.user_id, "text")));
-  if (!query.user_prefix.empty()) {
-    const std::string prefix = text_param(query.user_prefix, "text");
-    conditions.push_back(absl::StrCat("left(user_id, length(", prefix, ")) = ", prefix));
+// Creates some credentials in the transaction; ALREADY_EXISTS if it is to be undone.
+absl::Status CreateBatch(PgSession& session, pqxx::transaction_base& transaction, const PgStatements& statements,
+                         const std::vector<Store::NewCredential>& credentials, size_t begin, size_t end) {
+  std::vector<std::optional<std::string_view>> users, secrets, platforms;
+  std::vector<std::optional<int64_t>> times;
+  for (size_t i = begin; i < end; ++i) {
+    users.push_back(credentials[i].user_id);
+    secrets.push_back(credentials[i].stored_secret);
+    platforms.push_back(credentials[i].platform);
+    times.push_back(StorableMs(credentials[i].created_at_ms));
   }
-  if (query.from_ms) conditions.push_back(absl::StrCat(statements.time, " >= ", instant(*query.from_ms)));
-  if (query.until_ms) conditions.push_back(absl::StrCat(statements.time, " < ", instant(*query.until_ms)));
-  if (!query.after.empty()) {
-    const absl::StatusOr<AuditCursor> cursor = ReadAuditCursor(query.after);
-    if (!cursor.ok()) return cursor.status();
-    const std::optional<std::string> named = CursorTimeName(cursor->time);
-    // A product with an interval is a `double`, which counts microseconds exactly for 285 years.
-    constexpr int64_t kMicrosPerDay = int64_t{24} * 60 * 60 * 1000000;
-    const std::string time =
-        named ? absl::StrCat("CAST('", *named, "' AS ", statements.time_type, ")")
-              : absl::StrCat("CAST('1970-01-01 00:00:00+00' AS ", statements.time_type, ") + ",
-                             int_param(cursor->time / kMicrosPerDay), " * interval '24 hours' + ",
-                             int_param(cursor->time % kMicrosPerDay), " * interval '1 microsecond'");
-    conditions.push_back(absl::StrCat("(", statements.time, ", id) < (", time, ", ",
-                                      text_param(cursor->id, statements.id_type), ")"));
+  const PgParams params = PgParams().Texts(users).Texts(secrets).Texts(platforms).Ints(times);
+  absl::flat_hash_set<std::string> created;
+  for (const std::string* sql : {&statements.replace_revoked, &statements.create_credentials}) {
+    for (const auto& row : session.Exec(transaction, "creating credentials", *sql, params)) {
+      created.insert(TextAt(row, 0));
+    }
   }
-  return absl::StrCat(statements.list.begin, conditions.empty() ? "" : " WHERE ", absl::StrJoin(conditions, " AND "),
-                      " ORDER BY ", statements.time, " DESC, id DESC LIMIT ", int_param(query.limit),
-                      statements.list.end);
+  if (created.size() == end - begin) return absl::OkStatus();
+  // A user who is named twice was created once.
+  for (size_t i = begin; i < end; ++i) {
+    const std::string& user = credentials[i].user_id;
+    if (created.erase(user) > 0) continue;
+    return absl::AlreadyExistsError(
+        absl::StrCat("user \"", user, "\" has credentials already, or the secret is in use already"));
+  }
+  return absl::OkStatus();
+}
+
+// Whether this is a valid index of the audit table.
+bool HasIndex(PgSession& session, int64_t index) {
+  constexpr char kSql[] =
+      "SELECT 1 FROM pg_index WHERE indexrelid = $1::bigint::oid AND indisvalid"
+      " AND indrelid = to_regclass('tool_execution_logs')";
+  bool found = false;
+  const PgParams params = PgParams().Int(index);
+  session.Transact([&](pqxx::transaction_base& transaction) {
+    found = !session.Exec(transaction, "looking at the audit log's index", kSql, params).empty();
+  });
+  return found;
+}
+
+// For operators, who wait for the answer.
+absl::Status ExplainLock(absl::Status status) {
+  if (!IsLockTimeout(status)) return status;
+  return absl::UnavailableError(absl::StrCat("another transaction holds the credential locked; nothing was changed (",
+                                             std::string(status.message()), ")"));
 }
 
 class PgStore final : public Store {
@@ -268,76 +207,130 @@ class PgStore final : public Store {
   PgStore(std::unique_ptr<PgConnections> connections, size_t audit_json_bytes_max)
       : connections_(std::move(connections)), audit_json_bytes_max_(audit_json_bytes_max) {}
 
-  void EndBy(MonoTime end) override {
-    indexes_.EndBy(end);
-    connections_->EndBy(end);
-  }
+  void EndBy(MonoTime end) override { connections_->EndBy(end); }
   std::string Address() const override { return absl::StrCat("postgresql ", connections_->address()); }
   absl::StatusOr<std::string> Identity() override;
   absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override;
   absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>& checks) override;
-  absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override;
+  absl::StatusOr<std::vector<StatusUpdate>> UpdateStatus(const std::vector<StatusUpdate>& updates) override;
+  std::string NotReady() override;
   absl::Status AppendAudit(const std::vector<AuditRow>& rows) override;
   absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) override;
+  absl::StatusOr<bool> HasCredential(const std::string& user_id) override;
   absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override;
   absl::Status Revoke(const std::string& user_id) override;
   absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override;
   absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) override;
 
  private:
-  using Work = std::function<absl::Status(PgSession&, const AuditStatements&)>;
+  using Work = std::function<absl::Status(PgSession&, const PgStatements&)>;
 
-  // Runs `work` on tables that are ready.
-  absl::Status Run(const Work& work);
-  absl::StatusOr<std::shared_ptr<const AuditStatements>> PrepareTables(PgSession& session);
+  // Runs `work`, on tables that are ready for it.
+  absl::Status Run(PgLane lane, const Work& work);
+  absl::StatusOr<std::shared_ptr<const PgStatements>> Look(PgSession& session);
+  void NoteForNotReady(PgLane lane, const absl::Status& status);
+  void LogFound(const PgTables& tables) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tables_mu_);
+  void ForgetTables();
   // Runs a statement with these two parameters, which returns a row if it changed one; else NOT_FOUND.
-  absl::Status ChangeSecret(const char* sql, const std::string& user_id, const std::string& stored_secret,
+  absl::Status ChangeSecret(std::string PgStatements::*sql, const std::string& user_id, const std::string& stored_secret,
                             const char* doing);
   // Adds the stored secrets of those of these users who have one.
   using Secrets = absl::flat_hash_map<std::string, std::string>;
   using Users = std::vector<std::optional<std::string_view>>;
-  absl::Status FindSecrets(const Users& users, Secrets* secrets);
+  absl::Status FindSecrets(PgLane lane, const Users& users, Secrets* secrets);
   // Whether `matches(check, stored secret)`, for each.
   template <typename Check, typename Matches>
-  absl::StatusOr<std::vector<bool>> CheckAll(const std::vector<Check>& checks, Matches matches);
+  absl::StatusOr<std::vector<bool>> CheckAll(PgLane lane, const std::vector<Check>& checks, Matches matches);
+
+  // One attempt; ALREADY_EXISTS if the tables are others by now.
+  absl::Status AppendOnce(const std::vector<AuditRow>& rows);
 
   const std::unique_ptr<PgConnections> connections_;
-  PgIndexes indexes_{*connections_};
   const size_t audit_json_bytes_max_;
   // In stored form. Checked in place of an unknown user's.
   const std::string nobodys_secret_ = HashSecret(MakeSecret());
 
   Mutex tables_mu_;
   // Null until the tables have been looked at.
-  std::shared_ptr<const AuditStatements> statements_ ABSL_GUARDED_BY(tables_mu_);
-  bool has_warned_ ABSL_GUARDED_BY(tables_mu_) = false;
+  std::shared_ptr<const PgStatements> statements_ ABSL_GUARDED_BY(tables_mu_);
+  MonoTime looked_at_ ABSL_GUARDED_BY(tables_mu_) = {};
+  std::string not_ready_ ABSL_GUARDED_BY(tables_mu_);                      // For the tables' sake.
+  std::array<std::string, kPgLanes> failing_ ABSL_GUARDED_BY(tables_mu_);  // Why the lane's newest work failed.
+  std::set<std::string> logged_ ABSL_GUARDED_BY(tables_mu_);  // Sentences about the tables.
+  MonoTime forgot_calls_at_ ABSL_GUARDED_BY(tables_mu_) = {};
 };
 
-absl::StatusOr<std::shared_ptr<const AuditStatements>> PgStore::PrepareTables(PgSession& session) {
-  MutexLock lock(tables_mu_);
-  if (statements_ != nullptr) return statements_;
-  const absl::StatusOr<PgAuditTable> table = PreparePgTables(session);
-  if (!table.ok()) return table.status();
-  if (table->has_user_key && !has_warned_) {
-    log::Warn("tool_execution_logs.user_id is a foreign key: calls for users it does not know leave no audit row");
-    has_warned_ = true;
+absl::StatusOr<std::shared_ptr<const PgStatements>> PgStore::Look(PgSession& session) {
+  const MonoTime now = std::chrono::steady_clock::now();
+  {
+    MutexLock lock(tables_mu_);
+    if (statements_ != nullptr && (statements_->complete || now < looked_at_ + kLookAgain)) return statements_;
   }
-  indexes_.Note(*table);
-  statements_ = std::make_shared<const AuditStatements>(StatementsFor(*table, audit_json_bytes_max_));
-  return statements_;
+  // Without the lock: one lane that waits for the server holds up no other.
+  PgTables tables;
+  session.Transact([&](pqxx::transaction_base& transaction) { tables = LookAtPgTables(session, transaction); });
+  auto statements = std::make_shared<const PgStatements>(PgStatementsFor(tables, audit_json_bytes_max_));
+  MutexLock lock(tables_mu_);
+  LogFound(tables);
+  statements_ = statements;
+  looked_at_ = now;
+  return statements;
 }
 
-absl::Status PgStore::Run(const Work& work) {
-  absl::Status status = connections_->Run([&](PgSession& session) {
-    const auto ready = PrepareTables(session);
-    if (!ready.ok()) return ready.status();
-    return work(session, **ready);
-  });
-  if (absl::IsUnavailable(status)) {
-    // The tables may be others by the time the database is available again.
-    MutexLock lock(tables_mu_);
-    statements_.reset();
+void PgStore::LogFound(const PgTables& tables) {
+  const std::string credentials = tables.CredentialsProblem(), audit = tables.AuditProblem();
+  const std::string not_ready = credentials.empty() ? audit : credentials;
+  if (!not_ready.empty() && not_ready != not_ready_) {
+    log::Error("database is not ready", {{"database", connections_->address()},
+                                         {"why", not_ready},
+                                         {"until then", credentials.empty() ? "audit rows wait" : "logins get 1013"}});
   }
+  if (not_ready.empty() && !not_ready_.empty()) log::Info("database is ready", {{"database", connections_->address()}});
+  not_ready_ = not_ready;
+  for (const std::string& warning : tables.Warnings()) {
+    if (logged_.insert(warning).second) log::Warn("database table", {{"why", warning}});
+  }
+}
+
+std::string PgStore::NotReady() {
+  MutexLock lock(tables_mu_);
+  if (!not_ready_.empty()) return not_ready_;
+  for (const std::string& why : failing_) {
+    if (!why.empty()) return why;
+  }
+  return "";
+}
+
+// Others' work is not tried again, so that a reason would stay.
+void PgStore::NoteForNotReady(PgLane lane, const absl::Status& status) {
+  if (lane == PgLane::kChanges || lane == PgLane::kListings) return;
+  // Then the server is there, and others hold something or are slow.
+  if (IsLockTimeout(status) || IsStatementTimeout(status)) return;
+  const bool fails = !status.ok() && StoreFaultOf(status) != StoreFault::kRowRefused;
+  MutexLock lock(tables_mu_);
+  failing_[static_cast<int>(lane)] = fails ? std::string(status.message()) : "";
+}
+
+void PgStore::ForgetTables() {
+  MutexLock lock(tables_mu_);
+  statements_.reset();
+}
+
+absl::Status PgStore::Run(PgLane lane, const Work& work) {
+  bool waits_for_people = false;
+  absl::Status status = connections_->Run(lane, [&](PgSession& session) -> absl::Status {
+    const auto found = Look(session);
+    if (!found.ok()) return found.status();
+    const bool of_audit = lane == PgLane::kAudit;
+    const std::string& problem = of_audit ? (*found)->audit_problem : (*found)->credentials_problem;
+    waits_for_people = !problem.empty();
+    if (waits_for_people) return absl::UnavailableError(problem);
+    return work(session, **found);
+  });
+  // They may be others by the time the database is available again, and whoever finds them wanting looks again.
+  const bool is_slow = IsLockTimeout(status) || IsStatementTimeout(status);
+  NoteForNotReady(lane, waits_for_people ? absl::OkStatus() : status);
+  if (!status.ok() && !waits_for_people && !is_slow && StoreFaultOf(status) != StoreFault::kRowRefused) ForgetTables();
   return status;
 }
 
@@ -347,57 +340,64 @@ absl::StatusOr<std::string> PgStore::Identity() {
       "SELECT c.system_identifier::text || '/' || d.oid::text FROM pg_control_system() AS c, pg_database AS d"
       " WHERE d.datname = current_database()";
   std::string identity;
-  const absl::Status status = connections_->Run([&](PgSession& session) {
-    pqxx::nontransaction transaction(session.connection());
-    for (const auto& row : session.Exec(transaction, "asking which database this is", kIdentity)) {
-      identity = TextAt(row, 0);
-    }
+  const absl::Status status = connections_->Run(PgLane::kAudit, [&](PgSession& session) {
+    if (const auto found = Look(session); !found.ok()) return found.status();
+    session.Transact([&](pqxx::transaction_base& transaction) {
+      for (const auto& row : session.Exec(transaction, "asking which database this is", kIdentity)) {
+        identity = TextAt(row, 0);
+      }
+    });
     return absl::OkStatus();
   });
   // Without the right to know, or in databases that only speak like PostgreSQL, it stays unknown.
-  if (!status.ok() && SqlState(status).substr(0, 2) != "42") return status;
+  const bool is_unknown = SqlState(status).substr(0, 2) == "42";
+  NoteForNotReady(PgLane::kAudit, is_unknown ? absl::OkStatus() : status);
+  if (!status.ok() && !is_unknown) return status;
   return identity;
 }
 
-absl::Status PgStore::ChangeSecret(const char* sql, const std::string& user_id, const std::string& stored_secret,
-                                   const char* doing) {
+absl::Status PgStore::ChangeSecret(std::string PgStatements::*sql, const std::string& user_id,
+                                   const std::string& stored_secret, const char* doing) {
   if (!IsText(user_id)) return NoCredentialError(user_id);
   const PgParams params = PgParams().Text(user_id).Text(stored_secret);
-  const absl::Status status = Run([&](PgSession& session, const AuditStatements&) {
-    pqxx::nontransaction transaction(session.connection());
-    const bool changed = !session.Exec(transaction, doing, sql, params).empty();
+  const absl::Status status = Run(PgLane::kChanges, [&](PgSession& session, const PgStatements& statements) {
+    bool changed = false;
+    session.Transact([&](pqxx::transaction_base& transaction) {
+      changed = !session.Exec(transaction, doing, statements.*sql, params).empty();
+    });
     return changed ? absl::OkStatus() : NoCredentialError(user_id);
   });
-  return IsUnstorableValue(status) ? NoCredentialError(user_id) : status;
+  return IsUnstorableValue(status) ? NoCredentialError(user_id) : ExplainLock(status);
 }
 
-absl::Status PgStore::FindSecrets(const Users& users, Secrets* secrets) {
+absl::Status PgStore::FindSecrets(PgLane lane, const Users& users, Secrets* secrets) {
   if (users.empty()) return absl::OkStatus();
   const PgParams params = PgParams().Texts(users);
-  const absl::Status status = Run([&](PgSession& session, const AuditStatements&) {
-    pqxx::nontransaction transaction(session.connection());
-    for (const auto& row : session.Exec(transaction, "checking credentials", kFindSecrets, params)) {
-      secrets->emplace(TextAt(row, 0), TextAt(row, 1));
-    }
+  const absl::Status status = Run(lane, [&](PgSession& session, const PgStatements& statements) {
+    session.Transact([&](pqxx::transaction_base& transaction) {
+      for (const auto& row : session.Exec(transaction, "checking credentials", statements.find_secrets, params)) {
+        secrets->emplace(TextAt(row, 0), TextAt(row, 1));
+      }
+    });
     return absl::OkStatus();
   });
   if (status.ok() || !IsUnstorableValue(status)) return status;
   // One user, whom the database cannot hold and so does not know, must not fail the others.
   if (users.size() == 1) return absl::OkStatus();
   const auto middle = users.begin() + static_cast<ptrdiff_t>(users.size() / 2);
-  if (absl::Status first = FindSecrets({users.begin(), middle}, secrets); !first.ok()) return first;
-  return FindSecrets({middle, users.end()}, secrets);
+  if (absl::Status first = FindSecrets(lane, {users.begin(), middle}, secrets); !first.ok()) return first;
+  return FindSecrets(lane, {middle, users.end()}, secrets);
 }
 
 template <typename Check, typename Matches>
-absl::StatusOr<std::vector<bool>> PgStore::CheckAll(const std::vector<Check>& checks, Matches matches) {
+absl::StatusOr<std::vector<bool>> PgStore::CheckAll(PgLane lane, const std::vector<Check>& checks, Matches matches) {
   if (checks.empty()) return std::vector<bool>();
   absl::flat_hash_set<std::string_view> users;  // Each once: the same agent may try again and again.
   for (const Check& check : checks) {
     if (IsText(check.user_id)) users.insert(check.user_id);
   }
   Secrets secrets;
-  const absl::Status status = FindSecrets({users.begin(), users.end()}, &secrets);
+  const absl::Status status = FindSecrets(lane, {users.begin(), users.end()}, &secrets);
   if (!status.ok()) return status;
   std::vector<bool> verdicts;
   verdicts.reserve(checks.size());
@@ -411,33 +411,73 @@ absl::StatusOr<std::vector<bool>> PgStore::CheckAll(const std::vector<Check>& ch
 }
 
 absl::StatusOr<std::vector<bool>> PgStore::CheckCredentials(const std::vector<CredentialCheck>& checks) {
-  return CheckAll(checks, [](const CredentialCheck& check, const std::string& stored) {
+  return CheckAll(PgLane::kChecks, checks, [](const CredentialCheck& check, const std::string& stored) {
     return SecretMatches(check.secret, stored);
   });
 }
 
 absl::StatusOr<std::vector<bool>> PgStore::CheckDigests(const std::vector<SecretCheck>& checks) {
-  return CheckAll(
-      checks, [](const SecretCheck& check, const std::string& stored) { return DigestMatches(check.digest, stored); });
+  return CheckAll(PgLane::kChecks, checks, [](const SecretCheck& check, const std::string& stored) {
+    return DigestMatches(check.digest, stored);
+  });
 }
 
-absl::Status PgStore::UpdateStatus(const std::vector<StatusUpdate>& updates) {
+absl::StatusOr<std::vector<StatusUpdate>> PgStore::UpdateStatus(const std::vector<StatusUpdate>& updates) {
   absl::flat_hash_map<std::string_view, size_t> newest;  // A statement updates a row once.
   for (size_t i = 0; i < updates.size(); ++i) {
-    if (IsText(updates[i].user_id)) newest[updates[i].user_id] = i;
+    if (!IsText(updates[i].user_id)) continue;
+    const auto [it, is_new] = newest.try_emplace(updates[i].user_id, i);
+    if (!is_new && Supersedes(updates[i], updates[it->second])) it->second = i;
   }
-  if (newest.empty()) return absl::OkStatus();
+  std::vector<StatusUpdate> held;
+  if (newest.empty()) return held;
   std::vector<std::optional<std::string_view>> users, words;
-  std::vector<std::optional<int64_t>> times;
+  std::vector<std::optional<int64_t>> times, epochs;
   for (const auto& [user, i] : newest) {
     users.push_back(user);
     words.push_back(StatusWord(updates[i].status));
     times.push_back(StorableMs(updates[i].at_ms));
+    epochs.push_back(static_cast<int64_t>(std::min<uint64_t>(updates[i].epoch, std::numeric_limits<int64_t>::max())));
   }
-  const PgParams params = PgParams().Texts(users).Texts(words).Ints(times);
-  return Run([&](PgSession& session, const AuditStatements&) {
-    pqxx::nontransaction transaction(session.connection());
-    session.Exec(transaction, "updating agents' status", kUpdateStatus, params);
+  const PgParams params = PgParams().Texts(users).Texts(words).Ints(times).Ints(epochs);
+  const absl::Status status = Run(PgLane::kStatus, [&](PgSession& session, const PgStatements& statements) {
+    session.Transact([&](pqxx::transaction_base& transaction) {
+      held.clear();
+      for (const auto& row :
+           session.Exec(transaction, "updating agents' status", statements.update_status, params)) {
+        const auto found = newest.find(TextAt(row, 0));
+        if (found != newest.end()) held.push_back(updates[found->second]);
+      }
+    });
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  return held;
+}
+
+absl::Status PgStore::AppendOnce(const std::vector<AuditRow>& rows) {
+  constexpr char kDoing[] = "appending audit rows";
+  return Run(PgLane::kAudit, [&](PgSession& session, const PgStatements& statements) {
+    const bool may_copy = statements.has_call_index && statements.takes_instants && rows.size() >= kCopiedRowsMin;
+    // COPY names no index: it would also go into a table that has come in this one's place, and has none.
+    if (may_copy && !HasIndex(session, statements.call_index)) return absl::AlreadyExistsError("another table");
+    if (may_copy && CopyRows(session, kDoing, statements, rows)) {
+      return absl::OkStatus();
+    }
+    const PgParams params = ParamsOf(rows);
+    session.Transact([&](pqxx::transaction_base& transaction) {
+      session.Exec(transaction, kDoing, statements.append, params);
+    });
+    if (!statements.forgets_calls) return absl::OkStatus();
+    const MonoTime now = std::chrono::steady_clock::now();
+    {
+      MutexLock lock(tables_mu_);
+      if (now < forgot_calls_at_ + kForgetEvery) return absl::OkStatus();
+      forgot_calls_at_ = now;
+    }
+    session.Transact([&](pqxx::transaction_base& transaction) {
+      session.Exec(transaction, "forgetting old calls", kForgetCalls);
+    });
     return absl::OkStatus();
   });
 }
@@ -446,95 +486,83 @@ absl::Status PgStore::AppendAudit(const std::vector<AuditRow>& rows) {
   if (rows.empty()) return absl::OkStatus();
   std::vector<AuditRow> safe;
   safe.reserve(rows.size());
+  absl::flat_hash_set<std::string> calls;
   for (const AuditRow& row : rows) {
+    std::string call_id = AuditSafeText(row.call_id, kCallIdBytesMax);
+    if (!call_id.empty() && !calls.insert(call_id).second) continue;
     safe.push_back(AuditSafeRow(row, audit_json_bytes_max_));
-    safe.back().call_id = AuditSafeText(row.call_id, kCallIdBytesMax);
+    safe.back().call_id = std::move(call_id);
   }
-  for (bool first = true;; first = false) {
-    bool lacks_index = false;
-    absl::Status status = Run([&](PgSession& session, const AuditStatements& statements) {
-      lacks_index = !indexes_.HasCallIndex();
-      if (lacks_index) return absl::OkStatus();
-      constexpr char kDoing[] = "appending audit rows";
-      if (statements.takes_instants && safe.size() >= kCopiedRowsMin && CopyRows(session, kDoing, statements, safe)) {
-        return absl::OkStatus();
-      }
-      pqxx::nontransaction transaction(session.connection());
-      session.Exec(transaction, kDoing, statements.append, ParamsOf(safe));
-      return absl::OkStatus();
-    });
-    if (!lacks_index) {
-      indexes_.BuildListIndexes();
-      // Fewer rows may not be.
-      if (IsStatementTimeout(status)) return absl::DeadlineExceededError(status.message());
-      return status;
-    }
-    if (!first) return absl::UnavailableError("the index of the audit log was lost again");
-    if (status = indexes_.AwaitCallIndex(); !status.ok()) return status;
+  absl::Status status = AppendOnce(safe);
+  if (absl::IsAlreadyExists(status)) {
+    // The unique index is there by now, and another process has written one of the rows with it. Or it is not any more.
+    ForgetTables();
+    status = AppendOnce(safe);
   }
+  // Fewer rows may not be.
+  if (IsStatementTimeout(status)) return absl::DeadlineExceededError(status.message());
+  return status;
 }
 
 absl::Status PgStore::CreateCredentials(const std::vector<NewCredential>& credentials) {
-  constexpr char kDoing[] = "creating credentials";
   constexpr size_t kBatchMax = 10000;  // So that none takes long enough to be cut off.
   for (const NewCredential& one : credentials) {
     if (absl::Status status = CheckNewCredential(one); !status.ok()) return status;
   }
   if (credentials.empty()) return absl::OkStatus();
-  return Run([&](PgSession& session, const AuditStatements&) -> absl::Status {
-    pqxx::work transaction(session.connection());
-    for (size_t begin = 0; begin < credentials.size(); begin += kBatchMax) {
-      const size_t end = std::min(begin + kBatchMax, credentials.size());
-      std::vector<std::optional<std::string_view>> users, secrets, platforms;
-      std::vector<std::optional<int64_t>> times;
-      for (size_t i = begin; i < end; ++i) {
-        users.push_back(credentials[i].user_id);
-        secrets.push_back(credentials[i].stored_secret);
-        platforms.push_back(credentials[i].platform);
-        times.push_back(StorableMs(credentials[i].created_at_ms));
+  return ExplainLock(Run(PgLane::kChanges, [&](PgSession& session, const PgStatements& statements) {
+    absl::Status status;
+    session.TransactAtOnce([&](pqxx::transaction_base& transaction) {
+      for (size_t begin = 0; status.ok() && begin < credentials.size(); begin += kBatchMax) {
+        const size_t end = std::min(begin + kBatchMax, credentials.size());
+        status = CreateBatch(session, transaction, statements, credentials, begin, end);
       }
-      const PgParams params = PgParams().Texts(users).Texts(secrets).Texts(platforms).Ints(times);
-      absl::flat_hash_set<std::string> created;
-      for (const char* sql : {kReplaceRevoked, kCreateCredentials}) {
-        for (const auto& row : session.Exec(transaction, kDoing, sql, params)) created.insert(TextAt(row, 0));
-      }
-      if (created.size() == end - begin) continue;
-      // Undone as a whole. A user who is named twice was created once.
-      for (size_t i = begin; i < end; ++i) {
-        const std::string& user = credentials[i].user_id;
-        if (created.erase(user) > 0) continue;
-        return absl::AlreadyExistsError(
-            absl::StrCat("user \"", user, "\" has credentials already, or the secret is in use already"));
-      }
-    }
-    transaction.commit();
-    return absl::OkStatus();
-  });
+      return status.ok();
+    });
+    return status;
+  }));
+}
+
+absl::StatusOr<bool> PgStore::HasCredential(const std::string& user_id) {
+  const std::vector<SecretCheck> checks = {{user_id, {}}};
+  const auto is_good = [](const SecretCheck&, const std::string& stored) {
+    return stored.compare(0, kRevokedPrefix.size(), kRevokedPrefix) != 0;
+  };
+  const absl::StatusOr<std::vector<bool>> found = CheckAll(PgLane::kChanges, checks, is_good);
+  if (!found.ok()) return found.status();
+  return found->front();
 }
 
 absl::Status PgStore::ReplaceSecret(const std::string& user_id, const std::string& stored_secret) {
   if (absl::Status status = CheckNewSecret(user_id, stored_secret); !status.ok()) return status;
-  return ChangeSecret(kReplaceSecret, user_id, stored_secret, "replacing a secret");
+  return ChangeSecret(&PgStatements::replace_secret, user_id, stored_secret, "replacing a secret");
 }
 
 absl::Status PgStore::Revoke(const std::string& user_id) {
-  return ChangeSecret(kRevoke, user_id, MakeRevokedSecret(), "revoking a credential");
+  return ChangeSecret(&PgStatements::revoke, user_id, MakeRevokedSecret(), "revoking a credential");
 }
 
 absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::string& after, int limit) {
   std::vector<Credential> listed;
   if (limit <= 0) return listed;
   if (!IsText(after)) return absl::InvalidArgumentError("the user id to list after is not UTF-8 text");
-  const PgParams params = PgParams().Text(after).Int(limit);
-  const absl::Status status = Run([&](PgSession& session, const AuditStatements&) {
-    pqxx::nontransaction transaction(session.connection());
+  PgParams params;
+  params.Int(limit);
+  if (!after.empty()) params.Text(after);
+  const absl::Status status = Run(PgLane::kListings, [&](PgSession& session, const PgStatements& statements) {
+    const std::string& sql = after.empty() ? statements.list_first_credentials : statements.list_credentials;
+    pqxx::result rows;
+    session.Transact([&](pqxx::transaction_base& transaction) {
+      rows = session.Exec(transaction, "listing credentials", sql, params);
+    });
     listed.clear();
-    for (const auto& row : session.Exec(transaction, "listing credentials", ListCredentialsSql(), params)) {
+    for (const auto& row : rows) {
       listed.push_back({TextAt(row, 0), TextAt(row, 1), StatusAt(row, 2), IntAt(row, 3).value_or(0), IntAt(row, 4),
                         TextAt(row, 5) == "t"});
     }
     return absl::OkStatus();
   });
+  if (IsUnstorableValue(status)) return absl::InvalidArgumentError("the user id to list after is none of this store");
   if (!status.ok()) return status;
   return listed;
 }
@@ -542,17 +570,23 @@ absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::stri
 absl::StatusOr<std::vector<ListedAuditRow>> PgStore::ListAudit(const AuditQuery& query) {
   std::vector<ListedAuditRow> listed;
   if (query.limit <= 0 || !IsText(query.user_id) || !IsText(query.user_prefix)) return listed;
-  const absl::Status status = Run([&](PgSession& session, const AuditStatements& statements) {
-    PgParams params;
-    const absl::StatusOr<std::string> sql = ListStatement(statements, query, &params);
-    if (!sql.ok()) return sql.status();
-    pqxx::nontransaction transaction(session.connection());
-    listed.clear();
-    for (const auto& row : session.Exec(transaction, "listing audit rows", *sql, params)) {
-      listed.push_back(ListedRowOf(row, audit_json_bytes_max_));
-    }
-    return absl::OkStatus();
-  });
+  const auto list = [&](PgTexts texts) {
+    return Run(PgLane::kListings, [&](PgSession& session, const PgStatements& statements) {
+      if (!statements.audit_problem.empty()) return absl::UnavailableError(statements.audit_problem);
+      PgParams params;
+      const absl::StatusOr<std::string> sql = PgListStatement(statements, texts, query, &params);
+      if (!sql.ok()) return sql.status();
+      pqxx::result rows;
+      session.Transact([&](pqxx::transaction_base& transaction) {
+        rows = session.Exec(transaction, "listing audit rows", *sql, params);
+      });
+      listed.clear();
+      for (const auto& row : rows) listed.push_back(ListedRowOf(row, audit_json_bytes_max_));
+      return absl::OkStatus();
+    });
+  };
+  absl::Status status = list(PgTexts::kAll);
+  if (IsStatementTimeout(status)) status = list(PgTexts::kInRow);
   // Of a user whom the database cannot hold there are no rows; a cursor with such an id is another store's.
   if (IsUnstorableValue(status) && query.after.empty()) return listed;
   if (!status.ok()) return status;

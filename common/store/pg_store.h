@@ -11,13 +11,15 @@
 
 namespace toolwire {
 
-// Opens a store that uses the tables agent_credentials and tool_execution_logs as they are, makes them if they are
-// missing, and adds to them only the column tool_execution_logs.call_id and indexes; the replaced server may go on
-// using them meanwhile. This happens with the first connection, so a store opens also while the database is
-// unavailable.
+// Opens a store that uses the tables agent_credentials and tool_execution_logs as they are; the replaced server may go
+// on using them meanwhile. It changes no table: what they lack, `toolwire migrate` adds. They are looked at with the
+// first connection, so a store opens also while the database is unavailable, and again until they are complete. Logins
+// and changes need agent_credentials alone. The audit log needs its columns call_id and caller, and to tell calls apart
+// the unique index on call_id or, until that is there, the table toolwire_audit_calls.
 //
 // While the database cannot be reached, methods are UNAVAILABLE, at once or after the connect timeout; they work again
-// by themselves. They are UNAVAILABLE too for what an operator will mend: rights, a read-only standby, a missing table.
+// by themselves. They are UNAVAILABLE too for what an operator will mend: rights, a read-only standby, a missing table,
+// a credential that another transaction holds locked.
 //
 // Rows: JSON is kept as jsonb, so as a value and not byte for byte. Columns that an existing table wants to have a
 // value get {}, null, an empty text or 0. If its user_id has a foreign key, rows for users who are unknown there are

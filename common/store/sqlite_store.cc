@@ -1,6 +1,6 @@
-// Two connections to one file: a reader for credential checks and lists, a writer for everything that changes. In
-// write-ahead mode neither waits for the other. Each has its statements prepared once and a mutex of its own; no
-// method takes both.
+// Three connections to one file: one reads for credential checks, one for lists, which may take long, and one writes
+// everything that changes. In write-ahead mode none waits for another. Each has its statements prepared once and a
+// mutex of its own; no method takes two.
 //
 // Times are INTEGER Unix milliseconds. params, result and metadata are TEXT that holds JSON.
 //
@@ -13,8 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -75,10 +77,15 @@ CREATE INDEX tool_execution_logs_created_at ON tool_execution_logs (created_at);
     {"column caller of tool_execution_logs", R"sql(
 ALTER TABLE tool_execution_logs ADD COLUMN caller TEXT;  -- NULL: nobody was asked who calls
 )sql"},
+    {"column status_epoch of agent_credentials", R"sql(
+ALTER TABLE agent_credentials ADD COLUMN status_epoch INTEGER;  -- of the lease that the status is of; NULL: unknown
+)sql"},
 };
 constexpr int kSchemaVersion = static_cast<int>(sizeof(kMigrations) / sizeof(kMigrations[0]));
 
 constexpr int kBusyLimitMs = 5000;
+constexpr Duration kListLimit = std::chrono::seconds(10);  // A list that takes longer ends.
+constexpr int kStepsBetweenLooks = 100000;                 // Of SQLite's machine, some milliseconds.
 
 constexpr char kFindSecret[] = "SELECT shared_secret FROM agent_credentials WHERE user_id = ?";
 constexpr char kListCredentials[] =
@@ -92,8 +99,10 @@ constexpr char kListAudit[] =
     " AND (created_at, id) < (?4, ?5) AND substr(user_id, 1, length(?6)) = ?6"
     " ORDER BY created_at DESC, id DESC LIMIT ?7";
 constexpr char kUpdateStatus[] =
-    "UPDATE agent_credentials SET status = ?1, last_seen = ?2 WHERE user_id = ?3"
-    " AND (?1 <> 'disconnected' OR last_seen IS NULL OR last_seen <= ?2)";
+    "UPDATE agent_credentials SET status = ?1, last_seen = max(coalesce(last_seen, ?2), ?2),"
+    " status_epoch = max(coalesce(status_epoch, 0), ?4) WHERE user_id = ?3"
+    " AND CASE WHEN ?4 = 0 THEN ?1 <> 'disconnected' OR last_seen IS NULL OR last_seen <= ?2"
+    " ELSE ?4 > coalesce(status_epoch, 0) OR (?4 = status_epoch AND ?1 = 'disconnected') END";
 constexpr char kAppendAudit[] =
     "INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, error,"
     " execution_time_ms, created_at, call_id, caller) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -127,6 +136,8 @@ absl::Status ErrorOf(sqlite3* db, int rc, const std::string& doing) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return absl::UnavailableError(absl::StrCat(message, " (another process has held it for 5 s)"));
+    case SQLITE_INTERRUPT:
+      return absl::UnavailableError(absl::StrCat(doing, ": took longer than 10 s, ask for less"));
     case SQLITE_FULL:
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
@@ -172,10 +183,12 @@ class Run {
   int Step() { return rc_ != SQLITE_OK ? rc_ : sqlite3_step(statement_); }
 
   // Columns of the current row; NULL reads as empty and 0.
-  std::string TextAt(int column) const {
+  std::string TextAt(int column) const { return std::string(ViewAt(column)); }
+  // Until the next Step.
+  std::string_view ViewAt(int column) const {
     const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
     if (text == nullptr) return {};
-    return std::string(text, static_cast<size_t>(sqlite3_column_bytes(statement_, column)));
+    return {text, static_cast<size_t>(sqlite3_column_bytes(statement_, column))};
   }
   int64_t IntAt(int column) const { return sqlite3_column_int64(statement_, column); }
   std::optional<int64_t> OptionalIntAt(int column) const {
@@ -296,20 +309,28 @@ AgentStatus StatusOfWord(const std::string& word) {
   return AgentStatus::kPending;
 }
 
+// JSON as it is listed.
+std::string JsonAt(const Run& run, int column) {
+  const std::string_view json = run.ViewAt(column);
+  if (json.size() <= kListedJsonBytesMax) return std::string(json);
+  return AuditMarkedJson(json.substr(0, kListedJsonBytesMax / 4), json.size(), kListedJsonBytesMax / 4, "too large");
+}
+
 ListedAuditRow RowOf(const Run& run) {
+  const auto text = [&](int column) { return AuditSafeText(run.TextAt(column), kListedTextBytesMax); };
   ListedAuditRow row;
-  row.user_id = run.TextAt(0);
-  row.request_id = run.TextAt(1);
-  row.tool = run.TextAt(2);
-  row.params_json = run.TextAt(3);
-  row.result_json = run.TextAt(4);
+  row.user_id = text(0);
+  row.request_id = text(1);
+  row.tool = text(2);
+  row.params_json = JsonAt(run, 3);
+  row.result_json = JsonAt(run, 4);
   row.success = run.IntAt(5) != 0;
-  row.error = run.TextAt(6);
+  row.error = text(6);
   row.execution_time_ms = run.OptionalIntAt(7);
   row.created_at_ms = run.IntAt(8);
-  row.call_id = run.TextAt(9);
+  row.call_id = text(9);
   row.cursor = absl::StrCat(row.created_at_ms, ":", run.IntAt(10));
-  row.caller = run.TextAt(11);
+  row.caller = text(11);
   return row;
 }
 
@@ -324,9 +345,10 @@ class SqliteStore final : public Store {
   absl::StatusOr<std::string> Identity() override { return identity_; }
   absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>& checks) override;
   absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>& checks) override;
-  absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override;
+  absl::StatusOr<std::vector<StatusUpdate>> UpdateStatus(const std::vector<StatusUpdate>& updates) override;
   absl::Status AppendAudit(const std::vector<AuditRow>& rows) override;
   absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) override;
+  absl::StatusOr<bool> HasCredential(const std::string& user_id) override;
   absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override;
   absl::Status Revoke(const std::string& user_id) override;
   absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override;
@@ -337,7 +359,12 @@ class SqliteStore final : public Store {
   struct Reader {
     Mutex mu;
     Db db ABSL_GUARDED_BY(mu);
-    Statement find_secret ABSL_GUARDED_BY(mu), list_credentials ABSL_GUARDED_BY(mu), list_audit ABSL_GUARDED_BY(mu);
+    Statement find_secret ABSL_GUARDED_BY(mu);
+  };
+  struct Lister {
+    Mutex mu;
+    Db db ABSL_GUARDED_BY(mu);
+    Statement credentials ABSL_GUARDED_BY(mu), audit ABSL_GUARDED_BY(mu);
   };
   struct Writer {
     Mutex mu;
@@ -358,6 +385,12 @@ class SqliteStore final : public Store {
     sqlite3_sleep(tries < kPauseMs ? 1 : kPauseMs);
     return 1;
   }
+  // Called while a list runs, by its thread; not 0: it ends.
+  static int EndsList(void* store) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    const auto* const self = static_cast<SqliteStore*>(store);
+    const MonoTime end{Duration(self->end_.load())};
+    return std::chrono::steady_clock::now() >= std::min(self->list_end_, end) ? 1 : 0;
+  }
   // Whether `matches(check, stored secret)`, for each.
   template <typename Check, typename Matches>
   absl::StatusOr<std::vector<bool>> CheckAll(const std::vector<Check>& checks, Matches matches);
@@ -373,6 +406,8 @@ class SqliteStore final : public Store {
   // In stored form. Checked in place of an unknown user's.
   const std::string nobodys_secret_ = HashSecret(MakeSecret());
   Reader reader_;
+  Lister lister_;
+  MonoTime list_end_ ABSL_GUARDED_BY(lister_.mu);  // Of the list that runs.
   Writer writer_;
 };
 
@@ -395,9 +430,12 @@ absl::Status SqliteStore::Open(const std::string& path) {
   if (absl::Status status = Exec(writer_.db, kWriterSettings, "opening"); !status.ok()) return status;
   if (absl::Status status = TakeSteps(writer_.db); !status.ok()) return status;
   if (absl::Status status = FindIdentity(); !status.ok()) return status;
-  if (absl::Status status = Connect(path, &reader_.db); !status.ok()) return status;
-  sqlite3_busy_handler(reader_.db.get(), WaitWhileBusy, this);
-  if (absl::Status status = Exec(reader_.db, "PRAGMA query_only = 1", "opening"); !status.ok()) return status;
+  for (Db* db : {&reader_.db, &lister_.db}) {
+    if (absl::Status status = Connect(path, db); !status.ok()) return status;
+    sqlite3_busy_handler(db->get(), WaitWhileBusy, this);
+    if (absl::Status status = Exec(*db, "PRAGMA query_only = 1", "opening"); !status.ok()) return status;
+  }
+  sqlite3_progress_handler(lister_.db.get(), kStepsBetweenLooks, EndsList, this);
 
   const struct {
     const Db& db;
@@ -405,8 +443,8 @@ absl::Status SqliteStore::Open(const std::string& path) {
     Statement* statement;
   } statements[] = {
       {reader_.db, kFindSecret, &reader_.find_secret},
-      {reader_.db, kListCredentials, &reader_.list_credentials},
-      {reader_.db, kListAudit, &reader_.list_audit},
+      {lister_.db, kListCredentials, &lister_.credentials},
+      {lister_.db, kListAudit, &lister_.audit},
       {writer_.db, kUpdateStatus, &writer_.update_status},
       {writer_.db, kAppendAudit, &writer_.append_audit},
       {writer_.db, kCreateCredential, &writer_.create_credential},
@@ -484,20 +522,26 @@ absl::StatusOr<std::vector<bool>> SqliteStore::CheckDigests(const std::vector<Se
       checks, [](const SecretCheck& check, const std::string& stored) { return DigestMatches(check.digest, stored); });
 }
 
-absl::Status SqliteStore::UpdateStatus(const std::vector<StatusUpdate>& updates) {
+absl::StatusOr<std::vector<StatusUpdate>> SqliteStore::UpdateStatus(const std::vector<StatusUpdate>& updates) {
   constexpr char kDoing[] = "updating agents' status";
-  if (updates.empty()) return absl::OkStatus();
+  std::vector<StatusUpdate> none;  // The file as a whole is locked, never a row.
+  if (updates.empty()) return none;
   if (absl::Status status = CheckFile(); !status.ok()) return status;
   MutexLock lock(writer_.mu);
   Transaction transaction(writer_.db);
   if (int rc = transaction.BeginWrite(); rc != SQLITE_OK) return ErrorOf(writer_.db.get(), rc, kDoing);
   for (const StatusUpdate& update : updates) {
     Run run(writer_.update_status);
-    const int rc = run.Text(StatusWord(update.status)).Int(update.at_ms).Text(update.user_id).Step();
+    const int rc = run.Text(StatusWord(update.status))
+                       .Int(update.at_ms)
+                       .Text(update.user_id)
+                       .Int(static_cast<int64_t>(update.epoch))
+                       .Step();
     if (rc != SQLITE_DONE) return ErrorOf(writer_.db.get(), rc, kDoing);
   }
   const int rc = transaction.Commit();
-  return rc == SQLITE_OK ? absl::OkStatus() : ErrorOf(writer_.db.get(), rc, kDoing);
+  if (rc != SQLITE_OK) return ErrorOf(writer_.db.get(), rc, kDoing);
+  return none;
 }
 
 absl::Status SqliteStore::AppendAudit(const std::vector<AuditRow>& rows) {
@@ -558,6 +602,16 @@ absl::Status SqliteStore::ChangeSecret(Statement Writer::*statement, const std::
   return sqlite3_changes(writer_.db.get()) > 0 ? absl::OkStatus() : NoCredentialError(user_id);
 }
 
+absl::StatusOr<bool> SqliteStore::HasCredential(const std::string& user_id) {
+  const std::vector<SecretCheck> checks = {{user_id, {}}};
+  const auto is_good = [](const SecretCheck&, const std::string& stored) {
+    return stored.compare(0, kRevokedPrefix.size(), kRevokedPrefix) != 0;
+  };
+  const absl::StatusOr<std::vector<bool>> found = CheckAll(checks, is_good);
+  if (!found.ok()) return found.status();
+  return found->front();
+}
+
 absl::Status SqliteStore::ReplaceSecret(const std::string& user_id, const std::string& stored_secret) {
   if (absl::Status status = CheckNewSecret(user_id, stored_secret); !status.ok()) return status;
   return ChangeSecret(&Writer::replace_secret, user_id, stored_secret, "replacing a secret");
@@ -571,15 +625,16 @@ absl::StatusOr<std::vector<Credential>> SqliteStore::ListCredentials(const std::
   std::vector<Credential> listed;
   if (limit <= 0) return listed;  // To SQLite a negative limit is none.
   if (absl::Status status = CheckFile(); !status.ok()) return status;
-  MutexLock lock(reader_.mu);
-  Run run(reader_.list_credentials);
+  MutexLock lock(lister_.mu);
+  list_end_ = std::chrono::steady_clock::now() + kListLimit;
+  Run run(lister_.credentials);
   run.Text(after).Int(limit);
   int rc = SQLITE_DONE;
   while ((rc = run.Step()) == SQLITE_ROW) {
     listed.push_back({run.TextAt(0), run.TextAt(1), StatusOfWord(run.TextAt(2)), run.IntAt(3), run.OptionalIntAt(4),
                       run.IntAt(5) != 0});
   }
-  if (rc != SQLITE_DONE) return ErrorOf(reader_.db.get(), rc, "listing credentials");
+  if (rc != SQLITE_DONE) return ErrorOf(lister_.db.get(), rc, "listing credentials");
   return listed;
 }
 
@@ -595,14 +650,15 @@ absl::StatusOr<std::vector<ListedAuditRow>> SqliteStore::ListAudit(const AuditQu
   std::vector<ListedAuditRow> listed;
   if (query.limit <= 0) return listed;
   if (absl::Status status = CheckFile(); !status.ok()) return status;
-  MutexLock lock(reader_.mu);
-  Run run(reader_.list_audit);
+  MutexLock lock(lister_.mu);
+  list_end_ = std::chrono::steady_clock::now() + kListLimit;
+  Run run(lister_.audit);
   run.Text(query.user_id).Int(query.from_ms.value_or(std::numeric_limits<int64_t>::min()));
   run.Int(query.until_ms.value_or(kLast)).Int(after_ms).Int(after_id);
   run.Text(query.user_prefix).Int(query.limit);
   int rc = SQLITE_DONE;
   while ((rc = run.Step()) == SQLITE_ROW) listed.push_back(RowOf(run));
-  if (rc != SQLITE_DONE) return ErrorOf(reader_.db.get(), rc, "listing audit rows");
+  if (rc != SQLITE_DONE) return ErrorOf(lister_.db.get(), rc, "listing audit rows");
   return listed;
 }
 

@@ -29,12 +29,21 @@ struct SecretCheck {
 
 enum class AgentStatus { kPending, kConnected, kDisconnected };
 
-// An agent came or went. `last_seen` is set to `at_ms` as well.
+// An agent came or went. `last_seen` becomes `at_ms`, unless it is later already.
 struct StatusUpdate {
   std::string user_id;
   AgentStatus status = AgentStatus::kPending;
   int64_t at_ms = 0;  // Unix time in milliseconds.
+  // Of the lease that was held; it says what is newer, whatever the clocks of edges say. 0: unknown.
+  uint64_t epoch = 0;
 };
+
+// Whether of two updates of one user, the one that was reported later is the newer.
+inline bool Supersedes(const StatusUpdate& later, const StatusUpdate& earlier) {
+  if (later.epoch == 0 || earlier.epoch == 0) return true;
+  if (later.epoch != earlier.epoch) return later.epoch > earlier.epoch;
+  return earlier.status != AgentStatus::kDisconnected;
+}
 
 // One row of `agent_credentials`, without the secret.
 struct Credential {
@@ -46,12 +55,18 @@ struct Credential {
   bool revoked = false;
 };
 
-// Credentials and the audit log. Every method may block on disk or network and may be called from any thread.
+// Credentials and the audit log. Every method may block on disk or network and may be called from any thread. Checks,
+// status, changes, listings and the audit log do not wait for each other, as far as there are connections.
 // Errors: UNAVAILABLE while the database is (try again), INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND,
 // INTERNAL when the database refuses something it should not. No message contains a secret.
 class Store {
  public:
   virtual ~Store() = default;
+
+  // Why not all of it can be used, as was found when it was last asked for: a sentence for operators that says what to
+  // do; or why checks, statuses or audit rows, which are tried until they succeed, failed at last, though not for a
+  // row's sake. Empty: it can, as far as is known. Never blocks on the store.
+  virtual std::string NotReady() { return ""; }
 
   // The process is stopping: from now on no call lasts beyond `end`, also of those under way; they are UNAVAILABLE.
   virtual void EndBy(MonoTime) {}
@@ -59,6 +74,7 @@ class Store {
   // Where the store is, for comparisons; known at once. Empty: nobody compares.
   virtual std::string Address() const { return ""; }
   // What it says it is, which no other store says and which does not change with its address. Empty: it does not say.
+  // Finds out for NotReady on the way.
   virtual absl::StatusOr<std::string> Identity() { return std::string(); }
 
   // One verdict for each check, in order: true if the user exists and the secret is right. Compared in constant
@@ -68,9 +84,11 @@ class Store {
   // The same for sessions that are open: whether the user's secret is still the one with this digest.
   virtual absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>& checks) = 0;
 
-  // Applies the updates in order. Users who are unknown by now are passed over, and so is a disconnect from before the
-  // user was last seen: it is late, from an edge that the agent has left for another.
-  virtual absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) = 0;
+  // Applies the updates in order. Users who are unknown by now are passed over, and so is what is late, from an edge
+  // that the agent has left for another: an update of an older lease than the newest that was applied, or of the same
+  // one after its disconnect; without an epoch, a disconnect from before the user was last seen. Returns the updates
+  // whose rows others hold locked, which were not applied: try again.
+  virtual absl::StatusOr<std::vector<StatusUpdate>> UpdateStatus(const std::vector<StatusUpdate>& updates) = 0;
 
   // Appends all rows or none; those whose `call_id` is in the log already are passed over, and that is no error.
   virtual absl::Status AppendAudit(const std::vector<AuditRow>& rows) = 0;
@@ -84,6 +102,9 @@ class Store {
     int64_t created_at_ms = 0;
   };
   virtual absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) = 0;
+
+  // Whether ReplaceSecret would find the user. By default yes, as it decides.
+  virtual absl::StatusOr<bool> HasCredential(const std::string&) { return true; }
 
   // From now on this is the user's secret, in its stored form. NOT_FOUND if the user has no credential, or a revoked
   // one.

@@ -1,6 +1,7 @@
 #include "common/wire/old_protocol.h"
 
 #include <array>
+#include <limits>
 
 #include "common/base/json_text.h"
 
@@ -28,18 +29,28 @@ OldCommand DecodeOldCommand(std::string_view text, int json_depth_max) {
   std::array<Member, kFields> fields;
   OldCommand command;
   // The message around the params is a level, too.
-  const json::Error error = json::PickMembers(text, json_depth_max + 1, kNames, absl::MakeSpan(fields));
-  if (error != json::Error::kNone) {
-    command.why_bad = json::ErrorText(error);
-    return command;
-  }
-  if (!ReadText(fields[kRequestId], &command.request_id) || command.request_id.empty()) {
+  std::string_view broken_key;
+  const auto read = [&](int depth_max) {
+    return json::PickMembersBeforeError(text, depth_max, kNames, absl::MakeSpan(fields), &broken_key);
+  };
+  const json::Error error = read(json_depth_max + 1);
+  const bool in_params = broken_key == kNames[kParams];
+  // Nobody reads what is nested too deep, but its id may come after it.
+  if (error == json::Error::kTooDeep) read(std::numeric_limits<int>::max());
+  if (!ReadText(fields[kRequestId], &command.request_id) || command.request_id.empty() ||
+      !json::IsUtf8(command.request_id)) {
     command.request_id.clear();
-    command.why_bad = "requestId must be a string and not empty";
+    command.why_bad = error == json::Error::kNone ? "requestId must be a string and not empty" : json::ErrorText(error);
     return command;
   }
   std::string type;
-  if (!ReadText(fields[kType], &type) || type != "tool_call") {
+  if (error == json::Error::kTooDeep) {
+    command.why_bad = in_params ? "params are nested too deep" : "nested too deep";
+  } else if (error == json::Error::kSyntax) {
+    command.why_bad = in_params ? "params are not valid JSON" : "not valid JSON";
+  } else if (error != json::Error::kNone) {
+    command.why_bad = json::ErrorText(error);
+  } else if (!ReadText(fields[kType], &type) || type != "tool_call") {
     command.why_bad = "type must be tool_call";
   } else if (!ReadText(fields[kTool], &command.tool) || command.tool.empty()) {
     command.why_bad = "tool must be a string and not empty";

@@ -74,6 +74,8 @@ Reason ReasonOf(v1::Refusal::Cause cause) {
     case v1::Refusal::DUPLICATE_REQUEST:
     case v1::Refusal::EARLIER_UNANSWERED:
       return E::DUPLICATE_REQUEST;
+    case v1::Refusal::PARAMS_REFUSED:
+      return E::INVALID_REQUEST;
     case v1::Refusal::SESSION_LOST:
     case v1::Refusal::ANSWER_LOST:
       return E::AGENT_LOST;

@@ -27,6 +27,10 @@ class Fields {
   json::Error Read(std::string_view text, int depth_max) {
     return json::PickMembers(text, depth_max, kNames, absl::MakeSpan(members_));
   }
+  // What was read before an error stays.
+  json::Error ReadBeforeError(std::string_view text, int depth_max, std::string_view* broken_key) {
+    return json::PickMembersBeforeError(text, depth_max, kNames, absl::MakeSpan(members_), broken_key);
+  }
 
   bool Has(size_t i) const { return !members_[i].value.empty(); }
   std::string_view value(size_t i) const { return members_[i].value; }
@@ -44,19 +48,8 @@ bool Equals(std::string_view quoted, std::string_view text) {
   return json::Unescape(quoted, &plain) && plain == text;
 }
 
-const char* WhyNotAnObject(json::Error error) {
-  switch (error) {
-    case json::Error::kTooDeep:
-      return "nested too deep";
-    case json::Error::kBadUtf8:
-      return "not UTF-8";
-    default:
-      return "not a JSON object";
-  }
-}
-
-// The duration that an agent reports: anything but a plausible number of milliseconds counts as not given.
-std::optional<int64_t> Milliseconds(std::string_view number) {
+// A duration in milliseconds or a size, which only informs: anything but a plausible number counts as not given.
+std::optional<int64_t> Plausible(std::string_view number) {
   int64_t whole = 0;
   const std::from_chars_result integer = std::from_chars(number.data(), number.data() + number.size(), whole);
   if (integer.ec == std::errc() && integer.ptr == number.data() + number.size()) {
@@ -103,7 +96,9 @@ std::string_view ReadCapabilities(std::string_view array, Capabilities* capabili
   }
 }
 
-std::string EncodeCapabilities(std::string_view frame_type, Capabilities capabilities) {
+// `bytes_name`: of the member that has `limits.bytes_max`.
+std::string EncodeCapabilities(std::string_view frame_type, Capabilities capabilities, std::string_view bytes_name,
+                               const PayloadLimits& limits) {
   std::string frame = FrameOfSize({frame_type});
   frame += R"({"type":)";
   json::AppendQuoted(frame_type, &frame);
@@ -115,13 +110,44 @@ std::string EncodeCapabilities(std::string_view frame_type, Capabilities capabil
     json::AppendQuoted(known.name, &frame);
     separator = ",";
   }
-  frame += "]}";
+  frame += ']';
+  const auto append = [&frame](std::string_view name, std::optional<int64_t> value) {
+    if (!value) return;
+    frame += ',';
+    json::AppendQuoted(name, &frame);
+    frame += ':';
+    AppendNumber(*value, &frame);
+  };
+  append(bytes_name, limits.bytes_max);
+  append("jsonDepthMax", limits.json_depth_max);
+  frame += '}';
   return frame;
 }
 
-enum AgentField : size_t { kType, kRequestId, kSuccess, kResult, kError, kExecutionTime, kTimestamp, kCapabilities };
-constexpr std::array kAgentFields = {"type"sv,  "requestId"sv,     "success"sv,   "result"sv,
-                                     "error"sv, "executionTime"sv, "timestamp"sv, "capabilities"sv};
+// False if one is neither a number nor null nor absent.
+template <typename AnyFields>
+bool ReadLimits(const AnyFields& fields, size_t bytes_max, size_t json_depth_max, PayloadLimits* limits) {
+  if (!fields.IsOrNone(bytes_max, Kind::kNumber) || !fields.IsOrNone(json_depth_max, Kind::kNumber)) return false;
+  if (fields.Is(bytes_max, Kind::kNumber)) limits->bytes_max = Plausible(fields.value(bytes_max));
+  if (fields.Is(json_depth_max, Kind::kNumber)) limits->json_depth_max = Plausible(fields.value(json_depth_max));
+  return true;
+}
+
+enum AgentField : size_t {
+  kType,
+  kRequestId,
+  kSuccess,
+  kResult,
+  kError,
+  kExecutionTime,
+  kTimestamp,
+  kCapabilities,
+  kParamsBytesMax,
+  kParamsDepthMax
+};
+constexpr std::array kAgentFields = {"type"sv,           "requestId"sv,    "success"sv,   "result"sv,
+                                     "error"sv,          "executionTime"sv, "timestamp"sv, "capabilities"sv,
+                                     "paramsBytesMax"sv, "jsonDepthMax"sv};
 using AgentFields = Fields<kAgentFields>;
 
 // The readers of agents' frames fill `*frame` and return empty, or return what is wrong.
@@ -146,12 +172,44 @@ std::string_view ReadToolResponse(const AgentFields& fields, AgentFrame* frame) 
   frame->error_json = fields.value(kError);
   frame->execution_time_json = fields.value(kExecutionTime);
   if (fields.Is(kError, Kind::kString)) json::UnescapeLossy(fields.value(kError), &frame->error);
-  if (fields.Is(kExecutionTime, Kind::kNumber)) frame->execution_time_ms = Milliseconds(fields.value(kExecutionTime));
+  if (fields.Is(kExecutionTime, Kind::kNumber)) frame->execution_time_ms = Plausible(fields.value(kExecutionTime));
   return {};
+}
+
+// Reading ended in the value of `broken_key`, or outside of every member if that is empty.
+std::string WhyNotAnObject(json::Error error, std::string_view broken_key) {
+  if (error == json::Error::kSyntax && broken_key.empty()) return "not a JSON object";
+  if (error == json::Error::kBadUtf8 || broken_key.empty()) return json::ErrorText(error);
+  std::string why = "a field";
+  for (const std::string_view known : kAgentFields) {
+    if (known == broken_key) why = known;
+  }
+  return why + " is " + json::ErrorText(error);
+}
+
+std::string_view ReadToolBusy(const AgentFields& fields, AgentFrame* frame) {
+  if (!fields.Is(kRequestId, Kind::kString)) return "tool_busy: requestId is not a string";
+  if (!json::Unescape(fields.value(kRequestId), &frame->request_id)) return "tool_busy: requestId has a lone surrogate";
+  if (frame->request_id.empty()) return "tool_busy: requestId is empty";
+  return {};
+}
+
+// The id of a frame that is refused, if it can only be an answer: no other frame of an agent has one.
+void ReadRequestIdOfBad(const AgentFields& fields, AgentFrame* frame) {
+  frame->request_id.clear();
+  if (fields.Is(kType, Kind::kString) && !Equals(fields.value(kType), "tool_response") &&
+      !Equals(fields.value(kType), "tool_busy")) {
+    return;
+  }
+  if (!fields.Is(kRequestId, Kind::kString) || !json::IsUtf8(fields.value(kRequestId))) return;
+  if (!json::Unescape(fields.value(kRequestId), &frame->request_id)) frame->request_id.clear();
 }
 
 std::string_view ReadHello(const AgentFields& fields, AgentFrame* frame) {
   if (!fields.IsOrNone(kCapabilities, Kind::kArray)) return "hello: capabilities are not an array";
+  if (!ReadLimits(fields, kParamsBytesMax, kParamsDepthMax, &frame->limits)) {
+    return "hello: paramsBytesMax or jsonDepthMax is not a number";
+  }
   if (!fields.Is(kCapabilities, Kind::kArray)) return {};
   return ReadCapabilities(fields.value(kCapabilities), &frame->capabilities);
 }
@@ -165,11 +223,24 @@ constexpr AgentFrameRow kAgentFrames[] = {
     {"tool_response", AgentFrame::Type::kToolResponse, &ReadToolResponse},
     {"heartbeat", AgentFrame::Type::kHeartbeat, &ReadHeartbeat},
     {"hello", AgentFrame::Type::kHello, &ReadHello},
+    {"tool_busy", AgentFrame::Type::kToolBusy, &ReadToolBusy},
 };
 
-enum EdgeField : size_t { kEdgeType, kCallId, kTool, kParams, kUserId, kServerId, kClock, kAgreed };
-constexpr std::array kEdgeFields = {"type"sv,   "requestId"sv, "tool"sv,      "params"sv,
-                                    "userId"sv, "serverId"sv,  "timestamp"sv, "capabilities"sv};
+enum EdgeField : size_t {
+  kEdgeType,
+  kCallId,
+  kTool,
+  kParams,
+  kUserId,
+  kServerId,
+  kClock,
+  kAgreed,
+  kResultBytesMax,
+  kResultDepthMax
+};
+constexpr std::array kEdgeFields = {"type"sv,           "requestId"sv,   "tool"sv,      "params"sv,
+                                    "userId"sv,         "serverId"sv,    "timestamp"sv, "capabilities"sv,
+                                    "resultBytesMax"sv, "jsonDepthMax"sv};
 using EdgeFields = Fields<kEdgeFields>;
 
 bool ReadString(const EdgeFields& fields, size_t i, std::string* out) {
@@ -198,7 +269,8 @@ bool ReadToolCancel(const EdgeFields& fields, EdgeFrameText* frame) {
 }
 
 bool ReadHelloAck(const EdgeFields& fields, EdgeFrameText* frame) {
-  return fields.Is(kAgreed, Kind::kArray) && ReadCapabilities(fields.value(kAgreed), &frame->capabilities).empty();
+  return fields.Is(kAgreed, Kind::kArray) && ReadCapabilities(fields.value(kAgreed), &frame->capabilities).empty() &&
+         ReadLimits(fields, kResultBytesMax, kResultDepthMax, &frame->limits);
 }
 
 struct EdgeFrameRow {
@@ -227,6 +299,7 @@ const Row* FindRow(const Row (&rows)[kRows], std::string_view type) {
 
 void WireDecoder::Decode(std::string_view text, AgentFrame* frame) const {
   frame->type = AgentFrame::Type::kBad;
+  frame->why_bad.clear();
   frame->request_id.clear();
   frame->success = false;
   frame->result_json = {};
@@ -235,26 +308,25 @@ void WireDecoder::Decode(std::string_view text, AgentFrame* frame) const {
   frame->error_json = {};
   frame->execution_time_json = {};
   frame->capabilities = 0;
+  frame->limits = {};
 
   AgentFields fields;
-  const json::Error error = fields.Read(text, json_depth_max_);
+  std::string_view broken_key;
+  const json::Error error = fields.ReadBeforeError(text, json_depth_max_, &broken_key);
   if (error != json::Error::kNone) {
-    frame->why_bad = WhyNotAnObject(error);
-    if (error != json::Error::kTooDeep) return;
-    // Only its request id is read, so that its call need not wait for the deadline.
-    if (fields.Read(text, std::numeric_limits<int>::max()) != json::Error::kNone) return;
-    if (!fields.Is(kType, Kind::kString) || !Equals(fields.value(kType), "tool_response")) return;
-    if (!fields.Is(kRequestId, Kind::kString)) return;
-    if (!json::Unescape(fields.value(kRequestId), &frame->request_id)) frame->request_id.clear();
-    return;
+    frame->why_bad = WhyNotAnObject(error, broken_key);
+    // Nobody reads what is nested too deep, but its id may come after it.
+    if (error == json::Error::kTooDeep) {
+      fields.ReadBeforeError(text, std::numeric_limits<int>::max(), &broken_key);
+    }
+    return ReadRequestIdOfBad(fields, frame);
   }
   if (!fields.Is(kType, Kind::kString)) {
     frame->why_bad = "type is not a string";
-    return;
+    return ReadRequestIdOfBad(fields, frame);
   }
   const AgentFrameRow* row = FindRow(kAgentFrames, fields.value(kType));
   if (row == nullptr) {
-    frame->why_bad = {};
     frame->type = AgentFrame::Type::kUnknown;
     return;
   }
@@ -262,8 +334,9 @@ void WireDecoder::Decode(std::string_view text, AgentFrame* frame) const {
   if (frame->why_bad.empty()) {
     frame->type = row->type;
   } else {
-    frame->request_id.clear();  // Perhaps only half of it was read.
-    frame->capabilities = 0;
+    frame->capabilities = 0;  // Perhaps only half of it was read.
+    frame->limits = {};
+    ReadRequestIdOfBad(fields, frame);
   }
 }
 
@@ -299,7 +372,9 @@ std::string EncodeToolCall(std::string_view request_id, std::string_view tool, s
   return frame;
 }
 
-std::string EncodeHelloAck(Capabilities capabilities) { return EncodeCapabilities("hello_ack", capabilities); }
+std::string EncodeHelloAck(Capabilities capabilities, const PayloadLimits& results) {
+  return EncodeCapabilities("hello_ack", capabilities, "resultBytesMax", results);
+}
 
 std::string EncodeToolCancel(std::string_view request_id) {
   std::string frame = FrameOfSize({request_id});
@@ -309,7 +384,9 @@ std::string EncodeToolCancel(std::string_view request_id) {
   return frame;
 }
 
-std::string EncodeHello(Capabilities capabilities) { return EncodeCapabilities("hello", capabilities); }
+std::string EncodeHello(Capabilities capabilities, const PayloadLimits& params) {
+  return EncodeCapabilities("hello", capabilities, "paramsBytesMax", params);
+}
 
 std::string EncodeHeartbeat(int64_t timestamp_ms) {
   std::string frame = FrameOfSize({});
@@ -334,6 +411,14 @@ std::string EncodeToolResponse(std::string_view request_id, bool success, std::s
   }
   frame += R"(,"executionTime":)";
   AppendNumber(execution_time_ms, &frame);
+  frame += '}';
+  return frame;
+}
+
+std::string EncodeToolBusy(std::string_view request_id) {
+  std::string frame = FrameOfSize({request_id});
+  frame += R"({"type":"tool_busy","requestId":)";
+  json::AppendQuoted(request_id, &frame);
   frame += '}';
   return frame;
 }

@@ -16,15 +16,24 @@ namespace toolwire {
 // them.
 using Capabilities = uint8_t;
 constexpr Capabilities kCapabilityCancel = 1;  // The agent may get `tool_cancel`.
+constexpr Capabilities kCapabilityLimits = 2;  // `hello_ack` has the edge's limits.
+constexpr Capabilities kCapabilityBusy = 4;    // The agent may send `tool_busy`.
 struct CapabilityName {
   Capabilities bit;
   std::string_view name;
 };
-constexpr CapabilityName kKnownCapabilities[] = {{kCapabilityCancel, "cancel"}};
+constexpr CapabilityName kKnownCapabilities[] = {
+    {kCapabilityCancel, "cancel"}, {kCapabilityLimits, "limits"}, {kCapabilityBusy, "busy"}};
 
 // A `hello` that names more capabilities, or a longer name (as it is written, with escapes), is a bad frame.
 constexpr size_t kCapabilityNamesMax = 64;
 constexpr size_t kCapabilityNameBytesMax = 64;
+
+// What one side takes of the other: an agent of params, an edge of results. Absent: it has not said.
+struct PayloadLimits {
+  std::optional<int64_t> bytes_max;
+  std::optional<int64_t> json_depth_max;  // Of the value alone, without the frame around it.
+};
 
 // A frame that an agent sent. Slices point into the decoded text.
 struct AgentFrame {
@@ -34,10 +43,12 @@ struct AgentFrame {
     kHeartbeat,
     kToolResponse,
     kHello,
+    kToolBusy,
   };
   Type type = Type::kBad;
-  std::string_view why_bad;  // A static text, for the counter's log line.
-  // kToolResponse; also kBad, if a tool_response is bad only for being nested too deep:
+  // What is wrong with a kBad, in words that name the field: short, whatever the agent wrote. Else empty.
+  std::string why_bad;
+  // kToolResponse, kToolBusy: never empty. kBad: of a frame that can only be one of these, if its id can be read.
   std::string request_id;
   // kToolResponse:
   bool success = false;
@@ -45,8 +56,9 @@ struct AgentFrame {
   std::string error;             // Empty if absent or null. People read it: U+FFFD stands for a lone surrogate.
   std::optional<int64_t> execution_time_ms;          // Rounded; absent if absent, null, negative or beyond 2^53.
   std::string_view error_json, execution_time_json;  // Both as the agent wrote them; empty if absent.
-  // kHello: those of the named ones that this version knows.
+  // kHello: those of the named ones that this version knows, and what the agent takes.
   Capabilities capabilities = 0;
+  PayloadLimits limits;
 };
 
 // Decodes agents' frames. Holds nothing but the limit: threads may share one.
@@ -67,7 +79,7 @@ class WireDecoder {
 std::string EncodeConnected(std::string_view user_id, int64_t timestamp_ms, std::string_view server_id);
 std::string EncodeHeartbeatAck(int64_t timestamp_ms);
 std::string EncodeToolCall(std::string_view request_id, std::string_view tool, std::string_view params_json);
-std::string EncodeHelloAck(Capabilities capabilities);
+std::string EncodeHelloAck(Capabilities capabilities, const PayloadLimits& results = {});
 std::string EncodeToolCancel(std::string_view request_id);
 
 // The frames an agent sends. Strings must be UTF-8.
@@ -75,7 +87,9 @@ std::string EncodeHeartbeat(int64_t timestamp_ms);
 // `result_json` is spliced as it is; empty means null. An empty `error` means null.
 std::string EncodeToolResponse(std::string_view request_id, bool success, std::string_view result_json,
                                std::string_view error, int64_t execution_time_ms);
-std::string EncodeHello(Capabilities capabilities);
+std::string EncodeHello(Capabilities capabilities, const PayloadLimits& params = {});
+
+std::string EncodeToolBusy(std::string_view request_id);
 
 // A frame that an edge sent, as the agent side reads it. Slices point into the decoded text.
 struct EdgeFrameText {
@@ -86,6 +100,7 @@ struct EdgeFrameText {
   std::string_view params_json;    // kToolCall
   std::string user_id, server_id;  // kConnected
   Capabilities capabilities = 0;   // kHelloAck: those that this version knows
+  PayloadLimits limits;            // kHelloAck: what the edge takes
 };
 EdgeFrameText DecodeEdgeFrame(std::string_view text, int json_depth_max);
 

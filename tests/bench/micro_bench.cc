@@ -406,7 +406,9 @@ class StoreThatTakesAll final : public Store {
   absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>& checks) override {
     return std::vector<bool>(checks.size(), true);
   }
-  absl::Status UpdateStatus(const std::vector<StatusUpdate>&) override { return absl::OkStatus(); }
+  absl::StatusOr<std::vector<StatusUpdate>> UpdateStatus(const std::vector<StatusUpdate>&) override {
+    return std::vector<StatusUpdate>();
+  }
   absl::Status AppendAudit(const std::vector<AuditRow>&) override { return absl::OkStatus(); }
   absl::Status CreateCredentials(const std::vector<NewCredential>&) override { return absl::OkStatus(); }
   absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string&, int) override {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/fakes/fake_clock.h"
 #include "tests/support/await.h"
 #include "tests/support/peer.h"
 
@@ -31,6 +32,49 @@ double Hits(int port, const std::string& limit) {
 }
 
 bool Begins(const std::string& text, const std::string& with) { return text.rfind(with, 0) == 0; }
+
+TEST(MetricsEndpointTest, ReadyzSaysInOneLineWhatIsNotReadyWhyAndSinceWhen) {
+  FakeClock clock;
+  Readiness readiness(clock);
+  std::string why;
+  readiness.Add("agents", [] { return ""; });
+  readiness.Add("store", [&] { return why; });
+  const auto endpoint =
+      *MetricsEndpoint::Start(MetricsPort(), [](std::vector<Sample>*) {}, kScrapeTime, &readiness);
+  const auto ask = [&] {
+    return Ask(endpoint->port(), "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  };
+  const auto ends = [](const std::string& text, const std::string& with) {
+    return text.size() >= with.size() && text.substr(text.size() - with.size()) == with;
+  };
+  std::string answer = ask();
+  EXPECT_TRUE(Begins(answer, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")) << answer;
+  EXPECT_TRUE(ends(answer, "\r\n\r\n{\"ready\":true,\"checks\":[{\"name\":\"agents\",\"ready\":true},"
+                           "{\"name\":\"store\",\"ready\":true}]}\n"))
+      << answer;
+  why = "SQLSTATE 25006, \"read-only\"";
+  std::string first;
+  for (int i = 0; i < 2; ++i) {
+    answer = ask();
+    EXPECT_TRUE(Begins(answer, "HTTP/1.1 503 Service Unavailable\r\n")) << answer;
+    EXPECT_NE(answer.find("\"why\":\"SQLSTATE 25006, \\\"read-only\\\"\",\"since\":\"2023-11-14T22:13:20Z\"}"),
+              std::string::npos)
+        << answer;
+    if (i == 0) first = answer;
+    clock.Advance(std::chrono::hours(1));
+  }
+  EXPECT_EQ(answer, first) << "since it began";
+  why = "";
+  EXPECT_TRUE(Begins(ask(), "HTTP/1.1 200 OK\r\n"));
+  why = "again";
+  EXPECT_NE(ask(), first);
+}
+
+TEST(MetricsEndpointTest, PortWithoutReadinessHasNoReadyz) {
+  const auto endpoint = Started();
+  EXPECT_TRUE(Begins(Ask(endpoint->port(), "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+                     "HTTP/1.1 404 Not Found\r\n"));
+}
 
 TEST(MetricsEndpointTest, HalfRequestsKeepNobodyElseFromScraping) {
   const auto endpoint = Started();

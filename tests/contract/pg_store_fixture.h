@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/store/migration.h"
 #include "common/store/pg_store.h"
 #include "tests/support/postgres_server.h"
 
@@ -49,14 +50,25 @@ class PgStoreTest : public ::testing::Test {
     options_.url = url_;
   }
 
+  // What `toolwire migrate` does, without patience.
+  absl::Status Prepare() {
+    StoreOptions options;
+    options.database.url = url_;
+    return Migrate(options, std::chrono::seconds(60), {[](const MigrationStep&) {}, [](const std::string&) {}}).status();
+  }
+  std::unique_ptr<Store> OpenPrepared() {
+    const absl::Status status = Prepare();
+    EXPECT_TRUE(status.ok()) << status;
+    return Open();
+  }
   std::unique_ptr<Store> Open() {
     auto store = OpenPgStore(options_);
     EXPECT_TRUE(store.ok()) << store.status();
     return store.ok() ? std::move(*store) : nullptr;
   }
-  // Opens, makes the tables, and a user of them.
+  // Makes the tables and a user of them, and opens.
   std::unique_ptr<Store> OpenNew() {
-    auto store = Open();
+    auto store = OpenPrepared();
     const absl::Status status = store->CreateCredentials({{"old_user", "linux", kSecret, 1}});
     EXPECT_TRUE(status.ok()) << status;
     return store;
@@ -71,11 +83,6 @@ class PgStoreTest : public ::testing::Test {
     return One(
         "SELECT string_agg(indexrelid::regclass::text, ' ' ORDER BY indexrelid::regclass::text) FROM pg_index"
         " WHERE indrelid = 'tool_execution_logs'::regclass AND indisvalid AND NOT indisprimary");
-  }
-  // For tests that change the table, which would meet those who build its indexes.
-  void AwaitIndexes() {
-    EXPECT_TRUE(
-        Soon([&] { return ValidIndexes() == "toolwire_audit_call_id toolwire_audit_time toolwire_audit_user_time"; }));
   }
   void KillBackends() {
     Sql("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"

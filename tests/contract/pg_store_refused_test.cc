@@ -41,8 +41,7 @@ class PgStoreRefusedTest : public PgStoreTest {
   void ExpectNoneIsLost(const std::string& spoil, const std::string& mend) {
     auto store = OpenNew();
     ASSERT_TRUE(store->AppendAudit({Row("before", "c0")}).ok());
-    AwaitIndexes();
-    Sql(spoil);
+      Sql(spoil);
     AuditLog log(*store, Quick());
     for (int i = 0; i < 5; ++i) log.Append(Row(std::to_string(i)));
     EXPECT_TRUE(Soon([&] { return log.counters().failed_batches >= 30; }));
@@ -77,7 +76,6 @@ TEST_F(PgStoreRefusedTest, NoRowIsLostToACheckThatNoneMeets) {
 TEST_F(PgStoreRefusedTest, OnlyTheRowThatIsRefusedWhileOthersAreTakenIsDropped) {
   auto store = OpenNew();
   ASSERT_TRUE(store->AppendAudit({Row("before", "c0")}).ok());
-  AwaitIndexes();
   Sql("ALTER TABLE tool_execution_logs ADD CONSTRAINT short CHECK (length(tool_name) < 20)");
   AuditLog log(*store, Quick());
   for (int i = 0; i < 1024; ++i) {
@@ -90,6 +88,24 @@ TEST_F(PgStoreRefusedTest, OnlyTheRowThatIsRefusedWhileOthersAreTakenIsDropped) 
   EXPECT_LE(log.counters().failed_batches, 20u);
   EXPECT_EQ(RowCount(), "1024");
   EXPECT_EQ(One("SELECT count(*) FROM tool_execution_logs WHERE request_id = '300'"), "0");
+}
+
+TEST_F(PgStoreRefusedTest, NoRowIsLostToADamagedPageThoughOthersAreTaken) {
+  auto store = OpenNew();
+  ASSERT_TRUE(store->AppendAudit({Row("before", "c0")}).ok());
+  Sql("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'XX001';"
+      " END $$; CREATE TRIGGER no BEFORE INSERT ON tool_execution_logs FOR EACH ROW WHEN (NEW.request_id = 'x')"
+      " EXECUTE FUNCTION no()");
+  AuditLog log(*store, Quick());
+  for (int i = 0; i < 100; ++i) log.Append(Row(i % 20 == 7 ? "x" : "y"));
+  EXPECT_TRUE(Soon([&] { return log.counters().written == 95 && log.counters().aside == 5; }));
+  for (int i = 0; i < 100; ++i) log.Append(Row("y"));
+  EXPECT_TRUE(Soon([&] { return log.counters().written == 195; }));
+  EXPECT_EQ(log.counters().refused, 0u);
+  Sql("DROP TRIGGER no ON tool_execution_logs");
+  EXPECT_TRUE(log.Flush(std::chrono::seconds(60)));
+  EXPECT_EQ(RowCount(), "201");
+  EXPECT_EQ(One("SELECT count(*) FROM tool_execution_logs WHERE params ? 'toolwire_truncated'"), "0");
 }
 
 TEST_F(PgStoreRefusedTest, RowsThatTheEncodingLacksLettersForAreWrittenInAscii) {
@@ -137,7 +153,6 @@ TEST_F(PgStoreRefusedTest, WhatTheDatabaseCannotHoldIsAnUnknownUserAndFailsNobod
 TEST_F(PgStoreRefusedTest, RowsOfABatchThatTakesLongerThanAStatementMayAreWrittenInSmallerOnes) {
   auto store = OpenNew();
   ASSERT_TRUE(store->AppendAudit({Row("before", "c0")}).ok());
-  AwaitIndexes();
   Sql("CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.004); RETURN NEW; END $$;"
       "CREATE TRIGGER slow BEFORE INSERT ON tool_execution_logs FOR EACH ROW EXECUTE FUNCTION slow()");
   options_.statement_timeout = milliseconds(500);
@@ -172,10 +187,13 @@ TEST_F(PgStoreRefusedTest, CallsOfAKilledProcessAreNeverWrittenToAnotherStore) {
   const auto open = [&](const std::string& url) {
     PgOptions other;
     other.url = url;
+    url_ = url;
+    EXPECT_TRUE(Prepare().ok());
     return *OpenPgStore(other);
   };
   auto sqlite = *OpenSqliteStore(dir.File("toolwire.db"));
-  auto one = Open(), other = open(other_url);
+  const std::string url = url_;
+  auto one = open(url), other = open(other_url);
   leave_call(*sqlite, "of sqlite");
   leave_call(*one, "of one");
   leave_call(*other, "of other");
@@ -194,7 +212,7 @@ TEST_F(PgStoreRefusedTest, CallsOfAKilledProcessAreNeverWrittenToAnotherStore) {
   EXPECT_EQ(recovered(*other), "of other;");
   EXPECT_EQ(recovered(*sqlite), "of sqlite;");
   // Its address may change meanwhile.
-  std::string renamed = url_;
+  std::string renamed = url;
   renamed.replace(renamed.find("127.0.0.1"), 9, "localhost");
   EXPECT_EQ(recovered(*open(renamed)), "of one;");
 }
@@ -202,7 +220,7 @@ TEST_F(PgStoreRefusedTest, CallsOfAKilledProcessAreNeverWrittenToAnotherStore) {
 // --- lists -----------------------------------------------------------------------------------------------------------
 
 TEST_F(PgStoreRefusedTest, RowsWithoutACapAreListedInBoundedPieces) {
-  auto store = Open();
+  auto store = OpenPrepared();
   ASSERT_TRUE(store->AppendAudit({Row("ours", "c1")}).ok());
   Sql("INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, error)"
       " SELECT 'u', 'large', repeat('t', 1000000), jsonb_build_object('t', repeat('x', 5000000)),"
@@ -231,12 +249,11 @@ TEST_F(PgStoreRefusedTest, RowsWithoutACapAreListedInBoundedPieces) {
 TEST_F(PgStoreRefusedTest, RowsOfTimesThatNoCalendarHasAreShownAndPagedThrough) {
   for (const char* type : {"timestamptz", "timestamp"}) {
     SetUp();
-    auto store = Open();
+    auto store = OpenPrepared();
     ASSERT_TRUE(store->AppendAudit({Row("ours", "c1")}).ok());
-    AwaitIndexes();
-    Sql(std::string("ALTER TABLE tool_execution_logs ALTER created_at TYPE ") + type);
+      Sql(std::string("ALTER TABLE tool_execution_logs ALTER created_at TYPE ") + type);
     KillBackends();
-    store = Open();
+    store = OpenPrepared();
     for (const char* time : {"infinity", "infinity", "294276-01-01", "12000-01-01", "4000-01-01 BC", "-infinity"}) {
       Sql(std::string("INSERT INTO tool_execution_logs (user_id, request_id, tool_name, success, created_at) VALUES"
                       " ('u', '") + time + "', 't', true, '" + time + "')");

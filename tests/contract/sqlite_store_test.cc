@@ -63,7 +63,7 @@ TEST_F(SqliteStoreTest, FileThatWasMovedOrReplacedIsUnavailableUntilItIsBack) {
     const std::vector<absl::Status> statuses = {store->AppendAudit({Row("user", "1")}),
                                                 store->CheckCredentials({{"user", kSecretA}}).status(),
                                                 store->CheckDigests({{"user", DigestOfSecret(kSecretA)}}).status(),
-                                                store->UpdateStatus({{"user", AgentStatus::kConnected, 1}}),
+                                                store->UpdateStatus({{"user", AgentStatus::kConnected, 1}}).status(),
                                                 store->CreateCredentials({Hashed("other", kSecretB)}),
                                                 store->ReplaceSecret("user", HashSecret("new")),
                                                 store->Revoke("user"),
@@ -88,6 +88,25 @@ TEST_F(SqliteStoreTest, EachFileSaysWhatItIsAndSaysSoWhereverItIs) {
   EXPECT_NE(identity(path_ + "2"), one);
   std::filesystem::copy(path_, path_ + "3");
   EXPECT_EQ(identity(path_ + "3"), one);
+}
+
+TEST_F(SqliteStoreTest, RowsLargerThanAPageAreCutWhateverWasAllowedToBeWritten) {
+  auto store = OpenSqliteStore(path_, 16u << 20);
+  ASSERT_TRUE(store.ok()) << store.status();
+  AuditRow large = Row("user", "large"), whole = Row("user", "whole");
+  large.params_json = "\"" + std::string(kListedJsonBytesMax - 1, 'x') + "\"";
+  large.error = std::string(kListedTextBytesMax + 1, 'e');
+  whole.params_json = "\"" + std::string(kListedJsonBytesMax - 2, 'x') + "\"";
+  whole.error = std::string(kListedTextBytesMax, 'e');
+  ASSERT_TRUE((*store)->AppendAudit({large, whole}).ok());
+  const auto rows = (*store)->ListAudit({"", 10});
+  ASSERT_TRUE(rows.ok()) << rows.status();
+  ASSERT_EQ(rows->size(), 2u);
+  EXPECT_EQ((*rows)[0].params_json, whole.params_json);
+  EXPECT_EQ((*rows)[0].error, whole.error);
+  EXPECT_EQ((*rows)[1].params_json.substr(0, 51), "{\"toolwire_truncated\":true,\"bytes\":1048577,\"prefix\"");
+  EXPECT_LE((*rows)[1].params_json.size(), kListedJsonBytesMax);
+  EXPECT_NE((*rows)[1].error.find("[cut: 131073 bytes]"), std::string::npos);
 }
 
 TEST_F(SqliteStoreTest, TwoStoresOnOneFileSeeEachOther) {
@@ -118,7 +137,7 @@ TEST_F(SqliteStoreTest, AfterTheDeadlineOfAStopALockedFileIsNotWaitedFor) {
   ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
   const auto begun = std::chrono::steady_clock::now();
   store->EndBy(begun);
-  EXPECT_TRUE(absl::IsUnavailable(store->UpdateStatus({{"user", AgentStatus::kConnected, 42}})));
+  EXPECT_TRUE(absl::IsUnavailable(store->UpdateStatus({{"user", AgentStatus::kConnected, 42}}).status()));
   EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(4));  // Else it waits for 5 s.
   sqlite3_close(other);
   EXPECT_TRUE(store->UpdateStatus({{"user", AgentStatus::kConnected, 42}}).ok());
@@ -186,6 +205,7 @@ TEST_F(SqliteStoreTest, FileOfTheFirstVersionIsBroughtUpToDateAndKeepsItsRows) {
   constexpr char kAsInTheFirst[] =
       "DROP INDEX tool_execution_logs_created_at; DROP INDEX tool_execution_logs_call_id; ALTER TABLE "
       "tool_execution_logs DROP COLUMN call_id; ALTER TABLE tool_execution_logs DROP COLUMN caller;"
+      "ALTER TABLE agent_credentials DROP COLUMN status_epoch;"
       " PRAGMA user_version = 1";
   EXPECT_EQ(sqlite3_exec(db, kAsInTheFirst, nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db);
   sqlite3_close(db);
@@ -203,7 +223,7 @@ TEST_F(SqliteStoreTest, FileOfANewerProgramIsUsedAsItIs) {
     if (set) file.seekp(63).put(*set);
     return file.seekg(63).get();
   };
-  EXPECT_EQ(version(std::nullopt), 4);
+  EXPECT_EQ(version(std::nullopt), 5);
   version(99);
   {
     auto store = OpenSqlite(path_);

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/store/migration.h"
 #include "common/store/pg_store.h"
 #include "common/store/secret.h"
 #include "common/store/sqlite_store.h"
@@ -22,6 +23,10 @@ namespace {
 std::unique_ptr<Store> OpenPostgres() {
   PgOptions options;
   options.url = PostgresServer::Shared()->NewDatabase();
+  StoreOptions lacking;
+  lacking.database = options;
+  const auto made = Migrate(lacking, std::chrono::seconds(60), {[](const auto&) {}, [](const auto&) {}});
+  EXPECT_TRUE(made.ok()) << made.status();
   auto store = OpenPgStore(options, kCapBytes);
   EXPECT_TRUE(store.ok()) << store.status();
   return store.ok() ? std::move(*store) : nullptr;
@@ -120,6 +125,38 @@ TEST_P(StoreContract, LateDisconnectDoesNotUndoANewerConnect) {
   EXPECT_EQ(store_->ListCredentials("", 1)->front().last_seen_ms, 1763300000100);
   EXPECT_EQ(after(AgentStatus::kDisconnected, 1763300000100), AgentStatus::kDisconnected);
   EXPECT_EQ(after(AgentStatus::kConnected, 1763300000050), AgentStatus::kConnected) << "by another edge's clock";
+}
+
+TEST_P(StoreContract, OfSeveralLeasesTheNewestDecidesWhateverTheClocksOfEdgesSay) {
+  ASSERT_TRUE(store_->CreateCredentials({Hashed("a", kSecretA)}).ok());
+  const auto after = [&](AgentStatus status, int64_t at_ms, uint64_t epoch) {
+    const auto held = store_->UpdateStatus({{"a", status, at_ms, epoch}});
+    EXPECT_TRUE(held.ok() && held->empty());
+    return store_->ListCredentials("", 1)->front().status;
+  };
+  constexpr int64_t kNow = 1763300000000;
+  EXPECT_EQ(after(AgentStatus::kConnected, kNow, 10), AgentStatus::kConnected);
+  EXPECT_EQ(after(AgentStatus::kDisconnected, kNow - 3600000, 10), AgentStatus::kDisconnected) << "a clock set back";
+  EXPECT_EQ(after(AgentStatus::kConnected, kNow + 1, 10), AgentStatus::kDisconnected) << "a lease ends once";
+  EXPECT_EQ(after(AgentStatus::kConnected, kNow - 3600000, 12), AgentStatus::kConnected);
+  EXPECT_EQ(after(AgentStatus::kDisconnected, kNow + 3600000, 10), AgentStatus::kConnected) << "late, of the older edge";
+  EXPECT_EQ(after(AgentStatus::kDisconnected, kNow - 1, 12), AgentStatus::kDisconnected);
+  ASSERT_TRUE(store_->Revoke("a").ok());
+  EXPECT_EQ(after(AgentStatus::kConnected, kNow, 11), AgentStatus::kDisconnected);
+}
+
+TEST_P(StoreContract, LastSeenNeverGoesBack) {
+  ASSERT_TRUE(store_->CreateCredentials({Hashed("a", kSecretA)}).ok());
+  constexpr int64_t kNow = 1763300000000;
+  const auto seen = [&](AgentStatus status, int64_t at_ms, uint64_t epoch) {
+    EXPECT_TRUE(store_->UpdateStatus({{"a", status, at_ms, epoch}}).ok());
+    return store_->ListCredentials("", 1)->front().last_seen_ms;
+  };
+  EXPECT_EQ(seen(AgentStatus::kConnected, kNow, 10), kNow);
+  EXPECT_EQ(seen(AgentStatus::kDisconnected, kNow - 5000, 10), kNow);
+  EXPECT_EQ(seen(AgentStatus::kConnected, kNow - 4000, 12), kNow);
+  EXPECT_EQ(seen(AgentStatus::kConnected, kNow - 3000, 0), kNow) << "also where no lease is known";
+  EXPECT_EQ(seen(AgentStatus::kDisconnected, kNow + 1, 12), kNow + 1);
 }
 
 TEST_P(StoreContract, StatusUpdatesApplyInOrderAndPassOverUnknownUsers) {
@@ -240,6 +277,14 @@ TEST_P(StoreContract, ReplacedSecretIsRefusedAndTheNewOneAccepted) {
   }
   EXPECT_EQ(store_->ListCredentials("", 1)->front().status, AgentStatus::kConnected);
   EXPECT_EQ(store_->ListCredentials("", 1)->front().created_at_ms, 1000);
+}
+
+TEST_P(StoreContract, WhoHasACredentialIsKnownBeforeItsSecretIsReplaced) {
+  ASSERT_TRUE(store_->CreateCredentials({Plain("a", kSecretA), Hashed("b", kSecretB)}).ok());
+  ASSERT_TRUE(store_->Revoke("b").ok());
+  EXPECT_TRUE(*store_->HasCredential("a"));
+  for (const char* user : {"b", "nobody", ""}) EXPECT_FALSE(*store_->HasCredential(user)) << user;
+  EXPECT_EQ(Check({{"a", kSecretA}}), std::vector<bool>{true});
 }
 
 TEST_P(StoreContract, OnlyAGoodCredentialHasASecretToReplace) {

@@ -88,9 +88,10 @@ class UnaryCallTest : public ::testing::Test {
   CallerBytes all_{50'000};
   CallerAuth auth_{clock_};
   CallRequests requests_{clock_, auth_, ControlOptions()};
+  Stalls stalls_{clock_};
   grpc::ByteBuffer response_;
   std::shared_ptr<UnaryCall> call_ =
-      std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, all_, nullptr, &response_);
+      std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, all_, stalls_, nullptr, &response_);
   std::unique_ptr<CallerOfOne> caller_;
 };
 
@@ -155,7 +156,7 @@ TEST_F(UnaryCallTest, LargeParamsInTheHandFormAreReadByAThreadOfTheirOwnUnlessTo
   EXPECT_EQ(edge_->deliveries().size(), 0u) << "who reads all callers does not wait for it";
   ASSERT_TRUE(requests_.thread().Post(CallRequests::kHandFormQueueBytesMax - 200'000, [] {}));
   grpc::ByteBuffer response;
-  const auto refused = std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, all_, nullptr, &response);
+  const auto refused = std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, all_, stalls_, nullptr, &response);
   refused->Begin(ToBuffer(request));
   CallerOfOne other(refused.get());
   ASSERT_TRUE(other.finished());

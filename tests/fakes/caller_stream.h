@@ -1,4 +1,4 @@
-// gRPC's side of one Dispatch stream: the test decides what the caller sends, and when a write is over.
+// gRPC's side of one stream that goes both ways, such as Dispatch: the test decides what the caller sends, and when a write is over.
 #ifndef TOOLWIRE_TESTS_FAKES_CALLER_STREAM_H_
 #define TOOLWIRE_TESTS_FAKES_CALLER_STREAM_H_
 
@@ -15,12 +15,13 @@
 namespace toolwire {
 
 // One thread at a time, and none of gRPC's.
-class CallerStream final : public grpc::ServerCallbackReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> {
+template <typename Reply>
+class CallerStreamOf final : public grpc::ServerCallbackReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
   // Call after the stream's Begin, as gRPC does.
-  explicit CallerStream(Reactor* reactor) : reactor_(reactor) { BindReactor(reactor); }
+  explicit CallerStreamOf(Reactor* reactor) : reactor_(reactor) { BindReactor(reactor); }
   // As gRPC ends it: all that is under way is over first.
   void Done() {
     if (reading_ != nullptr) End();
@@ -55,7 +56,7 @@ class CallerStream final : public grpc::ServerCallbackReaderWriter<grpc::ByteBuf
   bool writes() const { return writing_; }
   const std::optional<grpc::Status>& finished() const { return finished_; }
   // What was written, in its order.
-  const std::vector<v1::DispatchReply>& replies() const { return replies_; }
+  const std::vector<Reply>& replies() const { return replies_; }
   std::vector<v1::DispatchAnswer> answers() const {
     std::vector<v1::DispatchAnswer> all;
     for (const auto& reply : replies_) all.insert(all.end(), reply.answers().begin(), reply.answers().end());
@@ -83,8 +84,9 @@ class CallerStream final : public grpc::ServerCallbackReaderWriter<grpc::ByteBuf
   bool writing_ = false;
   bool parsed_ = true;
   std::optional<grpc::Status> finished_;
-  std::vector<v1::DispatchReply> replies_;
+  std::vector<Reply> replies_;
 };
+using CallerStream = CallerStreamOf<v1::DispatchReply>;
 
 }  // namespace toolwire
 

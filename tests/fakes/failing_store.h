@@ -41,7 +41,7 @@ class FailingStore final : public Store {
     if (absl::Status status = Next(); !status.ok()) return status;
     return inner_.CheckDigests(checks);
   }
-  absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override {
+  absl::StatusOr<std::vector<StatusUpdate>> UpdateStatus(const std::vector<StatusUpdate>& updates) override {
     if (absl::Status status = Next(); !status.ok()) return status;
     return inner_.UpdateStatus(updates);
   }
@@ -52,6 +52,10 @@ class FailingStore final : public Store {
   absl::Status CreateCredentials(const std::vector<NewCredential>& credentials) override {
     if (absl::Status status = Next(); !status.ok()) return status;
     return inner_.CreateCredentials(credentials);
+  }
+  absl::StatusOr<bool> HasCredential(const std::string& user_id) override {
+    if (absl::Status status = Next(); !status.ok()) return status;
+    return inner_.HasCredential(user_id);
   }
   absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override {
     if (absl::Status status = Next(); !status.ok()) return status;

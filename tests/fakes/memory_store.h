@@ -2,7 +2,9 @@
 #ifndef TOOLWIRE_TESTS_FAKES_MEMORY_STORE_H_
 #define TOOLWIRE_TESTS_FAKES_MEMORY_STORE_H_
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <set>
@@ -40,17 +42,23 @@ class MemoryStore : public Store {
     return verdicts;
   }
 
-  absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override {
+  absl::StatusOr<std::vector<StatusUpdate>> UpdateStatus(const std::vector<StatusUpdate>& updates) override {
     std::lock_guard<std::mutex> lock(mu_);
     for (const StatusUpdate& update : updates) {
       auto it = credentials_.find(update.user_id);
       if (it == credentials_.end()) continue;
-      const auto& seen_ms = it->second.shown.last_seen_ms;
-      if (update.status == AgentStatus::kDisconnected && seen_ms && *seen_ms > update.at_ms) continue;
-      it->second.shown.status = update.status;
-      it->second.shown.last_seen_ms = update.at_ms;
+      Entry& entry = it->second;
+      const bool ends = update.status == AgentStatus::kDisconnected;
+      auto& seen_ms = entry.shown.last_seen_ms;
+      if (update.epoch == 0 ? ends && seen_ms && *seen_ms > update.at_ms
+                            : update.epoch < entry.epoch || (update.epoch == entry.epoch && !ends)) {
+        continue;
+      }
+      entry.shown.status = update.status;
+      seen_ms = std::max(seen_ms.value_or(update.at_ms), update.at_ms);
+      entry.epoch = std::max(entry.epoch, update.epoch);
     }
-    return absl::OkStatus();
+    return std::vector<StatusUpdate>();
   }
 
   absl::Status AppendAudit(const std::vector<AuditRow>& rows) override {
@@ -69,9 +77,13 @@ class MemoryStore : public Store {
     for (const NewCredential& one : credentials) {
       if (absl::Status status = CheckNewCredential(one); !status.ok()) return status;
       Entry entry{one.stored_secret,
-                  {one.user_id, one.platform, AgentStatus::kPending, one.created_at_ms, std::nullopt, false}};
+                  {one.user_id, one.platform, AgentStatus::kPending, one.created_at_ms, std::nullopt, false},
+                  0};
       const auto found = next.find(one.user_id);
-      if (found != next.end() && found->second.shown.revoked) next.erase(found);
+      if (found != next.end() && found->second.shown.revoked) {
+        entry.epoch = found->second.epoch;
+        next.erase(found);
+      }
       if (!next.emplace(one.user_id, std::move(entry)).second) {
         return absl::AlreadyExistsError("user \"" + one.user_id + "\" has credentials already");
       }
@@ -82,6 +94,12 @@ class MemoryStore : public Store {
     credentials_ = std::move(next);
     secrets_ = std::move(next_secrets);
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<bool> HasCredential(const std::string& user_id) override {
+    std::lock_guard<std::mutex> lock(mu_);
+    const auto it = credentials_.find(user_id);
+    return it != credentials_.end() && !it->second.shown.revoked;
   }
 
   absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override {
@@ -146,6 +164,7 @@ class MemoryStore : public Store {
   struct Entry {
     std::string stored_secret;
     Credential shown;
+    uint64_t epoch = 0;  // Of the newest status.
   };
 
   const size_t audit_json_bytes_max_;

@@ -173,7 +173,7 @@ clusterClaim('an edge that was not linked when a secret was revoked is notified 
   assert.deepEqual(await caller.admin('RevokeCredential', {userId: 'revoked'}), {sessionClosed: false, ...notHeard});
   const {secret, ...rotated} = await caller.admin('RotateCredential', {userId: 'rotated'});
   assert.match(secret, /^[0-9a-f]{64}$/);
-  assert.deepEqual(rotated, {userId: 'rotated', ...notHeard});
+  assert.deepEqual(rotated, {userId: 'rotated', prepared: false, ...notHeard});
   edge.process.resume();
   for (const agent of Object.values(agents)) assert.equal((await agent.closed()).code, 1008);
   await bystander.roundTrip();
@@ -362,7 +362,8 @@ clusterClaim('what an agent sends before its login is decided is read to a bound
 });
 
 clusterClaim('while the store is unavailable requests are UNAVAILABLE and change nothing; when control stops they are answered', async (scope) => {
-  const cluster = await Cluster.start(scope, {edges: 1, controls: 1, ownPostgres: true});
+  const controlFlags = {'caller-share-percent-max': 100};
+  const cluster = await Cluster.start(scope, {edges: 1, controls: 1, ownPostgres: true, controlFlags});
   const caller = cluster.caller();
   const agent = await cluster.agent('user_1');
   await cluster.postgres.stop('SIGQUIT');

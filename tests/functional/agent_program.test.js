@@ -217,7 +217,7 @@ claim('the secret is neither in its environment nor in any file that its tools s
   }
 });
 
-claim('params past its limits fail their call alone, at once; its neighbours go on', async (scope) => {
+claim('a call past the limits that it says in hello is refused alone, at once, and never sent; its neighbours go on', async (scope) => {
   const tw = await scope.toolwire({flags: {'payload-bytes-max': 64 << 20, 'json-depth-max': 5000}});
   const {agent} = await withFiles(scope, tw, ['--json-depth', '100', '--params-bytes', '2000', '--result-bytes', '1024']);
   const stream = tw.caller().dispatch();
@@ -225,18 +225,48 @@ claim('params past its limits fail their call alone, at once; its neighbours go 
   const text = (paramsJson) => stream.call('user_1', 'echo', Buffer.from(paramsJson));
   const deep = (levels) => `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`;
   const long = (bytes) => JSON.stringify({a: 'x'.repeat(bytes - 8)});
-  for (const [params, error] of [
-    [deep(100), undefined], [deep(101), /nested deeper than the 100 levels/], [deep(150), /nested deeper/],
-    [long(1024), undefined], [long(1025), /the result would be 1025 bytes long, more than the 1024/],
-    [long(2000), /the result would be/], [long(2001), /longer than the 2000 bytes/], [long(20 << 20), /longer than the 2000 bytes/],
-  ]) {
+  for (const [params, error] of [[long(1025), /the result would be 1025 bytes long, more than the 1024/], [long(2000), /the result would be/]]) {
     const {code, response} = await text(params);
     assert.equal(code, 0);
-    assert.equal(response.success, error === undefined, response.error);
-    if (error) assert.match(response.error, error);
+    assert.match(response.error, error);
   }
+  for (const [params, message] of [
+    [deep(101), /nested deeper than the 100 levels that the agent takes/], [deep(150), /nested deeper/],
+    [long(2001), /longer than the 2000 bytes that the agent takes/], [long(20 << 20), /longer than the 2000 bytes/],
+  ]) {
+    const outcome = await text(params);
+    assert.deepEqual([outcome.reason, outcome.delivery], ['INVALID_REQUEST', 'NOT_SENT'], outcome.message);
+    assert.match(outcome.message, message);
+  }
+  for (const params of [deep(100), long(1024)]) assert.equal((await text(params)).response?.success, true);
   assert.deepEqual(resultOf(await neighbour), {slept_ms: 1000});
   assert.equal(agent.logged('agent disconnected').length, 0);
+  assert.equal(await tw.metric('toolwire_edge_limit_hits_total', {limit: 'agent_params'}), 4);
+});
+
+claim('an edge that takes less than it sends tells it so: such a result fails alone, and the session goes on', async (scope) => {
+  const tw = await scope.toolwire({flags: {'payload-bytes-max': 4096}});
+  const {agent, root} = await withFiles(scope, tw);
+  await writeFile(path.join(root, 'large'), 'x'.repeat(5000));
+  const {response} = await tw.caller().call('user_1', 'read_file', {path: 'large'});
+  assert.equal(response.success, false);
+  assert.match(response.error, /the result would be \d+ bytes long, more than the 4096/);
+  assert.equal(agent.logged('agent disconnected').length, 0);
+});
+
+claim('more calls than it has room for are AGENT_BUSY, and were not made', async (scope) => {
+  const tw = await scope.toolwire();
+  await withFiles(scope, tw);
+  const stream = tw.caller().dispatch();
+  const ids = Array.from({length: 1024}, (_, i) => i + 1);
+  stream.send({calls: ids.map((id) => ({id, userId: 'user_1', tool: 'sleep', params: {ms: 3_600_000}}))});
+  await until('all are under way', async () => (await tw.metric('toolwire_edge_calls_delivered_total')) === 1024);
+  const outcome = await stream.call('user_1', 'sleep', {ms: 1});
+  assert.deepEqual([outcome.reason, outcome.delivery], ['AGENT_BUSY', 'NOT_SENT']);
+  assert.equal(await tw.metric('toolwire_edge_agent_busy_total'), 1);
+  assert.deepEqual(resultOf(await stream.call('user_1', 'echo', {n: 1})), {n: 1}, 'what takes no time is answered');
+  stream.cancel(...ids);
+  assert.equal((await stream.answer(1024)).reason, 'CALLER_CANCELLED');
 });
 
 claim('read_file of 12 MiB less 64 KiB fits in both encodings, and of more it says the limit', async (scope) => {

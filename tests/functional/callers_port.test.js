@@ -182,7 +182,7 @@ claim('a client that compresses is told UNIMPLEMENTED', async (scope) => {
 });
 
 claim('callers that vanish without a word lose their streams, so that others get the places', async (scope) => {
-  const flags = {'streams-max': 10, 'keepalive-interval': 1000, 'keepalive-timeout': 1000};
+  const flags = {'streams-max': 10, 'caller-share-percent-max': 100, 'keepalive-interval': 1000, 'keepalive-timeout': 1000};
   const tw = await scope.toolwire({topology: 'split', flags});
   await tw.agent('user_1');
   const reading = tw.caller().dispatch();  // Answers pings, and so stays.

@@ -48,6 +48,46 @@ claim('hello is answered with what both sides can, whatever else it names', asyn
   assert.equal(await tw.metric('toolwire_edge_bad_frames_total'), 2);
 });
 
+claim('an agent that names `limits` reads those of its edge in `hello_ack`, others see nothing of them', async (scope) => {
+  const tw = await scope.toolwire({flags: {'payload-bytes-max': 4096, 'json-depth-max': 8}});
+  const agent = await hello(await tw.agent('user_1'), ['limits']);
+  assert.equal(agent.texts.at(-1), '{"type":"hello_ack","capabilities":["limits"],"resultBytesMax":4096,"jsonDepthMax":8}');
+  await hello(agent, ['cancel']);
+  assert.equal(agent.texts.at(-1), '{"type":"hello_ack","capabilities":["cancel"]}');
+});
+
+claimInBoth('a call past what its agent said in hello is refused alone and at once, and is not sent', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  const agent = await tw.agent('user_1', silent);
+  agent.send({type: 'hello', paramsBytesMax: 100, jsonDepthMax: 2});
+  await agent.roundTrip();
+  const caller = tw.caller();
+  const neighbour = caller.call('user_1', 'neighbour');
+  await agent.called();
+  for (const [params, message] of [
+    [{a: 'x'.repeat(100)}, /longer than the 100 bytes that the agent takes/], [{a: [[1]]}, /deeper than the 2 levels that the agent takes/],
+  ]) {
+    const outcome = await caller.call('user_1', 'refused', params, {timeoutMs: 300_000});
+    assert.deepEqual([outcome.reason, outcome.delivery, outcome.field], ['INVALID_REQUEST', 'NOT_SENT', 'params_json']);
+    assert.match(outcome.message, message);
+  }
+  const {requestId} = agent.calls[0];
+  agent.respond(requestId, {success: true, result: 1});
+  assert.equal(resultOf(await neighbour), 1);
+  assert.equal(agent.calls.length, 1);
+});
+
+claim('an agent that has too much to do says so: AGENT_BUSY, not sent', async (scope) => {
+  const tw = await scope.toolwire();
+  const agent = await hello(await tw.agent('user_1', silent), ['busy']);
+  agent.answer = ({requestId}) => void agent.send({type: 'tool_busy', requestId});
+  const caller = tw.caller();
+  for (let i = 0; i < 3; ++i) {
+    const outcome = await caller.call('user_1', 'any', {}, {requestId: 'again', timeoutMs: 300_000});
+    assert.deepEqual([outcome.reason, outcome.delivery], ['AGENT_BUSY', 'NOT_SENT']);
+  }
+});
+
 claimInBoth('a unary call that its caller cancels: tool_cancel for an agent that can, nothing for others', async (scope, shape) => {
   const tw = await scope.toolwire(shape);
   const agents = await pair(tw);
@@ -165,8 +205,7 @@ claimInBoth('`toolwire agent` stops what it was doing, gives no answer, and goes
   const ids = Array.from({length: 1024}, (_, id) => id);
   stream.send({calls: ids.map((id) => ({id, userId: 'user_1', tool: 'sleep', params: {ms: 3_600_000}, requestId: `sleep ${id}`}))});
   await until('one more is too many', async () => {
-    const {response} = await caller.call('user_1', 'sleep', {ms: 0});
-    return /too many calls under way/.test(response.error);
+    return (await caller.call('user_1', 'sleep', {ms: 0})).reason === 'AGENT_BUSY';
   });
   stream.cancel(...ids);
   await until('all have ended', () => agent.logged('tool call cancelled').length === ids.length);

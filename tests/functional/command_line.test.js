@@ -1,8 +1,13 @@
 // `toolwire call`, `agents` and `credentials`: what people and scripts see.
 import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
+import dgram from 'node:dgram';
+import {once} from 'node:events';
 import {mkdir, readFile, readdir, writeFile} from 'node:fs/promises';
+import net from 'node:net';
 import path from 'node:path';
 import {REPOSITORY, binary, run, testTls} from './lib/process.js';
+import {standStill} from './lib/stand_still.js';
 import {claim, claimInBoth, linesOf} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
@@ -172,6 +177,15 @@ claim('a command whose output is lost fails and says so; one whose reader has go
       assert.match(lost.stderr, /could not be written|cannot be written/, `${what} ${redirection}`);
     }
   }
+  for (const name of ['toolwire-edge', 'toolwire-control']) {
+    for (const args of [['--help'], ['--version']]) {
+      for (const redirection of ['> /dev/full', '>&-']) {
+        const lost = await run('/bin/sh', ['-c', `exec "$0" "$@" ${redirection}`, binary(name), ...args], inShell);
+        assert.equal(lost.code, 1, `${name} ${args} ${redirection}`);
+        assert.match(lost.stderr, /could not be written/);
+      }
+    }
+  }
   // The pipe's reader has gone before the command starts.
   for (const args of [['agents', ...address], ['watch', ...address], ['audit', ...address], ['completion', 'bash'], ['--help']]) {
     const {stdout, stderr} = await run('/bin/bash', [
@@ -203,6 +217,53 @@ claim('a secret that cannot be shown is not made: the old one holds', async (sco
   assert.equal((await redirected(['credentials', 'rotate', 'user_1', ...ways[0]], `> ${file}`)).code, 0);
   await tw.dial(tw.loginQuery('user_1', (await readFile(file, 'utf8')).trim())).connected();
 });
+
+// Answers every question for addresses (A) with these, in this order.
+async function nameServer(scope, addresses) {
+  const socket = dgram.createSocket('udp4');
+  socket.on('message', (query, from) => {
+    let end = 12;
+    while (query[end] !== 0) end += query[end] + 1;
+    const question = query.subarray(12, end + 5);
+    const wanted = question.readUInt16BE(question.length - 4) === 1 ? addresses : [];
+    const head = Buffer.from([query[0], query[1], 0x85, 0x80, 0, 1, 0, wanted.length, 0, 0, 0, 0]);
+    const records = wanted.map((address) =>
+      Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, ...address.split('.').map(Number)]));
+    socket.send(Buffer.concat([head, question, ...records]), from.port, from.address);
+  });
+  await new Promise((resolve) => socket.bind(0, '127.0.0.1', resolve));
+  scope.own({close: () => new Promise((resolve) => socket.close(resolve))});
+  return socket.address().port;
+}
+// A listener at `host:port` that takes connections, or with `full` not even these, and says nothing.
+async function blackHole(scope, host, port, {full}) {
+  const hole = spawn(process.execPath, ['-e', `
+    const server = require('net').createServer();
+    server.listen({host: '${host}', port: ${port}, backlog: 1}, () => console.log('listening'));`], {stdio: ['ignore', 'pipe', 'inherit']});
+  scope.own({close: () => hole.kill('SIGKILL')});
+  await once(hole.stdout, 'data');
+  standStill(hole.pid);
+  if (!full) return;
+  // Far more than its backlog holds: those that find no place are tried again for longer than a test takes.
+  const sockets = Array.from({length: 32}, () => net.connect({host, port}).on('error', () => {}));
+  scope.own({close: () => sockets.forEach((socket) => socket.destroy())});
+  await once(sockets[0], 'connect');
+}
+
+for (const full of [false, true]) {
+  claim(`the first address of a control's name is passed over when it ${full ? 'does not answer' : 'takes connections and says nothing'}`, async (scope) => {
+    const tw = await scope.toolwire();
+    await tw.agent('user_1');
+    await blackHole(scope, '127.0.0.2', tw.ports.callers, {full});
+    const server = await nameServer(scope, ['127.0.0.2', '127.0.0.1']);
+    const address = `dns://127.0.0.1:${server}/control.test:${tw.ports.callers}`;
+    for (const args of [['call', 'user_1', 'echo', '{"n":1}'], ['agents'], ['credentials', 'list']]) {
+      const {code, stdout, stderr} = await run('toolwire', [...args, '--address', address]);
+      assert.equal(code, 0, `${args.join(' ')}: ${stderr}`);
+      assert.match(stdout, /"n":1|user_1/);
+    }
+  });
+}
 
 claim('params of a file or of standard input that are none are refused before the call', async (scope) => {
   const tw = await scope.toolwire();

@@ -65,3 +65,24 @@ claim('a credential of the replaced server whose user id new ones may not have i
   assert.equal((await caller.admin('RevokeCredential', {userId: 'tab\tuser'})).code ?? 0, 0);
   assert.match(await secret(), /^revoked:/);
 }, {skip: Postgres.missing});
+
+claim('rows of the replaced server of 12 MB each are listed, each of them as cut', async (scope) => {
+  const postgres = await Postgres.start(scope);
+  await postgres.query(OLD_TABLES);
+  const env = {DATABASE_URL: postgres.url};
+  await output('toolwire', ['migrate'], {env});
+  // Kept as 140 kB each, of which only the server's own work shows the length; and one that is kept as it is.
+  await postgres.query(`INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success)
+    SELECT 'user_1', 'r', 't', '{}', jsonb_build_object('t', repeat('x', 12000000)), true FROM generate_series(1, 49);
+    INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success)
+    SELECT 'user_1', 'r', 't', '{}', jsonb_agg(md5(i::text)), true FROM generate_series(1, 330000) AS i`);
+  const rows = (await output('toolwire', ['audit', '--limit', '50', '--json'], {env})).trim().split('\n').map((line) => JSON.parse(line));
+  assert.equal(rows.length, 50);
+  for (const {params, result} of rows) {
+    assert.equal(params, '{}');
+    assert.equal(JSON.parse(result).toolwire_truncated, true);
+  }
+  const caller = (await scope.toolwire({topology: 'split', env})).caller();
+  const listed = await caller.admin('ListExecutions', {pageSize: 50});
+  assert.equal(listed.executions.length, 50);
+}, {skip: Postgres.missing});

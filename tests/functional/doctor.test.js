@@ -64,6 +64,8 @@ claim('each variable that servers would refuse or pass over is found, by its nam
   for (const [env, expected] of [
     [{METRICS_PORT: 'tcp://10.0.0.1:9090'}, /^warn METRICS_PORT=tcp:\/\/10\.0\.0\.1:9090 is passed over: Kubernetes/],
     [{GRPC_PORT: 'tcp://10.0.0.1:9090'}, /^warn GRPC_PORT=/],
+    [{METRICS_PORT: '9091'}, /^warn an edge and a control with this environment both take port 9091 for Prometheus/],
+    [{CONTROL_METRICS_PORT: 'tcp://10.0.0.1:9091'}, /^warn CONTROL_METRICS_PORT=/],
     [{PORT: 'eighty'}, /^fail toolwire-edge would not start: PORT: .*eighty/],
     [{RELAY_ADDRESS: 'tcp://10.0.0.1:50052'}, /^fail toolwire-edge would not start: RELAY_ADDRESS=tcp:\/\/10\.0\.0\.1:50052: it is a URL/],
     [{RELAY_ADDRESS: '0.0.0.0:50052'}, /RELAY_ADDRESS=0\.0\.0\.0:50052: it is where one listens/],
@@ -173,18 +175,32 @@ clusterClaim('frozen servers do not stop the other checks', async (scope) => {
 clusterClaim('tables and rights of PostgreSQL are looked at, and left as they are', async (scope) => {
   const postgres = await Postgres.start(scope);
   const tables = async (url = postgres.url) => (await doctor([...NOTHING, '--database-url', url])).one('postgres tables');
-  assert.match((await tables()).message, /the first process that starts makes/);
+  assert.match((await tables()).message, /no table agent_credentials: run toolwire migrate/);
   assert.deepEqual(await postgres.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"), []);
   const guest = postgres.url.replace('postgres:hunter2@', 'guest@');
   await postgres.query('CREATE ROLE guest LOGIN');
-  assert.match((await tables(guest)).message, /guest may not make them/);
-  await run('toolwire', ['credentials', 'list', '--database-url', postgres.url]);
-  assert.match((await tables()).message, /the first audit row builds it/);
-  await postgres.query('CREATE UNIQUE INDEX toolwire_audit_call_id ON tool_execution_logs (call_id) WHERE call_id IS NOT NULL');
+  assert.match((await tables(guest)).advice, /with a role that may: the owner of the tables/);
+  await run('toolwire', ['migrate', '--database-url', postgres.url]);
+  await postgres.query('DROP INDEX toolwire_audit_call_id');
+  assert.match((await tables()).message, /the unique index on tool_execution_logs.call_id is missing/);
+  await postgres.query('CREATE UNIQUE INDEX of_another_name ON tool_execution_logs (call_id) WHERE call_id IS NOT NULL');
   assert.equal((await tables()).level, 'ok');
   assert.match((await tables(guest)).message, /guest lacks .*INSERT on tool_execution_logs.*USAGE on public\.tool_execution_logs_id_seq/);
   await postgres.query('GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO guest; GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO guest');
   assert.equal((await tables(guest)).level, 'ok');
+  for (const [break_, mend, told] of [
+    ['ALTER TABLE tool_execution_logs ADD COLUMN tenant text NOT NULL', 'ALTER TABLE tool_execution_logs DROP COLUMN tenant', /tool_execution_logs\.tenant must have a value/],
+    ['CREATE SCHEMA app; ALTER TABLE agent_credentials SET SCHEMA app', 'ALTER TABLE app.agent_credentials SET SCHEMA public', /not on the search_path/],
+    ['ALTER TABLE tool_execution_logs ALTER tool_name TYPE varchar(64)', 'ALTER TABLE tool_execution_logs ALTER tool_name TYPE text', /tool_name takes 64 characters/],
+    ['ALTER TABLE tool_execution_logs ENABLE ROW LEVEL SECURITY', 'ALTER TABLE tool_execution_logs DISABLE ROW LEVEL SECURITY', /row-level security of tool_execution_logs applies to guest/],
+  ]) {
+    await postgres.query(break_);
+    const {level, message, advice} = await tables(guest);
+    assert.ok(level !== 'ok' && advice, message);
+    assert.match(message, told);
+    await postgres.query(mend);
+    assert.equal((await tables(guest)).level, 'ok');
+  }
   await postgres.query('ALTER TABLE agent_credentials DROP COLUMN last_seen');
   assert.match((await tables()).message, /agent_credentials\.last_seen/);
   await postgres.query('ALTER ROLE guest SET default_transaction_read_only = on');

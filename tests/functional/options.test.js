@@ -6,6 +6,7 @@ import {networkInterfaces} from 'node:os';
 import {RPCS, code} from './lib/caller.js';
 import {run} from './lib/process.js';
 import {Certificates} from './lib/tls.js';
+import {freePort} from './lib/redis.js';
 import {TokensFile, statusOf} from './lib/tokens.js';
 import {argumentsOf, claim, get} from './lib/toolwire.js';
 import {until} from './lib/until.js';
@@ -98,6 +99,24 @@ claim('what is wrong with a variable is said with its name, and by the commands 
   const {code, stdout} = await run('toolwire', ['tokens', 'create', 'x', '--scope', 'call', '--json'], {env: {METRICS_PORT: 'http', LOG_LEVEL: 'loud', PORT: 'x'}});
   assert.equal(code, 0);
   assert.match(stdout, /tw_/);
+});
+
+claim('an edge and a control with one environment on one host do not want one port for Prometheus', async (scope) => {
+  const env = {PORT: '0', RELAY_PORT: '0', GRPC_PORT: '0', EDGE_ADDRESS: '127.0.0.1:1', LOG_FORMAT: 'json'};
+  const ports = async (more) => {
+    const found = [];
+    for (const name of ['toolwire-edge', 'toolwire-control']) {
+      const server = scope.process(name, ['--data-dir', await scope.directory()], {env: {...env, ...more}});
+      found.push((await server.ready()).metrics);
+    }
+    return found;
+  };
+  const [first, second] = [await freePort(), await freePort()];
+  assert.deepEqual(await ports({METRICS_PORT: String(first), CONTROL_METRICS_PORT: String(second)}), [first, second]);
+  const free = await ports({METRICS_PORT: '0'});
+  assert.equal(new Set([...free, 0, 9090, 9091]).size, 5, `${free}`);
+  const help = (await run('toolwire-control', ['--help'], {env: {METRICS_PORT: String(first)}})).stdout;
+  assert.match(help, /--metrics-port [^]*?9091[^]*?CONTROL_METRICS_PORT/, 'what is the edge\'s is nothing to it');
 });
 
 claim('every program ends with status 2 after a wrong command line', async () => {

@@ -20,7 +20,7 @@ function urlOf(postgres, parameters = {}, host = '127.0.0.1') {
 }
 // A command that opens the store: its exit status, and what it said.
 async function list(url, options) {
-  const {code, stdout, stderr} = await run('toolwire', ['credentials', 'list'], {env: {DATABASE_URL: url, HOME: '/nonexistent'}, ...options});
+  const {code, stdout, stderr} = await run('toolwire', ['migrate', '--timeout', '0'], {env: {DATABASE_URL: url, HOME: '/nonexistent'}, ...options});
   assert.doesNotMatch(stdout + stderr, /hunter2/, 'no password');
   return {code, stderr};
 }

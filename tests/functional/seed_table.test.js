@@ -321,6 +321,41 @@ row('a command that cannot be a call is answered with success false, if its requ
   assert.equal(agent.calls.length, 1);
 });
 
+row('a command that is too deep or broken behind its requestId is answered with what is wrong', async (cluster, scope) => {
+  const backend = await cluster.oldBackend();
+  const agent = await cluster.agent('broken', {scope});
+  const deep = `{"a":${'['.repeat(600)}${']'.repeat(600)}}`;
+  for (const [requestId, rest, error] of [
+    ['req_deep', `"tool":"echo","params":${deep}}`, /params are nested too deep/],
+    ['req_nan', '"tool":"echo","params":{"a":NaN}}', /params are not valid JSON/],
+    ['req_cut', '"tool":"ec', /not valid JSON/],
+    ['req_more', '"tool":"echo","params":{}}}', /not valid JSON/],
+  ]) {
+    const text = `{"type":"tool_call","requestId":"${requestId}",${rest}`;
+    const response = await backend.publish('broken', {requestId}, 60_000, text);
+    assert.equal(response.success, false, requestId);
+    assert.match(response.error, error, requestId);
+  }
+  assert.equal(agent.calls.length, 0);
+});
+
+row('an answer that cannot be read is published as a failure that names the field', async (cluster, scope) => {
+  const backend = await cluster.oldBackend();
+  await cluster.agent('unreadable', {
+    scope,
+    answer: ({requestId, tool}, self) => self.sendText(`{"type":"tool_response","requestId":"${requestId}"${tool}`),
+  });
+  for (const [rest, error] of [
+    ['}', /success is not a boolean/],
+    [',"success":true,"executionTime":"12"}', /executionTime is neither a number nor null/],
+    [',"success":true,"result":[1', /result is not valid JSON/],
+  ]) {
+    const response = await backend.sendToolCall('unreadable', {tool: rest});
+    assert.equal(response.success, false, rest);
+    assert.match(response.error, error, rest);
+  }
+});
+
 // --- database ---
 
 row('logToolExecution(): one row per call, with params, result and timing, whichever way it came', async (cluster, scope) => {

@@ -45,25 +45,6 @@ clusterClaim('while PostgreSQL is silent a stop closes agents, settles calls, en
   await cluster.rowsOnceThere(1, "tool_name = 'slow'");
 });
 
-clusterClaim('while an index is built that never gets ready a stop ends in time', async (scope) => {
-  const cluster = await Cluster.start(scope, {edges: 1, controls: 1, ownPostgres: true, flags, prepare: `
-    CREATE TABLE agent_credentials (
-      user_id text PRIMARY KEY, shared_secret text NOT NULL UNIQUE, platform text NOT NULL, status text,
-      created_at timestamp DEFAULT now(), last_seen timestamp, metadata jsonb);
-    CREATE TABLE tool_execution_logs (
-      id bigserial PRIMARY KEY, user_id text, request_id text, tool_name text, params jsonb, result jsonb,
-      success boolean, error text, execution_time_ms integer, created_at timestamp DEFAULT now(), call_id text,
-      caller text)`});
-  // A transaction that writes into the table, for which the building of the index waits.
-  const writer = cluster.sql("BEGIN; INSERT INTO tool_execution_logs (user_id) VALUES ('other'); SELECT pg_sleep(300)");
-  writer.catch(() => {});
-  const building = () => cluster.sql("SELECT 1 FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'");
-  await cluster.agent('user_1');
-  await cluster.caller().call('user_1', 'echo');
-  await until('the index waits', async () => (await building()).length > 0);
-  await stopInTime(processesOf(cluster));
-});
-
 clusterClaim('while Redis is silent a stop closes agents and ends in time', async (scope) => {
   const cluster = await Cluster.start(scope, {edges: 1, controls: 1, flags});
   const agent = await cluster.agent('user_1');

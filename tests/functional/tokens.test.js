@@ -14,7 +14,9 @@ const {PERMISSION_DENIED, UNAUTHENTICATED} = code;
 
 // What each RPC asks for. One that is not here has no test of its lock, and fails this file.
 const SCOPES = {
-  'toolwire.v1.ToolDispatch': {CallTool: 'call', Dispatch: 'call', GetAgent: 'read', ListAgents: 'read', WatchAgents: 'read'},
+  'toolwire.v1.ToolDispatch': {
+    CallTool: 'call', Dispatch: 'call', GetAgent: 'read', ListAgents: 'read', WatchAgents: 'read', FollowAgents: 'read',
+  },
   'toolwire.v1.AgentAdmin': {
     CreateCredential: 'admin', RotateCredential: 'admin', RevokeCredential: 'admin', ListCredentials: 'admin',
     DisconnectAgent: 'admin', ListExecutions: 'read',
@@ -231,7 +233,7 @@ claim('an idle stream and an idle watch end when their token expires', async (sc
 claim('a caller whose token is gone and who reads nothing keeps no place', async (scope) => {
   const tokens = await TokensFile.create(scope);
   const goes = tokens.add('goes', 'call,read'), stays = tokens.add('stays', 'call,read');
-  const tw = await start(scope, {topology: 'split'}, tokens, {flags: {'streams-max': 2}});
+  const tw = await start(scope, {topology: 'split'}, tokens, {flags: {'streams-max': 1, 'watches-max': 1}});
   await tw.agent('user_1');
   const raw = scope.own(new RawCaller(tw.ports.callers));
   await raw.write(PREFACE, frame(FRAME.settings, 0, 0, Buffer.from([0, 4, 0, 0, 0, 0])));  // It lets nobody send it DATA.

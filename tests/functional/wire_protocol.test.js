@@ -76,6 +76,45 @@ claim('a tool that failed is an answer: status OK, success false and its error',
   assert.equal(outcome.response.error, 'ENOENT: no such file');
 });
 
+// How an answer goes on after its request id, and what its caller is told.
+const UNREADABLE = [
+  ['}', /success is not a boolean/],
+  [',"success":"true"}', /success is not a boolean/],
+  [',"success":null}', /success is not a boolean/],
+  [',"success":1}', /success is not a boolean/],
+  [',"success":true,"executionTime":"12"}', /executionTime is neither a number nor null/],
+  [',"success":false,"error":{"message":"no"}}', /error is neither a string nor null/],
+  [',"success":true,"result":NaN}', /result is not valid JSON/],
+  [',"success":true,"result":{"a":[1', /result is not valid JSON/],
+  [`,"success":true,"result":${'['.repeat(600)}${']'.repeat(600)}}`, /result is nested too deep/],
+  [',"success":tr', /success is not valid JSON/],
+  ['', /not a JSON object/],
+];
+
+claimInBoth('an answer that cannot be read ends its call at once, names the field, and takes no other call along', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  let rest;
+  const agent = await tw.agent('user_1', {
+    answer: ({requestId, tool}, self) => {
+      if (tool === 'bad') self.sendText(`{"type":"tool_response","requestId":"${requestId}"${rest}`);
+    },
+  });
+  const caller = tw.caller();
+  const good = caller.call('user_1', 'good', {}, {requestId: 'good'});
+  await agent.called();
+  for (const [text, message] of [...UNREADABLE, ...UNREADABLE]) {
+    rest = text;
+    const outcome = await caller.call('user_1', 'bad', {}, {requestId: 'bad', timeoutMs: 300_000});
+    assert.equal(outcome.reason, 'AGENT_LOST', text);
+    assert.equal(outcome.delivery, 'SENT', text);
+    assert.match(outcome.message, message, text);
+  }
+  agent.respond('good', {success: true, result: 'still here'});
+  assert.equal(resultOf(await good), 'still here');
+  assert.equal(await tw.metric('toolwire_edge_bad_frames_total'), 0);
+  assert.equal(await tw.metric('toolwire_edge_bad_answers_total'), 2 * UNREADABLE.length);
+});
+
 claim('request ids may be any string', async (scope) => {
   const tw = await scope.toolwire();
   const agent = await tw.agent('user_1');

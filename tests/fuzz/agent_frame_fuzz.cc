@@ -18,7 +18,8 @@ constexpr int kDepthMax = 32;
 bool Same(const AgentFrame& a, const AgentFrame& b) {
   return a.type == b.type && a.why_bad == b.why_bad && a.request_id == b.request_id && a.success == b.success &&
          a.result_json == b.result_json && a.error == b.error && a.execution_time_ms == b.execution_time_ms &&
-         a.capabilities == b.capabilities;
+         a.capabilities == b.capabilities && a.limits.bytes_max == b.limits.bytes_max &&
+         a.limits.json_depth_max == b.limits.json_depth_max;
 }
 
 void CheckToolResponse(std::string_view text, const AgentFrame& frame) {
@@ -50,10 +51,16 @@ toolwire::Capabilities AllCapabilities() {
 void CheckHello(const AgentFrame& frame) {
   REQUIRE((frame.capabilities & ~AllCapabilities()) == 0);
   AgentFrame decoded;
-  WireDecoder(kDepthMax).Decode(toolwire::EncodeHello(frame.capabilities), &decoded);
+  WireDecoder(kDepthMax).Decode(toolwire::EncodeHello(frame.capabilities, frame.limits), &decoded);
   REQUIRE(Same(decoded, frame));
   const auto ack = toolwire::DecodeEdgeFrame(toolwire::EncodeHelloAck(frame.capabilities), kDepthMax);
   REQUIRE(ack.type == toolwire::EdgeFrameText::Type::kHelloAck && ack.capabilities == frame.capabilities);
+}
+
+void CheckToolBusy(const AgentFrame& frame) {
+  AgentFrame decoded;
+  WireDecoder(kDepthMax).Decode(toolwire::EncodeToolBusy(frame.request_id), &decoded);
+  REQUIRE(Same(decoded, frame) && !frame.request_id.empty());
 }
 
 void CheckEdgeFrame(const toolwire::EdgeFrameText& frame) {
@@ -76,8 +83,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   json::Kind kind = json::Kind::kNull;
   const bool object = json::Validate(text, kDepthMax, &kind) == json::Error::kNone && kind == json::Kind::kObject;
   REQUIRE(object || frame.type == AgentFrame::Type::kBad);
+  // Whatever the agent wrote, the reason is short, and its call can be named.
+  REQUIRE(frame.why_bad.size() < 100 && json::IsUtf8(frame.why_bad) && json::IsUtf8(frame.request_id));
   if (frame.type == AgentFrame::Type::kToolResponse) CheckToolResponse(text, frame);
   if (frame.type == AgentFrame::Type::kHello) CheckHello(frame);
+  if (frame.type == AgentFrame::Type::kToolBusy) CheckToolBusy(frame);
   if (frame.type != AgentFrame::Type::kHello) REQUIRE(frame.capabilities == 0);
 
   // A frame object that is used again must not show what it held before.
@@ -86,7 +96,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                  &reused);
   decoder.Decode(text, &reused);
   REQUIRE(Same(reused, frame));
-  const std::string hello = toolwire::EncodeHello(AllCapabilities());
+  const std::string hello = toolwire::EncodeHello(AllCapabilities(), {1, 2});
   decoder.Decode(hello, &reused);
   decoder.Decode(text, &reused);
   REQUIRE(Same(reused, frame));

@@ -85,7 +85,8 @@ struct ModelSession {
 bool Names(std::string_view text, const std::string& request_id) {
   const std::string_view name = "requestId";
   json::Member found;
-  if (json::PickMembers(text, 100000, {&name, 1}, {&found, 1}) != json::Error::kNone) return false;
+  std::string_view broken_key;
+  json::PickMembersBeforeError(text, 100000, {&name, 1}, {&found, 1}, &broken_key);
   std::string plain;
   return !found.value.empty() && found.kind == json::Kind::kString && json::Unescape(found.value, &plain) &&
          plain == request_id;
@@ -114,6 +115,7 @@ class Fuzzer {
     REQUIRE(counters_.queued_bytes.load() == 0);
     REQUIRE(counters_.tool_cancels.value() == given_up_);
     REQUIRE(counters_.answered.value() == answers_ && counters_.refused.value() == refusals_);
+    REQUIRE(counters_.bad_answers.value() == unreadable_);
     REQUIRE(counters_.sessions_opened.value() == counters_.sessions_closed.value());
   }
 
@@ -338,21 +340,25 @@ class Fuzzer {
     REQUIRE(answer.result_json().size() <= limits_.payload.payload_bytes_max);
     REQUIRE(answer.result_json().empty() ||
             json::Validate(answer.result_json(), limits_.payload.json_depth_max, nullptr) == json::Error::kNone);
+    REQUIRE(answer.unreadable().empty() || Names(received_, found->second.request_id));
     open_.erase(found);
-    ++answers_;
+    ++(answer.unreadable().empty() ? answers_ : unreadable_);
   }
   void CheckRefusal(const CallKey& key, const v1::Refusal& refusal) {
     auto found = open_.find(key);
     REQUIRE(found != open_.end());
     const ModelCall& call = found->second;
-    REQUIRE(refusal.delivery() == (call.sent ? E::SENT : E::NOT_SENT));
+    const bool by_agent = refusal.cause() == R::AGENT_BUSY && call.sent;
+    REQUIRE(by_agent ? Names(received_, call.request_id) : refusal.delivery() == (call.sent ? E::SENT : E::NOT_SENT));
     switch (refusal.cause()) {
       case R::NOT_HERE:
       case R::EDGE_UNAVAILABLE:
-      case R::AGENT_BUSY:
       case R::DUPLICATE_REQUEST:
       case R::EARLIER_UNANSWERED:
+      case R::PARAMS_REFUSED:
         REQUIRE(!call.sent);
+        break;
+      case R::AGENT_BUSY:
         break;
       case R::ANSWER_LOST:
         // Its own answer broke a limit, or the socket ended for one that did.
@@ -418,6 +424,7 @@ class Fuzzer {
   uint64_t last_epoch_ = 0;
   uint64_t last_call_ = 0;
   uint64_t answers_ = 0;
+  uint64_t unreadable_ = 0;
   uint64_t refusals_ = 0;
   uint64_t given_up_ = 0;  // Cancels that agents were told, or that were dropped.
   bool advanced_ = false;

@@ -7,12 +7,14 @@ export namespace toolwire {
         interface IDispatchRequest {
             calls?: (toolwire.v1.IDispatchCall[]|null);
             cancels?: ((number|Long)[]|null);
+            clockMs?: (number|Long|null);
         }
 
         class DispatchRequest implements IDispatchRequest {
             constructor(properties?: toolwire.v1.IDispatchRequest);
             public calls: toolwire.v1.IDispatchCall[];
             public cancels: (number|Long)[];
+            public clockMs: (number|Long);
             public static encode(message: toolwire.v1.IDispatchRequest, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.DispatchRequest;
         }
@@ -32,13 +34,38 @@ export namespace toolwire {
 
         interface IDispatchReply {
             answers?: (toolwire.v1.IDispatchAnswer[]|null);
+            hello?: (toolwire.v1.IStreamHello|null);
+            draining?: (boolean|null);
         }
 
         class DispatchReply implements IDispatchReply {
             constructor(properties?: toolwire.v1.IDispatchReply);
             public answers: toolwire.v1.IDispatchAnswer[];
+            public hello?: (toolwire.v1.IStreamHello|null);
+            public draining: boolean;
             public static encode(message: toolwire.v1.IDispatchReply, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.DispatchReply;
+        }
+
+        interface IStreamHello {
+            version?: (string|null);
+            startId?: (string|null);
+            callsMax?: (number|null);
+            messageBytesMax?: (number|Long|null);
+            paramsBytesMax?: (number|Long|null);
+            silenceMs?: (number|null);
+        }
+
+        class StreamHello implements IStreamHello {
+            constructor(properties?: toolwire.v1.IStreamHello);
+            public version: string;
+            public startId: string;
+            public callsMax: number;
+            public messageBytesMax: (number|Long);
+            public paramsBytesMax: (number|Long);
+            public silenceMs: number;
+            public static encode(message: toolwire.v1.IStreamHello, writer?: $protobuf.Writer): $protobuf.Writer;
+            public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.StreamHello;
         }
 
         interface IDispatchAnswer {
@@ -126,6 +153,19 @@ export namespace toolwire {
             public userIds: string[];
             public static encode(message: toolwire.v1.IWatchAgentsRequest, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.WatchAgentsRequest;
+        }
+
+        interface IFollowRequest {
+            add?: (string[]|null);
+            remove?: (string[]|null);
+        }
+
+        class FollowRequest implements IFollowRequest {
+            constructor(properties?: toolwire.v1.IFollowRequest);
+            public add: string[];
+            public remove: string[];
+            public static encode(message: toolwire.v1.IFollowRequest, writer?: $protobuf.Writer): $protobuf.Writer;
+            public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.FollowRequest;
         }
 
         interface IWatchAgentsResponse {
@@ -309,12 +349,16 @@ export namespace toolwire {
         interface IRotateCredentialRequest {
             userId?: (string|null);
             keepSession?: (boolean|null);
+            prepare?: (boolean|null);
+            secret?: (string|null);
         }
 
         class RotateCredentialRequest implements IRotateCredentialRequest {
             constructor(properties?: toolwire.v1.IRotateCredentialRequest);
             public userId: string;
             public keepSession: boolean;
+            public prepare: boolean;
+            public secret: string;
             public static encode(message: toolwire.v1.IRotateCredentialRequest, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.RotateCredentialRequest;
         }
@@ -324,6 +368,7 @@ export namespace toolwire {
             secret?: (string|null);
             everywhere?: (boolean|null);
             edgesNotHeard?: (string[]|null);
+            prepared?: (boolean|null);
         }
 
         class CredentialSecret implements ICredentialSecret {
@@ -332,6 +377,7 @@ export namespace toolwire {
             public secret: string;
             public everywhere: boolean;
             public edgesNotHeard: string[];
+            public prepared: boolean;
             public static encode(message: toolwire.v1.ICredentialSecret, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.CredentialSecret;
         }

@@ -35,6 +35,7 @@ $root.toolwire = (function() {
              * @interface IDispatchRequest
              * @property {Array.<toolwire.v1.IDispatchCall>|null} [calls] DispatchRequest calls
              * @property {Array.<number|Long>|null} [cancels] DispatchRequest cancels
+             * @property {number|Long|null} [clockMs] DispatchRequest clockMs
              */
 
             /**
@@ -71,6 +72,14 @@ $root.toolwire = (function() {
             DispatchRequest.prototype.cancels = $util.emptyArray;
 
             /**
+             * DispatchRequest clockMs.
+             * @member {number|Long} clockMs
+             * @memberof toolwire.v1.DispatchRequest
+             * @instance
+             */
+            DispatchRequest.prototype.clockMs = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
              * Encodes the specified DispatchRequest message. Does not implicitly {@link toolwire.v1.DispatchRequest.verify|verify} messages.
              * @function encode
              * @memberof toolwire.v1.DispatchRequest
@@ -95,6 +104,8 @@ $root.toolwire = (function() {
                         writer.uint64(message.cancels[i]);
                     writer.ldelim();
                 }
+                if (message.clockMs != null && Object.hasOwnProperty.call(message, "clockMs"))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint64(message.clockMs);
                 return writer;
             };
 
@@ -153,6 +164,10 @@ $root.toolwire = (function() {
                                 reader.len = end;
                             } else
                                 message.cancels.push(reader.uint64());
+                            break;
+                        }
+                    case 3: {
+                            message.clockMs = reader.uint64();
                             break;
                         }
                     default:
@@ -300,6 +315,8 @@ $root.toolwire = (function() {
              * @memberof toolwire.v1
              * @interface IDispatchReply
              * @property {Array.<toolwire.v1.IDispatchAnswer>|null} [answers] DispatchReply answers
+             * @property {toolwire.v1.IStreamHello|null} [hello] DispatchReply hello
+             * @property {boolean|null} [draining] DispatchReply draining
              */
 
             /**
@@ -327,6 +344,22 @@ $root.toolwire = (function() {
             DispatchReply.prototype.answers = $util.emptyArray;
 
             /**
+             * DispatchReply hello.
+             * @member {toolwire.v1.IStreamHello|null|undefined} hello
+             * @memberof toolwire.v1.DispatchReply
+             * @instance
+             */
+            DispatchReply.prototype.hello = null;
+
+            /**
+             * DispatchReply draining.
+             * @member {boolean} draining
+             * @memberof toolwire.v1.DispatchReply
+             * @instance
+             */
+            DispatchReply.prototype.draining = false;
+
+            /**
              * Encodes the specified DispatchReply message. Does not implicitly {@link toolwire.v1.DispatchReply.verify|verify} messages.
              * @function encode
              * @memberof toolwire.v1.DispatchReply
@@ -345,6 +378,10 @@ $root.toolwire = (function() {
                 if (message.answers != null && message.answers.length)
                     for (var i = 0; i < message.answers.length; ++i)
                         $root.toolwire.v1.DispatchAnswer.encode(message.answers[i], writer.uint32(/* id 1, wireType 2 =*/10).fork(), q + 1).ldelim();
+                if (message.hello != null && Object.hasOwnProperty.call(message, "hello"))
+                    $root.toolwire.v1.StreamHello.encode(message.hello, writer.uint32(/* id 2, wireType 2 =*/18).fork(), q + 1).ldelim();
+                if (message.draining != null && Object.hasOwnProperty.call(message, "draining"))
+                    writer.uint32(/* id 3, wireType 0 =*/24).bool(message.draining);
                 return writer;
             };
 
@@ -388,6 +425,14 @@ $root.toolwire = (function() {
                             message.answers.push($root.toolwire.v1.DispatchAnswer.decode(reader, reader.uint32(), undefined, long + 1));
                             break;
                         }
+                    case 2: {
+                            message.hello = $root.toolwire.v1.StreamHello.decode(reader, reader.uint32(), undefined, long + 1);
+                            break;
+                        }
+                    case 3: {
+                            message.draining = reader.bool();
+                            break;
+                        }
                     default:
                         reader.skipType(tag & 7, long);
                         break;
@@ -402,6 +447,188 @@ $root.toolwire = (function() {
             };
 
             return DispatchReply;
+        })();
+
+        v1.StreamHello = (function() {
+
+            /**
+             * Properties of a StreamHello.
+             * @memberof toolwire.v1
+             * @interface IStreamHello
+             * @property {string|null} [version] StreamHello version
+             * @property {string|null} [startId] StreamHello startId
+             * @property {number|null} [callsMax] StreamHello callsMax
+             * @property {number|Long|null} [messageBytesMax] StreamHello messageBytesMax
+             * @property {number|Long|null} [paramsBytesMax] StreamHello paramsBytesMax
+             * @property {number|null} [silenceMs] StreamHello silenceMs
+             */
+
+            /**
+             * Constructs a new StreamHello.
+             * @memberof toolwire.v1
+             * @classdesc Represents a StreamHello.
+             * @implements IStreamHello
+             * @constructor
+             * @param {toolwire.v1.IStreamHello=} [properties] Properties to set
+             */
+            function StreamHello(properties) {
+                if (properties)
+                    for (var keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            }
+
+            /**
+             * StreamHello version.
+             * @member {string} version
+             * @memberof toolwire.v1.StreamHello
+             * @instance
+             */
+            StreamHello.prototype.version = "";
+
+            /**
+             * StreamHello startId.
+             * @member {string} startId
+             * @memberof toolwire.v1.StreamHello
+             * @instance
+             */
+            StreamHello.prototype.startId = "";
+
+            /**
+             * StreamHello callsMax.
+             * @member {number} callsMax
+             * @memberof toolwire.v1.StreamHello
+             * @instance
+             */
+            StreamHello.prototype.callsMax = 0;
+
+            /**
+             * StreamHello messageBytesMax.
+             * @member {number|Long} messageBytesMax
+             * @memberof toolwire.v1.StreamHello
+             * @instance
+             */
+            StreamHello.prototype.messageBytesMax = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * StreamHello paramsBytesMax.
+             * @member {number|Long} paramsBytesMax
+             * @memberof toolwire.v1.StreamHello
+             * @instance
+             */
+            StreamHello.prototype.paramsBytesMax = $util.Long ? $util.Long.fromBits(0,0,true) : 0;
+
+            /**
+             * StreamHello silenceMs.
+             * @member {number} silenceMs
+             * @memberof toolwire.v1.StreamHello
+             * @instance
+             */
+            StreamHello.prototype.silenceMs = 0;
+
+            /**
+             * Encodes the specified StreamHello message. Does not implicitly {@link toolwire.v1.StreamHello.verify|verify} messages.
+             * @function encode
+             * @memberof toolwire.v1.StreamHello
+             * @static
+             * @param {toolwire.v1.IStreamHello} message StreamHello message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            StreamHello.encode = function encode(message, writer, q) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (q === undefined)
+                    q = 0;
+                if (q > $util.recursionLimit)
+                    throw Error("max depth exceeded");
+                if (message.version != null && Object.hasOwnProperty.call(message, "version"))
+                    writer.uint32(/* id 1, wireType 2 =*/10).string(message.version);
+                if (message.startId != null && Object.hasOwnProperty.call(message, "startId"))
+                    writer.uint32(/* id 2, wireType 2 =*/18).string(message.startId);
+                if (message.callsMax != null && Object.hasOwnProperty.call(message, "callsMax"))
+                    writer.uint32(/* id 3, wireType 0 =*/24).uint32(message.callsMax);
+                if (message.messageBytesMax != null && Object.hasOwnProperty.call(message, "messageBytesMax"))
+                    writer.uint32(/* id 4, wireType 0 =*/32).uint64(message.messageBytesMax);
+                if (message.paramsBytesMax != null && Object.hasOwnProperty.call(message, "paramsBytesMax"))
+                    writer.uint32(/* id 5, wireType 0 =*/40).uint64(message.paramsBytesMax);
+                if (message.silenceMs != null && Object.hasOwnProperty.call(message, "silenceMs"))
+                    writer.uint32(/* id 6, wireType 0 =*/48).uint32(message.silenceMs);
+                return writer;
+            };
+
+            /**
+             * Decodes a StreamHello message from the specified reader or buffer.
+             * @function decode
+             * @memberof toolwire.v1.StreamHello
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {toolwire.v1.StreamHello} StreamHello
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            StreamHello.decode = function decode(reader, length, error, long) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (long === undefined)
+                    long = 0;
+                if (long > $Reader.recursionLimit)
+                    throw Error("maximum nesting depth exceeded");
+                var end, message;
+                if (length === undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = new $root.toolwire.v1.StreamHello();
+                while (reader.pos < end) {
+                    var tag = reader.uint32();
+                    if (tag === error)
+                        break;
+                    switch (tag >>> 3) {
+                    case 1: {
+                            message.version = reader.string();
+                            break;
+                        }
+                    case 2: {
+                            message.startId = reader.string();
+                            break;
+                        }
+                    case 3: {
+                            message.callsMax = reader.uint32();
+                            break;
+                        }
+                    case 4: {
+                            message.messageBytesMax = reader.uint64();
+                            break;
+                        }
+                    case 5: {
+                            message.paramsBytesMax = reader.uint64();
+                            break;
+                        }
+                    case 6: {
+                            message.silenceMs = reader.uint32();
+                            break;
+                        }
+                    default:
+                        reader.skipType(tag & 7, long);
+                        break;
+                    }
+                }
+                if (length !== undefined) {
+                    if (reader.pos !== end)
+                        throw RangeError("index out of range");
+                    reader.len = length;
+                }
+                return message;
+            };
+
+            return StreamHello;
         })();
 
         v1.DispatchAnswer = (function() {
@@ -1216,6 +1443,136 @@ $root.toolwire = (function() {
             };
 
             return WatchAgentsRequest;
+        })();
+
+        v1.FollowRequest = (function() {
+
+            /**
+             * Properties of a FollowRequest.
+             * @memberof toolwire.v1
+             * @interface IFollowRequest
+             * @property {Array.<string>|null} [add] FollowRequest add
+             * @property {Array.<string>|null} [remove] FollowRequest remove
+             */
+
+            /**
+             * Constructs a new FollowRequest.
+             * @memberof toolwire.v1
+             * @classdesc Represents a FollowRequest.
+             * @implements IFollowRequest
+             * @constructor
+             * @param {toolwire.v1.IFollowRequest=} [properties] Properties to set
+             */
+            function FollowRequest(properties) {
+                this.add = [];
+                this.remove = [];
+                if (properties)
+                    for (var keys = Object.keys(properties), i = 0; i < keys.length; ++i)
+                        if (properties[keys[i]] != null && keys[i] !== "__proto__")
+                            this[keys[i]] = properties[keys[i]];
+            }
+
+            /**
+             * FollowRequest add.
+             * @member {Array.<string>} add
+             * @memberof toolwire.v1.FollowRequest
+             * @instance
+             */
+            FollowRequest.prototype.add = $util.emptyArray;
+
+            /**
+             * FollowRequest remove.
+             * @member {Array.<string>} remove
+             * @memberof toolwire.v1.FollowRequest
+             * @instance
+             */
+            FollowRequest.prototype.remove = $util.emptyArray;
+
+            /**
+             * Encodes the specified FollowRequest message. Does not implicitly {@link toolwire.v1.FollowRequest.verify|verify} messages.
+             * @function encode
+             * @memberof toolwire.v1.FollowRequest
+             * @static
+             * @param {toolwire.v1.IFollowRequest} message FollowRequest message or plain object to encode
+             * @param {$protobuf.Writer} [writer] Writer to encode to
+             * @returns {$protobuf.Writer} Writer
+             */
+            FollowRequest.encode = function encode(message, writer, q) {
+                if (!writer)
+                    writer = $Writer.create();
+                if (q === undefined)
+                    q = 0;
+                if (q > $util.recursionLimit)
+                    throw Error("max depth exceeded");
+                if (message.add != null && message.add.length)
+                    for (var i = 0; i < message.add.length; ++i)
+                        writer.uint32(/* id 1, wireType 2 =*/10).string(message.add[i]);
+                if (message.remove != null && message.remove.length)
+                    for (var i = 0; i < message.remove.length; ++i)
+                        writer.uint32(/* id 2, wireType 2 =*/18).string(message.remove[i]);
+                return writer;
+            };
+
+            /**
+             * Decodes a FollowRequest message from the specified reader or buffer.
+             * @function decode
+             * @memberof toolwire.v1.FollowRequest
+             * @static
+             * @param {$protobuf.Reader|Uint8Array} reader Reader or buffer to decode from
+             * @param {number} [length] Message length if known beforehand
+             * @returns {toolwire.v1.FollowRequest} FollowRequest
+             * @throws {Error} If the payload is not a reader or valid buffer
+             * @throws {$protobuf.util.ProtocolError} If required fields are missing
+             */
+            FollowRequest.decode = function decode(reader, length, error, long) {
+                if (!(reader instanceof $Reader))
+                    reader = $Reader.create(reader);
+                if (long === undefined)
+                    long = 0;
+                if (long > $Reader.recursionLimit)
+                    throw Error("maximum nesting depth exceeded");
+                var end, message;
+                if (length === undefined)
+                    end = reader.len;
+                else {
+                    end = reader.pos + length;
+                    if (end > reader.len)
+                        throw RangeError("index out of range");
+                    length = reader.len;
+                    reader.len = end;
+                }
+                message = new $root.toolwire.v1.FollowRequest();
+                while (reader.pos < end) {
+                    var tag = reader.uint32();
+                    if (tag === error)
+                        break;
+                    switch (tag >>> 3) {
+                    case 1: {
+                            if (!(message.add && message.add.length))
+                                message.add = [];
+                            message.add.push(reader.string());
+                            break;
+                        }
+                    case 2: {
+                            if (!(message.remove && message.remove.length))
+                                message.remove = [];
+                            message.remove.push(reader.string());
+                            break;
+                        }
+                    default:
+                        reader.skipType(tag & 7, long);
+                        break;
+                    }
+                }
+                if (length !== undefined) {
+                    if (reader.pos !== end)
+                        throw RangeError("index out of range");
+                    reader.len = length;
+                }
+                return message;
+            };
+
+            return FollowRequest;
         })();
 
         v1.WatchAgentsResponse = (function() {
@@ -2606,6 +2963,8 @@ $root.toolwire = (function() {
              * @interface IRotateCredentialRequest
              * @property {string|null} [userId] RotateCredentialRequest userId
              * @property {boolean|null} [keepSession] RotateCredentialRequest keepSession
+             * @property {boolean|null} [prepare] RotateCredentialRequest prepare
+             * @property {string|null} [secret] RotateCredentialRequest secret
              */
 
             /**
@@ -2640,6 +2999,22 @@ $root.toolwire = (function() {
             RotateCredentialRequest.prototype.keepSession = false;
 
             /**
+             * RotateCredentialRequest prepare.
+             * @member {boolean} prepare
+             * @memberof toolwire.v1.RotateCredentialRequest
+             * @instance
+             */
+            RotateCredentialRequest.prototype.prepare = false;
+
+            /**
+             * RotateCredentialRequest secret.
+             * @member {string} secret
+             * @memberof toolwire.v1.RotateCredentialRequest
+             * @instance
+             */
+            RotateCredentialRequest.prototype.secret = "";
+
+            /**
              * Encodes the specified RotateCredentialRequest message. Does not implicitly {@link toolwire.v1.RotateCredentialRequest.verify|verify} messages.
              * @function encode
              * @memberof toolwire.v1.RotateCredentialRequest
@@ -2659,6 +3034,10 @@ $root.toolwire = (function() {
                     writer.uint32(/* id 1, wireType 2 =*/10).string(message.userId);
                 if (message.keepSession != null && Object.hasOwnProperty.call(message, "keepSession"))
                     writer.uint32(/* id 2, wireType 0 =*/16).bool(message.keepSession);
+                if (message.prepare != null && Object.hasOwnProperty.call(message, "prepare"))
+                    writer.uint32(/* id 3, wireType 0 =*/24).bool(message.prepare);
+                if (message.secret != null && Object.hasOwnProperty.call(message, "secret"))
+                    writer.uint32(/* id 4, wireType 2 =*/34).string(message.secret);
                 return writer;
             };
 
@@ -2704,6 +3083,14 @@ $root.toolwire = (function() {
                             message.keepSession = reader.bool();
                             break;
                         }
+                    case 3: {
+                            message.prepare = reader.bool();
+                            break;
+                        }
+                    case 4: {
+                            message.secret = reader.string();
+                            break;
+                        }
                     default:
                         reader.skipType(tag & 7, long);
                         break;
@@ -2730,6 +3117,7 @@ $root.toolwire = (function() {
              * @property {string|null} [secret] CredentialSecret secret
              * @property {boolean|null} [everywhere] CredentialSecret everywhere
              * @property {Array.<string>|null} [edgesNotHeard] CredentialSecret edgesNotHeard
+             * @property {boolean|null} [prepared] CredentialSecret prepared
              */
 
             /**
@@ -2781,6 +3169,14 @@ $root.toolwire = (function() {
             CredentialSecret.prototype.edgesNotHeard = $util.emptyArray;
 
             /**
+             * CredentialSecret prepared.
+             * @member {boolean} prepared
+             * @memberof toolwire.v1.CredentialSecret
+             * @instance
+             */
+            CredentialSecret.prototype.prepared = false;
+
+            /**
              * Encodes the specified CredentialSecret message. Does not implicitly {@link toolwire.v1.CredentialSecret.verify|verify} messages.
              * @function encode
              * @memberof toolwire.v1.CredentialSecret
@@ -2805,6 +3201,8 @@ $root.toolwire = (function() {
                 if (message.edgesNotHeard != null && message.edgesNotHeard.length)
                     for (var i = 0; i < message.edgesNotHeard.length; ++i)
                         writer.uint32(/* id 4, wireType 2 =*/34).string(message.edgesNotHeard[i]);
+                if (message.prepared != null && Object.hasOwnProperty.call(message, "prepared"))
+                    writer.uint32(/* id 5, wireType 0 =*/40).bool(message.prepared);
                 return writer;
             };
 
@@ -2858,6 +3256,10 @@ $root.toolwire = (function() {
                             if (!(message.edgesNotHeard && message.edgesNotHeard.length))
                                 message.edgesNotHeard = [];
                             message.edgesNotHeard.push(reader.string());
+                            break;
+                        }
+                    case 5: {
+                            message.prepared = reader.bool();
                             break;
                         }
                     default:

@@ -1,5 +1,6 @@
-import {Channels, method, type Method} from './channel.js';
-import {momentField, nameField, optionalNameField, pageSizeField, booleanOption, wordField} from './checks.js';
+import {method, type Method} from './channel.js';
+import {Channels} from './channels.js';
+import {momentField, nameField, optionalNameField, pageSizeField, booleanOption, optionsOf, wordField} from './checks.js';
 import {dateOf, numberOf, timestampOf, v1} from './codec.js';
 import type {ConnectOptions} from './options.js';
 
@@ -108,13 +109,13 @@ export class ToolwireAdmin {
   readonly #channels: Channels;
 
   /** @throws TypeError An option is wrong. */
-  constructor(options: ConnectOptions = {}) {
-    this.#channels = new Channels(options);
+  constructor(options?: ConnectOptions) {
+    this.#channels = new Channels(optionsOf(options));
   }
 
   /** Makes a credential for a user who has none, or whose last one was revoked; ALREADY_EXISTS otherwise. */
-  async createCredential(userId: string, options: {platform?: Platform | undefined} = {}): Promise<CredentialSecret> {
-    const platform = wordField('platform', options.platform, PLATFORMS);
+  async createCredential(userId: string, options?: {platform?: Platform | undefined}): Promise<CredentialSecret> {
+    const platform = wordField('platform', optionsOf(options).platform, PLATFORMS);
     return secretOf(await this.#ask(CREATE, {userId: nameField('user_id', userId), platform}));
   }
 
@@ -123,9 +124,9 @@ export class ToolwireAdmin {
    * NOT_FOUND: the user has no credential, or it was revoked.
    */
   async rotateCredential(
-    userId: string, options: {keepSession?: boolean | undefined} = {},
+    userId: string, options?: {keepSession?: boolean | undefined},
   ): Promise<CredentialSecret & Reach> {
-    const keepSession = booleanOption('keepSession', options.keepSession);
+    const keepSession = booleanOption('keepSession', optionsOf(options).keepSession);
     const rotated = await this.#ask(ROTATE, {userId: nameField('user_id', userId), keepSession});
     return {...secretOf(rotated), ...reachOf(rotated)};
   }
@@ -141,9 +142,9 @@ export class ToolwireAdmin {
 
   /** All credentials in the order of user ids, in pages of `pageSize` (default 100, at most 1,000) as they are taken. */
   async *listCredentials(
-    options: {pageSize?: number | undefined} = {},
+    options?: {pageSize?: number | undefined},
   ): AsyncGenerator<Credential, void, undefined> {
-    const pageSize = pageSizeField(options.pageSize);
+    const pageSize = pageSizeField(optionsOf(options).pageSize);
     for (let pageToken = ''; ; ) {
       const page = await this.#ask(LIST, {pageSize, pageToken});
       for (const one of page.credentials) yield credentialOf(one);
@@ -162,7 +163,8 @@ export class ToolwireAdmin {
   }
 
   /** Rows of the audit log, newest first, fetched in pages as they are taken. */
-  async *listExecutions(options: ListExecutionsOptions = {}): AsyncGenerator<Execution, void, undefined> {
+  async *listExecutions(given?: ListExecutionsOptions): AsyncGenerator<Execution, void, undefined> {
+    const options = optionsOf(given);
     const userId = optionalNameField('user_id', options.userId);
     const pageSize = pageSizeField(options.pageSize);
     const from = timestampOf(momentField('from', options.from));

@@ -29,7 +29,7 @@ export class Call {
   readonly waitUntil: number;
   readonly params: string | Uint8Array;
   readonly paramsBytes: number;
-  /** The streams whose control gave it back. */
+  /** The channels whose control gave it back. */
   refusedBy: Set<unknown> | undefined;
   /** Set while it waits for its agent. */
   stopWaiting: (() => void) | undefined;

@@ -1,12 +1,10 @@
-// One control's address: a gRPC channel, which connects again by itself, and requests on it. The only file that knows
-// how statuses travel.
+// One control's address: a gRPC channel, which connects again by itself, requests on it, and what is known of its health.
+// The only file that knows how statuses travel.
 import * as grpc from '@grpc/grpc-js';
-import {booleanOption} from './checks.js';
 import {v1} from './codec.js';
-import {Drain} from './drain.js';
-import {ToolwireError, closed, controlUnavailable, errorOf} from './errors.js';
-import {addressesOf, metadataOf, tokenOf, type ConnectOptions} from './options.js';
-import {Credentials, explain, mayGetToken, tlsOf} from './tls.js';
+import {type ToolwireError, errorOf} from './errors.js';
+import {metadataOf} from './options.js';
+import {type Credentials, explain} from './tls.js';
 
 // Load balancers drop connections that are silent for a minute or more without a word; control allows a ping each 5 s.
 const KEEPALIVE_MS = 20_000;
@@ -14,10 +12,21 @@ const KEEPALIVE_TIMEOUT_MS = 5_000;
 // A control that starts again is available again within a second or two.
 const FIRST_BACK_OFF_MS = 100;
 const LONGEST_BACK_OFF_MS = 2_000;
+// An attempt that neither connects nor fails is given up after so long: the kernel's own end comes after two minutes, and
+// a control that was stopped takes connections without ever using them.
+const CONNECT_MS = 10_000;
+// See cancelsLater.
+const CANCEL_LATER_MS = 50;
+// For so long a control that left something unanswered is asked after all others.
+const SILENT_MS = 30_000;
 // How often a channel that cannot connect asks whether there are other certificates.
 const LOOK_MS = 1_000;
 // HTTP/2 receives so much before it waits for us to read: large results at full speed.
 const WINDOW_BYTES = 4 << 20;
+
+const FOLLOW_PATH = '/toolwire.v1.ToolDispatch/FollowAgents';
+// How grpc-js begins what it says of an answer that is a proxy's, as it has no status of gRPC.
+const NOT_GRPC = 'Received HTTP status code';
 
 const DETAIL_TYPE = 'type.googleapis.com/toolwire.v1.CallError';
 
@@ -55,11 +64,39 @@ function detailOf(metadata: grpc.Metadata | undefined): v1.CallError | undefined
   }
 }
 
+/** A control's own word that it has no such method; a proxy that has no such page is none. */
+export const isUnimplemented = ({code, details}: Partial<grpc.StatusObject>): boolean =>
+  code === grpc.status.UNIMPLEMENTED && !details?.startsWith(NOT_GRPC);
+
 export const errorOfStatus = (status: Partial<grpc.StatusObject>): ToolwireError =>
   errorOf(status.code ?? grpc.status.UNKNOWN, status.details ?? '', detailOf(status.metadata));
 
+// Of a stream that is cancelled in the turn of the event loop in which it begins, Node.js' HTTP/2 (of 20.20 at least) may
+// write frames for ever, and never returns. So it is cancelled a little later.
+function cancelsLater<Call extends {cancel(): void}>(call: Call): Call {
+  const cancel = call.cancel.bind(call);
+  let young = true;
+  let wanted = false;
+  const timer = setTimeout(() => {
+    young = false;
+    if (wanted) cancel();
+  }, CANCEL_LATER_MS).unref();
+  call.cancel = () => {
+    if (!young) return cancel();
+    wanted = true;
+    timer.ref();
+  };
+  return call;
+}
+
+const unpacked = (bytes: Buffer): Buffer => bytes;
+
 export class Channel {
   readonly address: string;
+  #silentUntil = 0;
+  /** Its control knows nothing of `FollowAgents`, when last asked. */
+  older = false;
+  readonly #whenStopped = new Set<() => void>();
   readonly #credentials: Credentials;
   readonly #options: grpc.ChannelOptions;
   readonly #token: () => string | undefined;
@@ -100,18 +137,46 @@ export class Channel {
     return this.#client.getChannel().getConnectivityState(false) === grpc.connectivityState.READY;
   }
 
+  /**
+   * Something that was asked of it is not answered for longer than a control takes. It is the last to be asked until it
+   * says something, or some time has passed.
+   */
+  get silent(): boolean {
+    return this.#silentUntil > 0 && performance.now() < this.#silentUntil;
+  }
+  /** Anything came from its control. */
+  heard(): void {
+    this.#silentUntil = 0;
+  }
+  /** An answer is overdue. */
+  missed(): void {
+    this.#silentUntil = performance.now() + SILENT_MS;
+  }
+  /** Its control does not even give the signs of life that it promised. */
+  stopped(): void {
+    this.missed();
+    for (const then of [...this.#whenStopped]) then();
+  }
+  /** Calls `then` each time that it is `stopped`. Returns a function that ends that. */
+  onStopped(then: () => void): () => void {
+    this.#whenStopped.add(then);
+    return () => this.#whenStopped.delete(then);
+  }
+
   // The client for what begins now: with other credentials, if there are any, unless it is connected. gRPC's channel has
   // the same for all its connections.
   #renewed(): grpc.Client {
     if (this.#closed || !this.#credentials.mayChange || this.connected) return this.#client;
     const credentials = this.#credentials.current;
-    if (credentials === this.#made) return this.#client;
+    if (credentials !== this.#made) this.#replace(credentials);
+    return this.#client;
+  }
+  #replace(credentials: grpc.ChannelCredentials): void {
     const old = this.#client;
     this.#made = credentials;
     this.#client = new grpc.Client(this.address, credentials, this.#options);
     // What is still under way on its last connection goes on. Who waits for a state of it looks again.
     old.close();
-    return this.#client;
   }
 
   /**
@@ -121,20 +186,30 @@ export class Channel {
   connect(done: () => void, failed: (why: string) => void): () => void {
     const looking = this.#credentials.mayChange ? setInterval(() => this.#renewed(), LOOK_MS).unref() : undefined;
     let stopped = false;
+    let attempt: NodeJS.Timeout | undefined;
     const stop = (): void => {
       stopped = true;
       clearInterval(looking);
+      clearTimeout(attempt);
+    };
+    const giveUp = (client: grpc.Client): void => {
+      if (this.#client !== client) return;
+      failed(`not connected within ${CONNECT_MS} ms`);
+      this.#replace(this.#credentials.current);
     };
     const look = (): void => {
+      clearTimeout(attempt);
       if (stopped) return;
       if (this.#closed) return stop();
-      const channel = this.#renewed().getChannel();
+      const client = this.#renewed();
+      const channel = client.getChannel();
       const state = channel.getConnectivityState(true);
       if (state === grpc.connectivityState.READY) {
         stop();
         return done();
       }
       if (state === grpc.connectivityState.TRANSIENT_FAILURE) this.#learnWhy((why) => stopped || failed(why));
+      else attempt = setTimeout(() => giveUp(client), CONNECT_MS);
       channel.watchConnectivityState(state, Infinity, look);
     };
     look();
@@ -149,21 +224,6 @@ export class Channel {
       (error) => client === this.#client && done(explain(error?.details ?? '', this.#credentials.secure)));
   }
 
-  /** Connects within `timeoutMs`; says why not, if an attempt came to nothing or `ended` is aborted. */
-  ready(timeoutMs: number, ended: AbortSignal): Promise<string | undefined> {
-    return new Promise((resolve) => {
-      const end = (why?: string): void => {
-        clearTimeout(timer);
-        stop();
-        resolve(why);
-      };
-      ended.addEventListener('abort', () => end('closed'), {once: true});
-      const timer = setTimeout(() => end(`not connected within ${Math.round(timeoutMs)} ms`), timeoutMs);
-      let stop = (): void => {};
-      stop = this.connect(() => end(), end);
-    });
-  }
-
   /** One request and its response, within `timeoutMs`; `ended` cancels it. */
   unary<Request, Response>(
     {path, encode, decode}: Method<Request, Response>, request: Request, timeoutMs: number, ended: AbortSignal,
@@ -171,11 +231,13 @@ export class Channel {
     return new Promise((resolve, reject) => {
       const options = {deadline: Date.now() + timeoutMs};
       const client = this.#renewed();
-      const call = client.makeUnaryRequest(path, encode, decode, request, this.#metadata(), options, (error, response) => {
+      const call = cancelsLater(client.makeUnaryRequest(path, encode, decode, request, this.#metadata(), options, (error, response) => {
+        ended.removeEventListener('abort', cancel);
         if (error) reject(errorOfStatus(error));
         else resolve(response as Response);
-      });
-      ended.addEventListener('abort', () => call.cancel(), {once: true});
+      }));
+      const cancel = (): void => call.cancel();
+      ended.addEventListener('abort', cancel);
     });
   }
 
@@ -183,12 +245,41 @@ export class Channel {
   serverStream<Request, Response>(
     {path, encode, decode}: Method<Request, Response>, request: Request,
   ): grpc.ClientReadableStream<Response> {
-    const stream = this.#renewed().makeServerStreamRequest(path, encode, decode, request, this.#metadata());
+    const stream = cancelsLater(this.#renewed().makeServerStreamRequest(path, encode, decode, request, this.#metadata()));
     return stream.on('error', () => {});  // For streams that end when they are no longer read.
   }
 
-  bidiStream<Response>(path: string, decode: (bytes: Buffer) => Response): grpc.ClientDuplexStream<Buffer, Response> {
-    return this.#renewed().makeBidiStreamRequest(path, (bytes: Buffer) => bytes, decode, this.#metadata());
+  /** A stream in both directions; `words` are further metadata. */
+  bidiStream<Response>(
+    path: string, decode: (bytes: Buffer) => Response, words: Readonly<Record<string, string>> = {},
+  ): grpc.ClientDuplexStream<Buffer, Response> {
+    const metadata = this.#metadata();
+    for (const [name, value] of Object.entries(words)) metadata.set(name, value);
+    return cancelsLater(this.#renewed().makeBidiStreamRequest(path, unpacked, decode, metadata));
+  }
+
+  /** Streams to follow users, which no older control has. */
+  followStream<Response>(decode: (bytes: Buffer) => Response): grpc.ClientDuplexStream<Buffer, Response> {
+    return this.bidiStream(FOLLOW_PATH, decode);
+  }
+
+  /**
+   * Calls `then` if a control that has no `FollowAgents` answers, which therefore never says hello either. Whatever else
+   * comes, of a newer control, of a proxy or nothing, says nothing. Returns a function that ends the question.
+   */
+  ifOlder(then: () => void): () => void {
+    const question = this.followStream(unpacked);
+    question.on('error', () => {}).on('data', () => {});
+    question.on('status', (status: grpc.StatusObject) => {
+      if (!isUnimplemented(status)) return;
+      this.older = true;
+      then();
+    });
+    question.end();
+    return () => {
+      question.removeAllListeners('status');
+      question.cancel();
+    };
   }
 
   // By hand, as gRPC refuses call credentials without TLS. A function that throws has no token to give: control's answer
@@ -205,115 +296,5 @@ export class Channel {
   close(): void {
     this.#closed = true;
     this.#client.close();
-  }
-}
-
-// The token, which goes to no address but those that may get one.
-function guardedToken(options: ConnectOptions, addresses: readonly string[], secure: boolean): () => string | undefined {
-  const token = tokenOf(options);
-  const exposed = addresses.find((address) => !mayGetToken(address, secure, options.plainToken));
-  if (exposed === undefined) return token;
-  const refusal =
-    `the token is not sent to ${exposed} without TLS: give tls (or TOOLWIRE_TLS=1, TOOLWIRE_CA), or say plainToken: true ` +
-    '(TOOLWIRE_PLAIN_TOKEN=1) if a mesh or a tunnel encrypts what goes there';
-  if (typeof options.token === 'function' || token()) throw new TypeError(refusal);
-  // The environment may have one later.
-  return () => {
-    if (token()) throw new TypeError(refusal);
-    return undefined;
-  };
-}
-
-/** A request that is under way. */
-interface UnderWay {
-  /** It may have left. */
-  sent: boolean;
-  readonly ending: AbortController;
-}
-
-/** The channels to all controls, for requests that any of them can answer. */
-export class Channels {
-  readonly all: readonly Channel[];
-  readonly #underWay = new Set<UnderWay>();
-  #next = 0;
-  #refusing = false;
-  readonly #drain = new Drain();
-
-  constructor(options: ConnectOptions) {
-    booleanOption('plainToken', options.plainToken);
-    const tls = tlsOf(options.tls);
-    const credentials = new Credentials(tls);
-    const addresses = addressesOf(options);
-    const token = guardedToken(options, addresses, credentials.secure);
-    this.all = addresses.map((address) => new Channel(address, credentials, tls?.serverName, token));
-  }
-
-  /** In the order in which to try them: another one first each time, those that are connected before the others. */
-  inTurn(): Channel[] {
-    const start = this.#next++ % this.all.length;
-    const turned = [...this.all.slice(start), ...this.all.slice(0, start)];
-    return [...turned.filter((one) => one.connected), ...turned.filter((one) => !one.connected)];
-  }
-
-  /**
-   * One request to whichever control answers. If one cannot be reached the next is asked; if a request that changes
-   * something has left, no other is.
-   */
-  async unary<Request, Response>(wanted: Method<Request, Response>, request: Request, timeoutMs: number): Promise<Response> {
-    if (this.#refusing) throw closed('NOT_SENT');
-    const one: UnderWay = {sent: false, ending: new AbortController()};
-    this.#underWay.add(one);
-    try {
-      return await this.#ask(wanted, request, timeoutMs, one);
-    } catch (error) {
-      throw one.ending.signal.aborted ? closed(one.sent ? 'SENT' : 'NOT_SENT') : error;
-    } finally {
-      this.#underWay.delete(one);
-      if (this.#underWay.size === 0 && this.#refusing) this.#drain.end();
-    }
-  }
-  async #ask<Request, Response>(
-    wanted: Method<Request, Response>, request: Request, timeoutMs: number, one: UnderWay,
-  ): Promise<Response> {
-    const ended = one.ending.signal;
-    const giveUp = performance.now() + timeoutMs;
-    const failures: string[] = [];
-    for (const channel of this.inTurn()) {
-      const left = giveUp - performance.now();
-      if (left <= 0) break;
-      const why = channel.connected ? undefined : await channel.ready(left, ended);
-      if (this.#refusing) throw closed('NOT_SENT');
-      if (why !== undefined) {
-        failures.push(`${channel.address}: ${why}`);
-        continue;
-      }
-      try {
-        one.sent = true;
-        return await channel.unary(wanted, request, Math.max(1, giveUp - performance.now()), ended);
-      } catch (error) {
-        // What control itself says of the agent or the store is the answer; without a reason it is the connection.
-        if (!(error instanceof ToolwireError) || error.reason !== 'UNAVAILABLE' || wanted.changes) throw error;
-        one.sent = false;
-        failures.push(`${channel.address}: ${error.message}`);
-      }
-    }
-    throw controlUnavailable(`no control is reachable: ${failures.join('; ')}`);
-  }
-
-  /** Takes no more requests, and ends those that have not left. */
-  refuse(): void {
-    this.#refusing = true;
-    for (const one of this.#underWay) if (!one.sent) one.ending.abort();
-  }
-  /** After `refuse`: resolves when no request is under way, or after `drainMs`. */
-  drained(drainMs: number): Promise<void> {
-    if (this.#underWay.size === 0) this.#drain.end();
-    return this.#drain.within(drainMs);
-  }
-  /** Ends all requests, and closes the channels. */
-  close(): void {
-    this.#refusing = true;
-    for (const one of this.#underWay) one.ending.abort();
-    for (const one of this.all) one.close();
   }
 }

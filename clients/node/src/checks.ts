@@ -18,6 +18,7 @@ export const LONGEST_MS = 2 ** 31 - 1;
 const NAME_BYTES_MAX = 256;
 // UTF-8 takes at most three bytes for each unit of UTF-16.
 const SURELY_SHORT = Math.floor(NAME_BYTES_MAX / 3);
+const CONTROL_CHARACTER = /[\x00-\x1f\x7f]/;
 const INT32_MAX = 2 ** 31 - 1;
 // What a protobuf Timestamp can hold: the years 1 to 9999.
 const FIRST_MOMENT_MS = Date.parse('0001-01-01T00:00:00Z');
@@ -34,6 +35,13 @@ function shown(value: unknown): string {
 }
 
 // --- options ---
+
+/** The options of a method: an object, or nothing. A number in their place would be taken for none. */
+export function optionsOf<Options extends object>(value: Options | undefined): Partial<Options> {
+  if (value === undefined) return {};
+  if (typeof value !== 'object' || value === null) throw new TypeError(`options: an object, not ${shown(value)}`);
+  return value;
+}
 
 /** A time of the options, above 0. */
 export function msOption(name: string, value: unknown, otherwise: number): number {
@@ -99,12 +107,15 @@ export function signalOption(value: unknown): AbortSignalLike | undefined {
   return value as AbortSignalLike;
 }
 
-/** The users of a watch, in a list of its own. */
+/**
+ * The users of a watch, in a list of its own. All that control takes as the id of a user, as one that it refuses would
+ * break the stream of others.
+ */
 export function userIdsOption(value: unknown): readonly string[] {
   if (value === undefined) return [];
   if (!Array.isArray(value)) throw new TypeError(`userIds: an array, not ${shown(value)}`);
   for (const [n, one] of value.entries()) {
-    const wrong = wrongName(one);
+    const wrong = wrongUserId(one);
     if (wrong) throw new TypeError(`userIds[${n}] ${wrong}`);
   }
   return [...value] as string[];
@@ -119,6 +130,13 @@ function wrongName(value: unknown): string | undefined {
     return `is longer than ${NAME_BYTES_MAX} bytes`;
   }
   return undefined;
+}
+
+function wrongUserId(value: unknown): string | undefined {
+  const wrong = wrongName(value);
+  if (wrong !== undefined) return wrong;
+  if (value === '') return 'must not be empty';
+  return CONTROL_CHARACTER.test(value as string) ? 'must not contain control characters' : undefined;
 }
 
 /** The name of a user, a tool, a call or an edge. Whether it may be empty is for the server to say. */

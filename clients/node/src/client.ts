@@ -1,14 +1,16 @@
 import * as agents from './agents.js';
-import type {Agent, AgentEvent, AgentWatch, ListAgentsOptions, WatchAgentsOptions} from './agents.js';
+import type {Agent, AgentEvent, ListAgentsOptions, WatchAgentsOptions} from './agents.js';
 import {Call} from './call.js';
-import {Channels} from './channel.js';
+import {Channels} from './channels.js';
 import {
-  drainOption, msField, nameField, paramsField, signalOption, userIdsOption, type SentParams,
+  drainOption, msField, nameField, optionsOf, paramsField, signalOption, userIdsOption, type SentParams,
 } from './checks.js';
 import {Dispatcher} from './dispatcher.js';
+import {Followers} from './following.js';
 import {limitsOf, type ClientOptions, type Limits} from './options.js';
 import type {ToolResult} from './result.js';
 import type {AbortSignalLike} from './signals.js';
+import {AgentWatch} from './watch.js';
 
 // For requests that only control answers.
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -51,16 +53,19 @@ export interface CallToolOptions {
  */
 export class ToolwireClient {
   readonly #channels: Channels;
+  readonly #followers: Followers;
   readonly #dispatcher: Dispatcher;
   readonly #limits: Limits;
   readonly #watches = new Set<AgentWatch>();
   #closed = false;
 
   /** @throws TypeError An option is wrong. */
-  constructor(options: ClientOptions = {}) {
+  constructor(given?: ClientOptions) {
+    const options = optionsOf(given);
     this.#limits = limitsOf(options);
     this.#channels = new Channels(options);
-    this.#dispatcher = new Dispatcher(this.#channels, this.#limits, this.#limits.parse);
+    this.#followers = new Followers(this.#channels);
+    this.#dispatcher = new Dispatcher(this.#channels, this.#followers, this.#limits, this.#limits.parse);
   }
 
   /**
@@ -75,10 +80,10 @@ export class ToolwireClient {
    * that came first, and else rejects with {@link CallCancelledError} and what is known of its delivery.
    */
   callTool<T = unknown>(
-    userId: string, tool: string, params?: ToolParams, options: CallToolOptions = {},
+    userId: string, tool: string, params?: ToolParams, options?: CallToolOptions,
   ): Promise<ToolResult<T>> {
     return new Promise((resolve, reject) => {
-      const {timeoutMs = this.#limits.timeoutMs, requestId = '', signal, waitForAgentMs = 0} = options;
+      const {timeoutMs = this.#limits.timeoutMs, requestId = '', signal, waitForAgentMs = 0} = optionsOf(options);
       this.#dispatcher.add(new Call(
         nameField('user_id', userId), nameField('tool', tool), this.#sentOf(params), nameField('request_id', requestId),
         msField('timeout', 'timeout', timeoutMs), msField('wait_for_agent', 'waitForAgentMs', waitForAgentMs, true),
@@ -100,24 +105,25 @@ export class ToolwireClient {
    * The connected agents in the order of their user ids, fetched in pages of `pageSize` (default 100, at most 1,000) as
    * they are taken. Agents may come and go between pages. Throws a {@link ToolwireError}.
    */
-  listAgents(options: ListAgentsOptions = {}): AsyncGenerator<Agent, void, undefined> {
-    return agents.listAgents(this.#channels, options, REQUEST_TIMEOUT_MS);
+  listAgents(options?: ListAgentsOptions): AsyncGenerator<Agent, void, undefined> {
+    return agents.listAgents(this.#channels, optionsOf(options), REQUEST_TIMEOUT_MS);
   }
 
   /**
    * Agents as they connect, move and disconnect: first those that are connected, then `snapshot`, then changes, for as
    * long as they are taken. Connects again by itself, and then reports what has changed meanwhile; nothing is reported
-   * twice. What the loop does not take in time waits at the server, which keeps some thousand events; of a watcher
-   * slower than that it reports the difference later.
+   * twice. What the loop does not take in time waits here, up to a thousand changes; of a watcher slower than that the
+   * difference is reported later. All watches of a client share one stream to control, and one for those of all users.
    *
    * Ends when the loop is left, by `signal`, or when the client is closed; `return` of the iterator ends it at once, also
    * while a `next` is under way. Throws a {@link ToolwireError} only if watching is refused for good.
    *
-   * @throws TypeError `userIds` is no array of user ids, or `signal` no signal.
+   * @throws TypeError `options` is no object, `userIds` no array of user ids, or `signal` no signal.
    */
-  watchAgents(options: WatchAgentsOptions = {}): AsyncGenerator<AgentEvent, void, undefined> {
-    const open = (): Set<AgentWatch> | undefined => (this.#closed ? undefined : this.#watches);
-    return new agents.AgentWatch(this.#channels, userIdsOption(options.userIds), signalOption(options.signal), open);
+  watchAgents(options?: WatchAgentsOptions): AsyncGenerator<AgentEvent, void, undefined> {
+    const {userIds, signal} = optionsOf(options);
+    return new AgentWatch(userIdsOption(userIds), signalOption(signal), () =>
+      this.#closed ? undefined : {watches: this.#watches, followers: this.#followers});
   }
 
   /**
@@ -125,8 +131,8 @@ export class ToolwireClient {
    * 5,000; 0: none; Infinity: as long as it takes), then they reject with {@link ClientClosedError}, and control cancels those that were sent.
    * Afterwards nothing of the client keeps the process alive.
    */
-  async close(options: {drainMs?: number | undefined} = {}): Promise<void> {
-    const drainMs = drainOption(options.drainMs, DRAIN_MS);
+  async close(options?: {drainMs?: number | undefined}): Promise<void> {
+    const drainMs = drainOption(optionsOf(options).drainMs, DRAIN_MS);
     this.#closed = true;
     for (const watch of this.#watches) watch.end();
     this.#channels.refuse();

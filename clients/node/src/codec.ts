@@ -37,9 +37,10 @@ export class RequestWriter {
 
   /**
    * The bytes of a message with these calls and cancels; `now` is what is left of the deadlines counted from, in ms of
-   * the monotonic clock. They hold until the next message is written.
+   * the monotonic clock. `clockMs` is that clock as control is told it, a whole number; 0: it is not. They hold until the
+   * next message is written.
    */
-  write(calls: readonly CallFields[], cancels: readonly number[], now: number): Buffer {
+  write(calls: readonly CallFields[], cancels: readonly number[], now: number, clockMs = 0): Buffer {
     if (this.#buffer.length > KEPT_BYTES) this.#buffer = Buffer.allocUnsafeSlow(SMALLEST_BYTES);
     this.#at = 0;
     for (const call of calls) this.#call(call, now);
@@ -47,6 +48,11 @@ export class RequestWriter {
       this.#room(16);
       this.#buffer[this.#at++] = 0x10;  // cancels = 2, one varint
       this.#varint(id);
+    }
+    if (clockMs > 0) {
+      this.#room(16);
+      this.#buffer[this.#at++] = 0x18;  // clock_ms = 3
+      this.#varint(clockMs);
     }
     return this.#buffer.subarray(0, this.#at);
   }

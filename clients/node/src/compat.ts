@@ -1,5 +1,6 @@
 // The module through which backends reached agents by raw Redis, on top of the client: the same functions, promises,
 // results and texts of errors.
+import {optionsOf} from './checks.js';
 import {ToolwireClient, type ParamsObject} from './client.js';
 import {AgentBusyError, CallerBusyError, ClientClosedError, InvalidRequestError, ToolwireError} from './errors.js';
 import {checkValues, type ClientOptions} from './options.js';
@@ -37,7 +38,7 @@ const shared = (): ToolwireClient => (client ??= new ToolwireClient(options));
  */
 export function configure(wanted: ClientOptions): void {
   if (client) throw new Error('configure() comes before the first call');
-  checkValues(wanted);
+  checkValues(optionsOf(wanted));
   options = {...wanted};
 }
 

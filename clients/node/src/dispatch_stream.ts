@@ -1,10 +1,10 @@
-// One Dispatch stream at a time to one control: opens it again when it breaks, and knows what is on it.
+// One Dispatch stream to one control, from its opening to its end, and the calls on it.
 import * as grpc from '@grpc/grpc-js';
 import {Call, CallState} from './call.js';
 import {CallTable} from './call_table.js';
 import {errorOfStatus, type Channel} from './channel.js';
 import {RequestWriter, numberOf, v1} from './codec.js';
-import {ToolwireError, connectionLost, errorOf, timedOut} from './errors.js';
+import {ToolwireError, connectionLost, errorOf, invalid, timedOut} from './errors.js';
 import {ToolResult} from './result.js';
 
 const PATH = '/toolwire.v1.ToolDispatch/Dispatch';
@@ -14,14 +14,26 @@ const decodeReply = (bytes: Buffer): v1.DispatchReply => v1.DispatchReply.decode
 // nothing of such a stream was read. With any other status the calls would count as sent.
 const REFUSED_BY_HTTP2 = 'Stream refused by server';
 
-// Before a stream is opened again, so that a control that stops has gone; doubled as long as streams end before their
-// first answer.
-const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 2_000;
+// A control says hello at once. After so long it is asked whether it is an older one, which never does: soon, as the calls
+// wait for it.
+const HELLO_MS = 20;
+// What was asked may have been lost, or have come to another control behind a proxy.
+const ASK_AGAIN_MS = 1_000;
+// A stream that is still not taken, as behind a proxy without a control, is opened anew.
+const TAKEN_MS = 5_000;
+// A stream that stood for so long has worked, even if nobody called.
+const WORKED_MS = 5_000;
 // How much longer than its deadline a call waits for the server's word, which knows whether it was sent.
 const GRACE_MS = 1_000;
 // The same after a cancel: control itself waits 1 s for a silent edge.
 const CANCEL_GRACE_MS = 2_000;
+// What a call takes beside its params and names, roughly.
+const CALL_BYTES = 64;
+
+// Control judges how late a message is by what it has seen of this process's clock in the last minute.
+const CLOCK_MS = 20_000;
+
+export const STOPPING = 'this control is stopping';
 
 /** What a stream reports to, and asks of, the owner of the calls. */
 export interface CallSource {
@@ -31,48 +43,100 @@ export interface CallSource {
   givenBack(call: Call, error: ToolwireError, stream: DispatchStream): void;
   /** Calls that were written, and that control never took from the stream. */
   unread(calls: readonly Call[]): void;
-  /** The stream is gone; what it held is settled or given back. `refused`: trying again will not help. */
-  broken(stream: DispatchStream, refused: ToolwireError | undefined): void;
+}
+
+/** How a stream ended. */
+export interface End {
+  /** For people. */
+  readonly why: string;
+  /** It has carried an answer, or stood long enough for one. */
+  readonly worked: boolean;
+  /** Control's word on the stream as such, if opening it again will not help. */
+  readonly hopeless: ToolwireError | undefined;
+}
+
+/** What a stream tells who opened it. */
+export interface StreamOwner {
+  /** A control has taken it. */
+  taken(stream: DispatchStream): void;
+  /** Control takes no more calls from it. */
+  draining(stream: DispatchStream): void;
+  /** It is gone; what it held is settled or given back. */
+  ended(stream: DispatchStream, end: End): void;
+}
+
+enum State {
+  /** Opened, and not taken by a control yet: nothing is written. */
+  Opened,
+  Taken,
+  /** No more calls: those on it are awaited. */
+  Draining,
+  Ended,
 }
 
 export class DispatchStream {
-  /** Why there is no stream, for people. */
-  lastFailure = '';
-  readonly #inFlight: CallTable;
+  #state = State.Opened;
+  #takenAt = 0;
+  #inFlight: CallTable;
   readonly #writers = [new RequestWriter(), new RequestWriter()];
-  readonly #deserialize: (text: string) => unknown;
-  #stream: grpc.ClientDuplexStream<Buffer, v1.DispatchReply> | undefined;
+  readonly #stream: grpc.ClientDuplexStream<Buffer, v1.DispatchReply>;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #clock: NodeJS.Timeout | undefined;
+  #stopAsking: (() => void) | undefined;
   #written = 0;
   #writing = 0;
   #cancels: number[] = [];
   #answered = false;
   // Its token is no longer good: control takes no new calls, answers those that it has, and ends it.
   #tokenEnded = false;
-  #pauseMs = FIRST_PAUSE_MS;
-  #pause: NodeJS.Timeout | undefined;
-  #stopConnecting: (() => void) | undefined;
-  #closed = false;
+  // What control said of itself; of an older one nothing is known.
+  #hello: v1.IStreamHello | undefined;
+  #messageBytesMax = Infinity;
+  #paramsBytesMax = Infinity;
+  #silenceMs = Infinity;
+  // Since when there are calls that control must have, and when it last said something.
+  #dueSince: number | undefined;
+  #heardAt = performance.now();
+  #silent = false;
 
   constructor(
     readonly channel: Channel,
     private readonly source: CallSource,
-    private readonly callsMax: number,
-    parse: (text: string) => unknown,
+    private readonly owner: StreamOwner,
+    private callsMax: number,
+    private readonly parse: (text: string) => unknown,
   ) {
     this.#inFlight = new CallTable(callsMax);
-    this.#deserialize = parse;
+    const stream = channel.bidiStream(PATH, decodeReply, {'toolwire-hello': '1'});
+    this.#stream = stream;
+    stream.on('data', (reply: v1.DispatchReply) => this.#read(reply));
+    stream.on('error', () => {});  // Reported by `status`.
+    stream.on('status', (status: grpc.StatusObject) => this.#ended(status));
+    this.#timers.push(setTimeout(() => this.#giveUp(), TAKEN_MS));
+    if (channel.older) this.#ask();
+    else this.#timers.push(setTimeout(() => this.#ask(), HELLO_MS));
   }
 
+  /** Whether calls may go there: control has taken it, does not stop, and is not silent. */
   get open(): boolean {
-    return this.#stream !== undefined;
-  }
-  /** Whether the present stream, or the last one if there is none, has carried an answer. */
-  get answered(): boolean {
-    return this.#answered;
+    return this.#state === State.Taken && !this.#silent;
   }
   /** How many calls it takes now. */
   get room(): number {
-    return this.#stream && this.#mayWrite && !this.#tokenEnded ? this.callsMax - this.#inFlight.size : 0;
+    return this.open && this.#mayWrite && !this.#tokenEnded ? this.callsMax - this.#inFlight.size : 0;
+  }
+  /** How many calls were written and not answered. */
+  get outstanding(): number {
+    return this.#inFlight.size;
+  }
+  /** It has carried an answer, or stood long enough for one. */
+  get worked(): boolean {
+    return this.#answered || (this.#takenAt > 0 && performance.now() - this.#takenAt > WORKED_MS);
+  }
+  /** Why no calls go there, for people. */
+  get whyNot(): string {
+    if (this.#state === State.Draining) return STOPPING;
+    return this.#silent ? 'it says nothing' : 'connected, but no control has taken the stream';
   }
 
   // Two messages at a time, and what comes meanwhile goes into the next one. With one, a single caller would wait: HTTP/2
@@ -81,9 +145,71 @@ export class DispatchStream {
     return this.#writing < this.#writers.length;
   }
 
-  /** Connects, and does so again whenever the stream breaks, until `close`. */
-  start(): void {
-    this.#stopConnecting = this.channel.connect(() => this.#begin(), (why) => (this.lastFailure = why));
+  // --- until control has taken it ---
+  #ask(): void {
+    this.#stopAsking?.();
+    this.#stopAsking = this.channel.ifOlder(() => {
+      if (this.#state === State.Opened) this.#taken();
+    });
+    this.#timers.push(setTimeout(() => this.#ask(), ASK_AGAIN_MS));
+  }
+  #giveUp(): void {
+    this.#ended({code: grpc.status.UNAVAILABLE, details: this.whyNot, metadata: new grpc.Metadata()});
+    this.#stream.cancel();
+  }
+  #taken(): void {
+    this.#state = State.Taken;
+    this.#takenAt = performance.now();
+    this.#stopWaiting();
+    if (this.#hello) {
+      this.#tell();
+      this.#clock = setInterval(() => this.#tell(), CLOCK_MS).unref();
+    }
+    this.owner.taken(this);
+    this.source.writable(this);
+  }
+  #stopWaiting(): void {
+    clearInterval(this.#clock);
+    this.#stopAsking?.();
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+  #greeted(hello: v1.IStreamHello): void {
+    this.#hello = hello;
+    this.channel.older = false;
+    // What an older version of it does not say is 0.
+    if (hello.callsMax && hello.callsMax < this.callsMax) {
+      this.callsMax = hello.callsMax;
+      if (this.#inFlight.size === 0) this.#inFlight = new CallTable(this.callsMax);
+    }
+    this.#messageBytesMax = numberOf(hello.messageBytesMax) || Infinity;
+    this.#paramsBytesMax = numberOf(hello.paramsBytesMax) || Infinity;
+    this.#silenceMs = hello.silenceMs || Infinity;
+    if (this.#state === State.Opened) this.#taken();
+  }
+
+  // Says what its clock is. Before the first call, and while there are none: otherwise the first ones after a control stood
+  // still would count as in time.
+  #tell(): void {
+    if (this.#mayWrite) this.write([], performance.now());
+  }
+
+  // --- calls ---
+  /** Whether control would read this call; one that it would not fails by this, and alone. */
+  takes(call: Call): boolean {
+    const {userId, tool, requestId} = call;
+    const bytes = call.paramsBytes + 3 * (userId.length + tool.length + requestId.length) + 2 * CALL_BYTES;
+    let wrong: string | undefined;
+    if (call.paramsBytes > this.#paramsBytesMax) {
+      wrong = `params are ${call.paramsBytes} bytes, more than the ${this.#paramsBytesMax} that control takes`;
+    } else if (bytes > this.#messageBytesMax) {
+      wrong = `params are ${call.paramsBytes} bytes, too many for a message of the ${this.#messageBytesMax} that control reads`;
+    }
+    if (wrong !== undefined) call.fail(invalid('params_json', wrong));
+    return wrong === undefined;
+  }
+  /** How many bytes of calls go into one message. */
+  messageBytes(wanted: number): number {
+    return Math.min(wanted, this.#messageBytesMax / 2);
   }
 
   /** Writes these calls, at most `room`, in one message with the cancels that wait. */
@@ -93,43 +219,47 @@ export class DispatchStream {
       this.#inFlight.add(call);
       call.state = CallState.Written;
     }
-    // In turn, as messages are done in the order in which they were written.
-    const message = this.#writers[this.#written++ % this.#writers.length]!.write(calls, this.#cancels, now);
+    // In turn, as messages are done in the order in which they were written. An older control does not ask for the clock.
+    const clockMs = this.#hello ? Math.floor(now) + 1 : 0;
+    const message = this.#writers[this.#written++ % this.#writers.length]!.write(calls, this.#cancels, now, clockMs);
     if (this.#cancels.length > 0) this.#cancels = [];
     ++this.#writing;
-    const stream = this.#stream!;
-    stream.write(message, () => {
-      if (this.#stream !== stream) return;
-      --this.#writing;
-      if (this.#cancels.length > 0) this.write([], performance.now());
-      else this.source.writable(this);
-    });
+    this.#stream.write(message, this.#wrote);
   }
+  readonly #wrote = (): void => {
+    if (this.#state === State.Ended) return;
+    --this.#writing;
+    if (this.#dueSince === undefined && this.#inFlight.size > 0) this.#dueSince = performance.now();
+    if (this.#cancels.length > 0) this.write([], performance.now());
+    else this.source.writable(this);
+  };
 
   /** Cancels this call, which was written here, at control. */
   cancel(call: Call): void {
     this.#cancels.push(call.id);
-    if (this.#stream && this.#mayWrite) this.write([], performance.now());
+    if (this.#state !== State.Ended && this.#mayWrite) this.write([], performance.now());
   }
 
-  #begin(): void {
-    if (this.#closed) return;
-    const stream = this.channel.bidiStream(PATH, decodeReply);
-    this.#stream = stream;
-    this.#writing = 0;
-    this.#cancels = [];
-    this.#answered = false;
-    this.#tokenEnded = false;
-    stream.on('data', ({answers}: v1.DispatchReply) => {
-      this.#answered = true;
-      this.#pauseMs = FIRST_PAUSE_MS;
-      for (const answer of answers) this.#take(answer);
-      // There is room again, if there was none.
-      if (this.#mayWrite) this.source.writable(this);
-    });
-    stream.on('error', () => {});  // Reported by `status`.
-    stream.on('status', (status) => this.#ended(stream, status));
-    this.source.writable(this);
+  // --- what control says ---
+  #read({answers, hello, draining}: v1.DispatchReply): void {
+    if (this.#state === State.Ended) return;
+    this.#heardAt = performance.now();
+    this.#silent = false;
+    this.channel.heard();
+    if (hello) this.#greeted(hello);
+    if (draining) this.#drain();
+    // An answer is a control's word as well.
+    if (answers.length > 0) this.#answered = true;
+    for (const answer of answers) this.#take(answer);
+    if (this.#inFlight.size === 0) this.#dueSince = undefined;
+    // There is room again, if there was none.
+    if (this.#mayWrite) this.source.writable(this);
+  }
+  #drain(): void {
+    if (this.#state >= State.Draining) return;
+    this.#state = State.Draining;
+    this.#stopWaiting();
+    this.owner.draining(this);
   }
 
   #take({id, response, failure}: v1.IDispatchAnswer): void {
@@ -139,34 +269,47 @@ export class DispatchStream {
     if (response) {
       call.succeed(new ToolResult(
         response.requestId!, response.success!, response.resultJson as Buffer, response.error || undefined,
-        response.executionTimeMs == null ? undefined : numberOf(response.executionTimeMs), this.#deserialize));
+        response.executionTimeMs == null ? undefined : numberOf(response.executionTimeMs), this.parse));
       return;
     }
     const error = errorOf(failure?.code ?? grpc.status.INTERNAL, failure?.message || 'an answer without an outcome', failure?.detail);
-    if (error.reason === 'UNAUTHENTICATED' && error.delivery === 'NOT_SENT' && call.cancelledAt === undefined) {
+    const back = error.delivery === 'NOT_SENT' && call.cancelledAt === undefined;
+    if (back && error.reason === 'UNAUTHENTICATED') {
       this.#tokenEnded = true;
       this.source.unread([call]);  // For the next stream, perhaps with a newer token.
+    } else if (back && this.#isStopping(error)) {
+      this.#drain();
+      this.source.unread([call]);  // For the next control.
     } else if (error.reason === 'CALLER_CANCELLED') call.cancel(error.delivery);
     else if (call.cancelledAt !== undefined || error.delivery === 'SENT') call.fail(error);
     else this.source.givenBack(call, error, this);
   }
+  // Whether it says of a call that it takes none any more. While it stops, its edges go as well.
+  #isStopping({code, reason}: ToolwireError): boolean {
+    if (code !== 'UNAVAILABLE') return false;
+    return reason === 'CONTROL_UNAVAILABLE' || reason === 'UNAVAILABLE' ||
+      (reason === 'EDGE_UNAVAILABLE' && this.#state === State.Draining);
+  }
 
-  #ended(stream: grpc.ClientDuplexStream<Buffer, v1.DispatchReply>, status: grpc.StatusObject): void {
-    if (this.#stream !== stream) return;
-    this.#stream = undefined;
+  #ended(status: Partial<grpc.StatusObject>): void {
+    if (this.#state === State.Ended) return;
+    const taken = this.#state !== State.Opened;
+    const stopping = this.#state === State.Draining;
+    this.#state = State.Ended;
+    this.#stopWaiting();
     const error = errorOfStatus(status);
-    this.lastFailure = status.details || error.code;
+    const why = stopping ? STOPPING : status.details || error.code;
     // A control that ends a stream in good order has answered every call that it took; one that refuses a stream says so
     // before the first answer.
     const again = status.details === REFUSED_BY_HTTP2 || error.reason === 'CALLER_BUSY';
     const refused = !this.#answered && (again || error.delivery === 'NOT_SENT');
-    const hopeless = refused && !again;
-    const orderly = refused || status.code === grpc.status.OK || (error.reason === 'UNAUTHENTICATED' && error.delivery === 'NOT_SENT');
+    const orderly = !taken || refused || status.code === grpc.status.OK ||
+      (error.reason === 'UNAUTHENTICATED' && error.delivery === 'NOT_SENT');
     const unread: Call[] = [];
     for (const call of this.#inFlight.takeAll()) {
       if (call.settled) continue;
       if (!orderly) {
-        if (call.cancelledAt === undefined) call.fail(connectionLost(this.lastFailure, call.requestId || undefined));
+        if (call.cancelledAt === undefined) call.fail(connectionLost(why, call.requestId || undefined));
         else call.cancel('SENT');
       } else if (call.cancelledAt !== undefined) {
         call.cancel('NOT_SENT');
@@ -175,21 +318,33 @@ export class DispatchStream {
       }
     }
     if (unread.length > 0) this.source.unread(unread);
-    if (!this.#closed) this.#openAgain();
-    this.source.broken(this, hopeless ? error : undefined);
-  }
-  #openAgain(): void {
-    const wait = this.#pauseMs * (0.5 + Math.random());
-    this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
-    this.#pause = setTimeout(() => this.start(), wait);
+    // A control that is not available for the moment, as while it stops, is soon another one.
+    const hopeless = refused && !again && !stopping && error.code !== 'UNAVAILABLE';
+    this.owner.ended(this, {why, worked: this.worked, hopeless: hopeless ? error : undefined});
   }
 
-  /** Fails calls that control should have settled by now. */
-  expire(now: number): void {
+  // --- time ---
+  /**
+   * Fails calls that control should have settled by now, and the stream if nothing at all came of it for too long.
+   * `late`: how long this process was not there to read, which is no silence.
+   */
+  check(now: number, late: number, silenceCloseMs: number): void {
     for (const call of this.#inFlight) {
       if (call.settled) continue;
       if (call.cancelledAt !== undefined && now > call.cancelledAt + CANCEL_GRACE_MS) call.cancel('SENT');
       else if (now > call.deadline + GRACE_MS) call.fail(timedOut(call.timeoutMs, 'SENT', call.requestId || undefined));
+    }
+    this.#heardAt += late;
+    if (this.#dueSince === undefined) return;
+    const silence = now - Math.max(this.#heardAt, this.#dueSince);
+    if (silence <= this.#silenceMs) return;
+    if (!this.#silent) {
+      this.#silent = true;
+      this.channel.stopped();
+    }
+    if (silence > this.#silenceMs + silenceCloseMs) {
+      this.#ended({code: grpc.status.UNAVAILABLE, details: `control said nothing for ${Math.round(silence)} ms`});
+      this.#stream.cancel();
     }
   }
 
@@ -200,12 +355,10 @@ export class DispatchStream {
 
   /** Breaks the stream, for good; control cancels what is on it. The calls are the caller's to settle. */
   close(): void {
-    this.#closed = true;
-    this.#stopConnecting?.();
-    clearTimeout(this.#pause);
+    if (this.#state === State.Ended) return;
+    this.#state = State.Ended;
+    this.#stopWaiting();
     this.#inFlight.takeAll();
-    const stream = this.#stream;
-    this.#stream = undefined;
-    stream?.cancel();
+    this.#stream.cancel();
   }
 }

@@ -1,12 +1,14 @@
 // All calls of a client: the queue of those that are not written, which stream takes them, and when they expire.
 import {Call, CallState} from './call.js';
 import {CallQueue} from './call_queue.js';
-import type {Channels} from './channel.js';
-import {DispatchStream, type CallSource} from './dispatch_stream.js';
+import type {Channels} from './channels.js';
+import type {DispatchStream} from './dispatch_stream.js';
 import {Drain} from './drain.js';
 import {type ToolwireError, closed, controlUnavailable, queueFull, timedOut} from './errors.js';
-import {AgentWaiters} from './agents.js';
+import type {Followers} from './following.js';
+import {Lane, type LaneOwner} from './lane.js';
 import {onAbort} from './signals.js';
+import {AgentWaiters} from './waiters.js';
 
 // One message holds so much, or one call: the other calls of the stream should not wait long for one message.
 const MESSAGE_BYTES = 256 << 10;
@@ -19,14 +21,29 @@ const PASSED_MAX = 64;
 // time, so this is only for calls that wait here and for servers that send nothing.
 const TICK_MS = 100;
 
+// How many of `queued` calls the first of these streams takes, so that afterwards all have the same outstanding, as far as
+// can be. `streams`: those with the least outstanding first.
+function shareOfFirst(streams: readonly DispatchStream[], queued: number): number {
+  let level = queued;
+  let count = 0;
+  let outstanding = 0;
+  for (const stream of streams) {
+    if (count > 0 && stream.outstanding >= level) break;
+    outstanding += stream.outstanding;
+    level = (queued + outstanding) / ++count;
+  }
+  return Math.max(1, Math.ceil(level - streams[0]!.outstanding));
+}
+
 export interface DispatcherLimits {
   controlWaitMs: number;
   callsInFlightMax: number;
   callsQueuedMax: number;
+  silenceCloseMs: number;
 }
 
-export class Dispatcher implements CallSource {
-  readonly #streams: DispatchStream[];
+export class Dispatcher implements LaneOwner {
+  readonly #lanes: Lane[];
   readonly #waiters: AgentWaiters;
   readonly #limits: DispatcherLimits;
   // Calls that are not written; settled ones are passed over. Those that come back, from a stream or from a wait, are
@@ -38,16 +55,17 @@ export class Dispatcher implements CallSource {
   #started = false;
   #next = 0;
   #ticker: NodeJS.Timeout | undefined;
+  #tickedAt = 0;
   #closing: Promise<void> | undefined;
   readonly #drain = new Drain();
   #ended = false;
   // When the last stream broke that had worked.
   #lostAt = 0;
 
-  constructor(channels: Channels, limits: DispatcherLimits, parse: (text: string) => unknown) {
+  constructor(channels: Channels, followers: Followers, limits: DispatcherLimits, parse: (text: string) => unknown) {
     this.#limits = limits;
-    this.#streams = channels.all.map((channel) => new DispatchStream(channel, this, limits.callsInFlightMax, parse));
-    this.#waiters = new AgentWaiters(channels);
+    this.#lanes = channels.all.map((channel) => new Lane(channel, this, limits.callsInFlightMax, parse));
+    this.#waiters = new AgentWaiters(followers);
   }
 
   /** Called by each call as it settles. */
@@ -67,10 +85,13 @@ export class Dispatcher implements CallSource {
     const waiting = this.#queued;
     if (waiting >= this.#limits.callsQueuedMax) return call.fail(queueFull(waiting, requestId));
     this.#fresh.push(call);
-    this.#ticker ??= setInterval(() => this.#tick(performance.now()), TICK_MS);
+    if (!this.#ticker) {
+      this.#tickedAt = performance.now();
+      this.#ticker = setInterval(() => this.#tick(performance.now()), TICK_MS);
+    }
     if (!this.#started) {
       this.#started = true;
-      for (const stream of this.#streams) stream.start();
+      for (const lane of this.#lanes) lane.start();
     }
     this.#schedule();
   }
@@ -91,16 +112,27 @@ export class Dispatcher implements CallSource {
   readonly #flush = (): void => {
     this.#scheduled = false;
     const now = performance.now();
-    for (let tried = 0; tried < this.#streams.length && this.#queued > 0; ++tried) {
-      const stream = this.#streams[this.#next++ % this.#streams.length]!;
-      const room = stream.room;
-      if (room <= 0) continue;
-      const calls = this.#take(stream, room, now);
+    const ready = this.#ready();
+    while (ready.length > 0 && this.#queued > 0) {
+      const share = shareOfFirst(ready, this.#queued);
+      const stream = ready.shift()!;
+      const calls = this.#take(stream, Math.min(stream.room, share), now);
       if (calls.length > 0) stream.write(calls, now);
     }
   };
+  // The streams with room, those with the least outstanding calls first; of equals another one each time.
+  #ready(): DispatchStream[] {
+    const ready: DispatchStream[] = [];
+    const start = this.#next++;
+    for (let n = 0; n < this.#lanes.length; ++n) {
+      const {stream} = this.#lanes[(start + n) % this.#lanes.length]!;
+      if (stream && stream.room > 0) ready.push(stream);
+    }
+    return ready.length > 1 ? ready.sort((a, b) => a.outstanding - b.outstanding) : ready;
+  }
   #take(stream: DispatchStream, room: number, now: number): Call[] {
     const taken: Call[] = [];
+    const bytesMax = stream.messageBytes(MESSAGE_BYTES);
     let bytes = 0;
     // Calls that are passed over go behind the others that came back: each is looked at once.
     let unseen = this.#returned.length;
@@ -110,16 +142,16 @@ export class Dispatcher implements CallSource {
       const call = queue.first;
       if (!call) break;
       const size = CALL_BYTES + call.paramsBytes;
-      if (taken.length > 0 && bytes + size > MESSAGE_BYTES) break;
+      if (taken.length > 0 && bytes + size > bytesMax) break;
       queue.shift();
       if (queue === this.#returned) --unseen;
       if (call.settled) continue;
       if (call.deadline <= now) {
         call.fail(timedOut(call.timeoutMs, 'NOT_SENT', call.requestId || undefined));
-      } else if (call.refusedBy?.has(stream) && this.#elsewhere(call)) {
+      } else if (call.refusedBy?.has(stream.channel) && this.#elsewhere(call)) {
         this.#returned.push(call);
         ++passed;
-      } else {
+      } else if (stream.takes(call)) {
         bytes += size;
         taken.push(call);
       }
@@ -138,7 +170,7 @@ export class Dispatcher implements CallSource {
   }
   // Whether another control is connected that has not given this call back.
   #elsewhere(call: Call): boolean {
-    return this.#streams.some((one) => one.open && !call.refusedBy?.has(one));
+    return this.#lanes.some(({open, channel}) => open && !call.refusedBy?.has(channel));
   }
 
   // --- what the streams say ---
@@ -151,7 +183,7 @@ export class Dispatcher implements CallSource {
     if (this.#closing) return call.fail(error);
     if (error.reason === 'AGENT_NOT_CONNECTED' && now < call.waitUntil) return this.#waitForAgent(call, error, now);
     if (error.reason !== 'EDGE_UNAVAILABLE' && error.reason !== 'CALLER_BUSY') return call.fail(error);
-    (call.refusedBy ??= new Set()).add(stream);
+    (call.refusedBy ??= new Set()).add(stream.channel);
     if (!this.#elsewhere(call)) return call.fail(error);
     this.#putBack([call]);
   }
@@ -159,10 +191,10 @@ export class Dispatcher implements CallSource {
     this.#putBack(calls);
   }
 
-  broken(stream: DispatchStream, refused: ToolwireError | undefined): void {
-    if (stream.answered) this.#lostAt = performance.now();
-    if (refused && !this.#streams.some((one) => one.open)) {
-      for (const call of this.#emptyQueue()) call.fail(refused);
+  lost(worked: boolean, hopeless: ToolwireError | undefined): void {
+    if (worked) this.#lostAt = performance.now();
+    if (hopeless && !this.#lanes.some(({stream}) => stream !== undefined)) {
+      for (const call of this.#emptyQueue()) call.fail(hopeless);
     } else if (this.#queued > 0) {
       this.#schedule();
     }
@@ -187,9 +219,11 @@ export class Dispatcher implements CallSource {
       this.#ticker = undefined;
       return;
     }
-    for (const stream of this.#streams) stream.expire(now);
+    const late = Math.max(0, now - this.#tickedAt - 2 * TICK_MS);
+    this.#tickedAt = now;
+    for (const lane of this.#lanes) lane.check(now, late, this.#limits.silenceCloseMs);
     if (this.#queued === 0) return;
-    const unreachable = !this.#streams.some((one) => one.open);
+    const unreachable = !this.#lanes.some(({open}) => open);
     const stays = (call: Call): boolean => {
       if (call.settled) return false;
       const requestId = call.requestId || undefined;
@@ -205,7 +239,7 @@ export class Dispatcher implements CallSource {
     if (this.#returned.length > 0) this.#schedule();
   }
   get #whyUnreachable(): string {
-    return this.#streams.map(({channel, lastFailure}) => `${channel.address}: ${lastFailure || 'not connected yet'}`).join('; ');
+    return this.#lanes.map(({channel, whyNot}) => `${channel.address}: ${whyNot}`).join('; ');
   }
   // What was waiting and not settled; the queue is empty then.
   #emptyQueue(): Call[] {
@@ -225,10 +259,8 @@ export class Dispatcher implements CallSource {
       clearInterval(this.#ticker);
       for (const call of this.#emptyQueue()) call.fail(closed('NOT_SENT', call.requestId || undefined));
       this.#waiters.close();
-      for (const stream of this.#streams) {
-        const pending = [...stream.pending()];
-        stream.close();
-        for (const call of pending) call.fail(closed('SENT', call.requestId || undefined));
+      for (const lane of this.#lanes) {
+        for (const call of lane.close()) call.fail(closed('SENT', call.requestId || undefined));
       }
     });
     return this.#closing;

@@ -43,6 +43,13 @@ export interface ClientOptions extends ConnectOptions {
    * wait before they press the button once more.
    */
   controlWaitMs?: number | undefined;
+  /**
+   * How long a control may stay silent, in milliseconds. One that gives no sign of life for 2 seconds while it has calls
+   * gets no new ones; when it is silent for so much longer its stream is closed, and its calls end with
+   * {@link ConnectionLostError}. Default 10,000: a control that was moved or starved for some seconds goes on with its
+   * calls.
+   */
+  silenceCloseMs?: number | undefined;
   /** Calls on their way on one connection; more wait here. Default 20,000, the server's own limit. */
   callsInFlightMax?: number | undefined;
   /**
@@ -65,6 +72,7 @@ export interface ClientOptions extends ConnectOptions {
 const DEFAULT_ADDRESS = '127.0.0.1:50051';
 const TIMEOUT_MS = 60_000;
 const CONTROL_WAIT_MS = 5_000;
+const SILENCE_CLOSE_MS = 10_000;
 const CALLS_IN_FLIGHT_MAX = 20_000;
 const CALLS_QUEUED_MAX = 100_000;
 const PARAMS_BYTES_MAX = 16 << 20;
@@ -73,6 +81,7 @@ const PARAMS_BYTES_MAX = 16 << 20;
 export interface Limits {
   readonly timeoutMs: number;
   readonly controlWaitMs: number;
+  readonly silenceCloseMs: number;
   readonly callsInFlightMax: number;
   readonly callsQueuedMax: number;
   readonly paramsBytesMax: number;
@@ -86,6 +95,7 @@ export interface Limits {
 export const limitsOf = (options: ClientOptions): Limits => ({
   timeoutMs: msOption('timeoutMs', options.timeoutMs, TIMEOUT_MS),
   controlWaitMs: msOption('controlWaitMs', options.controlWaitMs, CONTROL_WAIT_MS),
+  silenceCloseMs: msOption('silenceCloseMs', options.silenceCloseMs, SILENCE_CLOSE_MS),
   callsInFlightMax: countOption('callsInFlightMax', options.callsInFlightMax, CALLS_IN_FLIGHT_MAX),
   callsQueuedMax: countOption('callsQueuedMax', options.callsQueuedMax, CALLS_QUEUED_MAX),
   paramsBytesMax: countOption('paramsBytesMax', options.paramsBytesMax, PARAMS_BYTES_MAX),

@@ -9,10 +9,32 @@ export interface AbortSignalLike {
   removeEventListener(type: 'abort', listener: () => void): void;
 }
 
-/** Calls `then` when the signal is aborted, once. Returns a function that stops listening. @internal */
+// What a polyfill throws while something ends, which may be in the middle of a stream's message. Nobody else may feel it.
+// It is said once, as it would come with each call.
+let warned = false;
+function warn(error: unknown): void {
+  if (warned) return;
+  warned = true;
+  process.emitWarning(`signal: ${error instanceof Error ? error.message : 'it threw'}`, 'ToolwireWarning');
+}
+
+/**
+ * Calls `then` when the signal is aborted, once. Returns a function that stops listening, and never throws.
+ * @throws Whatever the signal throws as it is listened to.
+ * @internal
+ */
 export function onAbort(signal: AbortSignalLike, then: () => void): () => void {
-  const stop = (): void => signal.removeEventListener('abort', listener);
+  let over = false;
+  const stop = (): void => {
+    over = true;
+    try {
+      signal.removeEventListener('abort', listener);
+    } catch (error) {
+      warn(error);
+    }
+  };
   const listener = (): void => {
+    if (over) return;  // It could not be taken away.
     stop();
     then();
   };
@@ -22,8 +44,17 @@ export function onAbort(signal: AbortSignalLike, then: () => void): () => void {
   return stop;
 }
 
-/** Why the signal was aborted; of polyfills that do not say, what Node.js gives. `undefined`: it was not. @internal */
+/**
+ * Why the signal was aborted; of polyfills that do not say, what Node.js gives. `undefined`: it was not, or cannot say. Never
+ * throws.
+ * @internal
+ */
 export function reasonOf(signal: AbortSignalLike | undefined): unknown {
-  if (!signal?.aborted) return undefined;
-  return signal.reason === undefined ? new DOMException('This operation was aborted', 'AbortError') : signal.reason;
+  try {
+    if (!signal?.aborted) return undefined;
+    return signal.reason === undefined ? new DOMException('This operation was aborted', 'AbortError') : signal.reason;
+  } catch (error) {
+    warn(error);
+    return undefined;
+  }
 }

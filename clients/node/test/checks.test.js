@@ -41,7 +41,9 @@ claim('timeoutMs: Infinity, 3e9 and 1e300 are as long as the server allows; what
   for (const timeoutMs of [...WRONG_MS, 0]) {
     assertInvalid(await rejection(client.callTool('user_1', 'echo', {}, {timeoutMs})), 'timeout');
     assert.throws(() => new ToolwireClient({address: fake.address, timeoutMs}), TypeError);
-    assert.throws(() => new ToolwireClient({address: fake.address, controlWaitMs: timeoutMs}), TypeError);
+    for (const name of ['controlWaitMs', 'silenceCloseMs']) {
+      assert.throws(() => new ToolwireClient({address: fake.address, [name]: timeoutMs}), TypeError);
+    }
   }
   assert.equal(fake.calls.length, 0);
 });
@@ -119,6 +121,24 @@ claim('half a surrogate pair in userId, tool, requestId and the text of params i
   assert.deepEqual((await client.callTool('👩‍💻', '用户', {[HALF]: HALF}, {requestId: '👩'})).result, {[HALF]: HALF});
 });
 
+claim('a watch of an id that no user can have is a TypeError before anything is sent, and other watches go on', async (scope) => {
+  const fake = await startFake(scope);
+  const client = clientWith(scope, {address: fake.address});
+  for (const wrong of ['', 'a\nb', '\0', '\x7f', 'x'.repeat(257), HALF, 5, null]) {
+    const good = client.watchAgents({userIds: ['user_1']});
+    assert.throws(() => client.watchAgents({userIds: ['user_1', wrong]}), (error) => {
+      isTypeError(error);
+      assert.match(error.message, /^userIds\[1\] /);
+      return true;
+    });
+    assert.equal((await good.next()).value.kind, 'snapshot');
+    await good.return();
+  }
+  for (const userId of ['x'.repeat(256), ' ', '\x80', 'ü'.repeat(128)]) {
+    assert.equal((await client.watchAgents({userIds: [userId]}).next()).value.kind, 'snapshot');
+  }
+});
+
 claim('a name of more than 256 bytes is refused; one of 256 is sent', async (scope) => {
   const fake = await startFake(scope);
   const client = clientWith(scope, {address: fake.address});
@@ -181,6 +201,26 @@ claim('options of a wrong kind are a TypeError that names them, in client, admin
     }
   }
   await new ToolwireClient({callsInFlightMax: Infinity, callsQueuedMax: Infinity, paramsBytesMax: Infinity}).close();
+});
+
+claim('a number or text in place of options is a TypeError, and not taken for none', async (scope) => {
+  const fake = await startFake(scope);
+  const client = clientWith(scope, {address: fake.address});
+  const admin = scope.own(new ToolwireAdmin({address: fake.address}));
+  for (const wrong of [5000, 'timeout', null, true, () => {}]) {
+    for (const one of [
+      () => new ToolwireClient(wrong), () => new ToolwireAdmin(wrong), () => compat.configure(wrong), () => client.watchAgents(wrong),
+      () => client.listAgents(wrong)]) {
+      assert.throws(one, {name: 'TypeError', message: /^options: an object, not /});
+    }
+    for (const one of [
+      () => client.callTool('user_1', 'echo', {}, wrong), () => client.close(wrong), () => admin.createCredential('user_1', wrong),
+      () => admin.rotateCredential('user_1', wrong), () => admin.listCredentials(wrong).next(), () => admin.listExecutions(wrong).next()]) {
+      await assert.rejects(one, {name: 'TypeError', message: /^options: an object, not /});
+    }
+  }
+  assert.deepEqual([fake.calls, fake.requests], [[], []]);
+  await client.callTool('user_1', 'echo');
 });
 
 claim('watchAgents({userIds: [5]}) is a TypeError, and so is every list that is none', async (scope) => {

@@ -1,7 +1,8 @@
 // Every outcome that is not an answer: its class and what it says.
 import assert from 'node:assert/strict';
 import * as toolwire from '../dist/index.mjs';
-import {claim, claimInBoth, clientOf, freePort, rejection, silent, startControl, until} from './lib.js';
+import {Delivery, Reason, startFake} from './fake_control.js';
+import {claim, claimInBoth, clientOf, clientWith, freePort, rejection, silent, startControl, until} from './lib.js';
 
 function assertFailed(error, Class, reason, delivery, httpStatus, safeToRetry) {
   assert.ok(error instanceof toolwire.ToolwireError && error instanceof Error, String(error.stack));
@@ -115,20 +116,30 @@ claim('a request id in flight: DuplicateRequestError', async (scope) => {
   assert.equal((await first).success, true);
 });
 
-claim("the stream's limit at the server, and the queue's here: CallerBusyError", async (scope) => {
+claim("calls over the stream's limit at the server wait here, and none is refused", async (scope) => {
   const tw = await scope.toolwire({flags: {'stream-calls-max': 1}});
   const agent = await tw.agent('user_1', silent);
   const client = clientOf(scope, tw);
-  const first = rejection(client.callTool('user_1', 'slow'));
+  const [first, second] = [1, 2].map((n) => client.callTool('user_1', 'slow', {n}));
   await agent.called();
-  assertFailed(await rejection(client.callTool('user_1', 'slow')), toolwire.CallerBusyError, 'CALLER_BUSY', 'NOT_SENT', 429, true);
-  await client.close({drainMs: 0});
-  await first;
+  agent.answer = ({params}) => ({success: true, result: params});
+  agent.respond(agent.calls[0].requestId, {success: true, result: {n: 1}});
+  assert.deepEqual([(await first).result, (await second).result], [{n: 1}, {n: 2}]);
+});
 
+claim('too many calls, by the word of the server, and in the queue here: CallerBusyError', async (scope) => {
+  const failure = {code: 8, message: 'busy', detail: {reason: Reason.CALLER_BUSY, delivery: Delivery.NOT_SENT}};
+  const fake = await startFake(scope, {answer: (calls) => calls.map(({id}) => ({id, failure}))});
+  const busy = clientWith(scope, {address: fake.address});
+  assertFailed(await rejection(busy.callTool('user_1', 'slow')), toolwire.CallerBusyError, 'CALLER_BUSY', 'NOT_SENT', 429, true);
+
+  const tw = await scope.toolwire();
+  const agent = await tw.agent('user_1', silent);
   const small = clientOf(scope, tw, {callsInFlightMax: 1, callsQueuedMax: 1});
   const [one, two, three] = [1, 2, 3].map(() => rejection(small.callTool('user_1', 'slow')));
   assertFailed(await two, toolwire.CallerBusyError, 'CALLER_BUSY', 'NOT_SENT', 429, true);
   await three;
+  await agent.called();
   await small.close({drainMs: 0});
   await one;
 });

@@ -17,26 +17,40 @@ const METHODS = {
   GetAgent: method('ToolDispatch', 'GetAgent', v1.GetAgentRequest, v1.Agent, false, false),
   ListAgents: method('ToolDispatch', 'ListAgents', v1.ListAgentsRequest, v1.ListAgentsResponse, false, false),
   WatchAgents: method('ToolDispatch', 'WatchAgents', v1.WatchAgentsRequest, v1.WatchAgentsResponse, false, true),
+  FollowAgents: method('ToolDispatch', 'FollowAgents', v1.FollowRequest, v1.WatchAgentsResponse, true, true),
   CreateCredential: method('AgentAdmin', 'CreateCredential', v1.CreateCredentialRequest, v1.CredentialSecret, false, false),
   ListExecutions: method('AgentAdmin', 'ListExecutions', v1.ListExecutionsRequest, v1.ListExecutionsResponse, false, false),
 };
 
 const echo = ({id, call}) => ({id, response: {requestId: call.requestId || 'r', success: true, resultJson: call.paramsJson}});
 
+// What a control says of itself.
+export const HELLO = {version: 'fake', startId: 'one', callsMax: 20_000, messageBytesMax: 18 << 20, paramsBytesMax: 16 << 20, silenceMs: 2000};
+
+const absent = (userId) => ({kind: Kind.DISCONNECTED, agent: {userId}});
+export const present = (userId, epoch = 1, serverId = 'edge') =>
+  ({kind: Kind.CONNECTED, agent: {userId, connected: true, serverId, epoch}});
+
 /**
- * `answer(calls, stream, cancels)` makes the answers of a message, or nothing; `getAgent` and the others take gRPC's `(call, done)`. Of what
- * is not given there is an answer without anything in it.
+ * `answer(calls, stream, cancels)` makes the answers of a message, or nothing; `dispatch(stream)` has the stream to itself,
+ * before anything is said on it; `getAgent` and the others take gRPC's `(call, done)`. Of what is not given there is an
+ * answer without anything in it. `older`: a control that knows nothing of hello and FollowAgents. `follow(add, stream)`
+ * answers those that are added, by default that they are absent.
  */
 export async function startFake(scope, {
-  answer = (calls) => calls.map(echo), getAgent, listAgents, createCredential, listExecutions,
+  answer = (calls) => calls.map(echo), dispatch, getAgent, listAgents, createCredential, listExecutions,
   watch = (stream) => stream.write({events: [{kind: Kind.SNAPSHOT_COMPLETE}]}),
+  follow = (add, stream) => stream.write({events: add.map(absent)}),
+  hello = HELLO, older = false, port: wanted = 0,
 } = {}) {
   const fake = {
-    /** All calls of streams, as {id, call}. */
-    calls: [], cancels: [],
+    /** All calls of streams, as {id, call}; all messages. */
+    calls: [], cancels: [], messages: [],
     /** Requests that are no calls, by their methods. */
     requests: [],
-    streams: new Set(), watches: new Set(), watchesBegun: 0,
+    streams: new Set(), streamsBegun: 0, watches: new Set(), watchesBegun: 0,
+    /** Streams that follow users, each with those users in `users`; and how often such a stream was opened at all. */
+    follows: new Set(), followsBegun: 0, followsAsked: 0,
   };
   const unary = (name, given, empty) => (call, done) => {
     fake.requests.push({name, ...call.request});
@@ -44,10 +58,16 @@ export async function startFake(scope, {
     else done(null, empty);
   };
   const server = new grpc.Server({'grpc.max_receive_message_length': -1});
-  server.addService(METHODS, {
+  const {FollowAgents: _, ...olderMethods} = METHODS;
+  server.addService(older ? olderMethods : METHODS, {
     Dispatch(stream) {
+      ++fake.streamsBegun;
+      if (dispatch?.(stream, fake)) return;
       fake.streams.add(stream);
-      stream.on('data', ({calls, cancels}) => {
+      if (!older && stream.metadata.get('toolwire-hello')[0] === '1' && hello) stream.write({hello});
+      stream.on('data', (message) => {
+        const {calls, cancels} = message;
+        fake.messages.push(message);
         fake.calls.push(...calls);
         fake.cancels.push(...cancels);
         const answers = answer(calls, stream, cancels);
@@ -63,14 +83,34 @@ export async function startFake(scope, {
       stream.on('cancelled', () => fake.watches.delete(stream)).on('error', () => {});
       watch(stream);
     },
+    FollowAgents(stream) {
+      ++fake.followsAsked;
+      stream.users = new Set();
+      stream.once('data', () => {
+        ++fake.followsBegun;
+        fake.follows.add(stream);
+      });
+      stream.on('data', ({add, remove}) => {
+        for (const one of remove) stream.users.delete(one);
+        for (const one of add) stream.users.add(one);
+        if (add.length > 0) follow(add, stream, fake);
+      });
+      const end = () => {
+        fake.follows.delete(stream);
+        stream.end();
+      };
+      stream.on('end', end).on('cancelled', end).on('error', () => {});
+    },
     GetAgent: unary('GetAgent', getAgent, {userId: 'user_1'}),
     ListAgents: unary('ListAgents', listAgents, {agents: []}),
     CreateCredential: unary('CreateCredential', createCredential, {userId: 'user_1', secret: 's'}),
     ListExecutions: unary('ListExecutions', listExecutions, {executions: []}),
   });
-  const port = await new Promise((resolve, reject) => server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(),
+  const port = await new Promise((resolve, reject) => server.bindAsync(`127.0.0.1:${wanted}`, grpc.ServerCredentials.createInsecure(),
     (error, bound) => (error ? reject(error) : resolve(bound))));
-  scope.own({close: () => server.forceShutdown()});
+  fake.stop = () => server.forceShutdown();
+  scope.own({close: fake.stop});
+  fake.port = port;
   fake.address = `127.0.0.1:${port}`;
   return fake;
 }

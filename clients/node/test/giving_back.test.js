@@ -34,8 +34,14 @@ class FakeChannel {
       },
       cancel: () => {},
     });
+    process.nextTick(() => this.stream.emit('data', {answers: [], hello: {}}));
     return this.stream;
   }
+  ifOlder() {
+    return () => {};
+  }
+  heard() {}
+  stopped() {}
   flow() {
     this.#flows = true;
     for (const done of this.#written.splice(0)) done();
@@ -76,7 +82,8 @@ async function workOf(body) {
 async function start(count) {
   const channels = [new FakeChannel('first'), new FakeChannel('second')];
   const [first, second] = channels;
-  const dispatcher = new Dispatcher({all: channels, close() {}}, {controlWaitMs: 1e6, callsInFlightMax: count, callsQueuedMax: 10 * count}, JSON.parse);
+  const dispatcher = new Dispatcher({all: channels, close() {}}, undefined,
+    {controlWaitMs: 1e6, callsInFlightMax: count, callsQueuedMax: 10 * count, silenceCloseMs: 1e6}, JSON.parse);
   const call = () => new Promise((resolve, reject) => dispatcher.add(new Call(
     'user_1', 'echo', {params: '', bytes: 0}, '', 1e6, 0, undefined, performance.now(), resolve, reject, dispatcher.whenSettled)));
   const calls = Array.from({length: count}, call);

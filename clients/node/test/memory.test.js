@@ -31,7 +31,14 @@ claim(`the heap is as large after ${CALLS} calls as after a tenth of them`, asyn
         const n = ++made;
         // Also those that fail, and those that could be cancelled.
         const user = n % 1000 === 0 ? 'nobody' : `user_${n % AGENTS}`;
-        const answer = await client.callTool(user, 'echo', {n}, n % 10 === 0 ? {signal} : undefined).catch((error) => error);
+        // And those that wait a little.
+        const waitForAgentMs = n % 2000 === 0 ? 5 : 0;
+        const answer = await client.callTool(user, 'echo', {n}, n % 10 === 0 ? {signal, waitForAgentMs} : undefined).catch((error) => error);
+        if (n % 5000 === 0) {
+          const watch = client.watchAgents({userIds: [`user_${n % AGENTS}`, `other_${n}`], signal});
+          assert.equal((await watch.next()).value.kind, 'connected');
+          await watch.return();
+        }
         if (user === 'nobody') assert.equal(answer.reason, 'AGENT_NOT_CONNECTED');
         else assert.equal(answer.result?.n, n, answer.stack);
       }

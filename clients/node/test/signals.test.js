@@ -87,11 +87,51 @@ for (const [kind, make] of Object.entries({'Node.js': native, 'a polyfill': fore
     assert.equal(count(), 0);
     await until('the streams are gone', () => fake.watches.size === 0);
     assert.equal((await never.next()).done, true);
-    assert.equal(fake.watchesBegun, 12);
+    assert.equal(fake.watchesBegun, 1, 'all share one stream');
     await new Promise(setImmediate);
     assert.deepEqual(warnings, []);
   });
 }
+
+claim('a signal that throws as a call or watch ends: that one ends as ever, and no other call breaks', async (scope) => {
+  const fake = await startFake(scope, {answer});
+  const client = clientWith(scope, {address: fake.address});
+  const warnings = warningsOf(scope);
+  const thrower = () => { throw new Error('broken'); };
+  const stays = () => Object.assign(new Foreign(), {removeEventListener: thrower});
+  // One turn: all are in one message, and so are their answers.
+  const calls = Array.from({length: 9}, (_, n) => client.callTool('user_1', 'echo', {n}, n % 3 === 1 ? {signal: stays()} : {}));
+  for (const [n, {result}] of (await Promise.all(calls)).entries()) assert.deepEqual(result, {n});
+
+  const signal = stays();
+  const slow = rejection(client.callTool('user_1', 'slow', {}, {signal}));
+  await until('it is sent', () => fake.calls.length === 10);
+  signal.abort();
+  assert.deepEqual([(await slow).constructor, (await slow).delivery], [CallCancelledError, 'SENT']);
+  signal.abort();
+
+  const mute = stays();
+  const cannotSay = rejection(client.callTool('user_1', 'slow', {}, {signal: mute}));
+  await until('it is sent', () => fake.calls.length === 11);
+  Object.defineProperty(mute, 'reason', {get: thrower});
+  mute.abort();
+  assert.equal((await cannotSay).constructor, CallCancelledError);
+
+  for (const end of [(watch) => watch.return(), (_watch, ofWatch) => ofWatch.abort()]) {
+    const ofWatch = stays();
+    const watch = client.watchAgents({signal: ofWatch});
+    assert.equal((await watch.next()).value.kind, 'snapshot');
+    const next = watch.next();
+    await end(watch, ofWatch);
+    assert.equal((await next).done, true);
+  }
+  await until('no watch is left', () => fake.watches.size === 0);
+  assert.equal((await client.callTool('user_1', 'echo', {n: 1})).result.n, 1);
+  assert.equal(fake.streamsBegun, 1, 'the stream of calls never broke');
+  await client.close({drainMs: Infinity});
+  await new Promise(setImmediate);
+  assert.deepEqual(warnings, ['ToolwireWarning']);
+});
 
 claim('what is no signal is a TypeError, and no call stays behind', async (scope) => {
   const fake = await startFake(scope);

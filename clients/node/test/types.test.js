@@ -24,7 +24,7 @@ export const none: [
 ] = [
   {timeoutMs: undefined, requestId: undefined, signal: undefined, waitForAgentMs: undefined},
   {address: undefined, token: undefined, tokenFile: undefined, tls: undefined, plainToken: undefined, timeoutMs: undefined, controlWaitMs: undefined,
-    callsInFlightMax: undefined, callsQueuedMax: undefined, paramsBytesMax: undefined, stringify: undefined, parse: undefined},
+    silenceCloseMs: undefined, callsInFlightMax: undefined, callsQueuedMax: undefined, paramsBytesMax: undefined, stringify: undefined, parse: undefined},
   {serverId: undefined, pageSize: undefined}, {userId: undefined, from: undefined, until: undefined, pageSize: undefined},
   {ca: undefined, cert: undefined, key: undefined, serverName: undefined}, {userIds: undefined, signal: undefined},
   {userId: 'a', connected: false, serverId: undefined, epoch: undefined, connectedAt: undefined}, {tool: 'a', params: undefined, timeout: undefined},

@@ -2,6 +2,7 @@
 
 import type {Answer} from '@/lib/api';
 import {isObject} from '@/lib/json';
+import {entriesOf, type Entry} from '@/lib/listing';
 import {ToneIcon, type Tone} from './Icons';
 import type {Run} from './Workbench';
 
@@ -66,8 +67,9 @@ function Result({tool, result, onOpen}: {tool: string; result: unknown; onOpen: 
   if (tool === 'read_file' && isObject(result) && typeof result.content === 'string') {
     return <Text label="The file’s text" text={result.content || '(The file is empty.)'} />;
   }
-  if (tool === 'list_directory' && isObject(result) && Array.isArray(result.entries)) {
-    return <Listing path={String(result.path ?? '.')} entries={result.entries as Entry[]} onOpen={onOpen} />;
+  const entries = tool === 'list_directory' ? entriesOf(result) : undefined;
+  if (entries && isObject(result)) {
+    return <Listing path={typeof result.path === 'string' ? result.path : '.'} entries={entries} onOpen={onOpen} />;
   }
   return <Text label="The result" text={result === undefined ? '(no result)' : JSON.stringify(result, null, 2)} />;
 }
@@ -88,12 +90,6 @@ function Text({label, text}: {label: string; text: string}) {
       )}
     </>
   );
-}
-
-interface Entry {
-  name: string;
-  type: string;
-  size?: number;
 }
 
 function Listing({path, entries, onOpen}: {path: string; entries: Entry[]; onOpen: Props['onOpen']}) {

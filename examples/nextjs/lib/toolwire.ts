@@ -1,4 +1,5 @@
-// This process's connection to Toolwire: one for all routes and requests, which it carries over a single stream.
+// This process's connection to Toolwire: one for all routes and requests. It carries all calls over one stream, and what all
+// open pages watch over another.
 import {ToolwireAdmin, ToolwireClient} from '@toolwire/client';
 
 interface Connection {

@@ -89,3 +89,14 @@ claim('what is typed as parameters is a JSON object, or a sentence says where it
     assert.match(parseParams(text).problem, said, text);
   }
 });
+
+claim('a listing is shown as one only if all its entries are entries', async (scope) => {
+  const {entriesOf} = (await compiled(scope))('listing');
+  const entries = [{name: 'a', type: 'file', size: 3}, {name: 'b', type: 'directory'}];
+  assert.deepEqual(entriesOf({path: '.', entries}), entries);
+  assert.deepEqual(entriesOf({entries: []}), []);
+  for (const wrong of [null, 5, [], {}, {entries: null}, {entries: {}}]) assert.equal(entriesOf(wrong), undefined, JSON.stringify(wrong));
+  for (const entry of [null, 5, 'a', [], {}, {name: 5, type: 'file'}, {name: 'a', type: null}, {name: 'a', type: 'file', size: '3'}, {name: 'a', type: 'file', size: null}]) {
+    assert.equal(entriesOf({entries: [...entries, entry]}), undefined, JSON.stringify(entry));
+  }
+});

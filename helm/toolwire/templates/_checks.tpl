@@ -150,8 +150,8 @@
 {{- end -}}
 {{- if eq .name "TOOLWIRE_POD_IP" -}}
 {{- $problems = append $problems "extraEnv: TOOLWIRE_POD_IP is the chart's own." -}}
-{{- else if has .name (list "PORT" "RELAY_PORT" "GRPC_PORT" "METRICS_PORT" "DRAIN_TIMEOUT" "TOOLWIRE_DATA_DIR") -}}
-{{- with get $meant (.name | lower | replace "_" "-" | trimPrefix "toolwire-") -}}
+{{- else if has .name (list "PORT" "RELAY_PORT" "GRPC_PORT" "METRICS_PORT" "CONTROL_METRICS_PORT" "DRAIN_TIMEOUT" "TOOLWIRE_DATA_DIR") -}}
+{{- with get $meant (.name | lower | replace "_" "-" | trimPrefix "toolwire-" | trimPrefix "control-") -}}
 {{- $problems = append $problems (printf "%s in the extraEnv of %s: set %s." $name $part .) -}}
 {{- end -}}
 {{- end -}}

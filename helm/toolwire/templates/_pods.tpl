@@ -10,9 +10,9 @@ LOG_FORMAT: {{ $root.Values.log.format | quote }}
 TOOLWIRE_DATA_DIR: /data
 DATABASE_REQUIRED: "true"
 DATABASE_CONNECTIONS_MAX: {{ int64 $root.Values.database.connectionsMax | quote }}
-METRICS_PORT: {{ int64 $of.ports.metrics | quote }}
 DRAIN_TIMEOUT: {{ mul (int64 $of.drainSeconds) 1000 | quote }}
 {{- if eq (index . 1) "edge" }}
+METRICS_PORT: {{ int64 $of.ports.metrics | quote }}
 PORT: {{ int64 $of.ports.agents | quote }}
 RELAY_PORT: {{ int64 $of.ports.links | quote }}
 HEARTBEAT_INTERVAL: {{ mul (int64 $of.heartbeat.intervalSeconds) 1000 | quote }}
@@ -20,6 +20,7 @@ HEARTBEAT_TIMEOUT: {{ mul (int64 $of.heartbeat.timeoutSeconds) 1000 | quote }}
 IO_THREADS: {{ int64 $of.ioThreads | quote }}
 OLD_CHANNELS: {{ $root.Values.oldChannels | quote }}
 {{- else }}
+CONTROL_METRICS_PORT: {{ int64 $of.ports.metrics | quote }}
 GRPC_PORT: {{ int64 $of.ports.callers | quote }}
 {{- end }}
 {{- with include "toolwire.fileEnv" . }}

@@ -161,8 +161,14 @@ export class Caller {
     return pages;
   }
 
-  dispatch() {
-    return new Dispatch(this.client.Dispatch());
+  // `hello`: asks for control's first word, for `draining` and for signs of life.
+  dispatch({hello = false} = {}) {
+    const metadata = new grpc.Metadata();
+    if (hello) metadata.set('toolwire-hello', '1');
+    return new Dispatch(this.client.Dispatch(metadata));
+  }
+  follow() {
+    return new Follow(this.client.FollowAgents());
   }
   watch(userIds = []) {
     return new Watch(this.client.WatchAgents({userIds}));
@@ -177,14 +183,19 @@ export class Caller {
 export class Dispatch {
   answers = new Map();
   messages = 0;
+  signs = 0;  // Of life.
   #stream;
   #ended = deferred();
   #nextId = 1_000_000;  // Out of the way of ids that tests choose.
 
   constructor(stream) {
     this.#stream = stream;
-    stream.on('data', ({answers}) => {
+    stream.on('metadata', () => (this.begun = true));
+    stream.on('data', ({answers, hello, draining}) => {
       ++this.messages;
+      if (hello) this.hello = hello;
+      if (draining) this.draining = true;
+      if (!hello && !draining && answers.length === 0) ++this.signs;
       for (const answer of answers) this.#take(answer);
     });
     stream.on('error', () => {});  // Told by `status`.
@@ -205,13 +216,14 @@ export class Dispatch {
   }
 
   // Sends one message as it is; calls in the form of `call`.
-  send({calls = [], cancels = []}) {
+  send({calls = [], cancels = [], clockMs = 0}) {
     const message = {
       calls: calls.map(({id, timeoutMs, ...call}) => ({
         id: String(id),
         call: {...requestOf(call), ...(timeoutMs === undefined ? {} : {timeout: durationOf(timeoutMs)})},
       })),
       cancels: cancels.map(String),
+      clockMs: String(clockMs),
     };
     this.#stream.write(message);
   }
@@ -282,4 +294,30 @@ export class Watch {
   stop() {
     this.#stream.cancel();
   }
+}
+
+// One FollowAgents stream.
+export class Follow extends Watch {
+  #stream;
+
+  constructor(stream) {
+    super(stream);
+    this.#stream = stream;
+  }
+  send(add, remove = []) {
+    this.#stream.write({add, remove});
+  }
+  end() {
+    this.#stream.end();
+  }
+}
+
+// A watch of gRPC's health service, which never ends by itself: a stream with its first answer.
+export async function healthWatch(caller) {
+  const done = deferred();
+  const stream = caller.client.makeServerStreamRequest(
+    '/grpc.health.v1.Health/Watch', () => Buffer.alloc(0), (bytes) => bytes, {}, new grpc.Metadata(), {});
+  stream.on('data', () => done.resolve()).on('error', () => {});
+  await within('the health service answers', done.promise);
+  return stream;
 }

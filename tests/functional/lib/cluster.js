@@ -73,10 +73,11 @@ export class Cluster {
   #names = 0;
 
   // `flags` and `env` go to every process, `edgeFlags` and `controlFlags` to some. The SQL `prepare` runs on the empty
-  // database before the first process. With `ownPostgres` the cluster has a PostgreSQL that it may stop. With `gates`
+  // database before the first process, and `toolwire migrate` then, unless `migrate` is false. With `ownPostgres` the cluster has a PostgreSQL that it may stop. With `gates`
   // controls reach each edge through its `gate`, a Gate with these options. `redis` is one that runs already.
   static async start(scope, {
-    edges = 2, controls = 2, flags = {}, edgeFlags = {}, controlFlags = {}, env = {}, prepare, ownPostgres = false, gates, redis,
+    edges = 2, controls = 2, flags = {}, edgeFlags = {}, controlFlags = {}, env = {}, prepare, migrate = true, ownPostgres = false, gates,
+    redis,
   } = {}) {
     const cluster = new Cluster();
     Object.assign(cluster, {scope, flags, edgeFlags, controlFlags, env, gates});
@@ -90,7 +91,7 @@ export class Cluster {
       Object.assign(cluster, {postgres: server, databaseUrl: url});
     }
     if (prepare) await cluster.sql(prepare);
-    else await output('toolwire', ['credentials', 'list', '--database-url', cluster.databaseUrl]);  // Makes the tables.
+    if (migrate) await output('toolwire', ['migrate', '--database-url', cluster.databaseUrl]);
     scope.own(cluster);  // After the servers it needs, so that it ends before them.
     for (let i = 0; i < edges; ++i) await cluster.addEdge();
     for (let i = 0; i < controls; ++i) await cluster.addControl();

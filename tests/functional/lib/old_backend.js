@@ -36,8 +36,9 @@ export class OldBackend {
     if (!(await this.isAgentConnected(userId))) throw new Error('Agent not connected');
     return this.publish(userId, {type: 'tool_call', requestId, tool, params}, timeout);
   }
-  // Publishes a message as it is, and waits for what comes on the response channel of its requestId.
-  async publish(userId, message, timeout = 60_000) {
+  // Publishes a message as it is, or `text` in its place, and waits for what comes on the response channel of its
+  // requestId.
+  async publish(userId, message, timeout = 60_000, text = JSON.stringify(message)) {
     const {requestId} = message;
     const channel = `response:${requestId}`;
     const done = deferred();
@@ -46,7 +47,7 @@ export class OldBackend {
     const timer = setTimeout(() => done.reject(new Error('Tool call timed out')), timeout);
     try {
       await this.#subscriber.subscribe(channel);
-      await this.#main.publish(`agent:${userId}:commands`, JSON.stringify(message));
+      await this.#main.publish(`agent:${userId}:commands`, text);
       return await done.promise;
     } finally {
       clearTimeout(timer);

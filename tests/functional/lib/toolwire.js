@@ -25,6 +25,8 @@ const CONTROL_ONLY = [
   'connections-max', 'address-connections-max', 'silent-connections-max', 'connect-timeout', 'connection-streams-max',
   'address-unfinished-streams-max', 'unfinished-streams-max',
   'grpc-memory-bytes', 'keepalive-interval', 'keepalive-timeout', 'connection-idle-timeout', 'stream-idle-timeout',
+  'stream-life-interval', 'watches-max', 'unary-calls-max', 'operators-requests-max',
+  'caller-share-percent-max',
   'unanswered-requests-max', 'tokens-file', 'grpc-tls-cert', 'grpc-tls-key', 'grpc-tls-client-ca',
   'grpc-tls-handshakes-per-second-max', 'no-tokens', 'plain-grpc', 'jwks-file', 'jwt-issuer', 'jwt-audience',
   'jwt-scope-claim', 'jwt-scope-prefix', 'jwt-user-claim', 'jwt-leeway', 'jwt-lifetime-max', 'jwt-cache-bytes-max',
@@ -45,9 +47,10 @@ export class Toolwire {
   // is a control alone, for the edge whose relay is at `edge`. `edgeOptions` and `controlOptions` are those of their
   // Process. With `gate` the two are linked through a Gate, with these options. With `certificates` the agents' port
   // speaks TLS, and agents trust their CA; with null it does not, whatever the others do. With `linkCertificates`, or
-  // flags for each, the link is encrypted. A control with tokens or keys of the test's own takes no others.
+  // flags for each, the link is encrypted. A control with tokens or keys of the test's own takes no others. The tables
+  // of a DATABASE_URL in `env` are made before, unless `migrate` is false.
   static async start(scope, {topology = 'dev', flags = {}, env, dataDir, edge: relay, edgeOptions, controlOptions, gate,
-    certificates = testTls, linkCertificates, edgeFlags = linkCertificates?.linkFlags('edge'),
+    certificates = testTls, linkCertificates, migrate = true, edgeFlags = linkCertificates?.linkFlags('edge'),
     controlFlags = linkCertificates?.linkFlags('control')} = {}) {
     const tw = new Toolwire();
     tw.scope = scope;
@@ -65,6 +68,7 @@ export class Toolwire {
       tw.ports = {agents: ready.agents, plainAgents: ready.plainAgents, callers: ready.callers, metrics: [ready.metrics]};
       return tw;
     }
+    if (env?.DATABASE_URL && migrate) await output('toolwire', ['migrate'], {env: {DATABASE_URL: env.DATABASE_URL}});
     const startControl = async () => {
       const wanted = (name) => CONTROL_ONLY.includes(name) || BOTH.includes(name) || name === 'metrics-port';
       tw.control = scope.process(
@@ -277,6 +281,7 @@ export class Scope {
     return [
       ...this.#lenders.map((one) => one.logTails()),
       ...this.#processes.map((one) => `--- ${one.command}\n${one.tail()}`),
+      ...this.#backends.filter((one) => one.tail).map((one) => `--- ${one.constructor.name}\n${one.tail()}`),
     ].join('\n');
   }
 }

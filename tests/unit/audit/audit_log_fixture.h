@@ -91,7 +91,7 @@ class GatedStore final : public Store {
 
   absl::StatusOr<std::vector<bool>> CheckCredentials(const std::vector<CredentialCheck>&) override { return Unused(); }
   absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>&) override { return Unused(); }
-  absl::Status UpdateStatus(const std::vector<StatusUpdate>&) override { return Unused(); }
+  absl::StatusOr<std::vector<StatusUpdate>> UpdateStatus(const std::vector<StatusUpdate>&) override { return Unused(); }
   absl::Status CreateCredentials(const std::vector<NewCredential>&) override { return Unused(); }
   absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string&, int) override { return Unused(); }
   absl::Status ReplaceSecret(const std::string&, const std::string&) override { return Unused(); }

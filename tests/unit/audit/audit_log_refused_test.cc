@@ -18,7 +18,9 @@ namespace {
 
 using Rows = std::vector<AuditRow>;
 
-absl::Status Refused() { return absl::InternalError("SQLSTATE P0001"); }
+absl::Status Refused() { return absl::InvalidArgumentError("SQLSTATE 23514"); }
+// By the store's own fault.
+absl::Status Damaged() { return absl::InternalError("SQLSTATE XX001"); }
 
 bool Has(const Rows& rows, const std::string& request_id) {
   return std::any_of(rows.begin(), rows.end(), [&](const AuditRow& row) { return row.request_id == request_id; });
@@ -84,6 +86,59 @@ TEST(RefusedRowsTest, OneBadRowInABatchCostsSomeTwentyStatementsWhereverItIs) {
     EXPECT_EQ(log.counters().refused, 1u);
     EXPECT_LE(store.batch_sizes().size(), 45u) << bad;
   }
+}
+
+TEST(RefusedRowsTest, RowsThatTheStoreRefusesByItsOwnFaultAreNeverDroppedThoughOthersAreTaken) {
+  std::atomic<bool> damaged{true};
+  GatedStore store([&](const Rows& rows) {
+    return damaged && (Has(rows, "3") || Has(rows, "4") || Has(rows, "700")) ? Damaged() : absl::OkStatus();
+  });
+  AuditLog log(store, Quick());
+  for (int i = 0; i < 1000; ++i) log.Append(Row(i));
+  ASSERT_TRUE(Soon([&] { return log.counters().written == 997 && log.counters().aside == 3; }));
+  for (int i = 1000; i < 1100; ++i) log.Append(Row(i));
+  ASSERT_TRUE(Soon([&] { return log.counters().written == 1097; }));
+  EXPECT_EQ(log.counters().refused, 0u);
+  EXPECT_EQ(log.counters().aside, 3u);
+  damaged = false;
+  ASSERT_TRUE(log.Flush(kForever));
+  EXPECT_EQ(log.counters().aside, 0u);
+  EXPECT_EQ(Sorted(Written(store.kept())), Numbers(0, 1100));
+  // As they were: what a damaged page refuses must not lose its params to another try.
+  const auto rows = store.kept().ListAudit({"", 1'000'000});
+  for (const AuditRow& row : *rows) EXPECT_EQ(row.params_json, Row(0).params_json) << row.request_id;
+}
+
+TEST(RefusedRowsTest, RowsThatAreHeldAreTriedWithAStatementOrTwoAtATime) {
+  GatedStore store([&](const Rows&) { return Damaged(); });
+  AuditLog::Options options = Quick();
+  options.gather_time = kForever;
+  options.retry_min = options.retry_max = kForever;
+  options.close_time = Duration::zero();
+  AuditLog log(store, options);
+  for (int i = 0; i < 512; ++i) log.Append(Row(i));
+  ASSERT_TRUE(Soon([&] { return log.counters().aside == 8; }));
+  const size_t before = store.batch_sizes().size();
+  EXPECT_LE(before, 18u);
+  log.Flush(Duration::zero());
+  ASSERT_TRUE(Soon([&] { return log.counters().aside == 16; }));
+  EXPECT_LE(store.batch_sizes().size(), before + 10);
+}
+
+TEST(RefusedRowsTest, BatchThatFailsAfterALongTimeIsNeverTriedAgainUnchanged) {
+  std::atomic<int> attempts{0};
+  GatedStore store([&](const Rows&) { return ++attempts <= 3 ? absl::UnavailableError("silent") : absl::OkStatus(); });
+  AuditLog::Options options = Quick();
+  options.gather_time = kForever;
+  options.batch_rows_max = 64;
+  options.slow_write = -std::chrono::seconds(1);  // Everything takes long.
+  AuditLog log(store, options);
+  for (int i = 0; i < 64; ++i) log.Append(Row(i));
+  ASSERT_TRUE(log.Flush(kForever));
+  const std::vector<size_t> sizes = store.batch_sizes();
+  ASSERT_GE(sizes.size(), 4u);
+  EXPECT_EQ(std::vector<size_t>(sizes.begin(), sizes.begin() + 4), (std::vector<size_t>{64, 32, 16, 8}));
+  EXPECT_EQ(Written(store.kept()), Numbers(0, 64));
 }
 
 TEST(RefusedRowsTest, BatchThatIsTooSlowIsHalvedAndBatchesGrowAgainWhenTheStoreIsFast) {

@@ -68,6 +68,7 @@ TEST_F(SpoolFilesTest, RecordsMeantForAnotherStoreAreLeftAloneUntilItsOwnProcess
     other.NameStore("another");
     EXPECT_EQ(Adopt(&other), Ids{});
     AuditSpool same(Options("here"));
+    same.NameStore(identity);
     EXPECT_EQ(Adopt(&same), (Ids{"c1", "c2"}));
   }
 }
@@ -78,6 +79,29 @@ TEST_F(SpoolFilesTest, StoreIsRecognizedUnderAnotherAddressOnceItHasSaidWhatItIs
   EXPECT_EQ(Adopt(&moved), Ids{});
   moved.NameStore("one");
   EXPECT_EQ(Adopt(&moved), Ids{"c1"});
+}
+
+// Two projects' databases take turns at one address, or a file is replaced.
+TEST_F(SpoolFilesTest, RecordsOfTheDatabaseThatWasAtThisAddressBeforeAreLeftAlone) {
+  Leave(Options("here"), {"c1"}, "one");
+  AuditSpool other(Options("here"));
+  EXPECT_EQ(Adopt(&other), Ids{}) << "nobody knows yet";
+  other.NameStore("another");
+  EXPECT_EQ(Adopt(&other), Ids{});
+  AuditSpool silent(Options("here"));
+  silent.NameStore("");
+  EXPECT_EQ(Adopt(&silent), Ids{"c1"}) << "of a store that does not say what it is, the address is all there is";
+}
+
+TEST_F(SpoolFilesTest, RecordsOfAnotherStoreAreForThisOneOnceSomebodySaysSo) {
+  Leave(Options("here"), {"c1"}, "one");
+  AuditSpool spool(Options("here"));
+  spool.NameStore("restored");
+  EXPECT_EQ(Adopt(&spool), Ids{});
+  ASSERT_EQ(Find(".seg").size(), 1u);
+  std::ofstream(Find(".seg")[0].parent_path() / AbandonedSpool::kForAnyStore);
+  EXPECT_EQ(Adopt(&spool), Ids{"c1"});
+  EXPECT_TRUE(Find(".seg").empty());
 }
 
 TEST_F(SpoolFilesTest, SegmentsThatAreBegunLaterAreMarkedToo) {

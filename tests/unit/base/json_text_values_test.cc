@@ -109,6 +109,37 @@ TEST(JsonTextTest, NothingIsPickedFromAnInvalidObject) {
   EXPECT_EQ(Picked("{\"a\":1,\"b\":\"\xff\"}", {"a"}), (Values{"not UTF-8", ""}));
 }
 
+TEST(JsonTextTest, MembersBeforeAnErrorStayWhereTheyAreAskedFor) {
+  const struct {
+    std::string_view text;
+    Error error;
+    std::string_view a, broken_key;
+  } cases[] = {
+      {R"({"a":1,"b":2})", Error::kNone, "1", ""},
+      {R"({"a":1,"b":})", Error::kSyntax, "1", "b"},
+      {R"({"a":1,"b":{"c":[01]}})", Error::kSyntax, "1", "b"},
+      {R"({"a":1,"b)", Error::kSyntax, "1", ""},
+      {R"({"a":1,"\u0062":x})", Error::kSyntax, "1", R"(\u0062)"},
+      {R"({"a":1)", Error::kSyntax, "1", ""},
+      {R"({"a":1 "b":2})", Error::kSyntax, "1", ""},
+      {R"({"a":1}})", Error::kSyntax, "1", ""},
+      {R"({"a":1,"a":x})", Error::kSyntax, "1", "a"},
+      {R"({"a":x})", Error::kSyntax, "", "a"},
+      {R"({"b":x,"a":1})", Error::kSyntax, "", "b"},
+      {R"(["a"])", Error::kSyntax, "", ""},
+      {R"({"a":1,"b":[[[]]]})", Error::kTooDeep, "1", "b"},
+      {"{\"a\":1,\"b\":\"\xff\"}", Error::kBadUtf8, "1", ""},
+  };
+  for (const auto& one : cases) {
+    const std::string_view name = "a";
+    Member found{"left", "over", Kind::kObject};
+    std::string_view broken_key = "left over";
+    EXPECT_EQ(PickMembersBeforeError(one.text, 3, {&name, 1}, {&found, 1}, &broken_key), one.error) << one.text;
+    EXPECT_EQ(found.value, one.a) << one.text;
+    EXPECT_EQ(broken_key, one.broken_key) << one.text;
+  }
+}
+
 TEST(JsonTextTest, EscapesBecomeTheirCharacters) {
   EXPECT_EQ(Unescaped(R"("")"), "");
   EXPECT_EQ(Unescaped(R"("plain é")"), "plain é");

@@ -17,7 +17,10 @@ class ProcessOptionsTest : public ::testing::Test {
  protected:
   // Whatever the environment of the test run holds.
   void SetUp() override {
-    for (const char* name : {"LOG_FORMAT", "LOG_LEVEL", "LISTEN", "METRICS_PORT", "DRAIN_TIMEOUT"}) unsetenv(name);
+    for (const char* name :
+         {"LOG_FORMAT", "LOG_LEVEL", "LISTEN", "METRICS_PORT", "CONTROL_METRICS_PORT", "DRAIN_TIMEOUT"}) {
+      unsetenv(name);
+    }
   }
 
   LogOptions log_;
@@ -37,6 +40,16 @@ TEST_F(ProcessOptionsTest, DefaultsAreTheDocumentedOnes) {
   EXPECT_EQ(listen_.host, "127.0.0.1");
   EXPECT_EQ(listen_.metrics_port, 9090);
   EXPECT_EQ(drain_timeout_, std::chrono::milliseconds(10000));
+}
+
+TEST_F(ProcessOptionsTest, EdgeAndControlHaveAVariableEachForTheirMetricsPort) {
+  const EnvironmentVariable of_edge("METRICS_PORT", "9191"), of_control("CONTROL_METRICS_PORT", "9192");
+  ListenOptions control;
+  const AddFlags add = [&](CLI::App* app) { AddListenFlags(app, &control, kControlMetricsPortVariable); };
+  ASSERT_TRUE(ParseFlags(add, {}));
+  EXPECT_EQ(control.metrics_port, 9192);
+  ASSERT_TRUE(ParseFlags(add_, {}));
+  EXPECT_EQ(listen_.metrics_port, 9191);
 }
 
 TEST_F(ProcessOptionsTest, FlagsSetWhatTheyName) {

@@ -134,22 +134,30 @@ TEST(DoctorJudgeTest, ThereMustBeAnEdge) {
   EXPECT_EQ(Only(JudgeRedis(redis), "edges").level, Level::kFail);
 }
 
-TEST(DoctorJudgeTest, TablesMayBeMissingWhereTheyCanBeMade) {
+TEST(DoctorJudgeTest, TablesThatLackSomethingAreToldWithWhoMayMendThem) {
+  const auto judged = [](const PgInspection& database) { return Only(JudgePostgres(database), "postgres tables"); };
+  EXPECT_EQ(judged(GoodPostgres()).level, Level::kOk);
   PgInspection database = GoodPostgres();
   database.credentials_table = false;
-  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kFail);
+  database.problems = {"there is no table agent_credentials: run toolwire migrate"};
+  EXPECT_EQ(judged(database).level, Level::kFail);
+  EXPECT_TRUE(absl::StrContains(judged(database).advice, "the owner of the tables"));
   database.may_create_tables = true;
-  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kOk);
+  EXPECT_EQ(judged(database).level, Level::kFail) << "servers make nothing";
+  EXPECT_TRUE(absl::StrContains(judged(database).advice, "run toolwire migrate"));
   database = GoodPostgres();
   database.call_index = false;
-  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kOk) << "the first row builds it";
-  database.owns_audit_table = false;
-  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kFail);
-  database.call_index = true;
-  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kOk);
+  EXPECT_EQ(judged(database).level, Level::kWarn) << "rows are written, and told apart otherwise";
+  database = GoodPostgres();
   database.our_columns = false;
-  database.may_create_tables = true;
-  EXPECT_EQ(Only(JudgePostgres(database), "postgres tables").level, Level::kFail);
+  EXPECT_EQ(judged(database).level, Level::kFail);
+  database = GoodPostgres();
+  database.problems = {"tool_execution_logs.tenant must have a value, and Toolwire knows none"};
+  EXPECT_EQ(judged(database).level, Level::kFail);
+  EXPECT_TRUE(absl::StrContains(judged(database).message, "tool_execution_logs.tenant"));
+  database = GoodPostgres();
+  database.warnings = {"tool_execution_logs.tool_name takes 64 characters"};
+  EXPECT_EQ(judged(database).level, Level::kWarn);
   database = GoodPostgres();
   database.missing_privileges = {"INSERT on tool_execution_logs"};
   const Finding finding = Only(JudgePostgres(database), "postgres tables");

@@ -335,7 +335,7 @@ TEST_F(CallRequestTest, LongerTimesAreCutToTheMaximum) {
 
 TEST_F(CallRequestTest, TimeThatCutsNothingIsNotCounted) {
   options_.call_timeout_max = options_.call_timeout_default = seconds(2);
-  EXPECT_EQ(TimeOf(WithTimeout(5), clock_.Now() + seconds(1)), seconds(1) - milliseconds(20));
+  EXPECT_EQ(TimeOf(WithTimeout(5), clock_.Now() + seconds(1)), seconds(1) - milliseconds(40));
   SalvagedCall salvaged{0, WithTimeout(5), "params"};
   requests().RefuseUnreadable(std::move(salvaged), &call_);
   EXPECT_EQ(requests().counters().timeouts_cut.value(), 0u);
@@ -350,11 +350,18 @@ TEST_F(CallRequestTest, TimesThatAreNotPositiveAreRefused) {
 
 TEST_F(CallRequestTest, EarlierOfTheTwoDeadlinesCounts) {
   EXPECT_EQ(TimeOf(WithTimeout(5), clock_.Now() + seconds(50)), seconds(5));
-  // What is kept back of the caller's own is for the answer's way: a twentieth, at most 20 ms.
-  EXPECT_EQ(TimeOf(WithTimeout(50), clock_.Now() + seconds(5)), seconds(5) - milliseconds(20));
-  EXPECT_EQ(TimeOf(Request(), clock_.Now() + milliseconds(100)), milliseconds(95));
-  EXPECT_EQ(TimeOf(WithTimeout(5), clock_.Now() + seconds(5)), seconds(5) - milliseconds(20));
+  EXPECT_EQ(call_.answer_by - clock_.Now(), seconds(50) - milliseconds(20));
+  // What is kept back of the caller's own is for the answer's way: 40 ms, or three fifths.
+  EXPECT_EQ(TimeOf(WithTimeout(50), clock_.Now() + seconds(5)), seconds(5) - milliseconds(40));
+  EXPECT_EQ(TimeOf(Request(), clock_.Now() + milliseconds(50)), milliseconds(20));
+  EXPECT_EQ(call_.answer_by - clock_.Now(), Duration(milliseconds(50)) - Duration(milliseconds(50)) / 3);
+  EXPECT_EQ(TimeOf(WithTimeout(5), clock_.Now() + seconds(5)), seconds(5) - milliseconds(40));
   EXPECT_EQ(TimeOf(Request(), MonoTime::max()), seconds(60));
+}
+
+TEST_F(CallRequestTest, CallsWithoutADeadlineOfTheCallersOwnAreAnsweredWhenever) {
+  TimeOf(Request());
+  EXPECT_EQ(call_.answer_by, MonoTime::max());
 }
 
 TEST_F(CallRequestTest, DeadlineThatHasPassedStaysPassed) {

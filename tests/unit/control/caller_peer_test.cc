@@ -41,5 +41,13 @@ TEST(CallerPeerTest, NamesWithoutAnAddressHaveNone) {
   }
 }
 
+TEST(CallerPeerTest, AddressIsShownAsPeopleReadItAndForItsWholeNetwork) {
+  EXPECT_EQ(AddressTextOfPeer("ipv4:127.0.0.1:80"), "ipv4:127.0.0.1");
+  EXPECT_EQ(AddressTextOfPeer("ipv6:%5B2001:db8:1:2:3:4:5:6%5D:80"), "ipv6:2001:db8:1:2::/64");
+  EXPECT_EQ(AddressTextOfPeer("ipv6:%5B2001:db8:1:2::9%5D:81"), "ipv6:2001:db8:1:2::/64");
+  EXPECT_EQ(AddressTextOfPeer("ipv6:%5B::ffff:10.0.0.1%5D:80"), "ipv4:10.0.0.1");
+  EXPECT_EQ(AddressTextOfPeer("unix-abstract:tw-1/ipv4:127.0.0.1:80"), "ipv4:127.0.0.1");
+}
+
 }  // namespace
 }  // namespace toolwire

@@ -36,14 +36,20 @@ TEST_F(ControlOptionsTest, DefaultsAreTheDocumentedOnes) {
 TEST_F(ControlOptionsTest, FlagsSetWhatTheyName) {
   ASSERT_TRUE(
       ParseFlags(add_, {"--grpc-port=19", "--call-timeout-default=20", "--call-timeout-max=21", "--stream-calls-max=22",
-                        "--streams-max=23", "--grpc-threads=3", "--message-calls-max=24", "--hand-form-bytes-max=2500",
+                        "--streams-max=23", "--watches-max=231", "--unary-calls-max=232", "--operators-requests-max=233",
+                        "--caller-share-percent-max=23", "--stream-life-interval=234", "--grpc-threads=3", "--message-calls-max=24", "--hand-form-bytes-max=2500",
                         "--watch-users-max=26", "--stream-unread-bytes-max=2700", "--watch-unread-bytes-max=2800",
                         "--caller-bytes-max=2900", "--unanswered-requests-max=31"}));
   EXPECT_EQ(options_.grpc_port, 19);
   EXPECT_EQ(options_.call_timeout_default, milliseconds(20));
   EXPECT_EQ(options_.call_timeout_max, milliseconds(21));
   EXPECT_EQ(options_.stream_calls_in_flight_max, 22);
-  EXPECT_EQ(options_.streams_max, 23);
+  EXPECT_EQ(options_.budgets.streams_max, 23);
+  EXPECT_EQ(options_.budgets.watches_max, 231);
+  EXPECT_EQ(options_.budgets.unary_calls_max, 232);
+  EXPECT_EQ(options_.budgets.operators_requests_max, 233);
+  EXPECT_EQ(options_.budgets.caller_share_percent_max, 23);
+  EXPECT_EQ(options_.stream_life_interval, std::chrono::milliseconds(234));
   EXPECT_EQ(options_.grpc_threads, 3);
   EXPECT_EQ(options_.message_calls_max, 24);
   EXPECT_EQ(options_.hand_form_bytes_max, 2500u);
@@ -128,6 +134,11 @@ TEST_F(ControlOptionsTest, NumbersOutsideTheirBoundsAreRefused) {
                       {"--call-timeout-max", 1, kMaxInt},
                       {"--stream-calls-max", 1, kMaxInt},
                       {"--streams-max", 1, kMaxInt},
+                      {"--watches-max", 1, kMaxInt},
+                      {"--unary-calls-max", 1, kMaxInt},
+                      {"--operators-requests-max", 1, kMaxInt},
+                      {"--caller-share-percent-max", 1, 100},
+                      {"--stream-life-interval", 0, 600'000},
                       {"--message-calls-max", 1, kMaxInt},
                       {"--unanswered-requests-max", 1, kMaxInt},
                       {"--hand-form-bytes-max", 1024, 256 << 20},

@@ -156,5 +156,80 @@ TEST_F(DispatcherUnansweredTest, PastTheLimitTheOldestIdIsFree) {
   few.FailAll();
 }
 
+TEST_F(DispatcherUnansweredTest, CallOfAnAgentThatIsBusyLeavesItsIdFree) {
+  for (const Delivery delivery : {E::NOT_SENT, E::SENT}) {
+    const uint64_t call_id = BeginAgain();
+    Refuse(edge_, call_id, R::AGENT_BUSY, delivery);
+    EXPECT_EQ(OutcomeOf(call_id), delivery == E::SENT ? "AGENT_BUSY SENT" : "AGENT_BUSY NOT_SENT");
+    ExpectFree();
+  }
+}
+
+TEST_F(DispatcherUnansweredTest, ParamsThatTheAgentDoesNotTakeAreAnInvalidRequestInItsWords) {
+  const uint64_t call_id = BeginAgain();
+  v1::EdgeFrame frame;
+  v1::Refusal* const refusal = frame.add_refusals();
+  refusal->set_call_id(call_id);
+  refusal->set_cause(R::PARAMS_REFUSED);
+  refusal->set_delivery(E::NOT_SENT);
+  refusal->set_why("params are longer than the 18 bytes that the agent takes");
+  dispatcher_.Receive(edge_.number, std::move(frame));
+  EXPECT_EQ(OutcomeOf(call_id), "INVALID_REQUEST NOT_SENT");
+  const v1::CallFailure failure = sink_->Of(1000 + call_id).at(0).failure();
+  EXPECT_EQ(failure.message(), "params are longer than the 18 bytes that the agent takes");
+  EXPECT_EQ(failure.detail().field(), "params_json");
+  ExpectFree();
+}
+
+// --- answers that cannot be read -------------------------------------------------------------------------------------
+
+class DispatcherUnreadableTest : public DispatcherTest {
+ protected:
+  static v1::Answer Unreadable() {
+    v1::Answer answer;
+    answer.set_error("the agent's answer cannot be read: success is not a boolean; the tool may have run");
+    answer.set_unreadable("tool_response: success is not a boolean");
+    return answer;
+  }
+  void AnswerUnreadable(uint64_t call_id) {
+    v1::EdgeFrame frame;
+    *frame.add_answers() = Unreadable();
+    frame.mutable_answers(0)->set_call_id(call_id);
+    dispatcher_.Receive(edge_.number, std::move(frame));
+  }
+  std::string MessageOf(uint64_t call_id) { return sink_->Of(1000 + call_id).at(0).failure().message(); }
+
+  const LinkedEdge edge_ = LinkWithAgent();
+};
+
+TEST_F(DispatcherUnreadableTest, CallFailsAtOnceWithTheFieldInItsMessageAndItsIdIsFree) {
+  const uint64_t call_id = Begin(MakeCall(kUser, "req_1"));
+  AnswerUnreadable(call_id);
+  EXPECT_EQ(OutcomeOf(call_id), "AGENT_LOST SENT");
+  EXPECT_EQ(MessageOf(call_id), Unreadable().error());
+  EXPECT_EQ(dispatcher_.counters().answered.value(), 0u);
+  EXPECT_EQ(dispatcher_.unanswered(), 0u) << "the agent will say no more to it";
+  EXPECT_EQ(dispatcher_.in_flight(), 0u);
+}
+
+TEST_F(DispatcherUnreadableTest, CallOfAnEarlierSessionFailsAtOnceToo) {
+  const uint64_t call_id = BeginLost(edge_);
+  v1::EdgeFrame frame;
+  v1::StrayAnswer* const stray = frame.add_strays();
+  stray->set_user_id(kUser);
+  stray->set_request_id(RequestIdOf(call_id));
+  *stray->mutable_answer() = Unreadable();
+  dispatcher_.Receive(edge_.number, std::move(frame));
+  EXPECT_EQ(OutcomeOf(call_id), "AGENT_LOST SENT");
+  EXPECT_EQ(MessageOf(call_id), Unreadable().error());
+}
+
+TEST_F(DispatcherUnreadableTest, CancelledCallIsCancelled) {
+  const uint64_t call_id = BeginDelivered(edge_);
+  dispatcher_.Cancel({call_id});
+  AnswerUnreadable(call_id);
+  EXPECT_EQ(OutcomeOf(call_id), "CALLER_CANCELLED SENT");
+}
+
 }  // namespace
 }  // namespace toolwire

@@ -53,6 +53,11 @@ TEST(RequestShapeTest, CancelsAreCountedPackedOrNot) {
 TEST(RequestShapeTest, UsersThatAreWatchedAreCounted) {
   EXPECT_EQ(ShapeOf(ShapeOfWatch, Times(30, FieldOfAnyLength(1, ""))), Shape::kFine);
   EXPECT_EQ(ShapeOf(ShapeOfWatch, Times(31, FieldOfAnyLength(1, ""))), Shape::kManyUsers);
+  for (const int field : {1, 2}) {
+    EXPECT_EQ(ShapeOf(ShapeOfFollow, Times(30, FieldOfAnyLength(field, ""))), Shape::kFine);
+    EXPECT_EQ(ShapeOf(ShapeOfFollow, Times(31, FieldOfAnyLength(field, ""))), Shape::kManyUsers);
+  }
+  EXPECT_EQ(ShapeOf(ShapeOfFollow, Times(30, FieldOfAnyLength(1, "") + FieldOfAnyLength(2, ""))), Shape::kFine);
 }
 
 TEST(RequestShapeTest, ParamsOfOneCallAreMeasuredOverAllTheirParts) {

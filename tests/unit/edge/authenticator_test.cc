@@ -43,6 +43,14 @@ class GatedStore final : public Store {
   void LetGo() {
     Change([this] { held_ = false; });
   }
+  // Updates alone.
+  void HoldUpdates(bool held) {
+    Change([&] { updates_held_ = held; });
+  }
+  // Updates of this user are returned, as those whose rows others hold locked.
+  void HoldRowOf(const std::string& user) {
+    Change([&] { held_user_ = user; });
+  }
   void JudgeChecks(Judge judge) {
     Change([&] { judge_checks_ = std::move(judge); });
   }
@@ -82,15 +90,20 @@ class GatedStore final : public Store {
     if (absl::Status status = Pass("recheck", checks.size(), &checks_, judge_checks_); !status.ok()) return status;
     return kept_.CheckDigests(checks);
   }
-  absl::Status UpdateStatus(const std::vector<StatusUpdate>& updates) override {
+  absl::StatusOr<std::vector<StatusUpdate>> UpdateStatus(const std::vector<StatusUpdate>& updates) override {
     if (absl::Status status = Pass("update", updates.size(), &update_attempts_, judge_updates_); !status.ok()) {
       return status;
     }
+    std::vector<StatusUpdate> taken, held;
     Change([&] {
       updates_.emplace_back();
-      for (const StatusUpdate& one : updates) updates_.back().push_back(one.user_id + " " + StatusWord(one.status));
+      for (const StatusUpdate& one : updates) {
+        (one.user_id == held_user_ ? held : taken).push_back(one);
+        if (one.user_id != held_user_) updates_.back().push_back(one.user_id + " " + StatusWord(one.status));
+      }
     });
-    return kept_.UpdateStatus(updates);
+    if (auto status = kept_.UpdateStatus(taken); !status.ok()) return status;
+    return held;
   }
 
   absl::Status AppendAudit(const std::vector<AuditRow>&) override { return Unused(); }
@@ -114,7 +127,7 @@ class GatedStore final : public Store {
     std::unique_lock<std::mutex> lock(mu_);
     statements_.push_back(name + " " + std::to_string(rows));
     changed_.notify_all();
-    changed_.wait(lock, [&] { return !held_; });
+    changed_.wait(lock, [&] { return !held_ && !(updates_held_ && name == "update"); });
     ++*count;
     return judge ? judge(*count) : absl::OkStatus();
   }
@@ -123,6 +136,8 @@ class GatedStore final : public Store {
   std::mutex mu_;
   std::condition_variable changed_;
   bool held_ = false;  // Guarded by mu_, as are the others.
+  bool updates_held_ = false;
+  std::string held_user_;
   int checks_ = 0;
   int update_attempts_ = 0;
   std::string refused_user_;  // Empty: nobody.
@@ -281,35 +296,88 @@ TEST(AuthenticatorTest, ThatTheStoreIsBackIsFoundOutWithoutLogins) {
   EXPECT_FALSE(authenticator.store_unavailable());
 }
 
-TEST(AuthenticatorTest, LoginsComeBeforeStatusUpdates) {
+TEST(AuthenticatorTest, StatusThatIsHeldUpHoldsUpNoLogin) {
   GatedStore store({"user_1"});
-  store.Hold();
+  store.HoldUpdates(true);
   Verdicts verdicts;
   Authenticator authenticator(store);
-  authenticator.Check(Right("user_1"), verdicts.For("first"));
-  ASSERT_NO_FATAL_FAILURE(store.WaitForStatements(1));
   authenticator.ReportStatus(Update("user_1", AgentStatus::kConnected));
-  authenticator.Check(Right("user_1"), verdicts.For("second"));
-  store.LetGo();
+  ASSERT_NO_FATAL_FAILURE(store.WaitForStatements(1));
+  for (int i = 1; i <= 3; ++i) {
+    authenticator.Check(Right("user_1"), verdicts.For("user_1"));
+    verdicts.WaitFor(static_cast<size_t>(i));
+  }
+  EXPECT_EQ(verdicts.Of("user_1"), std::vector<Verdict>(3, Verdict::kRight));
+  EXPECT_EQ(store.updates().size(), 0u);
+  store.HoldUpdates(false);
   ASSERT_NO_FATAL_FAILURE(store.WaitForUpdates(1));
-  EXPECT_EQ(store.statements(), (Strings{"check 1", "check 1", "update 1"}));
+}
+
+TEST(AuthenticatorTest, StatusThatCannotBeWrittenDoesNotMeanThatTheStoreIsAway) {
+  GatedStore store({"user_1"});
+  store.JudgeUpdates([](int) { return absl::UnavailableError("locked"); });
+  Authenticator authenticator(store);
+  authenticator.ReportStatus(Update("user_1", AgentStatus::kConnected));
+  ASSERT_NO_FATAL_FAILURE(store.WaitForStatements(2));
+  EXPECT_FALSE(authenticator.store_unavailable());
+}
+
+TEST(AuthenticatorTest, UpdateOfALockedRowIsTriedAgainAndTheOthersAreWritten) {
+  GatedStore store({"user_1", "user_2"});
+  store.HoldRowOf("user_1");
+  store.HoldUpdates(true);
+  Authenticator authenticator(store);
+  authenticator.ReportStatus(Update("user_1", AgentStatus::kConnected));
+  authenticator.ReportStatus(Update("user_2", AgentStatus::kConnected));
+  store.HoldUpdates(false);
+  ASSERT_NO_FATAL_FAILURE(store.WaitForUpdates(2));
+  const auto status_of = [&](size_t i) { return store.ListCredentials("", 10)->at(i).status; };
+  store.HoldRowOf("");
+  const auto give_up = std::chrono::steady_clock::now() + kForever;
+  while (status_of(0) != AgentStatus::kConnected && std::chrono::steady_clock::now() < give_up) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(status_of(0), AgentStatus::kConnected);
+  EXPECT_EQ(status_of(1), AgentStatus::kConnected);
+  EXPECT_GE(authenticator.counters().status_held.value(), 1u);
+}
+
+TEST(AuthenticatorTest, UpdateThatTheStoreRefusesIsFoundAndTheOthersAreWritten) {
+  std::vector<std::string> users;
+  for (int i = 0; i < 8; ++i) users.push_back(User(i));
+  GatedStore store(users);
+  store.JudgeUpdates([](int number) { return number <= 2 ? absl::InternalError("refused") : absl::OkStatus(); });
+  store.HoldUpdates(true);
+  Authenticator authenticator(store);
+  authenticator.ReportStatus(Update("filler", AgentStatus::kConnected));
+  ASSERT_NO_FATAL_FAILURE(store.WaitForStatements(1));
+  for (const std::string& user : users) authenticator.ReportStatus(Update(user, AgentStatus::kConnected));
+  store.HoldUpdates(false);  // The filler is refused alone, then all together, then each half is taken.
+  ASSERT_NO_FATAL_FAILURE(store.WaitForUpdates(2));
+  authenticator.Stop(InTime());
+  size_t written = 0;
+  for (const Strings& batch : store.updates()) written += batch.size();
+  EXPECT_EQ(written, 8u);
 }
 
 TEST(AuthenticatorTest, OfTheUpdatesThatWaitOnlyTheNewestOfEachUserIsWritten) {
   GatedStore store({"user_1", "user_2"});
-  store.Hold();
-  Verdicts verdicts;
+  store.HoldUpdates(true);
   Authenticator authenticator(store);
-  authenticator.Check(Right("user_1"), verdicts.For("user_1"));
+  authenticator.ReportStatus(Update("filler", AgentStatus::kConnected));
   ASSERT_NO_FATAL_FAILURE(store.WaitForStatements(1));
-  authenticator.ReportStatus(Update("user_1", AgentStatus::kConnected));
-  authenticator.ReportStatus(Update("user_2", AgentStatus::kConnected));
-  authenticator.ReportStatus(Update("user_1", AgentStatus::kDisconnected));
-  store.LetGo();
-  ASSERT_NO_FATAL_FAILURE(store.WaitForUpdates(1));
+  const auto at = [](const std::string& user, AgentStatus status, uint64_t epoch) {
+    return StatusUpdate{user, status, 5, epoch};
+  };
+  authenticator.ReportStatus(at("user_1", AgentStatus::kConnected, 2));
+  authenticator.ReportStatus(at("user_2", AgentStatus::kConnected, 4));
+  authenticator.ReportStatus(at("user_1", AgentStatus::kDisconnected, 2));
+  authenticator.ReportStatus(at("user_2", AgentStatus::kDisconnected, 2));  // Late: of an older lease.
+  store.HoldUpdates(false);
+  ASSERT_NO_FATAL_FAILURE(store.WaitForUpdates(2));
   authenticator.Stop(InTime());
-  EXPECT_EQ(store.updates(), (std::vector<Strings>{{"user_1 disconnected", "user_2 connected"}}));
-  EXPECT_EQ(authenticator.counters().status_updates.value(), 2u);
+  EXPECT_EQ(store.updates(), (std::vector<Strings>{{"filler connected"}, {"user_1 disconnected", "user_2 connected"}}));
+  EXPECT_EQ(authenticator.counters().status_updates.value(), 3u);
   const auto credentials = store.ListCredentials("", 10);
   EXPECT_EQ(credentials->at(0).status, AgentStatus::kDisconnected);
   EXPECT_EQ(credentials->at(0).last_seen_ms, 5);
@@ -326,7 +394,8 @@ TEST(AuthenticatorTest, UpdatesAreKeptWhileTheStoreIsUnavailable) {
   ASSERT_NO_FATAL_FAILURE(store.WaitForStatements(1));
   authenticator.ReportStatus(Update("user_1", AgentStatus::kDisconnected));
   store.JudgeUpdates(nullptr);
-  authenticator.Check(Right("user_1"), verdicts.For("user_1"));  // The next round need not wait for the retry.
+  authenticator.Check(Right("user_1"), verdicts.For("user_1"));
+  verdicts.WaitFor(1);
   ASSERT_NO_FATAL_FAILURE(store.WaitForUpdates(1));
   authenticator.Stop(InTime());
   EXPECT_EQ(store.updates(), (std::vector<Strings>{{"user_1 disconnected", "user_2 connected"}}));

@@ -293,6 +293,77 @@ TEST_F(OldChannelsTest, BadCommandsAreAnsweredWhereSomebodyCanBeTold) {
             (RowSet{{"over it", "INVALID_REQUEST"}, {"req_1", "INVALID_REQUEST"}, {"req_2", "INVALID_REQUEST"}}));
 }
 
+TEST_F(OldChannelsTest, CommandThatIsTooDeepOrBrokenBehindItsIdIsAnsweredWithWhatIsWrong) {
+  const auto error_of = [this](const std::string& request_id) {
+    EXPECT_EQ(published_.back().first, "response:" + request_id);
+    EXPECT_EQ(published_.back().second["success"], false);
+    return published_.back().second["error"].get<std::string>();
+  };
+  Command("deep", "{\"a\":" + std::string(512, '[') + std::string(512, ']') + "}");
+  EXPECT_EQ(error_of("deep"), "the request is not valid: params are nested too deep");
+  Command("broken", R"({"a":NaN})");
+  EXPECT_EQ(error_of("broken"), "the request is not valid: params are not valid JSON");
+  channels_->OnCommand("user", R"({"type":"tool_call","requestId":"short","tool":)", clock_.Now());
+  EXPECT_EQ(error_of("short"), "the request is not valid: not valid JSON");
+  EXPECT_TRUE(delivered_.empty());
+  EXPECT_EQ(Rows(), (RowSet{{"broken", "INVALID_REQUEST"}, {"deep", "INVALID_REQUEST"}, {"short", "INVALID_REQUEST"}}));
+}
+
+TEST_F(OldChannelsTest, BadCommandDoesNotEndTheWaitForAGoodOneOfItsId) {
+  Command("req_1");
+  const v1::Deliver deliver = TakeDelivered();
+  Command("req_1", "[]");
+  EXPECT_TRUE(published_.empty());
+  Answer(deliver.call_id(), "1");
+  ASSERT_EQ(published_.size(), 1u);
+  EXPECT_EQ(published_[0].second["success"], true);
+  EXPECT_EQ(Rows(), (RowSet{{"req_1", "INVALID_REQUEST"}, {"req_1", "ok"}}));
+}
+
+TEST_F(OldChannelsTest, AnswerThatCannotBeReadIsPublishedAsAFailureAndItsIdIsFree) {
+  for (int i = 0; i < 2; ++i) {
+    Command("req_1");
+    v1::EdgeFrame frame;
+    v1::Answer* const answer = frame.add_answers();
+    answer->set_call_id(TakeDelivered().call_id());
+    answer->set_error("the agent's answer cannot be read: success is not a boolean; the tool may have run");
+    answer->set_unreadable("tool_response: success is not a boolean");
+    channels_->Send(std::move(frame));
+  }
+  ASSERT_EQ(published_.size(), 2u);
+  EXPECT_EQ(published_[1].second, Json::parse(R"({"userId":"user","success":false,"error":)"
+                                              R"("the agent's answer cannot be read: success is not a boolean; )"
+                                              R"(the tool may have run"})"));
+  EXPECT_EQ(channels_->counters().answered.value(), 0u);
+  EXPECT_EQ(channels_->counters().failed.value(), 2u);
+  EXPECT_EQ(Rows(), (RowSet{{"req_1", "AGENT_LOST"}, {"req_1", "AGENT_LOST"}}));
+}
+
+TEST_F(OldChannelsTest, CommandOfAnAgentThatIsBusyLeavesItsIdFree) {
+  for (const E::Delivery delivery : {E::NOT_SENT, E::SENT}) {
+    Command("req_1");
+    Refuse(TakeDelivered().call_id(), v1::Refusal::AGENT_BUSY, delivery);
+  }
+  ASSERT_EQ(published_.size(), 2u);
+  EXPECT_EQ(published_[1].second["error"], "the agent has too many calls in flight");
+  EXPECT_EQ(Rows(), (RowSet{{"req_1", "AGENT_BUSY"}, {"req_1", "AGENT_BUSY"}}));
+}
+
+TEST_F(OldChannelsTest, ParamsThatTheAgentDoesNotTakeAreRefusedInItsWords) {
+  Command("req_1");
+  v1::EdgeFrame frame;
+  v1::Refusal* const refusal = frame.add_refusals();
+  refusal->set_call_id(TakeDelivered().call_id());
+  refusal->set_cause(v1::Refusal::PARAMS_REFUSED);
+  refusal->set_delivery(E::NOT_SENT);
+  refusal->set_why("params are longer than the 5 bytes that the agent takes");
+  channels_->Send(std::move(frame));
+  ASSERT_EQ(published_.size(), 1u);
+  EXPECT_EQ(published_[0].second["error"],
+            "the request is not valid: params are longer than the 5 bytes that the agent takes");
+  EXPECT_EQ(Rows(), (RowSet{{"req_1", "INVALID_REQUEST"}}));
+}
+
 TEST_F(OldChannelsTest, CallsPastTheLimitAreRefused) {
   for (int i = 0; i < 4; ++i) Command("req_" + std::to_string(i));
   EXPECT_EQ(delivered_.size(), 3u);

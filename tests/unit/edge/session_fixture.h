@@ -142,7 +142,7 @@ class SessionTest : public ::testing::Test {
     while (table().NextFrame(id, &text)) frames.push_back(text);
     return frames;
   }
-  // "open", "AGENT_BUSY NOT_SENT" or "success <result>".
+  // "open", "AGENT_BUSY NOT_SENT", "success <result>" or "unreadable: <why>".
   std::string OutcomeOf(uint64_t call_id, LinkId link = kLink) const {
     auto found = outcomes_.find({link, call_id});
     if (found == outcomes_.end()) return "open";
@@ -155,6 +155,7 @@ class SessionTest : public ::testing::Test {
     return found->second.size() == 1 ? found->second[0] : std::to_string(found->second.size()) + " closes";
   }
   static std::string Describe(const v1::Answer& answer) {
+    if (!answer.unreadable().empty()) return "unreadable: " + answer.unreadable();
     return (answer.success() ? "success " : "failure ") + answer.result_json();
   }
 
@@ -167,6 +168,7 @@ class SessionTest : public ::testing::Test {
         last_answer_ = answer;
       }
       for (const v1::Refusal& refusal : frame.refusals()) {
+        last_why_ = refusal.why();
         outcomes_[{link, refusal.call_id()}].push_back(R::Cause_Name(refusal.cause()) + " " +
                                                        E::Delivery_Name(refusal.delivery()));
       }
@@ -198,6 +200,7 @@ class SessionTest : public ::testing::Test {
   std::map<SessionId, std::vector<std::string>> closes_;
   std::set<SessionId> writable_;
   v1::Answer last_answer_;
+  std::string last_why_;  // Of the last refusal.
 };
 
 }  // namespace toolwire

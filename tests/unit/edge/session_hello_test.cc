@@ -17,11 +17,11 @@ TEST_F(SessionTest, HelloIsAnsweredWithWhatBothSidesHave) {
   Capabilities all = 0;
   for (const CapabilityName& known : kKnownCapabilities) all |= known.bit;
   Receive(EncodeHello(all));
-  EXPECT_EQ(Frames(), std::vector<std::string>{EncodeHelloAck(all)}) << "kEdgeCapabilities lacks one";
+  EXPECT_EQ(Frames(), std::vector<std::string>{EncodeHelloAck(all, {16 << 20, 512})}) << "kEdgeCapabilities lacks one";
   Receive(Golden("hello"));
   EXPECT_EQ(Frames(), std::vector<std::string>{Golden("hello_ack")});
   Receive(R"({"type":"hello","capabilities":["progress","cancel","files"]})");
-  EXPECT_EQ(Frames(), std::vector<std::string>{Golden("hello_ack")});
+  EXPECT_EQ(Frames(), std::vector<std::string>{R"({"type":"hello_ack","capabilities":["cancel"]})"});
   Receive(R"({"type":"hello"})");
   EXPECT_EQ(Frames(), std::vector<std::string>{R"({"type":"hello_ack","capabilities":[]})"});
   EXPECT_EQ(counters_.unknown_frames.value() + counters_.bad_frames.value(), 0u);
@@ -106,7 +106,7 @@ TEST_F(SessionTest, CallsThatEndOtherwiseAreNotCancelled) {
   Receive(Response("req_answered"));
   Receive(Response("req_lost", "[[[[[]]]]]"));
   LinkDown(2);
-  EXPECT_EQ(OutcomeOf(2), "ANSWER_LOST SENT");
+  EXPECT_EQ(OutcomeOf(2), "unreadable: result is nested too deep");
   EXPECT_EQ(Frames().size(), 0u);
   CloseSocket();
   EXPECT_EQ(counters_.tool_cancels.value(), 0u);
@@ -171,6 +171,64 @@ TEST_F(SessionTest, BadHelloIsABadFrame) {
   Receive(R"({"type":"hello","capabilities":"cancel"})");
   EXPECT_EQ(counters_.bad_frames.value(), 1u);
   EXPECT_EQ(Frames().size(), 0u);
+}
+
+// --- limits of the agent ---------------------------------------------------------------------------------------------
+
+TEST_F(SessionTest, ParamsPastWhatTheAgentTakesAreRefusedAloneAndAtOnce) {
+  OpenAndRead();
+  Deliver(1, "req_before", seconds(60), R"({"a":"1234567890"})");
+  Receive(R"({"type":"hello","paramsBytesMax":18,"jsonDepthMax":2})");
+  EXPECT_EQ(Frames().size(), 2u);
+  const auto deliver = [&](uint64_t call_id, const std::string& params) {
+    Deliver(call_id, "req_" + std::to_string(call_id), seconds(60), params);
+    return OutcomeOf(call_id);
+  };
+  EXPECT_EQ(deliver(2, R"({"a":"12345678901"})"), "PARAMS_REFUSED NOT_SENT");
+  EXPECT_EQ(last_why_, "params are longer than the 18 bytes that the agent takes");
+  EXPECT_EQ(deliver(3, R"({"a":"1234567890"})"), "open") << "18 bytes";
+  EXPECT_EQ(deliver(4, R"({"a":[[]]})"), "PARAMS_REFUSED NOT_SENT");
+  EXPECT_EQ(last_why_, "params are nested deeper than the 2 levels that the agent takes");
+  EXPECT_EQ(deliver(5, R"({"a":[]})"), "open");
+  EXPECT_EQ(counters_.params_refused.value(), 2u);
+  EXPECT_EQ(Frames().size(), 2u);
+  EXPECT_EQ(OutcomeOf(1), "open");
+  EXPECT_EQ(CloseOf(), "none");
+}
+
+TEST_F(SessionTest, LastHelloCountsAndAnAgentThatSaysNothingGetsWhateverComes) {
+  OpenAndRead();
+  const std::string large = "{\"a\":\"" + std::string(1000, 'x') + "\"}";
+  Deliver(1, "req_1", seconds(60), large);
+  Receive(R"({"type":"hello","paramsBytesMax":999})");
+  Deliver(2, "req_2", seconds(60), large);
+  Receive(R"({"type":"hello","capabilities":["cancel"]})");
+  Deliver(3, "req_3", seconds(60), large);
+  EXPECT_EQ(OutcomeOf(1), "open");
+  EXPECT_EQ(OutcomeOf(2), "PARAMS_REFUSED NOT_SENT");
+  EXPECT_EQ(OutcomeOf(3), "open");
+}
+
+// --- agents that have too much to do ---------------------------------------------------------------------------------
+
+TEST_F(SessionTest, AgentThatIsBusyEndsItsCallWhichWasNotMade) {
+  OpenAndRead();
+  DeliverAndRead(1, "req_1");
+  DeliverAndRead(2, "req_2");
+  Deliver(3, "req_3");
+  Receive(EncodeToolBusy("req_1"));
+  Receive(EncodeToolBusy("req_2"));
+  EXPECT_EQ(OutcomeOf(1), "AGENT_BUSY NOT_SENT");
+  EXPECT_EQ(OutcomeOf(2), "AGENT_BUSY NOT_SENT");
+  Receive(EncodeToolBusy("req_3"));
+  Receive(EncodeToolBusy("req_9"));
+  EXPECT_EQ(OutcomeOf(3), "open") << "it was not sent yet";
+  EXPECT_EQ(counters_.agent_busy.value(), 2u);
+  EXPECT_EQ(counters_.strays.value(), 2u);
+  EXPECT_EQ(counters_.bad_frames.value(), 0u);
+  EXPECT_EQ(Frames().size(), 1u);
+  DeliverAndRead(4, "req_2");
+  EXPECT_EQ(OutcomeOf(4), "open") << "nothing more will come of it: its id is free";
 }
 
 }  // namespace

@@ -231,10 +231,10 @@ TEST_F(SessionTest, TenthBadFrameWithinAMinuteClosesTheSession) {
   Receive("not json");
   clock_.Advance(seconds(60));
   const char* bad[] = {R"({"type":"heartbeat","timestamp":"1"})",
-                       R"({"type":"tool_response","requestId":"req_1"})",
+                       R"({"type":"tool_response","requestId":"req_9"})",
                        R"({"type":"tool_response","requestId":5,"success":true})",
                        R"({"type":"tool_response","requestId":"","success":true})",
-                       R"({"requestId":"req_1"})",
+                       R"({"requestId":"req_9"})",
                        R"({"type":5})",
                        "[]",
                        ""};
@@ -280,31 +280,100 @@ TEST_F(SessionTest, ResultAsDeepAsTheLimitPasses) {
   EXPECT_EQ(counters_.bad_frames.value(), 0u);
 }
 
-TEST_F(SessionTest, ResultDeeperThanTheLimitIsABadFrameAndLosesItsAnswer) {
+TEST_F(SessionTest, ResultDeeperThanTheLimitEndsItsCallAndIsABadFrameWhereThereIsNone) {
   limits_.payload.json_depth_max = 4;
   OpenAndRead();
   DeliverAndRead(1, "req_1");
   DeliverAndRead(2, "req_2");
   Deliver(3, "req_3");
   Receive(Response("req_1", "[[[[[]]]]]"));
-  EXPECT_EQ(OutcomeOf(1), "ANSWER_LOST SENT");
+  EXPECT_EQ(OutcomeOf(1), "unreadable: result is nested too deep");
   EXPECT_EQ(OutcomeOf(2), "open");
-  EXPECT_EQ(counters_.bad_frames.value(), 1u);
+  EXPECT_EQ(counters_.bad_frames.value(), 0u);
   EXPECT_EQ(CloseOf(), "none");
   Receive(Response("req_3", "[[[[[]]]]]"));
   EXPECT_EQ(OutcomeOf(3), "open") << "that was the answer to an earlier call";
   Receive(Response("req_9", "[[[[[]]]]]"));
   Receive(R"({"type":"tool_progress","requestId":"req_2","result":[[[[[]]]]]})");
   EXPECT_EQ(OutcomeOf(2), "open");
-  EXPECT_EQ(counters_.bad_frames.value(), 4u);
+  EXPECT_EQ(counters_.bad_frames.value(), 3u);
 }
 
-TEST_F(SessionTest, BadAnswerEndsNoCallUnlessItIsOnlyTooDeep) {
+TEST_F(SessionTest, AnswerThatCannotBeReadEndsItsCallAndClosesNothingHoweverManyThereAre) {
+  limits_.bad_frames_max = 2;
+  OpenAndRead();
+  const std::pair<std::string, std::string> cases[] = {
+      {"}", "tool_response: success is not a boolean"},
+      {R"(,"success":"true"})", "tool_response: success is not a boolean"},
+      {R"(,"success":true,"executionTime":"12"})", "tool_response: executionTime is neither a number nor null"},
+      {R"(,"success":false,"error":{"code":1}})", "tool_response: error is neither a string nor null"},
+      {R"(,"success":true,"result":{"a":)", "result is not valid JSON"},
+      {"", "not a JSON object"},
+  };
+  uint64_t call_id = 0;
+  DeliverAndRead(100, "req_good");
+  for (const auto& [rest, why] : cases) {
+    const std::string request_id = "req_" + std::to_string(++call_id);
+    DeliverAndRead(call_id, request_id);
+    Receive(R"({"type":"tool_response","requestId":")" + request_id + "\"" + rest);
+    EXPECT_EQ(OutcomeOf(call_id), "unreadable: " + why);
+    EXPECT_FALSE(last_answer_.success());
+    EXPECT_NE(last_answer_.error(), "");
+  }
+  EXPECT_EQ(counters_.bad_answers.value(), call_id);
+  EXPECT_EQ(counters_.bad_frames.value(), 0u);
+  EXPECT_EQ(strays_.size(), 0u);
+  EXPECT_EQ(CloseOf(), "none");
+  // It was answered: its id is free again.
+  DeliverAndRead(200, "req_1");
+  Receive(Response("req_1"));
+  Receive(Response("req_good"));
+  EXPECT_EQ(OutcomeOf(200), "success 1");
+  EXPECT_EQ(OutcomeOf(100), "success 1");
+}
+
+TEST_F(SessionTest, AnswerThatCannotBeReadIsABadFrameOnlyIfThereWasNoCall) {
+  limits_.bad_frames_max = 2;
+  OpenAndRead();
+  DeliverAndRead(1, "req_1", seconds(1));
+  Advance(seconds(2));
+  EXPECT_EQ(OutcomeOf(1), "TIMED_OUT SENT");
+  Receive(R"({"type":"tool_response","requestId":"req_1","success":1})");
+  EXPECT_EQ(counters_.bad_frames.value(), 0u) << "late is no fault of its own";
+  EXPECT_EQ(CloseOf(), "none");
+  Receive(R"({"type":"tool_response","requestId":"req_1","success":1})");
+  Receive(R"({"type":"tool_response","requestId":"req_other","success":1})");
+  EXPECT_EQ(counters_.bad_frames.value(), 2u);
+  EXPECT_EQ(CloseOf(), "1008 Too many bad frames");
+}
+
+TEST_F(SessionTest, AnswerThatCannotBeReadGoesToWhoeverHasItsCall) {
+  OpenAndRead();
+  Receive(R"({"type":"tool_response","requestId":"req_before","success":"yes"})");
+  ASSERT_EQ(strays_.size(), 1u);
+  EXPECT_EQ(strays_[0].user_id(), kUser);
+  EXPECT_EQ(strays_[0].request_id(), "req_before");
+  EXPECT_EQ(strays_[0].answer().unreadable(), "tool_response: success is not a boolean");
+  EXPECT_EQ(strays_[0].answer().error(),
+            "the agent's answer cannot be read: success is not a boolean; the tool may have run");
+}
+
+TEST_F(SessionTest, AnswerThatIsNotUtf8EndsItsCallAndTheSession) {
+  OpenAndRead();
+  DeliverAndRead(1, "req_1");
+  DeliverAndRead(2, "req_2");
+  Receive("{\"type\":\"tool_response\",\"requestId\":\"req_1\",\"success\":true,\"result\":\"\xff\"}");
+  EXPECT_EQ(OutcomeOf(1), "unreadable: not UTF-8");
+  EXPECT_EQ(OutcomeOf(2), "open") << "its answer may come through the agent's next session";
+  EXPECT_EQ(CloseOf(), "1007 Invalid UTF-8");
+}
+
+TEST_F(SessionTest, AnswerWhoseIdCannotBeReadEndsNoCall) {
   OpenAndRead();
   for (const char* text : {R"({"type":"tool_response","requestId":"req_1\ud800","success":true})",
                            R"({"type":"tool_response","requestId":"req_1\udc00\ud800","success":true})",
-                           R"({"type":"tool_response","requestId":"req_1","success":"yes"})",
-                           R"({"type":"tool_response","requestId":"req_1","success":true,"executionTime":"5"})"}) {
+                           R"({"type":"tool_response","requestId":"req_1)",
+                           R"({"type":"tool_response","success":yes,"requestId":"req_1"})"}) {
     const uint64_t bad = counters_.bad_frames.value();
     DeliverAndRead(bad + 1, "req_1");
     Receive(text);
@@ -318,7 +387,7 @@ TEST_F(SessionTest, BadAnswerEndsNoCallUnlessItIsOnlyTooDeep) {
 TEST_F(SessionTest, TextThatIsNotUtf8ClosesTheSession) {
   OpenAndRead();
   DeliverAndRead(1, "req_1");
-  Receive(Response("req_1", "\"\xff\""));
+  Receive("{\"type\":\"heartbeat\",\"x\":\"\xff\"}");
   const std::string close = CloseOf();
   EXPECT_EQ(close.substr(0, 4), "1007") << close;
   EXPECT_EQ(counters_.bad_frames.value(), 1u);

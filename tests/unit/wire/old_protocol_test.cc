@@ -44,7 +44,13 @@ TEST(OldProtocolTest, BadCommandsSayWhyAndWhoseTheyAreWhereThatCanBeRead) {
       {R"({"type":"tool_call","requestId":"r","tool":"","params":{}})", "r"},
       {R"({"type":"tool_call","requestId":"r","tool":"t","params":[]})", "r"},
       {R"({"type":"tool_call","requestId":"r","tool":"t","params":"x"})", "r"},
-      {"{\"type\":\"tool_call\",\"requestId\":\"r\",\"tool\":\"\xff\",\"params\":{}}", ""},
+      {"{\"type\":\"tool_call\",\"requestId\":\"r\",\"tool\":\"\xff\",\"params\":{}}", "r"},
+      {"{\"type\":\"tool_call\",\"requestId\":\"\xff\",\"tool\":\"t\",\"params\":{}}", ""},
+      {R"({"type":"tool_call","requestId":"r","tool":"t","params":{"a":NaN}})", "r"},
+      {R"({"type":"tool_call","requestId":"r","tool":"t","params":{"a":[1)", "r"},
+      {R"({"type":"tool_call","requestId":"r","tool":"t","params":{}}})", "r"},
+      {R"({"type":"tool_call","requestId":"r")", "r"},
+      {R"({"type":"tool_call","requestId":"r)", ""},
   };
   for (const auto& one : cases) {
     const OldCommand command = DecodeOldCommand(one.text, kDepth);
@@ -62,7 +68,18 @@ TEST(OldProtocolTest, ParamsMayBeNestedToTheLimit) {
     return R"({"type":"tool_call","requestId":"r","tool":"t","params":)" + params + "}}";
   };
   EXPECT_EQ(DecodeOldCommand(text(kDepth), kDepth).why_bad, "");
-  EXPECT_NE(DecodeOldCommand(text(kDepth + 1), kDepth).why_bad, "");
+  const OldCommand deeper = DecodeOldCommand(text(kDepth + 1), kDepth);
+  EXPECT_EQ(deeper.why_bad, "params are nested too deep");
+  EXPECT_EQ(deeper.request_id, "r");
+  EXPECT_EQ(deeper.tool, "");
+}
+
+TEST(OldProtocolTest, CommandNestedTooDeepIsReadForItsIdWhereverThatIs) {
+  const std::string deep(kDepth + 1, '['), end(kDepth + 1, ']');
+  const std::string text = R"({"type":"tool_call","tool":"t","params":{"a":)" + deep + end + R"(},"requestId":"r"})";
+  const OldCommand command = DecodeOldCommand(text, kDepth);
+  EXPECT_EQ(command.why_bad, "params are nested too deep");
+  EXPECT_EQ(command.request_id, "r");
 }
 
 TEST(OldProtocolTest, ResponsesHaveTheFieldsBackendsRead) {

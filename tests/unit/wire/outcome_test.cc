@@ -71,10 +71,11 @@ TEST(OutcomeTest, RefusalsMeanWhatTheTableSays) {
   EXPECT_EQ(ReasonOf(R::EARLIER_UNANSWERED), E::DUPLICATE_REQUEST);
   EXPECT_EQ(ReasonOf(R::SESSION_LOST), E::AGENT_LOST);
   EXPECT_EQ(ReasonOf(R::ANSWER_LOST), E::AGENT_LOST);
+  EXPECT_EQ(ReasonOf(R::PARAMS_REFUSED), E::INVALID_REQUEST);
   EXPECT_EQ(ReasonOf(R::CAUSE_UNSPECIFIED), E::REASON_UNSPECIFIED);
   EXPECT_EQ(ReasonOf(static_cast<R::Cause>(99)), E::REASON_UNSPECIFIED);
   const google::protobuf::EnumDescriptor& causes = *R::Cause_descriptor();
-  EXPECT_EQ(causes.value_count(), 10) << "a new cause needs its line above";
+  EXPECT_EQ(causes.value_count(), 11) << "a new cause needs its line above";
 }
 
 TEST(OutcomeTest, FailureSaysWhatHappenedAndWhetherTheToolMayHaveRun) {

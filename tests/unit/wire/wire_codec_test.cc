@@ -56,7 +56,77 @@ TEST(WireDecoderTest, DepthAtTheLimitIsReadAndOneMoreIsBad) {
   EXPECT_EQ(frame.type, Type::kHeartbeat);
   WireDecoder(3).Decode(R"({"type":"heartbeat","x":[[[]]]})", &frame);
   EXPECT_EQ(frame.type, Type::kBad);
-  EXPECT_EQ(frame.why_bad, "nested too deep");
+  EXPECT_EQ(frame.why_bad, "a field is nested too deep");
+}
+
+TEST(WireDecoderTest, BadAnswerNamesItsCallAndTheFieldThatIsWrong) {
+  const std::string begin = R"({"type":"tool_response","requestId":"r\u0031")";
+  const std::pair<std::string, std::string_view> cases[] = {
+      {"}", "tool_response: success is not a boolean"},
+      {R"(,"success":"true"})", "tool_response: success is not a boolean"},
+      {R"(,"success":null})", "tool_response: success is not a boolean"},
+      {R"(,"success":1})", "tool_response: success is not a boolean"},
+      {R"(,"success":true,"executionTime":"12"})", "tool_response: executionTime is neither a number nor null"},
+      {R"(,"success":true,"executionTime":[12]})", "tool_response: executionTime is neither a number nor null"},
+      {R"(,"success":false,"error":{"code":5}})", "tool_response: error is neither a string nor null"},
+      {R"(,"success":false,"error":0})", "tool_response: error is neither a string nor null"},
+      {R"(,"success":true,"result":NaN})", "result is not valid JSON"},
+      {R"(,"success":True})", "success is not valid JSON"},
+      {R"(,"success":true,"result":{"a":[1,2)", "result is not valid JSON"},
+      {R"(,"success":true,"error":"ab)", "error is not valid JSON"},
+      {R"(,"success":true,"mine":.5})", "a field is not valid JSON"},
+      {R"(,"success":true)", "not a JSON object"},
+      {R"(,"succ)", "not a JSON object"},
+      {R"(,)", "not a JSON object"},
+      {"", "not a JSON object"},
+      {R"( "success":true})", "not a JSON object"},
+      {R"(,"success":true}})", "not a JSON object"},
+      {",\"success\":true,\"result\":\"\xff\"}", "not UTF-8"},
+  };
+  for (const auto& [rest, why] : cases) {
+    const AgentFrame frame = Decoded(begin + rest);
+    EXPECT_EQ(frame.type, Type::kBad) << rest;
+    EXPECT_EQ(frame.why_bad, why) << rest;
+    EXPECT_EQ(frame.request_id, "r1") << rest;
+  }
+}
+
+TEST(WireDecoderTest, AnswerNestedTooDeepNamesItsCallWhereverItsIdIs) {
+  const std::string deep(kDepthMax, '['), end(kDepthMax, ']');
+  for (const std::string& text :
+       {R"({"type":"tool_response","requestId":"r","success":true,"result":)" + deep + end + "}",
+        R"({"type":"tool_response","success":true,"result":)" + deep + end + R"(,"requestId":"r"})",
+        R"({"type":"tool_response","success":true,"result":)" + deep + end + R"(,"requestId":"r","error":x})",
+        R"({"type":"tool_response","requestId":"r","success":true,"result":)" + deep}) {
+    const AgentFrame frame = Decoded(text);
+    EXPECT_EQ(frame.why_bad, "result is nested too deep") << text;
+    EXPECT_EQ(frame.request_id, "r") << text;
+  }
+}
+
+TEST(WireDecoderTest, BadFrameThatIsNoAnswerOrWhoseIdCannotBeReadNamesNoCall) {
+  for (const std::string_view text :
+       {R"({"type":"heartbeat","requestId":"r","timestamp":"x"})",
+        R"({"type":"hello","requestId":"r","capabilities":1})", R"({"type":"tool_progress","requestId":"r","x":)",
+        R"({"type":"tool_response","requestId":7,"success":1})",
+        R"({"type":"tool_response","requestId":"","success":1})",
+        R"({"type":"tool_response","requestId":"\ud800","x":)",
+        R"({"type":"tool_response","requestId":"r)", R"({"type":"tool_response","success":yes,"requestId":"r"})",
+        "{\"type\":\"tool_response\",\"requestId\":\"\xff\",\"success\":true}"}) {
+    const AgentFrame frame = Decoded(text);
+    EXPECT_EQ(frame.type, Type::kBad) << text;
+    EXPECT_EQ(frame.request_id, "") << text;
+  }
+}
+
+// Only answers have a request id.
+TEST(WireDecoderTest, BadFrameWithoutAReadableTypeNamesTheCallOfItsId) {
+  for (const std::string_view text : {R"({"requestId":"r","success":true})", R"({"type":7,"requestId":"r"})",
+                                      R"({"requestId":"r","type":tool_response})"}) {
+    const AgentFrame frame = Decoded(text);
+    EXPECT_EQ(frame.type, Type::kBad) << text;
+    EXPECT_EQ(frame.request_id, "r") << text;
+  }
 }
 
 TEST(WireDecoderTest, TypeMustBeAString) {
@@ -347,6 +417,50 @@ TEST(EdgeFrameTest, ConnectedNeedsBothIds) {
 TEST(WireEncoderTest, NoCapabilitiesAreAnEmptyList) {
   EXPECT_EQ(EncodeHello(0), R"({"type":"hello","capabilities":[]})");
   EXPECT_EQ(EncodeHelloAck(0), R"({"type":"hello_ack","capabilities":[]})");
+}
+
+TEST(WireDecoderTest, BusyNeedsOnlyAnId) {
+  for (const char* more : {"", R"(,"success":7)"}) {
+    const AgentFrame frame = Decoded(R"({"type":"tool_busy","requestId":"r")" + std::string(more) + "}");
+    EXPECT_EQ(frame.type, Type::kToolBusy) << more;
+    EXPECT_EQ(frame.request_id, "r") << more;
+  }
+  EXPECT_EQ(WhyBad(R"({"type":"tool_busy","requestId":""})"), "tool_busy: requestId is empty");
+}
+
+TEST(WireDecoderTest, HelloSaysWhatTheAgentTakesWhereThatIsANumber) {
+  const struct {
+    std::string_view fields;
+    std::optional<int64_t> bytes, depth;
+  } cases[] = {
+      {"", std::nullopt, std::nullopt},
+      {R"(,"paramsBytesMax":1024,"jsonDepthMax":8)", 1024, 8},
+      {R"(,"jsonDepthMax":8)", std::nullopt, 8},
+      {R"(,"paramsBytesMax":0)", 0, std::nullopt},
+      {R"(,"paramsBytesMax":null,"jsonDepthMax":null)", std::nullopt, std::nullopt},
+      {R"(,"paramsBytesMax":1e400,"jsonDepthMax":-1)", std::nullopt, std::nullopt},
+      {R"(,"paramsBytesMax":1e6)", 1000000, std::nullopt},
+  };
+  for (const auto& one : cases) {
+    const AgentFrame frame = Decoded(R"({"type":"hello")" + std::string(one.fields) + "}");
+    EXPECT_EQ(frame.type, Type::kHello) << one.fields;
+    EXPECT_EQ(frame.limits.bytes_max, one.bytes) << one.fields;
+    EXPECT_EQ(frame.limits.json_depth_max, one.depth) << one.fields;
+  }
+  for (const std::string_view fields :
+       {R"("paramsBytesMax":"1024")", R"("jsonDepthMax":[8])", R"("jsonDepthMax":true)"}) {
+    EXPECT_EQ(WhyBad(R"({"type":"hello","capabilities":["cancel"],)" + std::string(fields) + "}"),
+              "hello: paramsBytesMax or jsonDepthMax is not a number");
+  }
+}
+
+TEST(EdgeFrameTest, HelloAckSaysWhatTheEdgeTakes) {
+  const EdgeFrameText ack = DecodeEdgeFrame(EncodeHelloAck(kCapabilityLimits, {100, 5}), kDepthMax);
+  EXPECT_EQ(ack.capabilities, kCapabilityLimits);
+  EXPECT_EQ(ack.limits.bytes_max, 100);
+  EXPECT_EQ(ack.limits.json_depth_max, 5);
+  EXPECT_EQ(DecodeEdgeFrame(R"({"type":"hello_ack","capabilities":[],"resultBytesMax":"x"})", kDepthMax).type,
+            EdgeType::kBad);
 }
 
 TEST(EdgeFrameTest, HelloAckNeedsAList) {

@@ -111,8 +111,12 @@ void AddNames(Capabilities bits, HelloOrAck* message) {
 }
 
 std::string Encoded(const Message& message) {
-  if (const auto* hello = dynamic_cast<const v1::Hello*>(&message)) return EncodeHello(BitsOf(hello->capabilities()));
-  if (const auto* ack = dynamic_cast<const v1::HelloAck*>(&message)) return EncodeHelloAck(BitsOf(ack->capabilities()));
+  if (const auto* hello = dynamic_cast<const v1::Hello*>(&message)) {
+    return EncodeHello(BitsOf(hello->capabilities()), {hello->params_bytes_max(), hello->json_depth_max()});
+  }
+  if (const auto* ack = dynamic_cast<const v1::HelloAck*>(&message)) {
+    return EncodeHelloAck(BitsOf(ack->capabilities()), {ack->result_bytes_max(), ack->json_depth_max()});
+  }
   if (const auto* cancel = dynamic_cast<const v1::ToolCancel*>(&message)) return EncodeToolCancel(cancel->request_id());
   if (const auto* connected = dynamic_cast<const v1::Connected*>(&message)) {
     return EncodeConnected(connected->user_id(), connected->timestamp(), connected->server_id());
@@ -123,6 +127,9 @@ std::string Encoded(const Message& message) {
   }
   if (const auto* call = dynamic_cast<const v1::ToolCall*>(&message)) {
     return EncodeToolCall(call->request_id(), call->tool(), call->params());
+  }
+  if (const auto* busy = dynamic_cast<const v1::ToolBusy*>(&message)) {
+    return EncodeToolBusy(busy->request_id());
   }
   if (const auto* response = dynamic_cast<const v1::ToolResponse*>(&message)) {
     return EncodeToolResponse(response->request_id(), response->success(), response->result(), response->error(),
@@ -145,15 +152,24 @@ std::unique_ptr<Message> DecodedMessage(const std::string& frame) {
     response->set_execution_time(agent.execution_time_ms.value_or(0));
     return response;
   }
+  if (agent.type == Type::kToolBusy) {
+    auto busy = std::make_unique<v1::ToolBusy>();
+    busy->set_request_id(agent.request_id);
+    return busy;
+  }
   if (agent.type == Type::kHello) {
     auto hello = std::make_unique<v1::Hello>();
     AddNames(agent.capabilities, hello.get());
+    hello->set_params_bytes_max(agent.limits.bytes_max.value_or(0));
+    hello->set_json_depth_max(agent.limits.json_depth_max.value_or(0));
     return hello;
   }
   const EdgeFrameText edge = DecodeEdgeFrame(frame, kDepthMax);
   if (edge.type == EdgeType::kHelloAck) {
     auto ack = std::make_unique<v1::HelloAck>();
     AddNames(edge.capabilities, ack.get());
+    ack->set_result_bytes_max(edge.limits.bytes_max.value_or(0));
+    ack->set_json_depth_max(edge.limits.json_depth_max.value_or(0));
     return ack;
   }
   if (edge.type == EdgeType::kToolCancel) {

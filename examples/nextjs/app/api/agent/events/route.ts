@@ -10,7 +10,8 @@ const HEARTBEAT_MS = 15_000;
 const RETRY_MS = 1000;
 
 // The state of the user's agent, now and whenever it changes, as server-sent `agent` events. Ends when the browser goes,
-// this process stops or Toolwire refuses to be watched; browsers that are still there ask again by themselves.
+// this process stops or Toolwire refuses to be watched; browsers that are still there ask again by themselves. All pages of
+// this process stand on one stream to Toolwire, the client's.
 export const GET = route(async (request: NextRequest) => {
   const userId = requireUser(request);
   const gone = new AbortController();

@@ -1,0 +1,43 @@
+// Calls that wait for their agents.
+import type {Followers} from './following.js';
+
+// A call that waits again, because the agent was not there after all, waits so long first; doubled each time.
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 2_000;
+
+/** Gets whether the agent is there now. Called once. */
+type Waiter = (connected: boolean) => void;
+
+export class AgentWaiters {
+  readonly #waiting = new Set<() => void>();
+
+  constructor(private readonly followers: Followers) {}
+
+  /**
+   * Calls `waiter(true)` when the user's agent is connected, `waiter(false)` if it is not after `waitMs`. A call that
+   * waits again, because the agent was not there after all, gives how many `times` that was, and then waits a little
+   * first. Returns a function that ends the wait.
+   */
+  wait(userId: string, waitMs: number, times: number, waiter: Waiter): () => void {
+    const end = (connected: boolean): void => {
+      if (!this.#waiting.delete(giveUp)) return;
+      clearTimeout(timer);
+      stop();
+      if (!connected || times === 0) return waiter(connected);
+      setTimeout(() => waiter(true), Math.min(FIRST_PAUSE_MS * 2 ** times, LONGEST_PAUSE_MS, waitMs));
+    };
+    const giveUp = (): void => end(false);
+    const timer = setTimeout(giveUp, waitMs);
+    this.#waiting.add(giveUp);
+    const stop = this.followers.follow(userId, {
+      state: (_userId, agent) => agent && end(true),
+      // It learns what it knows already, that the agent is not connected, when its time is over.
+      refused: () => {},
+    });
+    return giveUp;
+  }
+
+  close(): void {
+    for (const giveUp of [...this.#waiting]) giveUp();
+  }
+}

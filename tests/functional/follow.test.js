@@ -1,0 +1,65 @@
+// FollowAgents: one stream for users that come and go.
+import assert from 'node:assert/strict';
+import {code} from './lib/caller.js';
+import {claim, claimInBoth} from './lib/toolwire.js';
+import {TokensFile} from './lib/tokens.js';
+import {until} from './lib/until.js';
+
+claimInBoth('users are added and taken away on the open stream, each is answered by its state and then its changes', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  const agent = await tw.agent('user_1');
+  const follow = tw.caller().follow();
+  follow.send(['user_1', 'user_2']);
+  await follow.saw('CONNECTED', 'user_1');
+  await follow.saw('DISCONNECTED', 'user_2');
+  const second = await tw.agent('user_2');
+  await follow.saw('CONNECTED', 'user_2');
+  await tw.agent('user_1');
+  await follow.saw('MOVED', 'user_1');
+  await agent.closed();
+  follow.send(['user_3'], ['user_2', 'nobody']);
+  await follow.saw('DISCONNECTED', 'user_3');
+  second.destroy();
+  await tw.agent('user_3');
+  await follow.saw('CONNECTED', 'user_3');
+  assert.ok(!follow.events.some(({kind, agent: {userId}}) => kind === 'DISCONNECTED' && userId === 'user_2' && follow.events.length > 6));
+  assert.ok(!follow.events.some(({kind}) => kind === 'SNAPSHOT_COMPLETE'));
+  follow.end();
+  assert.equal((await follow.ended()).code, 0);
+  await until('its place is free', async () => (await tw.metric('toolwire_control_watches')) === 0);
+});
+
+claim('the limit of users of one stream: at it all are answered, past it INVALID_ARGUMENT', async (scope) => {
+  const tw = await scope.toolwire({flags: {'watch-users-max': 3000}});
+  const users = Array.from({length: 3000}, (_, i) => `user_${i}`);
+  const follow = tw.caller().follow();
+  follow.send(users);
+  await until('all are answered', () => follow.events.length === 3000);
+  follow.send(['user_0'], ['user_1']);
+  await until('its state again', () => follow.events.length === 3001);
+  follow.send(['user_1', 'one_more']);
+  const {code: ended, details} = await follow.ended();
+  assert.equal(ended, code.INVALID_ARGUMENT);
+  assert.match(details, /3000/);
+  assert.equal(await tw.metric('toolwire_control_limit_hits_total', {limit: 'watch_users'}), 1);
+});
+
+claim('a token follows the users whom it may name, and no others', async (scope) => {
+  const tokens = await TokensFile.create(scope);
+  const token = tokens.add('shop', 'read', 'user-prefix=shop_');
+  const tw = await scope.toolwire({flags: {'tokens-file': tokens.path}});
+  const follow = tw.caller(token).follow();
+  follow.send(['shop_1']);
+  await follow.saw('DISCONNECTED', 'shop_1');
+  follow.send(['bank_1']);
+  assert.equal((await follow.ended()).code, code.PERMISSION_DENIED);
+});
+
+claim('a stop of control ends the stream with UNAVAILABLE', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split'});
+  const follow = tw.caller().follow();
+  follow.send(['user_1']);
+  await follow.saw('DISCONNECTED', 'user_1');
+  await tw.control.stop();
+  assert.equal((await follow.ended()).code, code.UNAVAILABLE);
+});
