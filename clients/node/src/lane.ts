@@ -10,6 +10,8 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
 // A control that stops is soon another one, and calls wait.
 const STOPPING_PAUSE_MS = 250;
+// So many silent streams are kept for the calls on them; with as many no other one is opened.
+const SILENT_MAX = 4;
 
 /** What the lane's owner does. */
 export interface LaneOwner extends CallSource {
@@ -19,8 +21,8 @@ export interface LaneOwner extends CallSource {
 
 export class Lane implements StreamOwner {
   #stream: DispatchStream | undefined;
-  // Those that take no more calls.
-  readonly #draining = new Set<DispatchStream>();
+  // Those that take no more calls, for good or because they are silent.
+  readonly #others = new Set<DispatchStream>();
   #lastFailure = '';
   #pauseMs = FIRST_PAUSE_MS;
   #pause: NodeJS.Timeout | undefined;
@@ -60,15 +62,38 @@ export class Lane implements StreamOwner {
   }
   draining(stream: DispatchStream): void {
     if (stream !== this.#stream) return;
-    this.#draining.add(stream);
-    this.#stream = undefined;
-    this.#lastFailure = stream.whyNot;
+    this.#setAside(stream);
     // Behind the same address another control may take calls already.
     this.#startAgain(STOPPING_PAUSE_MS);
     this.owner.lost(stream.worked, undefined);
   }
+  silent(stream: DispatchStream): void {
+    if (stream !== this.#stream || this.#others.size >= SILENT_MAX) return;
+    this.#setAside(stream);
+    // On another connection, which may be one to another control. At once, but if that goes on and on.
+    if (stream.worked) this.start();
+    else this.#startAgain(LONGEST_PAUSE_MS);
+    this.owner.lost(stream.worked, undefined);
+  }
+  #setAside(stream: DispatchStream): void {
+    this.#others.add(stream);
+    this.#stream = undefined;
+    this.#lastFailure = stream.whyNot;
+  }
+  recovered(stream: DispatchStream): void {
+    if (!this.#others.has(stream) || !stream.open) return;
+    const instead = this.#stream;
+    if (instead?.open) return stream.finish();
+    this.#stopStarting();
+    this.#others.delete(stream);
+    this.#stream = stream;
+    this.#lastFailure = '';
+    // It has not been taken, or has gone silent itself.
+    if (instead?.outstanding) this.#others.add(instead);
+    else instead?.close();
+  }
   ended(stream: DispatchStream, {why, worked, hopeless}: End): void {
-    if (this.#draining.delete(stream) || stream !== this.#stream) return;
+    if (this.#others.delete(stream) || stream !== this.#stream) return;
     this.#stream = undefined;
     this.#lastFailure = why;
     if (worked) this.#pauseMs = FIRST_PAUSE_MS;
@@ -86,14 +111,18 @@ export class Lane implements StreamOwner {
     for (const stream of this.#all) stream.check(now, late, silenceCloseMs);
   }
   get #all(): DispatchStream[] {
-    return this.#stream ? [this.#stream, ...this.#draining] : [...this.#draining];
+    return this.#stream ? [this.#stream, ...this.#others] : [...this.#others];
+  }
+
+  #stopStarting(): void {
+    this.#stopConnecting?.();
+    clearTimeout(this.#pause);
   }
 
   /** Ends all streams, for good. Returns the calls that were on them, which are the caller's to settle. */
   close(): Call[] {
     this.#closed = true;
-    this.#stopConnecting?.();
-    clearTimeout(this.#pause);
+    this.#stopStarting();
     const calls = this.#all.flatMap((stream) => [...stream.pending()]);
     for (const stream of this.#all) stream.close();
     return calls;
