@@ -35,10 +35,14 @@ const CALL_BYTES = 64;
 const BEHIND_BYTES_MAX = 64 << 10;
 const BEHIND_MS = 5;
 
+// A call is due from when on control has it, which nothing says: that it is on its way takes no longer than at this rate.
+const SLOWEST_BYTES_PER_MS = 64;
+
 // Control judges how late a message is by what it has seen of this process's clock in the last minute.
 const CLOCK_MS = 20_000;
 
 export const STOPPING = 'this control is stopping';
+export const SILENT = 'it says nothing';
 
 /** What a stream reports to, and asks of, the owner of the calls. */
 export interface CallSource {
@@ -84,6 +88,8 @@ enum State {
 }
 
 export class DispatchStream {
+  /** Which connection of its channel it is on. */
+  readonly connection: number;
   #state = State.Opened;
   #takenAt = 0;
   #inFlight: CallTable;
@@ -91,7 +97,6 @@ export class DispatchStream {
   readonly #stream: grpc.ClientDuplexStream<Buffer, v1.DispatchReply>;
   readonly #timers: NodeJS.Timeout[] = [];
   #clock: NodeJS.Timeout | undefined;
-  readonly #connection: number;
   #written = 0;
   // Messages that are written and not said to be with the socket; the bytes of the last one, and when that was.
   #writing = 0;
@@ -106,9 +111,11 @@ export class DispatchStream {
   #messageBytesMax = Infinity;
   #paramsBytesMax = Infinity;
   #silenceMs = Infinity;
-  // Since when there are calls that control must have, and when it last said something.
-  #dueSince: number | undefined;
+  // From when on control must have calls, 0: it has none. When it last said something, as of the last check; and whether it
+  // has since. Not by the clock, which a lone caller would read several times for each call.
+  #dueAt = 0;
   #heardAt = performance.now();
+  #heard = false;
   #silent = false;
   // It takes no more calls, as another stream does.
   #finishing = false;
@@ -122,7 +129,7 @@ export class DispatchStream {
   ) {
     this.#inFlight = new CallTable(callsMax);
     const stream = channel.dispatchStream(decodeReply);
-    this.#connection = channel.connection;
+    this.connection = channel.connection;
     this.#stream = stream;
     stream.on('data', (reply: v1.DispatchReply) => this.#read(reply));
     stream.on('error', () => {});  // Reported by `status`.
@@ -136,8 +143,8 @@ export class DispatchStream {
     return this.#state === State.Taken && !this.#silent && !this.#finishing;
   }
   /** How many calls it takes now. */
-  get room(): number {
-    return this.open && this.#mayWrite && !this.#tokenEnded ? this.callsMax - this.#inFlight.size : 0;
+  room(now: number): number {
+    return this.open && this.#mayWrite(now) && !this.#tokenEnded ? this.callsMax - this.#inFlight.size : 0;
   }
   /** How many calls were written and not answered. */
   get outstanding(): number {
@@ -150,20 +157,19 @@ export class DispatchStream {
   /** Why no calls go there, for people. */
   get whyNot(): string {
     if (this.#state === State.Draining) return STOPPING;
-    return this.#silent ? 'it says nothing' : 'connected, but no control has taken the stream';
+    return this.#silent ? SILENT : 'connected, but no control has taken the stream';
   }
 
   // Two messages at a time, and what comes meanwhile goes into the next one. With one, a single caller would wait: HTTP/2
   // says that it has written a call when its answer is already there.
-  get #mayWrite(): boolean {
+  #mayWrite(now: number): boolean {
     if (this.#writing === 0) return true;
-    return this.#writing < this.#writers.length && this.#lastBytes <= BEHIND_BYTES_MAX &&
-      performance.now() - this.#lastAt < BEHIND_MS;
+    return this.#writing < this.#writers.length && this.#lastBytes <= BEHIND_BYTES_MAX && now - this.#lastAt < BEHIND_MS;
   }
 
   // --- until control has taken it ---
   #giveUp(): void {
-    this.channel.leave(this.#connection);
+    this.channel.leave(this.connection);
     this.#ended({code: grpc.status.UNAVAILABLE, details: this.whyNot, metadata: new grpc.Metadata()});
     this.#stream.cancel();
   }
@@ -199,7 +205,11 @@ export class DispatchStream {
   // Says what its clock is. Before the first call, and while there are none: otherwise the first ones after a control stood
   // still would count as in time.
   #tell(): void {
-    if (this.#mayWrite) this.write([], performance.now());
+    this.#writeAlone();
+  }
+  #writeAlone(): void {
+    const now = performance.now();
+    if (this.#mayWrite(now)) this.write([], now);
   }
 
   // --- calls ---
@@ -235,12 +245,12 @@ export class DispatchStream {
     ++this.#writing;
     this.#lastBytes = message.length;
     this.#lastAt = now;
+    if (this.#dueAt === 0 && calls.length > 0) this.#dueAt = now + message.length / SLOWEST_BYTES_PER_MS;
     this.#stream.write(message, this.#wrote);
   }
   readonly #wrote = (): void => {
     if (this.#state === State.Ended) return;
     --this.#writing;
-    if (this.#dueSince === undefined && this.#inFlight.size > 0) this.#dueSince = performance.now();
     if (this.#cancels.length > 0) this.write([], performance.now());
     else this.source.writable(this);
   };
@@ -248,13 +258,13 @@ export class DispatchStream {
   /** Cancels this call, which was written here, at control. */
   cancel(call: Call): void {
     this.#cancels.push(call.id);
-    if (this.#state !== State.Ended && this.#mayWrite) this.write([], performance.now());
+    if (this.#state !== State.Ended) this.#writeAlone();
   }
 
   // --- what control says ---
   #read({answers, hello, draining}: v1.DispatchReply): void {
     if (this.#state === State.Ended) return;
-    this.#heardAt = performance.now();
+    this.#heard = true;
     this.channel.heard();
     if (hello) this.#greeted(hello);
     if (draining) this.#drain();
@@ -267,11 +277,11 @@ export class DispatchStream {
       this.owner.recovered(this);
     }
     if (this.#inFlight.size === 0) {
-      this.#dueSince = undefined;
+      this.#dueAt = 0;
       if (this.#finishing) return void this.#stream.end();
     }
     // There is room again, if there was none.
-    if (this.#mayWrite) this.source.writable(this);
+    if (this.#writing < this.#writers.length) this.source.writable(this);
   }
   /** Takes no more calls, and ends when those that it has are answered. */
   finish(): void {
@@ -357,13 +367,15 @@ export class DispatchStream {
       if (call.cancelledAt !== undefined && now > call.cancelledAt + CANCEL_GRACE_MS) call.cancel('SENT');
       else if (now > call.deadline + GRACE_MS) call.fail(timedOut(call.timeoutMs, 'SENT', call.requestId || undefined));
     }
-    this.#heardAt += late;
-    if (this.#dueSince === undefined) return;
-    const silence = now - Math.max(this.#heardAt, this.#dueSince);
+    if (this.#writing === 0 && this.#dueAt > now) this.#dueAt = now;
+    this.#heardAt = this.#heard ? now : this.#heardAt + late;
+    this.#heard = false;
+    if (this.#dueAt === 0) return;
+    const silence = now - Math.max(this.#heardAt, this.#dueAt);
     if (silence <= this.#silenceMs) return;
     if (!this.#silent) {
       this.#silent = true;
-      this.channel.stopped(this.#connection);
+      this.channel.stopped(this.connection);
       this.owner.silent(this);
     }
     if (silence > this.#silenceMs + silenceCloseMs) {

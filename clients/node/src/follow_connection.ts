@@ -95,10 +95,10 @@ class Vigil {
   }
   #suspect(): void {
     if (this.#asking) return;
-    this.#asking = new AbortController();
-    this.channel.missed();
-    this.channel.leave(this.#connection);
-    void this.#ask(this.#asking.signal);
+    const asking = new AbortController();
+    this.#asking = asking;
+    this.channel.stopped(this.#connection);
+    void this.#ask(asking.signal);
   }
   async #ask(signal: AbortSignal): Promise<void> {
     for (let pause = FIRST_PAUSE_MS; !signal.aborted; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {

@@ -1,7 +1,7 @@
 // The way to one control: a Dispatch stream that takes calls, opened again when it breaks, and those that only finish.
 import type {Call} from './call.js';
 import type {Channel} from './channel.js';
-import {DispatchStream, STOPPING, type CallSource, type End, type StreamOwner} from './dispatch_stream.js';
+import {DispatchStream, SILENT, STOPPING, type CallSource, type End, type StreamOwner} from './dispatch_stream.js';
 import type {ToolwireError} from './errors.js';
 
 // Before a stream is opened again, so that a control that stops has gone; doubled as long as streams end before they
@@ -27,6 +27,7 @@ export class Lane implements StreamOwner {
   #pauseMs = FIRST_PAUSE_MS;
   #pause: NodeJS.Timeout | undefined;
   #stopConnecting: (() => void) | undefined;
+  readonly #stopListening: () => void;
   #closed = false;
 
   constructor(
@@ -34,7 +35,9 @@ export class Lane implements StreamOwner {
     private readonly owner: LaneOwner,
     private readonly callsMax: number,
     private readonly parse: (text: string) => unknown,
-  ) {}
+  ) {
+    this.#stopListening = channel.onStopped((connection) => this.#stopped(connection));
+  }
 
   /** The stream for new calls; it may not be `open`. */
   get stream(): DispatchStream | undefined {
@@ -73,6 +76,16 @@ export class Lane implements StreamOwner {
     // On another connection, which may be one to another control. At once, but if that goes on and on.
     if (stream.worked) this.start();
     else this.#startAgain(LONGEST_PAUSE_MS);
+    this.owner.lost(stream.worked, undefined);
+  }
+  // Where something else is silent the next call would be lost. A stream that has calls notices that itself.
+  #stopped(connection: number): void {
+    const stream = this.#stream;
+    if (stream?.connection !== connection || stream.outstanding > 0) return;
+    this.#stream = undefined;
+    this.#lastFailure = SILENT;
+    stream.close();
+    this.start();
     this.owner.lost(stream.worked, undefined);
   }
   #setAside(stream: DispatchStream): void {
@@ -122,6 +135,7 @@ export class Lane implements StreamOwner {
   /** Ends all streams, for good. Returns the calls that were on them, which are the caller's to settle. */
   close(): Call[] {
     this.#closed = true;
+    this.#stopListening();
     this.#stopStarting();
     const calls = this.#all.flatMap((stream) => [...stream.pending()]);
     for (const stream of this.#all) stream.close();

@@ -38,7 +38,7 @@ export const present = (userId, epoch = 1, serverId = 'edge') =>
  * `answer(calls, stream, cancels)` makes the answers of a message, or nothing; `dispatch(stream)` has the stream to itself,
  * before anything is said on it; `getAgent` and the others take gRPC's `(call, done)`. Of what is not given there is an
  * answer without anything in it. `older`: a control that knows nothing of hello and FollowAgents. `follow(add, stream)`
- * answers those that are added, by default that they are absent; with `followHello` it says that first. With a `hello` of null
+ * answers those that are added, by default that they are absent; with `followHello` it says that first, and gives signs of life. With a `hello` of null
  * the test itself says it, and questions are not answered.
  */
 export async function startFake(scope, {
@@ -99,7 +99,12 @@ export async function startFake(scope, {
     FollowAgents(stream) {
       ++fake.followsAsked;
       stream.users = new Set();
-      if (followHello && stream.metadata.get('toolwire-hello')[0] === '1') stream.write({hello: followHello});
+      let life;
+      if (followHello && stream.metadata.get('toolwire-hello')[0] === '1') {
+        stream.write({hello: followHello});
+        life = setInterval(() => stream.write({}), followHello.silenceMs / 4);
+        scope.own({close: () => clearInterval(life)});
+      }
       stream.once('data', () => {
         ++fake.followsBegun;
         fake.follows.add(stream);
@@ -110,6 +115,7 @@ export async function startFake(scope, {
         if (add.length > 0) follow(add, stream, fake);
       });
       const end = () => {
+        clearInterval(life);
         fake.follows.delete(stream);
         stream.end();
       };
