@@ -19,8 +19,6 @@ const HELLO_MS = 250;
 // The question: a call without a user, which every control answers, INVALID_REQUEST, and none runs. Whoever answers it on
 // the stream has taken the stream. No other call has its id, 0. An older control has a row of it in its log.
 const QUESTION = v1.DispatchRequest.encode({calls: [{id: 0, call: {tool: 'toolwire-hello'}}]}).finish() as Buffer;
-// A stream that is still not taken, as behind a proxy without a control, is opened anew.
-const TAKEN_MS = 5_000;
 // A stream that stood for so long has worked, even if nobody called.
 const WORKED_MS = 5_000;
 // How much longer than its deadline a call waits for the server's word, which knows whether it was sent.
@@ -120,10 +118,12 @@ export class DispatchStream {
   // It takes no more calls, as another stream does.
   #finishing = false;
 
+  /** `takenMs`: so long it may stand before a control takes it. */
   constructor(
     readonly channel: Channel,
     private readonly source: CallSource,
     private readonly owner: StreamOwner,
+    takenMs: number,
     private callsMax: number,
     private readonly parse: (text: string) => unknown,
   ) {
@@ -134,7 +134,7 @@ export class DispatchStream {
     stream.on('data', (reply: v1.DispatchReply) => this.#read(reply));
     stream.on('error', () => {});  // Reported by `status`.
     stream.on('status', (status: grpc.StatusObject) => this.#ended(status));
-    this.#timers.push(setTimeout(() => this.#giveUp(), TAKEN_MS));
+    this.#timers.push(setTimeout(() => this.#giveUp(), takenMs));
     this.#timers.push(setTimeout(() => stream.write(QUESTION), channel.neverGreets ? 0 : HELLO_MS));
   }
 

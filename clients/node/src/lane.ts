@@ -10,6 +10,10 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
 // A control that stops is soon another one, and calls wait.
 const STOPPING_PAUSE_MS = 250;
+// A stream that no control has taken after so long, as behind a proxy without one, is opened anew on another connection;
+// doubled each time, as connections cost a control that stands still.
+const FIRST_TAKEN_MS = 2_000;
+const LONGEST_TAKEN_MS = 10_000;
 // So many silent streams are kept for the calls on them; with as many no other one is opened.
 const SILENT_MAX = 4;
 
@@ -25,6 +29,7 @@ export class Lane implements StreamOwner {
   readonly #others = new Set<DispatchStream>();
   #lastFailure = '';
   #pauseMs = FIRST_PAUSE_MS;
+  #takenMs = FIRST_TAKEN_MS;
   #pause: NodeJS.Timeout | undefined;
   #stopConnecting: (() => void) | undefined;
   readonly #stopListening: () => void;
@@ -57,11 +62,13 @@ export class Lane implements StreamOwner {
   }
   #begin(): void {
     if (this.#closed) return;
-    this.#stream = new DispatchStream(this.channel, this.owner, this, this.callsMax, this.parse);
+    this.#stream = new DispatchStream(this.channel, this.owner, this, this.#takenMs, this.callsMax, this.parse);
+    this.#takenMs = Math.min(2 * this.#takenMs, LONGEST_TAKEN_MS);
   }
 
   taken(): void {
     this.#lastFailure = '';
+    this.#takenMs = FIRST_TAKEN_MS;
   }
   draining(stream: DispatchStream): void {
     if (stream !== this.#stream) return;
