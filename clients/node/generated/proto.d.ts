@@ -170,11 +170,13 @@ export namespace toolwire {
 
         interface IWatchAgentsResponse {
             events?: (toolwire.v1.WatchAgentsResponse.IEvent[]|null);
+            hello?: (toolwire.v1.IStreamHello|null);
         }
 
         class WatchAgentsResponse implements IWatchAgentsResponse {
             constructor(properties?: toolwire.v1.IWatchAgentsResponse);
             public events: toolwire.v1.WatchAgentsResponse.IEvent[];
+            public hello?: (toolwire.v1.IStreamHello|null);
             public static encode(message: toolwire.v1.IWatchAgentsResponse, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.WatchAgentsResponse;
         }

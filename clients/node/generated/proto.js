@@ -7,7 +7,7 @@ var $protobuf = require("protobufjs/minimal");
 var $Reader = $protobuf.Reader, $Writer = $protobuf.Writer, $util = $protobuf.util;
 
 // Exported root namespace
-var $root = $protobuf.roots["default"] || ($protobuf.roots["default"] = {});
+var $root = {};
 
 $root.toolwire = (function() {
 
@@ -1582,6 +1582,7 @@ $root.toolwire = (function() {
              * @memberof toolwire.v1
              * @interface IWatchAgentsResponse
              * @property {Array.<toolwire.v1.WatchAgentsResponse.IEvent>|null} [events] WatchAgentsResponse events
+             * @property {toolwire.v1.IStreamHello|null} [hello] WatchAgentsResponse hello
              */
 
             /**
@@ -1609,6 +1610,14 @@ $root.toolwire = (function() {
             WatchAgentsResponse.prototype.events = $util.emptyArray;
 
             /**
+             * WatchAgentsResponse hello.
+             * @member {toolwire.v1.IStreamHello|null|undefined} hello
+             * @memberof toolwire.v1.WatchAgentsResponse
+             * @instance
+             */
+            WatchAgentsResponse.prototype.hello = null;
+
+            /**
              * Encodes the specified WatchAgentsResponse message. Does not implicitly {@link toolwire.v1.WatchAgentsResponse.verify|verify} messages.
              * @function encode
              * @memberof toolwire.v1.WatchAgentsResponse
@@ -1627,6 +1636,8 @@ $root.toolwire = (function() {
                 if (message.events != null && message.events.length)
                     for (var i = 0; i < message.events.length; ++i)
                         $root.toolwire.v1.WatchAgentsResponse.Event.encode(message.events[i], writer.uint32(/* id 1, wireType 2 =*/10).fork(), q + 1).ldelim();
+                if (message.hello != null && Object.hasOwnProperty.call(message, "hello"))
+                    $root.toolwire.v1.StreamHello.encode(message.hello, writer.uint32(/* id 2, wireType 2 =*/18).fork(), q + 1).ldelim();
                 return writer;
             };
 
@@ -1668,6 +1679,10 @@ $root.toolwire = (function() {
                             if (!(message.events && message.events.length))
                                 message.events = [];
                             message.events.push($root.toolwire.v1.WatchAgentsResponse.Event.decode(reader, reader.uint32(), undefined, long + 1));
+                            break;
+                        }
+                    case 2: {
+                            message.hello = $root.toolwire.v1.StreamHello.decode(reader, reader.uint32(), undefined, long + 1);
                             break;
                         }
                     default:
