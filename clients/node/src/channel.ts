@@ -24,7 +24,10 @@ const LOOK_MS = 1_000;
 // HTTP/2 receives so much before it waits for us to read: large results at full speed.
 const WINDOW_BYTES = 4 << 20;
 
+const DISPATCH_PATH = '/toolwire.v1.ToolDispatch/Dispatch';
 const FOLLOW_PATH = '/toolwire.v1.ToolDispatch/FollowAgents';
+// With it on a stream control says hello, and gives signs of life.
+const HELLO_WORD = 'toolwire-hello';
 // How grpc-js begins what it says of an answer that is a proxy's, as it has no status of gRPC.
 const NOT_GRPC = 'Received HTTP status code';
 
@@ -96,13 +99,16 @@ export class Channel {
   #silentUntil = 0;
   /** Its control knows nothing of `FollowAgents`, when last asked. */
   older = false;
-  readonly #whenStopped = new Set<() => void>();
+  /** Its control took the last stream of calls without a hello. */
+  neverGreets = false;
+  readonly #whenStopped = new Set<(connection: number) => void>();
   readonly #credentials: Credentials;
   readonly #options: grpc.ChannelOptions;
   readonly #token: () => string | undefined;
   // What `#client` was made with.
   #made: grpc.ChannelCredentials;
   #client: grpc.Client;
+  #connection = 0;
   #closed = false;
 
   constructor(
@@ -152,13 +158,25 @@ export class Channel {
   missed(): void {
     this.#silentUntil = performance.now() + SILENT_MS;
   }
-  /** Its control does not even give the signs of life that it promised. */
-  stopped(): void {
-    this.missed();
-    for (const then of [...this.#whenStopped]) then();
+  /** Which of its connections is the present one, by a number. */
+  get connection(): number {
+    return this.#connection;
   }
-  /** Calls `then` each time that it is `stopped`. Returns a function that ends that. */
-  onStopped(then: () => void): () => void {
+  /**
+   * What begins from now on gets another connection than this one: behind one address may be several controls. What is
+   * under way on it goes on.
+   */
+  leave(connection: number): void {
+    if (connection === this.#connection && !this.#closed) this.#replace(this.#credentials.current);
+  }
+  /** On this connection its control does not even give the signs of life that it promised. */
+  stopped(connection: number): void {
+    this.missed();
+    this.leave(connection);
+    for (const then of [...this.#whenStopped]) then(connection);
+  }
+  /** Calls `then` each time that a connection of it is `stopped`. Returns a function that ends that. */
+  onStopped(then: (connection: number) => void): () => void {
     this.#whenStopped.add(then);
     return () => this.#whenStopped.delete(then);
   }
@@ -175,6 +193,7 @@ export class Channel {
     const old = this.#client;
     this.#made = credentials;
     this.#client = new grpc.Client(this.address, credentials, this.#options);
+    ++this.#connection;
     // What is still under way on its last connection goes on. Who waits for a state of it looks again.
     old.close();
   }
@@ -241,45 +260,29 @@ export class Channel {
     });
   }
 
-  /** A stream of responses; ends with its status as an error. */
+  /** A stream of responses, with a hello first if control knows of that; ends with its status as an error. */
   serverStream<Request, Response>(
     {path, encode, decode}: Method<Request, Response>, request: Request,
   ): grpc.ClientReadableStream<Response> {
-    const stream = cancelsLater(this.#renewed().makeServerStreamRequest(path, encode, decode, request, this.#metadata()));
+    const stream = cancelsLater(this.#renewed().makeServerStreamRequest(path, encode, decode, request, this.#streamMetadata()));
     return stream.on('error', () => {});  // For streams that end when they are no longer read.
   }
 
-  /** A stream in both directions; `words` are further metadata. */
-  bidiStream<Response>(
-    path: string, decode: (bytes: Buffer) => Response, words: Readonly<Record<string, string>> = {},
-  ): grpc.ClientDuplexStream<Buffer, Response> {
-    const metadata = this.#metadata();
-    for (const [name, value] of Object.entries(words)) metadata.set(name, value);
-    return cancelsLater(this.#renewed().makeBidiStreamRequest(path, unpacked, decode, metadata));
+  /** A stream of calls. */
+  dispatchStream<Response>(decode: (bytes: Buffer) => Response): grpc.ClientDuplexStream<Buffer, Response> {
+    return this.#bidiStream(DISPATCH_PATH, decode);
   }
-
-  /** Streams to follow users, which no older control has. */
+  /** A stream to follow users, which no older control has. */
   followStream<Response>(decode: (bytes: Buffer) => Response): grpc.ClientDuplexStream<Buffer, Response> {
-    return this.bidiStream(FOLLOW_PATH, decode);
+    return this.#bidiStream(FOLLOW_PATH, decode);
   }
-
-  /**
-   * Calls `then` if a control that has no `FollowAgents` answers, which therefore never says hello either. Whatever else
-   * comes, of a newer control, of a proxy or nothing, says nothing. Returns a function that ends the question.
-   */
-  ifOlder(then: () => void): () => void {
-    const question = this.followStream(unpacked);
-    question.on('error', () => {}).on('data', () => {});
-    question.on('status', (status: grpc.StatusObject) => {
-      if (!isUnimplemented(status)) return;
-      this.older = true;
-      then();
-    });
-    question.end();
-    return () => {
-      question.removeAllListeners('status');
-      question.cancel();
-    };
+  #bidiStream<Response>(path: string, decode: (bytes: Buffer) => Response): grpc.ClientDuplexStream<Buffer, Response> {
+    return cancelsLater(this.#renewed().makeBidiStreamRequest(path, unpacked, decode, this.#streamMetadata()));
+  }
+  #streamMetadata(): grpc.Metadata {
+    const metadata = this.#metadata();
+    metadata.set(HELLO_WORD, '1');
+    return metadata;
   }
 
   // By hand, as gRPC refuses call credentials without TLS. A function that throws has no token to give: control's answer

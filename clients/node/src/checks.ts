@@ -6,7 +6,7 @@
 // no control ever sees (options, signals, the kind of params, lists of users to watch) is a TypeError.
 import {isDate, isUint8Array} from 'node:util/types';
 import {invalid} from './errors.js';
-import {kindOf, wrongIn} from './json.js';
+import {NotJson, kindOf, stringifyChecked} from './json.js';
 import type {AbortSignalLike} from './signals.js';
 
 /**
@@ -220,14 +220,7 @@ function textOf(given: unknown, write: (params: unknown) => unknown, own: boolea
   if (!isObject) throw new TypeError(`params: an object or the text of one, not ${kindOf(given)}`);
   let text: unknown;
   try {
-    text = write(given);
-    if (!own) {
-      // After the text is made: that ends for what holds itself.
-      const wrong = wrongIn(given);
-      if (wrong) {
-        throw new NotJson(`params${wrong.at}: ${wrong.what}, which JSON cannot hold; give a plain object or a toJSON()`);
-      }
-    }
+    text = own ? write(given) : stringifyChecked(given);
   } catch (error) {
     if (error instanceof NotJson) throw new TypeError(error.message);
     throw invalid('params', `params cannot be written as JSON: ${error instanceof Error ? error.message : shown(error)}`);
@@ -238,4 +231,3 @@ function textOf(given: unknown, write: (params: unknown) => unknown, own: boolea
   if (!own && !text.startsWith('{')) throw new TypeError(`params: an object, not ${kindOf(given)}`);
   return text;
 }
-class NotJson extends Error {}

@@ -64,7 +64,7 @@ export class ToolwireClient {
     const options = optionsOf(given);
     this.#limits = limitsOf(options);
     this.#channels = new Channels(options);
-    this.#followers = new Followers(this.#channels);
+    this.#followers = new Followers(this.#channels, this.#limits.silenceCloseMs);
     this.#dispatcher = new Dispatcher(this.#channels, this.#followers, this.#limits, this.#limits.parse);
   }
 

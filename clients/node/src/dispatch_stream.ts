@@ -7,20 +7,18 @@ import {RequestWriter, numberOf, v1} from './codec.js';
 import {ToolwireError, connectionLost, errorOf, invalid, timedOut} from './errors.js';
 import {ToolResult} from './result.js';
 
-const PATH = '/toolwire.v1.ToolDispatch/Dispatch';
 const decodeReply = (bytes: Buffer): v1.DispatchReply => v1.DispatchReply.decode(bytes);
 
 // How grpc-js says that the server's HTTP/2 layer refused a stream, as it does while it shuts down: by that protocol
 // nothing of such a stream was read. With any other status the calls would count as sent.
 const REFUSED_BY_HTTP2 = 'Stream refused by server';
 
-// A control says hello at once. After so long it is asked whether it is an older one, which never does: soon, as the calls
-// wait for it.
-const HELLO_MS = 20;
-// What was asked may have been lost, or have come to another control behind a proxy.
-const ASK_AGAIN_MS = 1_000;
-// A stream that is still not taken, as behind a proxy without a control, is opened anew.
-const TAKEN_MS = 5_000;
+// A control says hello at once. After so long it is asked whether it is an older one, which never does: longer than a
+// message takes around the world.
+const HELLO_MS = 250;
+// The question: a call without a user, which every control answers, INVALID_REQUEST, and none runs. Whoever answers it on
+// the stream has taken the stream. No other call has its id, 0. An older control has a row of it in its log.
+const QUESTION = v1.DispatchRequest.encode({calls: [{id: 0, call: {tool: 'toolwire-hello'}}]}).finish() as Buffer;
 // A stream that stood for so long has worked, even if nobody called.
 const WORKED_MS = 5_000;
 // How much longer than its deadline a call waits for the server's word, which knows whether it was sent.
@@ -30,10 +28,19 @@ const CANCEL_GRACE_MS = 2_000;
 // What a call takes beside its params and names, roughly.
 const CALL_BYTES = 64;
 
+// Behind a message of so much, or one that the socket has not taken for so long, no other one is written: those calls
+// would be neither here, where they can be taken back, nor at control.
+const BEHIND_BYTES_MAX = 64 << 10;
+const BEHIND_MS = 5;
+
+// A call is due from when on control has it, which nothing says: that it is on its way takes no longer than at this rate.
+const SLOWEST_BYTES_PER_MS = 64;
+
 // Control judges how late a message is by what it has seen of this process's clock in the last minute.
 const CLOCK_MS = 20_000;
 
 export const STOPPING = 'this control is stopping';
+export const SILENT = 'it says nothing';
 
 /** What a stream reports to, and asks of, the owner of the calls. */
 export interface CallSource {
@@ -61,6 +68,10 @@ export interface StreamOwner {
   taken(stream: DispatchStream): void;
   /** Control takes no more calls from it. */
   draining(stream: DispatchStream): void;
+  /** Control says nothing on it, though calls are due. */
+  silent(stream: DispatchStream): void;
+  /** Control says something again on a stream that was silent. */
+  recovered(stream: DispatchStream): void;
   /** It is gone; what it held is settled or given back. */
   ended(stream: DispatchStream, end: End): void;
 }
@@ -75,6 +86,8 @@ enum State {
 }
 
 export class DispatchStream {
+  /** Which connection of its channel it is on. */
+  readonly connection: number;
   #state = State.Opened;
   #takenAt = 0;
   #inFlight: CallTable;
@@ -82,9 +95,11 @@ export class DispatchStream {
   readonly #stream: grpc.ClientDuplexStream<Buffer, v1.DispatchReply>;
   readonly #timers: NodeJS.Timeout[] = [];
   #clock: NodeJS.Timeout | undefined;
-  #stopAsking: (() => void) | undefined;
   #written = 0;
+  // Messages that are written and not said to be with the socket; the bytes of the last one, and when that was.
   #writing = 0;
+  #lastBytes = 0;
+  #lastAt = 0;
   #cancels: number[] = [];
   #answered = false;
   // Its token is no longer good: control takes no new calls, answers those that it has, and ends it.
@@ -94,36 +109,42 @@ export class DispatchStream {
   #messageBytesMax = Infinity;
   #paramsBytesMax = Infinity;
   #silenceMs = Infinity;
-  // Since when there are calls that control must have, and when it last said something.
-  #dueSince: number | undefined;
+  // From when on control must have calls, 0: it has none. When it last said something, as of the last check; and whether it
+  // has since. Not by the clock, which a lone caller would read several times for each call.
+  #dueAt = 0;
   #heardAt = performance.now();
+  #heard = false;
   #silent = false;
+  // It takes no more calls, as another stream does.
+  #finishing = false;
 
+  /** `takenMs`: so long it may stand before a control takes it. */
   constructor(
     readonly channel: Channel,
     private readonly source: CallSource,
     private readonly owner: StreamOwner,
+    takenMs: number,
     private callsMax: number,
     private readonly parse: (text: string) => unknown,
   ) {
     this.#inFlight = new CallTable(callsMax);
-    const stream = channel.bidiStream(PATH, decodeReply, {'toolwire-hello': '1'});
+    const stream = channel.dispatchStream(decodeReply);
+    this.connection = channel.connection;
     this.#stream = stream;
     stream.on('data', (reply: v1.DispatchReply) => this.#read(reply));
     stream.on('error', () => {});  // Reported by `status`.
     stream.on('status', (status: grpc.StatusObject) => this.#ended(status));
-    this.#timers.push(setTimeout(() => this.#giveUp(), TAKEN_MS));
-    if (channel.older) this.#ask();
-    else this.#timers.push(setTimeout(() => this.#ask(), HELLO_MS));
+    this.#timers.push(setTimeout(() => this.#giveUp(), takenMs));
+    this.#timers.push(setTimeout(() => stream.write(QUESTION), channel.neverGreets ? 0 : HELLO_MS));
   }
 
   /** Whether calls may go there: control has taken it, does not stop, and is not silent. */
   get open(): boolean {
-    return this.#state === State.Taken && !this.#silent;
+    return this.#state === State.Taken && !this.#silent && !this.#finishing;
   }
   /** How many calls it takes now. */
-  get room(): number {
-    return this.open && this.#mayWrite && !this.#tokenEnded ? this.callsMax - this.#inFlight.size : 0;
+  room(now: number): number {
+    return this.open && this.#mayWrite(now) && !this.#tokenEnded ? this.callsMax - this.#inFlight.size : 0;
   }
   /** How many calls were written and not answered. */
   get outstanding(): number {
@@ -136,24 +157,19 @@ export class DispatchStream {
   /** Why no calls go there, for people. */
   get whyNot(): string {
     if (this.#state === State.Draining) return STOPPING;
-    return this.#silent ? 'it says nothing' : 'connected, but no control has taken the stream';
+    return this.#silent ? SILENT : 'connected, but no control has taken the stream';
   }
 
   // Two messages at a time, and what comes meanwhile goes into the next one. With one, a single caller would wait: HTTP/2
   // says that it has written a call when its answer is already there.
-  get #mayWrite(): boolean {
-    return this.#writing < this.#writers.length;
+  #mayWrite(now: number): boolean {
+    if (this.#writing === 0) return true;
+    return this.#writing < this.#writers.length && this.#lastBytes <= BEHIND_BYTES_MAX && now - this.#lastAt < BEHIND_MS;
   }
 
   // --- until control has taken it ---
-  #ask(): void {
-    this.#stopAsking?.();
-    this.#stopAsking = this.channel.ifOlder(() => {
-      if (this.#state === State.Opened) this.#taken();
-    });
-    this.#timers.push(setTimeout(() => this.#ask(), ASK_AGAIN_MS));
-  }
   #giveUp(): void {
+    this.channel.leave(this.connection);
     this.#ended({code: grpc.status.UNAVAILABLE, details: this.whyNot, metadata: new grpc.Metadata()});
     this.#stream.cancel();
   }
@@ -161,6 +177,7 @@ export class DispatchStream {
     this.#state = State.Taken;
     this.#takenAt = performance.now();
     this.#stopWaiting();
+    this.channel.neverGreets = !this.#hello;
     if (this.#hello) {
       this.#tell();
       this.#clock = setInterval(() => this.#tell(), CLOCK_MS).unref();
@@ -170,12 +187,10 @@ export class DispatchStream {
   }
   #stopWaiting(): void {
     clearInterval(this.#clock);
-    this.#stopAsking?.();
     for (const timer of this.#timers) clearTimeout(timer);
   }
   #greeted(hello: v1.IStreamHello): void {
     this.#hello = hello;
-    this.channel.older = false;
     // What an older version of it does not say is 0.
     if (hello.callsMax && hello.callsMax < this.callsMax) {
       this.callsMax = hello.callsMax;
@@ -190,7 +205,11 @@ export class DispatchStream {
   // Says what its clock is. Before the first call, and while there are none: otherwise the first ones after a control stood
   // still would count as in time.
   #tell(): void {
-    if (this.#mayWrite) this.write([], performance.now());
+    this.#writeAlone();
+  }
+  #writeAlone(): void {
+    const now = performance.now();
+    if (this.#mayWrite(now)) this.write([], now);
   }
 
   // --- calls ---
@@ -224,12 +243,14 @@ export class DispatchStream {
     const message = this.#writers[this.#written++ % this.#writers.length]!.write(calls, this.#cancels, now, clockMs);
     if (this.#cancels.length > 0) this.#cancels = [];
     ++this.#writing;
+    this.#lastBytes = message.length;
+    this.#lastAt = now;
+    if (this.#dueAt === 0 && calls.length > 0) this.#dueAt = now + message.length / SLOWEST_BYTES_PER_MS;
     this.#stream.write(message, this.#wrote);
   }
   readonly #wrote = (): void => {
     if (this.#state === State.Ended) return;
     --this.#writing;
-    if (this.#dueSince === undefined && this.#inFlight.size > 0) this.#dueSince = performance.now();
     if (this.#cancels.length > 0) this.write([], performance.now());
     else this.source.writable(this);
   };
@@ -237,23 +258,35 @@ export class DispatchStream {
   /** Cancels this call, which was written here, at control. */
   cancel(call: Call): void {
     this.#cancels.push(call.id);
-    if (this.#state !== State.Ended && this.#mayWrite) this.write([], performance.now());
+    if (this.#state !== State.Ended) this.#writeAlone();
   }
 
   // --- what control says ---
   #read({answers, hello, draining}: v1.DispatchReply): void {
     if (this.#state === State.Ended) return;
-    this.#heardAt = performance.now();
-    this.#silent = false;
+    this.#heard = true;
     this.channel.heard();
     if (hello) this.#greeted(hello);
     if (draining) this.#drain();
     // An answer is a control's word as well.
     if (answers.length > 0) this.#answered = true;
     for (const answer of answers) this.#take(answer);
-    if (this.#inFlight.size === 0) this.#dueSince = undefined;
+    if (answers.length > 0 && this.#state === State.Opened) this.#taken();
+    if (this.#silent) {
+      this.#silent = false;
+      this.owner.recovered(this);
+    }
+    if (this.#inFlight.size === 0) {
+      this.#dueAt = 0;
+      if (this.#finishing) return void this.#stream.end();
+    }
     // There is room again, if there was none.
-    if (this.#mayWrite) this.source.writable(this);
+    if (this.#writing < this.#writers.length) this.source.writable(this);
+  }
+  /** Takes no more calls, and ends when those that it has are answered. */
+  finish(): void {
+    this.#finishing = true;
+    clearInterval(this.#clock);
   }
   #drain(): void {
     if (this.#state >= State.Draining) return;
@@ -334,13 +367,16 @@ export class DispatchStream {
       if (call.cancelledAt !== undefined && now > call.cancelledAt + CANCEL_GRACE_MS) call.cancel('SENT');
       else if (now > call.deadline + GRACE_MS) call.fail(timedOut(call.timeoutMs, 'SENT', call.requestId || undefined));
     }
-    this.#heardAt += late;
-    if (this.#dueSince === undefined) return;
-    const silence = now - Math.max(this.#heardAt, this.#dueSince);
+    if (this.#writing === 0 && this.#dueAt > now) this.#dueAt = now;
+    this.#heardAt = this.#heard ? now : this.#heardAt + late;
+    this.#heard = false;
+    if (this.#dueAt === 0) return;
+    const silence = now - Math.max(this.#heardAt, this.#dueAt);
     if (silence <= this.#silenceMs) return;
     if (!this.#silent) {
       this.#silent = true;
-      this.channel.stopped();
+      this.channel.stopped(this.connection);
+      this.owner.silent(this);
     }
     if (silence > this.#silenceMs + silenceCloseMs) {
       this.#ended({code: grpc.status.UNAVAILABLE, details: `control said nothing for ${Math.round(silence)} ms`});

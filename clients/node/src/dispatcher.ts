@@ -112,23 +112,29 @@ export class Dispatcher implements LaneOwner {
   readonly #flush = (): void => {
     this.#scheduled = false;
     const now = performance.now();
-    const ready = this.#ready();
+    const ready = this.#ready(now);
     while (ready.length > 0 && this.#queued > 0) {
       const share = shareOfFirst(ready, this.#queued);
       const stream = ready.shift()!;
-      const calls = this.#take(stream, Math.min(stream.room, share), now);
+      const calls = this.#take(stream, Math.min(stream.room(now), share), now);
       if (calls.length > 0) stream.write(calls, now);
     }
   };
-  // The streams with room, those with the least outstanding calls first; of equals another one each time.
-  #ready(): DispatchStream[] {
-    const ready: DispatchStream[] = [];
+  // The streams with room, those with the least outstanding calls first; of equals another one each time. Those of controls
+  // that left something else unanswered only if there are no others.
+  #ready(now: number): DispatchStream[] {
+    let ready: DispatchStream[] = [];
     const start = this.#next++;
     for (let n = 0; n < this.#lanes.length; ++n) {
       const {stream} = this.#lanes[(start + n) % this.#lanes.length]!;
-      if (stream && stream.room > 0) ready.push(stream);
+      if (stream && stream.room(now) > 0) ready.push(stream);
     }
-    return ready.length > 1 ? ready.sort((a, b) => a.outstanding - b.outstanding) : ready;
+    if (ready.length < 2) return ready;
+    if (ready.some(({channel}) => channel.silent)) {
+      const answering = ready.filter(({channel}) => !channel.silent);
+      if (answering.length > 0) ready = answering;
+    }
+    return ready.sort((a, b) => a.outstanding - b.outstanding);
   }
   #take(stream: DispatchStream, room: number, now: number): Call[] {
     const taken: Call[] = [];

@@ -1,22 +1,12 @@
 // Who is connected, as control tells it on streams that all watches and waiting calls of a client share.
-import * as grpc from '@grpc/grpc-js';
-import {setTimeout as sleep} from 'node:timers/promises';
 import {agentOf, type Agent} from './agents.js';
-import {errorOfStatus, isUnimplemented, method, type Channel} from './channel.js';
 import type {Channels} from './channels.js';
 import {v1} from './codec.js';
 import type {ToolwireError} from './errors.js';
+import {FollowConnection, type Questions, type Session} from './follow_connection.js';
 
-const WATCH = method('/toolwire.v1.ToolDispatch/WatchAgents', v1.WatchAgentsRequest, v1.WatchAgentsResponse);
 const {Kind} = v1.WatchAgentsResponse;
-const decode = (bytes: Buffer): v1.WatchAgentsResponse => v1.WatchAgentsResponse.decode(bytes);
 
-// Before a stream is opened again; doubled as long as nothing comes of it.
-const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 2_000;
-// A control that answers no question for so long is left for another, if there is one; doubled each time.
-const FIRST_PATIENCE_MS = 3_000;
-const LONGEST_PATIENCE_MS = 60_000;
 // What control takes on one stream (`--watch-users-max`), and how many of them one message holds here.
 const USERS_MAX = 10_000;
 const MESSAGE_USERS = 1_000;
@@ -27,8 +17,6 @@ const REWATCH_SHARE = 4;
 const TRIALS_MAX = 4;
 // So many refused users are remembered.
 const REFUSED_MAX = 1_000;
-// Statuses that will be the same the next time.
-const FINAL = new Set(['INVALID_ARGUMENT', 'UNAUTHENTICATED', 'PERMISSION_DENIED', 'UNIMPLEMENTED']);
 
 /** Who wants to know of a user, or of all. */
 export interface Follower {
@@ -36,127 +24,6 @@ export interface Follower {
   state(userId: string, agent: Agent | undefined): void;
   /** Control does not let this user be followed, or nobody at all. Nothing more is told of the user. */
   refused(error: ToolwireError): void;
-}
-
-/** What one stream to control is for. */
-interface Questions {
-  /** The stream begins, or begins anew: nothing is answered. */
-  begin(session: Session): void;
-  readonly event: (event: v1.WatchAgentsResponse.IEvent) => void;
-  /** Answers are due. */
-  readonly waiting: boolean;
-  /** What has no answer is refused for good. `heard`: other things were answered on this stream. */
-  refuse(error: ToolwireError, heard: boolean): void;
-}
-
-/** One stream, as its questions see it. */
-interface Session {
-  readonly channel: Channel;
-  /** Its control has FollowAgents. */
-  readonly follows: boolean;
-  write(request: v1.IFollowRequest): void;
-  /** Opens a stream in place of this one, with these users. */
-  watch(userIds: readonly string[]): void;
-}
-
-type FollowStream = grpc.ClientDuplexStream<Buffer, v1.WatchAgentsResponse>;
-type Stream = grpc.ClientReadableStream<v1.WatchAgentsResponse> | FollowStream;
-
-/** Keeps a stream open to whichever control answers, until its owner ends it. */
-class Connection {
-  readonly #ending = new AbortController();
-  #stream: Stream | undefined;
-  #patienceMs = FIRST_PATIENCE_MS;
-  #heard = false;
-
-  constructor(
-    private readonly channels: Channels,
-    private readonly questions: Questions,
-    private readonly everyone: boolean,
-  ) {
-    void this.#run();
-  }
-
-  async #run(): Promise<void> {
-    const {signal} = this.#ending;
-    for (let pause = FIRST_PAUSE_MS; !signal.aborted; ) {
-      const channel = await this.channels.connected(signal);
-      if (!channel || signal.aborted) return;
-      this.#heard = false;
-      const status = await this.#session(channel);
-      if (signal.aborted) return;
-      if (this.#heard) pause = FIRST_PAUSE_MS;
-      if (!this.everyone && !channel.older && isUnimplemented(status)) {
-        channel.older = true;
-        continue;
-      }
-      const error = errorOfStatus(status);
-      // A stream that was accepted ends with its token; the next one may have a newer token.
-      const tokenEnded = this.#heard && error.code === 'UNAUTHENTICATED';
-      if (FINAL.has(error.code) && !tokenEnded) this.questions.refuse(error, this.#heard);
-      // An older control may be another one the next time.
-      channel.older = false;
-      await sleep(pause * (0.5 + Math.random()), undefined, {signal}).catch(() => {});
-      pause = Math.min(2 * pause, LONGEST_PAUSE_MS);
-    }
-  }
-
-  #session(channel: Channel): Promise<grpc.StatusObject> {
-    return new Promise((resolve) => {
-      const several = this.channels.all.length > 1;
-      let patience: NodeJS.Timeout | undefined;
-      const leave = (): void => {
-        channel.missed();
-        this.#patienceMs = Math.min(2 * this.#patienceMs, LONGEST_PATIENCE_MS);
-        this.#stream?.cancel();
-      };
-      const wait = (): void => {
-        clearTimeout(patience);
-        if (several && this.questions.waiting) patience = setTimeout(leave, this.#patienceMs);
-      };
-      const stopListening = several ? channel.onStopped(() => this.#stream?.cancel()) : undefined;
-      const open = (stream: Stream): void => {
-        const before = this.#stream;
-        this.#stream = stream;
-        before?.cancel();
-        stream.on('data', ({events}: v1.WatchAgentsResponse) => {
-          if (this.#stream !== stream) return;
-          channel.heard();
-          this.#heard = true;
-          this.#patienceMs = FIRST_PATIENCE_MS;
-          for (const event of events) this.questions.event(event);
-          wait();
-        });
-        stream.on('error', () => {});  // Reported by `status`.
-        stream.on('status', (status: grpc.StatusObject) => {
-          if (this.#stream !== stream) return;
-          this.#stream = undefined;
-          clearTimeout(patience);
-          stopListening?.();
-          resolve(status);
-        });
-      };
-      const follows = !this.everyone && !channel.older;
-      if (follows) open(channel.followStream(decode));
-      this.questions.begin({
-        channel,
-        follows,
-        write: (request) => {
-          (this.#stream as FollowStream | undefined)?.write(v1.FollowRequest.encode(request).finish() as Buffer);
-          wait();
-        },
-        watch: (userIds) => {
-          open(channel.serverStream(WATCH, {userIds: [...userIds]}));
-          wait();
-        },
-      });
-    });
-  }
-
-  end(): void {
-    this.#ending.abort();
-    this.#stream?.cancel();
-  }
 }
 
 /** One user, as long as somebody follows. */
@@ -191,14 +58,18 @@ class Shard implements Questions {
   // Users that were asked for on this stream and are not answered.
   readonly #unanswered = new Set<string>();
   #scheduled = false;
-  #connection: Connection | undefined;
+  #connection: FollowConnection | undefined;
   #session: Session | undefined;
   // Of an older control: when the present watch began, how long its snapshot took, who is in it.
   #watchedAt = 0;
   #snapshotMs = 0;
   #rewatch: NodeJS.Timeout | undefined;
 
-  constructor(private readonly channels: Channels, private readonly owner: ShardOwner) {}
+  constructor(
+    private readonly channels: Channels,
+    private readonly silenceCloseMs: number,
+    private readonly owner: ShardOwner,
+  ) {}
 
   get waiting(): boolean {
     return this.#unanswered.size > 0;
@@ -226,7 +97,7 @@ class Shard implements Questions {
     setImmediate(() => {
       this.#scheduled = false;
       if (this.users.size === 0) return this.end();
-      this.#connection ??= new Connection(this.channels, this, false);
+      this.#connection ??= new FollowConnection(this.channels, this, false, this.silenceCloseMs);
       if (this.#session) this.#say();
     });
   }
@@ -336,10 +207,10 @@ class Everyone implements Questions {
   complete = false;
   // Those of the present stream's snapshot while it comes in; who is not among them has gone.
   #snapshot: Set<string> | undefined;
-  readonly #connection: Connection;
+  readonly #connection: FollowConnection;
 
-  constructor(channels: Channels, private readonly gone: () => void) {
-    this.#connection = new Connection(channels, this, true);
+  constructor(channels: Channels, silenceCloseMs: number, private readonly gone: () => void) {
+    this.#connection = new FollowConnection(channels, this, true, silenceCloseMs);
   }
 
   get waiting(): boolean {
@@ -393,7 +264,8 @@ export class Followers implements ShardOwner {
   // Users that were refused alone, which are tried apart the next time, before they may end a stream of others.
   readonly #refused = new Set<string>();
 
-  constructor(private readonly channels: Channels) {}
+  /** `silenceCloseMs`: how long a stream is kept that breaks control's promise of signs of life, while nobody else answers. */
+  constructor(private readonly channels: Channels, private readonly silenceCloseMs: number) {}
 
   /**
    * Tells `follower` the state of this user, as soon as it is known, and each change. Returns a function that ends that.
@@ -420,7 +292,7 @@ export class Followers implements ShardOwner {
   // One with room.
   #shard(): Shard {
     for (const shard of this.#shards) if (shard.users.size < USERS_MAX) return shard;
-    const made = new Shard(this.channels, this);
+    const made = new Shard(this.channels, this.silenceCloseMs, this);
     this.#shards.add(made);
     return made;
   }
@@ -472,7 +344,7 @@ export class Followers implements ShardOwner {
       if (!users) return;
       const wanted = [...users].filter(([, {followers}]) => followers.size > 0);
       if (wanted.length === 0) continue;
-      const trial = new Shard(this.channels, this);
+      const trial = new Shard(this.channels, this.silenceCloseMs, this);
       this.#trials.set(trial, wanted.length);
       for (const [userId, followed] of wanted) trial.add(userId, followed);
     }
@@ -493,7 +365,7 @@ export class Followers implements ShardOwner {
 
   /** The same for all users; those that are known already are the agents of what it returns. */
   followAll(follower: Follower, whenComplete: () => void): {known: ReadonlyMap<string, Agent>; complete: boolean; stop: () => void} {
-    const everyone = (this.#everyone ??= new Everyone(this.channels, () => (this.#everyone = undefined)));
+    const everyone = (this.#everyone ??= new Everyone(this.channels, this.silenceCloseMs, () => (this.#everyone = undefined)));
     everyone.followers.set(follower, whenComplete);
     const stop = (): void => {
       if (everyone.followers.delete(follower) && everyone.followers.size === 0) everyone.end();

@@ -1,7 +1,7 @@
 // The way to one control: a Dispatch stream that takes calls, opened again when it breaks, and those that only finish.
 import type {Call} from './call.js';
 import type {Channel} from './channel.js';
-import {DispatchStream, STOPPING, type CallSource, type End, type StreamOwner} from './dispatch_stream.js';
+import {DispatchStream, SILENT, STOPPING, type CallSource, type End, type StreamOwner} from './dispatch_stream.js';
 import type {ToolwireError} from './errors.js';
 
 // Before a stream is opened again, so that a control that stops has gone; doubled as long as streams end before they
@@ -10,6 +10,12 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
 // A control that stops is soon another one, and calls wait.
 const STOPPING_PAUSE_MS = 250;
+// A stream that no control has taken after so long, as behind a proxy without one, is opened anew on another connection;
+// doubled each time, as connections cost a control that stands still.
+const FIRST_TAKEN_MS = 2_000;
+const LONGEST_TAKEN_MS = 10_000;
+// So many silent streams are kept for the calls on them; with as many no other one is opened.
+const SILENT_MAX = 4;
 
 /** What the lane's owner does. */
 export interface LaneOwner extends CallSource {
@@ -19,12 +25,14 @@ export interface LaneOwner extends CallSource {
 
 export class Lane implements StreamOwner {
   #stream: DispatchStream | undefined;
-  // Those that take no more calls.
-  readonly #draining = new Set<DispatchStream>();
+  // Those that take no more calls, for good or because they are silent.
+  readonly #others = new Set<DispatchStream>();
   #lastFailure = '';
   #pauseMs = FIRST_PAUSE_MS;
+  #takenMs = FIRST_TAKEN_MS;
   #pause: NodeJS.Timeout | undefined;
   #stopConnecting: (() => void) | undefined;
+  readonly #stopListening: () => void;
   #closed = false;
 
   constructor(
@@ -32,7 +40,9 @@ export class Lane implements StreamOwner {
     private readonly owner: LaneOwner,
     private readonly callsMax: number,
     private readonly parse: (text: string) => unknown,
-  ) {}
+  ) {
+    this.#stopListening = channel.onStopped((connection) => this.#stopped(connection));
+  }
 
   /** The stream for new calls; it may not be `open`. */
   get stream(): DispatchStream | undefined {
@@ -52,23 +62,58 @@ export class Lane implements StreamOwner {
   }
   #begin(): void {
     if (this.#closed) return;
-    this.#stream = new DispatchStream(this.channel, this.owner, this, this.callsMax, this.parse);
+    this.#stream = new DispatchStream(this.channel, this.owner, this, this.#takenMs, this.callsMax, this.parse);
+    this.#takenMs = Math.min(2 * this.#takenMs, LONGEST_TAKEN_MS);
   }
 
   taken(): void {
     this.#lastFailure = '';
+    this.#takenMs = FIRST_TAKEN_MS;
   }
   draining(stream: DispatchStream): void {
     if (stream !== this.#stream) return;
-    this.#draining.add(stream);
-    this.#stream = undefined;
-    this.#lastFailure = stream.whyNot;
+    this.#setAside(stream);
     // Behind the same address another control may take calls already.
     this.#startAgain(STOPPING_PAUSE_MS);
     this.owner.lost(stream.worked, undefined);
   }
+  silent(stream: DispatchStream): void {
+    if (stream !== this.#stream || this.#others.size >= SILENT_MAX) return;
+    this.#setAside(stream);
+    // On another connection, which may be one to another control. At once, but if that goes on and on.
+    if (stream.worked) this.start();
+    else this.#startAgain(LONGEST_PAUSE_MS);
+    this.owner.lost(stream.worked, undefined);
+  }
+  // Where something else is silent the next call would be lost. A stream that has calls notices that itself.
+  #stopped(connection: number): void {
+    const stream = this.#stream;
+    if (stream?.connection !== connection || stream.outstanding > 0) return;
+    this.#stream = undefined;
+    this.#lastFailure = SILENT;
+    stream.close();
+    this.start();
+    this.owner.lost(stream.worked, undefined);
+  }
+  #setAside(stream: DispatchStream): void {
+    this.#others.add(stream);
+    this.#stream = undefined;
+    this.#lastFailure = stream.whyNot;
+  }
+  recovered(stream: DispatchStream): void {
+    if (!this.#others.has(stream) || !stream.open) return;
+    const instead = this.#stream;
+    if (instead?.open) return stream.finish();
+    this.#stopStarting();
+    this.#others.delete(stream);
+    this.#stream = stream;
+    this.#lastFailure = '';
+    // It has not been taken, or has gone silent itself.
+    if (instead?.outstanding) this.#others.add(instead);
+    else instead?.close();
+  }
   ended(stream: DispatchStream, {why, worked, hopeless}: End): void {
-    if (this.#draining.delete(stream) || stream !== this.#stream) return;
+    if (this.#others.delete(stream) || stream !== this.#stream) return;
     this.#stream = undefined;
     this.#lastFailure = why;
     if (worked) this.#pauseMs = FIRST_PAUSE_MS;
@@ -86,14 +131,19 @@ export class Lane implements StreamOwner {
     for (const stream of this.#all) stream.check(now, late, silenceCloseMs);
   }
   get #all(): DispatchStream[] {
-    return this.#stream ? [this.#stream, ...this.#draining] : [...this.#draining];
+    return this.#stream ? [this.#stream, ...this.#others] : [...this.#others];
+  }
+
+  #stopStarting(): void {
+    this.#stopConnecting?.();
+    clearTimeout(this.#pause);
   }
 
   /** Ends all streams, for good. Returns the calls that were on them, which are the caller's to settle. */
   close(): Call[] {
     this.#closed = true;
-    this.#stopConnecting?.();
-    clearTimeout(this.#pause);
+    this.#stopListening();
+    this.#stopStarting();
     const calls = this.#all.flatMap((stream) => [...stream.pending()]);
     for (const stream of this.#all) stream.close();
     return calls;

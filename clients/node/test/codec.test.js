@@ -41,6 +41,23 @@ claim('what the writer writes is what the generated code reads', async () => {
   }
 });
 
+claim('another version of the client, or messages of the application, in the same process: each has its own', async () => {
+  const {roots} = require('protobufjs/minimal');
+  const others = {v1: {}};
+  roots.default = {toolwire: others};
+  const name = require.resolve('../generated/proto.js');
+  delete require.cache[name];
+  const {toolwire: second} = require(name);
+  assert.notEqual(second.v1, v1);
+  assert.equal(roots.default.toolwire, others);
+  for (const one of [v1, second.v1]) {
+    const bytes = one.DispatchReply.encode({answers: [{id: 1, failure: {code: 3, detail: {reason: 1}}}]}).finish();
+    const {answers} = one.DispatchReply.decode(bytes);
+    assert.ok(answers[0] instanceof one.DispatchAnswer);
+    assert.ok(answers[0].failure.detail instanceof one.CallError);
+  }
+});
+
 claim('the generated code is what the protos say', async () => {
   const {status, stderr} = spawnSync(process.execPath, [fileURLToPath(new URL('../scripts/generate.mjs', import.meta.url)), '--check']);
   assert.equal(status, 0, String(stderr));

@@ -27,6 +27,9 @@ const echo = ({id, call}) => ({id, response: {requestId: call.requestId || 'r', 
 // What a control says of itself.
 export const HELLO = {version: 'fake', startId: 'one', callsMax: 20_000, messageBytesMax: 18 << 20, paramsBytesMax: 16 << 20, silenceMs: 2000};
 
+// The question of a client that wants to know whether an older control is there, as every control answers it.
+const refusal = ({id}) => ({id, failure: {code: 3, message: 'user_id must not be empty', detail: {reason: Reason.INVALID_REQUEST, delivery: Delivery.NOT_SENT, field: 'user_id'}}});
+
 const absent = (userId) => ({kind: Kind.DISCONNECTED, agent: {userId}});
 export const present = (userId, epoch = 1, serverId = 'edge') =>
   ({kind: Kind.CONNECTED, agent: {userId, connected: true, serverId, epoch}});
@@ -35,17 +38,20 @@ export const present = (userId, epoch = 1, serverId = 'edge') =>
  * `answer(calls, stream, cancels)` makes the answers of a message, or nothing; `dispatch(stream)` has the stream to itself,
  * before anything is said on it; `getAgent` and the others take gRPC's `(call, done)`. Of what is not given there is an
  * answer without anything in it. `older`: a control that knows nothing of hello and FollowAgents. `follow(add, stream)`
- * answers those that are added, by default that they are absent.
+ * answers those that are added, by default that they are absent; with `followHello` it says that first, and gives signs of life. With a `hello` of null
+ * the test itself says it, and questions are not answered.
  */
 export async function startFake(scope, {
   answer = (calls) => calls.map(echo), dispatch, getAgent, listAgents, createCredential, listExecutions,
   watch = (stream) => stream.write({events: [{kind: Kind.SNAPSHOT_COMPLETE}]}),
   follow = (add, stream) => stream.write({events: add.map(absent)}),
-  hello = HELLO, older = false, port: wanted = 0,
+  hello = HELLO, followHello, older = false, port: wanted = 0,
 } = {}) {
   const fake = {
     /** All calls of streams, as {id, call}; all messages. */
     calls: [], cancels: [], messages: [],
+    /** Calls without a user, which ask whether it is there, and are not among the `calls`. */
+    questions: [],
     /** Requests that are no calls, by their methods. */
     requests: [],
     streams: new Set(), streamsBegun: 0, watches: new Set(), watchesBegun: 0,
@@ -66,7 +72,14 @@ export async function startFake(scope, {
       fake.streams.add(stream);
       if (!older && stream.metadata.get('toolwire-hello')[0] === '1' && hello) stream.write({hello});
       stream.on('data', (message) => {
-        const {calls, cancels} = message;
+        const {cancels} = message;
+        const questions = message.calls.filter(({call}) => call.userId === '');
+        if (questions.length > 0) {
+          fake.questions.push(...questions);
+          if (older || hello) stream.write({answers: questions.map(refusal)});
+          return;
+        }
+        const {calls} = message;
         fake.messages.push(message);
         fake.calls.push(...calls);
         fake.cancels.push(...cancels);
@@ -86,6 +99,12 @@ export async function startFake(scope, {
     FollowAgents(stream) {
       ++fake.followsAsked;
       stream.users = new Set();
+      let life;
+      if (followHello && stream.metadata.get('toolwire-hello')[0] === '1') {
+        stream.write({hello: followHello});
+        life = setInterval(() => stream.write({}), followHello.silenceMs / 4);
+        scope.own({close: () => clearInterval(life)});
+      }
       stream.once('data', () => {
         ++fake.followsBegun;
         fake.follows.add(stream);
@@ -96,6 +115,7 @@ export async function startFake(scope, {
         if (add.length > 0) follow(add, stream, fake);
       });
       const end = () => {
+        clearInterval(life);
         fake.follows.delete(stream);
         stream.end();
       };

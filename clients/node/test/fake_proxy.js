@@ -20,15 +20,18 @@ export const WAYS = {
 };
 export const hangs = () => {};
 
-// `end(stream, headers)` ends the requests. Counts the bytes that came on streams.
+// `end(stream, headers)` ends the requests. Keeps what came on streams.
 export async function startProxy(scope, end) {
-  const proxy = {requests: [], bytes: 0};
+  const proxy = {requests: [], bytes: 0, text: ''};
   const sessions = new Set();
   const server = http2.createServer()
     .on('session', (session) => sessions.add(session.on('error', () => {})))
     .on('stream', (stream, headers) => {
       proxy.requests.push(headers[':path']);
-      stream.on('error', () => {}).on('data', (bytes) => (proxy.bytes += bytes.length));
+      stream.on('error', () => {}).on('data', (bytes) => {
+        proxy.bytes += bytes.length;
+        proxy.text += bytes.toString('latin1');
+      });
       end(stream, headers);
     }).listen(0, '127.0.0.1');
   await once(server, 'listening');

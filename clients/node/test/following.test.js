@@ -301,7 +301,7 @@ claim('a user that is followed right after the last one of a stream was refused 
   const fake = await startFake(scope, {follow: refusing(new Map(), 3, 'bad')});
   for (const later of [(then) => then(), queueMicrotask, process.nextTick, setImmediate, (then) => setTimeout(then, 1)]) {
     const channels = scope.own(new Channels({address: fake.address}));
-    const followers = new Followers(channels);
+    const followers = new Followers(channels, 10_000);
     const told = [];
     const stops = [];
     const begin = (userId) => stops.push(followers.follow(userId, {state: (id) => told.push(id), refused: () => told.push('refused')}));
@@ -318,7 +318,7 @@ claim('a user that is followed right after the last one of a stream was refused 
 claim('a stream that loses its last user as it is refused is replaced for one that is followed in the same turn', async (scope) => {
   const fake = await startFake(scope, {follow: refusing(new Map(), 7, 'bad')});
   for (const later of [(then) => then(), process.nextTick, setImmediate]) {
-    const followers = new Followers(scope.own(new Channels({address: fake.address})));
+    const followers = new Followers(scope.own(new Channels({address: fake.address})), 10_000);
     const told = [];
     const stop = followers.follow('bad', {state() {}, refused() {
       stop();

@@ -69,6 +69,33 @@ claim('params that JSON can hold are sent: plain objects of any realm, toJSON, B
   for (const none of [undefined, null, '', {}]) assert.deepEqual(await sent(none), {});
 });
 
+claim('what a toJSON returns is checked like what is there, at every depth: a TypeError that says where, and nothing is sent', async (scope) => {
+  const {fake, client} = await start(scope);
+  const returning = (value) => ({toJSON: () => value});
+  for (const wrong of NOT_JSON) {
+    for (const params of [returning(wrong), {a: returning(wrong)}, {a: [1, returning({b: [wrong]})]}, returning({a: returning(wrong)}),
+      {n: 1n, a: returning(wrong)}, {ok: new Money(), a: wrong}]) {
+      isTypeError(await rejection(client.callTool('user_1', 'echo', params)));
+    }
+  }
+  // Of which JSON.stringify makes {}, as it asks for a toJSON once.
+  isTypeError(await rejection(client.callTool('user_1', 'echo', {a: returning(new Date(0))})));
+  const error = await rejection(client.callTool('user_1', 'echo', {list: [1, returning({of: [new Map([['secret', 1]])]})]}));
+  assert.equal(error.message, 'params.list[1].of[0]: an instance of Map, which JSON cannot hold; give a plain object or a toJSON()');
+  assert.deepEqual(fake.calls, []);
+});
+
+claim('a toJSON that returns what JSON can hold is sent as JSON.stringify has it, BigInt as well', async (scope) => {
+  const {client} = await start(scope);
+  const sent = async (params) => JSON.parse((await client.callTool('user_1', 'echo', params)).resultJson.toString());
+  const returning = (value) => ({toJSON: () => value});
+  for (const params of [returning({a: [1, null, 'x', returning([new Date(0), new Point()])]}), {a: [returning('x'), returning(undefined)]},
+    {at: returning(new Point()), bytes: Buffer.from('a')}, {own: {x: 1, toJSON() { return {...this}; }}}, {map: {toJSON: () => new (class extends Map { toJSON() {} x = 1; })().x}}]) {
+    assert.deepEqual(await sent(params), JSON.parse(JSON.stringify(params)));
+  }
+  assert.deepEqual(await sent(returning({n: returning(5n), deep: [6n]})), {n: 5, deep: [6]});
+});
+
 claim('a toJSON or a stringify that gives no text of an object: a TypeError', async (scope) => {
   const {fake, client} = await start(scope);
   for (const toJSON of [() => undefined, () => [1], () => 'text', () => 5, () => () => {}]) {

@@ -1,5 +1,6 @@
 // Controls that say nothing any more, and how calls are spread over those that do.
 import assert from 'node:assert/strict';
+import {startBalancer} from './fake_balancer.js';
 import {HELLO, startFake} from './fake_control.js';
 import {claim, clientWith, rejection, until} from './lib.js';
 
@@ -13,8 +14,16 @@ const bothTaken = (client, fakes) => until('both controls have a stream', async 
 
 // A control that answers until `fake.stopped`, from then on nothing, as one whose process is stopped.
 async function startStoppable(scope, {hello = SOON} = {}) {
-  const fake = await startFake(scope, {hello, answer: (calls) => (fake.stopped ? [] : calls.map(answerOf))});
+  const fake = await startFake(scope, {
+    hello, answer: (calls) => (fake.stopped ? [] : calls.map(answerOf)), dispatch: () => fake.stopped,
+  });
   return fake;
+}
+// Controls behind one address.
+async function startBehind(scope, count) {
+  const fakes = [];
+  for (let n = 0; n < count; ++n) fakes.push(await startFake(scope, {hello: SOON}));
+  return {fakes, balancer: await startBalancer(scope, fakes.map(({port}) => port))};
 }
 
 claim('a control that says nothing while it has calls gets no new ones; those it has fail as SENT when it stays so', async (scope) => {
@@ -24,7 +33,7 @@ claim('a control that says nothing while it has calls gets no new ones; those it
   first.stopped = true;
   const lost = [];
   await until('it has calls', () => {
-    lost.push(client.callTool('user_1', 'echo', {n: lost.length}).catch((error) => error));
+    for (let n = 0; n < 10; ++n) lost.push(client.callTool('user_1', 'echo', {n: lost.length}).catch((error) => error));
     return first.calls.length > 3;
   });
   const streams = first.streamsBegun;
@@ -46,21 +55,83 @@ claim('a control that says nothing while it has calls gets no new ones; those it
 });
 
 claim('a control that goes on within silenceCloseMs answers its calls, and gets new ones', async (scope) => {
-  const fake = await startStoppable(scope);
-  const client = clientWith(scope, {address: fake.address, controlWaitMs: 60_000});
+  const {fakes: [fake], balancer} = await startBehind(scope, 1);
+  const client = clientWith(scope, {address: balancer.address, controlWaitMs: 60_000, silenceCloseMs: 60_000});
   await client.callTool('user_1', 'echo');
-  fake.stopped = true;
+  balancer.stop(fake.port);
   const held = client.callTool('user_1', 'echo', {n: 1});
-  await until('it has the call', () => fake.calls.length === 2);
-  await new Promise((resolve) => setTimeout(resolve, 600));
+  await until('another connection is asked', () => balancer.connections > 1);
   const waiting = client.callTool('user_1', 'echo', {n: 2});
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  assert.ok(!fake.calls.some(({call}) => call.paramsJson.toString() === '{"n":2}'), 'a silent one gets none');
-  fake.stopped = false;
-  for (const stream of fake.streams) stream.write({answers: fake.calls.slice(1, 2).map(answerOf)});
+  balancer.goOn(fake.port);
   assert.equal((await held).result.n, 1);
   assert.equal((await waiting).result.n, 2);
-  assert.equal(fake.streamsBegun, 1);
+  await until('one stream is left', () => fake.streams.size === 1);
+  assert.equal((await client.callTool('user_1', 'echo', {n: 3})).result.n, 3);
+});
+
+claim('behind one address a silent control is left at once: new calls go over another connection, and none fails', async (scope) => {
+  const {fakes: [first, second], balancer} = await startBehind(scope, 2);
+  const client = clientWith(scope, {address: balancer.address, controlWaitMs: 2000, silenceCloseMs: 60_000});
+  await client.callTool('user_1', 'echo');
+  balancer.stop(first.port);
+  const held = client.callTool('user_1', 'echo', {n: 0});
+  await until('another control has a stream', () => second.streamsBegun === 1);
+  for (let n = 0; n < 100; ++n) assert.equal((await client.callTool('user_1', 'echo', {n})).result.n, n);
+  assert.equal(second.calls.length, 100);
+  balancer.goOn(first.port);
+  assert.equal((await held).result.n, 0);
+  await until('the first stream is given up, as the other one has taken calls', () => first.streams.size === 0);
+  assert.equal((await client.callTool('user_1', 'echo', {n: 1})).result.n, 1);
+  assert.equal(first.calls.length, 2);
+});
+
+claim('behind one address a control that stays silent: the calls that it has end as SENT, all others are answered', async (scope) => {
+  const {fakes: [first, second], balancer} = await startBehind(scope, 2);
+  const client = clientWith(scope, {address: balancer.address, silenceCloseMs: 700});
+  await client.callTool('user_1', 'echo');
+  balancer.stop(first.port);
+  const error = await rejection(client.callTool('user_1', 'echo'));
+  assert.deepEqual(fields(error), ['CONNECTION_LOST', 'SENT']);
+  assert.match(error.message, /control said nothing for \d+ ms/);
+  assert.equal((await client.callTool('user_1', 'echo', {n: 1})).result.n, 1);
+  assert.equal(second.streamsBegun, 1);
+});
+
+claim('a control that takes streams and then says nothing, for ever: few streams are opened', async (scope) => {
+  const fake = await startFake(scope, {hello: {...HELLO, silenceMs: 50}, answer: () => []});
+  const client = clientWith(scope, {address: fake.address, controlWaitMs: 60_000, silenceCloseMs: 60_000});
+  const calls = Array.from({length: 10}, async (_, n) => {
+    await new Promise((resolve) => setTimeout(resolve, 300 * n));
+    return rejection(client.callTool('user_1', 'echo'));
+  });
+  await until('streams were opened for those that are silent', () => fake.streamsBegun === 5);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  assert.equal(fake.streamsBegun, 5);
+  await client.close({drainMs: 0});
+  await Promise.all(calls);
+});
+
+claim('a call that is aborted while a message before it has not left is never written: NOT_SENT', async (scope) => {
+  const fake = await startFake(scope);
+  const balancer = await startBalancer(scope, [fake.port]);
+  const client = clientWith(scope, {address: balancer.address});
+  await client.callTool('user_1', 'echo');
+  balancer.stop(fake.port);
+  const large = client.callTool('user_1', 'echo', {text: 'x'.repeat(1 << 20)});
+  const turns = async () => {
+    for (let n = 0; n < 10; ++n) await new Promise(setImmediate);
+  };
+  await turns();
+  const controller = new AbortController();
+  const aborted = rejection(client.callTool('user_1', 'aborted', {}, {signal: controller.signal}));
+  const kept = client.callTool('user_1', 'kept');
+  await turns();
+  controller.abort();
+  assert.deepEqual(fields(await aborted), ['CALLER_CANCELLED', 'NOT_SENT']);
+  balancer.goOn(fake.port);
+  assert.equal((await large).success, true);
+  assert.equal((await kept).success, true);
+  assert.deepEqual(fake.calls.map(({call}) => call.tool), ['echo', 'echo', 'kept']);
 });
 
 claim('a single control that says nothing: new calls end after controlWaitMs, as NOT_SENT, and are never written', async (scope) => {
@@ -95,9 +166,9 @@ claim('signs of life are enough: a control with a slow tool is not silent', asyn
 });
 
 claim('a process that was not there to read does not take that for silence', async (scope) => {
-  const fake = await startFake(scope, {hello: SOON, answer: (calls, stream) => {
+  const fake = await startFake(scope, {hello: {...HELLO, silenceMs: 1000}, answer: (calls, stream) => {
     setImmediate(() => {
-      for (const end = performance.now() + 1500; performance.now() < end; );
+      for (const end = performance.now() + 3000; performance.now() < end; );
       stream.write({answers: calls.map(answerOf)});
     });
     return [];
