@@ -352,6 +352,12 @@ void AgentDirectory::Unfollow(uint64_t watch_id, const std::vector<std::string>&
   *followed = {watch.users.size(), watch.name_bytes};
 }
 
+bool AgentDirectory::OwesReport(uint64_t watch_id) const {
+  MutexLock lock(mu_);
+  const auto found = watches_.find(watch_id);
+  return found != watches_.end() && !found->second.unsaid.empty();
+}
+
 bool AgentDirectory::Continue(uint64_t watch_id) {
   MutexLock lock(mu_);
   auto found = watches_.find(watch_id);

@@ -93,6 +93,8 @@ class AgentDirectory {
   // kSnapshotStep at a time. False if more than `users_max` would be followed: the rest is not.
   bool Follow(uint64_t watch_id, const std::vector<std::string>& users, size_t users_max, Followed* followed);
   void Unfollow(uint64_t watch_id, const std::vector<std::string>& users, Followed* followed);
+  // Whether a user that it follows was never reported, as an edge that is awaited may have the agent.
+  bool OwesReport(uint64_t watch_id) const;
   // The next step of the watcher's snapshot, for which it has room now. So an unread snapshot takes no memory. True:
   // it is complete.
   bool Continue(uint64_t watch_id);

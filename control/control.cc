@@ -25,6 +25,9 @@ constexpr Duration kLastAnswersMin = std::chrono::milliseconds(500), kLastAnswer
 // For those that were refused just now.
 constexpr Duration kLastRefusals = std::chrono::milliseconds(100);
 
+// What a caller may send on one stream before control has read it: 20 MB/s of large params over a round trip of 50 ms.
+constexpr int kStreamWindowBytes = 1 << 20;
+
 // gRPC's reflection takes a thread for each of its streams, and no other service does; one of these accepts.
 constexpr int kReflectionThreadsMax = 4;
 
@@ -54,6 +57,10 @@ void SetLimits(const ControlOptions& options, grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Ms(options.keepalive_interval));
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Ms(options.keepalive_timeout));
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // gRPC would ping whenever a caller sends, to learn how much is on its way. nginx cuts a stream whose server has sent
+  // 1,000 pings, with the calls on it; those for keepalive come only where the caller says nothing.
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, Ms(options.connection_idle_timeout));
   // Clients that ping more often than every 5 s get GOAWAY after two pings too many.
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);

@@ -48,6 +48,8 @@ DispatchService::DispatchService(const Clock& clock, CallerAuth& auth, CallerBud
       signs_(clock, options.stream_life_interval),
       stalls_(clock),
       hello_(StreamHelloOf(options)),
+      dispatch_hello_(DispatchHelloOf(hello_)),
+      follow_hello_(FollowHelloOf(hello_)),
       requests_(clock, auth, options) {}
 
 grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext* context,
@@ -95,7 +97,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Di
   uint64_t number = 0;
   const auto refused = AdmitStream(CallerBudgets::kStreams, *context, std::move(open), &number);
   if (refused) return new Refused(*refused);
-  stream->Begin([this, number] { StreamDone(number); }, asks_for_hello ? hello_ : std::string());
+  stream->Begin([this, number] { StreamDone(number); }, asks_for_hello ? dispatch_hello_ : std::string());
   return stream.get();
 }
 
@@ -218,13 +220,13 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Fo
   using Refused = RefusedRpc<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>;
   const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kRead);
   if (admitted.refused) return new Refused(*admitted.refused);
-  auto stream = std::make_shared<FollowStream>(directory_, auth_, requests_.bounds(), counters_, caller_bytes_,
+  auto stream = std::make_shared<FollowStream>(directory_, auth_, requests_.bounds(), counters_, caller_bytes_, signs_,
                                                options_.watch_unread_bytes_max, context, admitted.caller);
   uint64_t number = 0;
   const auto refused =
       AdmitStream(CallerBudgets::kWatches, *context, OpenWatch(stream, admitted.caller), &number);
   if (refused) return new Refused(*refused);
-  stream->Begin([this, number] { StreamDone(number); });
+  stream->Begin([this, number] { StreamDone(number); }, AsksForHello(*context) ? follow_hello_ : std::string());
   return stream.get();
 }
 

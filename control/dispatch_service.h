@@ -120,7 +120,8 @@ class DispatchService final : public DispatchServiceBase {
   ReadingTurns turns_;
   LifeSigns signs_;
   Stalls stalls_;
-  const std::string hello_;  // The first reply to callers that ask for one.
+  const v1::StreamHello hello_;
+  const std::string dispatch_hello_, follow_hello_;  // The first reply to callers that ask for one.
   CallRequests requests_;  // After what its thread uses.
 
   mutable Mutex mu_;

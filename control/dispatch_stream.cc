@@ -26,6 +26,9 @@ constexpr size_t kReplyBytesMax = 256u << 10;
 constexpr size_t kWaitingBytes = sizeof(std::string) + 16;
 // Past so many times the bytes at which reading pauses the stream ends.
 constexpr size_t kEndFactor = 4;
+// After a standstill reading goes on behind so many messages and bytes that wait: a cancel is small, and comes soon.
+constexpr size_t kHeldMessagesMax = 256;
+constexpr size_t kHeldBytesMax = 1u << 20;
 
 std::string FieldOf(const v1::DispatchAnswer& answer) {
   using google::protobuf::io::CodedOutputStream;
@@ -162,18 +165,80 @@ void DispatchStream::OnReadDone(bool ok) {
     MutexLock lock(mu_);
     ++reading_;
   }
-  if (!stalls_.MustWait()) return TakeMessage();
-  stalls_.Wait([self = shared_from_this()] { self->TakeMessage(); });
+  if (!HoldMessage(stalls_.MustWait())) TakeMessage();
+}
+
+bool DispatchStream::HoldMessage(uint64_t ticks) {
+  bool first = false, full = false;
+  {
+    MutexLock lock(mu_);
+    if (ticks == 0 && !holding_) return false;
+    Hold(incoming_.Length());
+    held_bytes_ += incoming_.Length();
+    held_.emplace_back().Swap(&incoming_);
+    first = !std::exchange(holding_, true);
+    full = held_.size() >= kHeldMessagesMax || held_bytes_ >= kHeldBytesMax;
+    held_paused_ = full;
+  }
+  if (first) stalls_.Wait(ticks, [self = shared_from_this()] { self->TakeHeld(); });
+  if (!full) ReadNext();
+  return true;
+}
+
+void DispatchStream::TakeHeld() {
+  for (;;) {
+    std::deque<grpc::ByteBuffer> messages;
+    bool resume = false;
+    {
+      MutexLock lock(mu_);
+      messages.swap(held_);
+      Release(std::exchange(held_bytes_, 0));
+      holding_ = !messages.empty();
+      if (!holding_) resume = std::exchange(held_paused_, false);
+    }
+    if (resume) ReadNext();
+    if (messages.empty()) return;
+    NoteIfCancelled();
+    const CancelledIn cancelled = CancelsOf(&messages);
+    grpc::Status status;
+    size_t calls = 0;
+    for (size_t i = 0; i < messages.size() && status.ok(); ++i) {
+      ReadingTurns::Message cost;
+      status = StartCalls(&messages[i], &cost, cancelled, i);
+      calls += cost.calls;
+    }
+    if (!status.ok()) EndWith(std::move(status));
+    MutexLock lock(mu_);
+    reading_ -= static_cast<int>(messages.size());
+    if (calls > 0) used_ = true;
+    FinishIfIdleLocked();
+  }
+}
+
+DispatchStream::CancelledIn DispatchStream::CancelsOf(std::deque<grpc::ByteBuffer>* messages) {
+  CancelledIn cancelled;
+  for (size_t i = 1; i < messages->size(); ++i) {
+    grpc::ByteBuffer copy = (*messages)[i];
+    v1::DispatchRequest request;
+    if (ShapeOf(ShapeOfDispatch, requests_.bounds(), &copy) != Shape::kFine || !FromBuffer(&copy, &request)) continue;
+    for (const uint64_t id : request.cancels()) cancelled[id] = i;
+  }
+  return cancelled;
+}
+
+// gRPC knows it before OnCancel is called.
+void DispatchStream::NoteIfCancelled() {
+  MutexLock lock(mu_);
+  if (context_ != nullptr && !broken_ && context_->IsCancelled()) BreakLocked();
 }
 
 void DispatchStream::TakeMessage() {
   const MonoTime began = turns_.Now();
-  {
-    MutexLock lock(mu_);
-    if (context_ != nullptr && !broken_ && context_->IsCancelled()) BreakLocked();  // OnCancel comes behind this.
-  }
+  NoteIfCancelled();
+  grpc::ByteBuffer bytes;
+  bytes.Swap(&incoming_);
   ReadingTurns::Message message;
-  grpc::Status status = StartCalls(&message);
+  grpc::Status status = StartCalls(&bytes, &message);
   {
     MutexLock lock(mu_);
     --reading_;
@@ -219,21 +284,20 @@ grpc::Status DispatchStream::CheckShape(Shape shape) {
                                      : "too many repeated or unknown fields in one message");
 }
 
-grpc::Status DispatchStream::StartCalls(ReadingTurns::Message* cost) {
+grpc::Status DispatchStream::StartCalls(grpc::ByteBuffer* bytes, ReadingTurns::Message* cost,
+                                        const CancelledIn& cancelled, size_t number) {
   v1::DispatchRequest request;
   std::vector<SalvagedCall> unreadable;
-  grpc::ByteBuffer bytes;
-  bytes.Swap(&incoming_);
-  const Shape shape = ShapeOf(ShapeOfDispatch, requests_.bounds(), &bytes);
+  const Shape shape = ShapeOf(ShapeOfDispatch, requests_.bounds(), bytes);
   if (grpc::Status status = CheckShape(shape); !status.ok()) return status;
-  if ((shape == Shape::kLargeParams || !FromBuffer(&bytes, &request)) &&
-      !SalvageDispatch(BytesOf(bytes), requests_.bounds().hand_form_bytes_max, &request, &unreadable)) {
+  if ((shape == Shape::kLargeParams || !FromBuffer(bytes, &request)) &&
+      !SalvageDispatch(BytesOf(*bytes), requests_.bounds().hand_form_bytes_max, &request, &unreadable)) {
     return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "not a DispatchRequest");
   }
-  cost->bytes = bytes.Length();
+  cost->bytes = bytes->Length();
   cost->calls = static_cast<size_t>(request.calls_size()) + unreadable.size();
   cost->cancels = static_cast<size_t>(request.cancels_size());
-  bytes.Clear();  // Not held beside what was read of it.
+  bytes->Clear();  // Not held beside what was read of it.
   const Duration late = sender_clock_.Late(request.clock_ms(), turns_.Now());
   for (SalvagedCall& one : unreadable) {
     Call call;
@@ -258,6 +322,9 @@ grpc::Status DispatchStream::StartCalls(ReadingTurns::Message* cost) {
     }
     auto failure = requests_.Read(std::move(*one.mutable_call()), std::nullopt, &call);
     call.deadline -= late;
+    if (const auto behind = cancelled.find(one.id()); behind != cancelled.end() && behind->second > number && !failure) {
+      failure = MakeFailure(E::CALLER_CANCELLED, E::NOT_SENT, call.request_id);
+    }
     if (!failure) failure = Admit(call);
     if (failure) {
       Reject(std::move(call), std::move(*failure));

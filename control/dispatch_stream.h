@@ -84,14 +84,26 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
     size_t bytes = 0;  // That it holds.
   };
 
-  // The message that has come, once it may be.
+  // Of calls by their ids: the last of the messages that wait in which they are cancelled.
+  using CancelledIn = absl::flat_hash_map<uint64_t, size_t>;
+
+  // The message waits, as control stood still or others wait, and the next one is read meanwhile, if not too much does.
+  // False: it need not wait.
+  bool HoldMessage(uint64_t ticks);
+  // Takes the messages that wait, until none is left, and reads on if reading had stopped.
+  void TakeHeld();
+  CancelledIn CancelsOf(std::deque<grpc::ByteBuffer>* messages);
+  void NoteIfCancelled();
   void TakeMessage();
   // Says that control lives, if nothing else was said.
   void SayAlive();
   void AwaitSign(MonoTime last);
   void AwaitSignOfCalls();
   // Not OK: what the stream must end with, as the message is none that can be read.
-  grpc::Status StartCalls(ReadingTurns::Message* cost);
+  // `cancelled`, of which it counts what comes behind the message with this `number`: those calls are not begun.
+  // Clears `bytes`.
+  grpc::Status StartCalls(grpc::ByteBuffer* bytes, ReadingTurns::Message* cost, const CancelledIn& cancelled = {},
+                          size_t number = 0);
   grpc::Status CheckShape(Shape shape);
   // Takes the call in, unless the stream has too many or one with its id.
   std::optional<v1::CallFailure> Admit(const Call& call);
@@ -130,7 +142,8 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::function<void()> on_done_;
   bool greeted_ = false;  // Constant after Begin.
   std::shared_ptr<DispatchStream> self_;
-  grpc::ByteBuffer incoming_;  // Reader only, as are the next two.
+  grpc::ByteBuffer incoming_;  // Reader only, as is `share_`.
+  // Of the thread that takes messages: the reader, or the one that takes those that are held.
   SenderClock sender_clock_;
   ReadingTurns::Share share_;
   LifeSigns::Share sign_;
@@ -139,13 +152,18 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   std::atomic<int> write_ends_{0};
 
   Mutex mu_;
+  std::deque<grpc::ByteBuffer> held_ ABSL_GUARDED_BY(mu_);
+  size_t held_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  bool holding_ ABSL_GUARDED_BY(mu_) = false;      // Some are held, or taken from there now.
+  bool held_paused_ ABSL_GUARDED_BY(mu_) = false;  // No message is read until they are taken.
   grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(mu_);               // Null once gRPC is done.
   absl::flat_hash_map<uint64_t, InFlight> in_flight_ ABSL_GUARDED_BY(mu_);  // By the caller's id.
   // Replies that wait to be written, and the memory that they and the one which is being written take.
   std::deque<std::string> replies_ ABSL_GUARDED_BY(mu_);
   size_t unread_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   size_t outgoing_bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  // Threads that start a message's calls or the next read: until they are done the stream does not finish.
+  // Messages that are taken or wait, and threads that start the next read: until they are done the stream does not
+  // finish.
   int reading_ ABSL_GUARDED_BY(mu_) = 0;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool used_ ABSL_GUARDED_BY(mu_) = true;  // Since EndIfUnused was called.

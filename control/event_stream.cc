@@ -16,8 +16,10 @@ constexpr size_t kSharedBytes = 96, kPointerBytes = 16;
 }  // namespace
 
 template <typename Reactor>
-void EventStream<Reactor>::Begin(uint64_t watch_id, bool of_all, std::function<void()> on_done) {
+void EventStream<Reactor>::Begin(uint64_t watch_id, bool of_all, std::function<void()> on_done,
+                                 const LifeSigns* signs) {
   on_done_ = std::move(on_done);
+  signs_ = signs;
   self_ = this->shared_from_this();
   watch_id_ = watch_id;
   of_all_ = of_all;
@@ -34,7 +36,7 @@ size_t EventStream<Reactor>::CostOf(const Events& events) const {
 template <typename Reactor>
 void EventStream<Reactor>::Add(const Events& events) {
   MutexLock lock(mu_);
-  if (ended_) return;
+  if (ended_ || closing_) return;
   waiting_.push_back(events);
   waiting_bytes_ += kPointerBytes + kSharedBytes + events->size();
   Hold(CostOf(events));
@@ -77,10 +79,44 @@ void EventStream<Reactor>::WriteNextLocked() {
     message += *waiting_.front();
     TakeFirstLocked();
   }
+  WriteLocked(std::move(message));
+}
+
+template <typename Reactor>
+void EventStream<Reactor>::WriteLocked(std::string message) {
   Hold(message.size());
   outgoing_ = ToBuffer(std::move(message));
   writing_ = true;
+  if (signs_ != nullptr) said_at_ = signs_->Now();
   this->StartWrite(&outgoing_);
+}
+
+// With nothing to say for as long as the caller has not read what was said before: then it does not wait for a word.
+template <typename Reactor>
+std::optional<MonoTime> EventStream<Reactor>::SayAliveIfSilent() {
+  const MonoTime now = signs_->Now();
+  MutexLock lock(mu_);
+  if (ended_ || closing_) return std::nullopt;
+  if (writing_) return now;
+  if (now - said_at_ >= signs_->interval()) {
+    WriteLocked({});
+    counters_.life_signs.Add();
+  }
+  return said_at_;
+}
+
+template <typename Reactor>
+void EventStream<Reactor>::EndWhenWritten() {
+  MutexLock lock(mu_);
+  closing_ = true;
+  EndIfWrittenLocked();
+}
+
+template <typename Reactor>
+void EventStream<Reactor>::EndIfWrittenLocked() {
+  if (!closing_ || writing_ || !waiting_.empty()) return;
+  ended_ = true;
+  FinishIfIdleLocked();
 }
 
 template <typename Reactor>
@@ -93,7 +129,8 @@ void EventStream<Reactor>::OnWriteDone(bool ok) {
     FinishIfIdleLocked();
     if (ended_ || !ok) return;
     WriteNextLocked();
-    if (waiting_bytes_ > kMessageBytesMax) return;
+    EndIfWrittenLocked();
+    if (ended_ || waiting_bytes_ > kMessageBytesMax) return;
   }
   More();
 }

@@ -15,6 +15,7 @@
 #include "common/base/mutex.h"
 #include "control/agent_directory.h"
 #include "control/caller_bytes.h"
+#include "control/life_signs.h"
 #include "control/stream_counters.h"
 
 namespace toolwire {
@@ -55,7 +56,15 @@ class EventStream : public Reactor,
         context_(context) {}
 
   // The directory's of this stream; at once, and once. `of_all`: it is watched by those who share events with others.
-  void Begin(uint64_t watch_id, bool of_all, std::function<void()> on_done);
+  // `signs`: not null if it is to note when it writes, for SayAliveIfSilent.
+  void Begin(uint64_t watch_id, bool of_all, std::function<void()> on_done, const LifeSigns* signs = nullptr);
+  // Its first words, which are none of the directory's.
+  void Say(std::string message) { Add(std::make_shared<const std::string>(std::move(message))); }
+  // Writes an empty message if nothing was written for an interval of the `signs` that the stream was begun with.
+  // Returns when the last message was written, or now if it is not read yet; nothing if the stream has ended.
+  std::optional<MonoTime> SayAliveIfSilent();
+  // Ends it with OK once what was added so far is written. What is added from now on is dropped.
+  void EndWhenWritten();
   // With the directory's lock held: only queues, or hands a message to gRPC, which does not call back from there.
   void Add(const Events& events);
   // There is room for more. With no lock held.
@@ -76,11 +85,14 @@ class EventStream : public Reactor,
   size_t CostOf(const Events& events) const;
   void WriteNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void TakeFirstLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void WriteLocked(std::string message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void EndIfWrittenLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EndUnreadLocked(const char* why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FinishIfIdleLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const size_t unread_bytes_max_;
   std::function<void()> on_done_;
+  const LifeSigns* signs_ = nullptr;  // Constant after Begin.
   std::shared_ptr<EventStream> self_;
 
   Mutex mu_;
@@ -89,6 +101,8 @@ class EventStream : public Reactor,
   size_t waiting_bytes_ ABSL_GUARDED_BY(mu_) = 0;  // As if they were not shared.
   grpc::ByteBuffer outgoing_ ABSL_GUARDED_BY(mu_);
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  MonoTime said_at_ ABSL_GUARDED_BY(mu_){};  // When the last message was written, with `signs_`.
+  bool closing_ ABSL_GUARDED_BY(mu_) = false;  // It ends when what is there is written.
   int entered_ ABSL_GUARDED_BY(mu_) = 0;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;

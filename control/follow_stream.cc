@@ -3,6 +3,7 @@
 #include "control/follow_stream.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -28,9 +29,11 @@ std::vector<std::string> SomeOf(Names* names, int* taken) {
 
 }  // namespace
 
-void FollowStream::Begin(std::function<void()> on_done) {
+void FollowStream::Begin(std::function<void()> on_done, std::string hello) {
+  greeted_ = !hello.empty();
   const uint64_t watch_id = directory_.WatchNamed([this](const Events& events) { Add(events); });
-  EventStream::Begin(watch_id, /*of_all=*/false, std::move(on_done));
+  EventStream::Begin(watch_id, /*of_all=*/false, std::move(on_done), greeted_ ? &signs_ : nullptr);
+  if (greeted_) Say(std::move(hello));
   ReadNext();
 }
 
@@ -41,7 +44,13 @@ void FollowStream::ReadNext() {
 }
 
 void FollowStream::OnReadDone(bool ok) {
-  if (!ok) return End(grpc::Status::OK);
+  if (!ok) {
+    {
+      MutexLock lock(steps_mu_);
+      sends_no_more_ = true;
+    }
+    return More();
+  }
   grpc::Status status = Take();
   if (!status.ok()) return End(std::move(status));
   {
@@ -87,16 +96,7 @@ void FollowStream::More() {
     again_ = stepping_;
     if (std::exchange(stepping_, true)) return;
   }
-  for (;;) {
-    const bool room = HasRoom();
-    {
-      MutexLock lock(steps_mu_);
-      if (!taking_ || !room) {
-        if (std::exchange(again_, false)) continue;
-        stepping_ = false;
-        return;
-      }
-    }
+  while (MayStep()) {
     bool whole = false;
     grpc::Status status = Step(&whole);
     if (!status.ok()) End(std::move(status));  // So there is no room.
@@ -108,6 +108,21 @@ void FollowStream::More() {
     }
     ReadNext();
   }
+}
+
+bool FollowStream::MayStep() {
+  for (;;) {
+    const bool room = HasRoom();
+    MutexLock lock(steps_mu_);
+    if (taking_ && room) return true;
+    if (std::exchange(again_, false)) continue;
+    stepping_ = false;
+    if (!sends_no_more_ || taking_) return false;
+    break;
+  }
+  // Users who are still to be reported are so first; when that is written, this thread or another one is here again.
+  if (!directory_.OwesReport(watch_id_)) EndWhenWritten();
+  return false;
 }
 
 grpc::Status FollowStream::Step(bool* whole) {
@@ -124,11 +139,38 @@ grpc::Status FollowStream::Step(bool* whole) {
   return grpc::Status::OK;
 }
 
+void FollowStream::SayAlive() {
+  {
+    MutexLock lock(steps_mu_);
+    sign_awaited_ = users_ > 0;
+    if (!sign_awaited_) return;
+  }
+  if (const std::optional<MonoTime> last = SayAliveIfSilent()) AwaitSign(*last);
+}
+
+void FollowStream::AwaitSign(MonoTime last) {
+  signs_.Await(&sign_, last, [weak = weak_from_this()] {
+    if (const auto alive = weak.lock()) static_cast<FollowStream*>(alive.get())->SayAlive();
+  });
+}
+
+void FollowStream::OnDone() {
+  signs_.Leave(&sign_);
+  EventStream::OnDone();
+}
+
 void FollowStream::Note(const AgentDirectory::Followed& followed) {
   const size_t bytes = followed.users * kNameBytes + 2 * followed.bytes;
   if (bytes > names_bytes_) Hold(bytes - names_bytes_);
   if (bytes < names_bytes_) Release(names_bytes_ - bytes);
   names_bytes_ = bytes;
+  if (!greeted_ || !signs_.given()) return;
+  {
+    MutexLock lock(steps_mu_);
+    users_ = followed.users;
+    if (users_ == 0 || std::exchange(sign_awaited_, true)) return;
+  }
+  AwaitSign(signs_.Now());
 }
 
 }  // namespace toolwire

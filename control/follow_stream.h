@@ -12,6 +12,7 @@
 #include "common/base/mutex.h"
 #include "control/caller_auth.h"
 #include "control/event_stream.h"
+#include "control/life_signs.h"
 #include "control/request_shape.h"
 #include "toolwire/v1/dispatch.pb.h"
 
@@ -23,18 +24,24 @@ class FollowStream final : public EventStream<grpc::ServerBidiReactor<grpc::Byte
  public:
   // `from`: as of Call. The others as EventStream's.
   FollowStream(AgentDirectory& directory, CallerAuth& auth, const RequestBounds& bounds, StreamCounters& counters,
-               CallerBytes& all, size_t unread_bytes_max, grpc::CallbackServerContext* context,
+               CallerBytes& all, LifeSigns& signs, size_t unread_bytes_max, grpc::CallbackServerContext* context,
                std::shared_ptr<Caller> from = nullptr)
       : EventStream(directory, counters, all, unread_bytes_max, context),
         auth_(auth),
         bounds_(bounds),
+        signs_(signs),
         from_(std::move(from)) {}
 
-  void Begin(std::function<void()> on_done);
+  // `hello`: the first response, as bytes, to a caller that asks for one, who is then also told that control lives.
+  // Empty: the caller does not.
+  void Begin(std::function<void()> on_done, std::string hello = {});
   void OnReadDone(bool ok) override;
+  void OnDone() override;
 
  private:
   void More() override;
+  // Whether this thread makes the next step; if not, it makes none any more.
+  bool MayStep();
   void ReadNext();
   // Takes the request that has come. Not OK: what the stream must end with, as of the next two.
   grpc::Status Take();
@@ -42,9 +49,15 @@ class FollowStream final : public EventStream<grpc::ServerBidiReactor<grpc::Byte
   grpc::Status Step(bool* whole);
   grpc::Status TooMany();
   void Note(const AgentDirectory::Followed& followed);
+  // Says that control lives, if nothing else was said.
+  void SayAlive();
+  void AwaitSign(MonoTime last);
 
   CallerAuth& auth_;
   const RequestBounds bounds_;
+  LifeSigns& signs_;
+  LifeSigns::Share sign_;
+  bool greeted_ = false;  // Constant after Begin.
   const std::shared_ptr<Caller> from_;
   grpc::ByteBuffer incoming_;
 
@@ -52,6 +65,9 @@ class FollowStream final : public EventStream<grpc::ServerBidiReactor<grpc::Byte
   bool stepping_ ABSL_GUARDED_BY(steps_mu_) = false;  // A thread makes steps.
   bool again_ ABSL_GUARDED_BY(steps_mu_) = false;     // It looks once more whether there is something to do.
   bool taking_ ABSL_GUARDED_BY(steps_mu_) = false;    // There is a request: of the thread that makes steps.
+  bool sends_no_more_ ABSL_GUARDED_BY(steps_mu_) = false;  // The caller.
+  size_t users_ ABSL_GUARDED_BY(steps_mu_) = 0;       // That are followed.
+  bool sign_awaited_ ABSL_GUARDED_BY(steps_mu_) = false;
   v1::FollowRequest request_;
   int removed_ = 0, added_ = 0;  // So many of its names were taken.
   size_t request_bytes_ = 0, names_bytes_ = 0;  // Held.

@@ -16,7 +16,7 @@ struct StreamCounters : CounterSet {
   LimitCounter ended_unread{this, kControlLimitHits, "ended_stream_unread"};
   LimitCounter stream_idle{this, kControlLimitHits, "stream_idle"};
   Counter life_signs{this, "toolwire_control_life_signs_total",
-                     "Empty replies that told callers with calls in flight that control lives."};
+                     "Empty replies that told callers with calls in flight, or who follow users, that control lives."};
   LimitCounter events_unread{this, kControlLimitHits, "watch_unread_bytes"};
 };
 

@@ -64,8 +64,9 @@ void UnaryCall::Begin(grpc::ByteBuffer bytes, CallerBudgets::Place place) {
   Hold(CallerBytes::kCallBytes + kGrpcCallBytes + header_bytes);
   Join(weak_from_this());
   call_id_ = dispatcher_.NextCallId();
-  if (!stalls_.MustWait()) return Place(std::move(bytes), deadline);
-  stalls_.Wait([self = self_, bytes, deadline] { self->Place(bytes, deadline); });
+  const uint64_t ticks = stalls_.MustWait();
+  if (ticks == 0) return Place(std::move(bytes), deadline);
+  stalls_.Wait(ticks, [self = self_, bytes, deadline] { self->Place(bytes, deadline); });
 }
 
 // On this thread, or one of its own.

@@ -82,7 +82,7 @@ constexpr char kMetricsText[] = "text/plain; version=0.0.4; charset=utf-8";
 std::string Response(const char* status, const std::string& body, bool keep, bool with_body = true,
                      const char* type = kMetricsText) {
   return absl::StrCat("HTTP/1.1 ", status, "\r\nContent-Type: ", type, "\r\nContent-Length: ", body.size(),
-                      keep ? "" : "\r\nConnection: close", "\r\nAllow: GET, HEAD\r\n\r\n", with_body ? body : "");
+                      keep ? "" : "\r\nConnection: close", "\r\nAllow: GET, HEAD, OPTIONS\r\n\r\n", with_body ? body : "");
 }
 
 std::string ResponseTo(const Request& request, const Pages& pages) {
@@ -90,12 +90,18 @@ std::string ResponseTo(const Request& request, const Pages& pages) {
   const std::string path = uri.substr(0, uri.find('?'));
   const bool keep = KeepsAlive(request);
   const bool is_head = request.get_method() == "HEAD";
+  // As HAProxy's checks ask by default, of / or a page. So a check costs no samples.
+  const bool is_options = request.get_method() == "OPTIONS";
   const bool is_readyz = path == "/readyz" && pages.readiness != nullptr;
+  if (is_options && (path == "/" || path == "*" || path == "/metrics")) return Response("200 OK", "", keep);
   if (path != "/metrics" && !is_readyz) return Response("404 Not Found", "Not found\n", keep, !is_head);
-  if (request.get_method() != "GET" && !is_head) return Response("405 Method Not Allowed", "Only GET\n", keep);
+  if (request.get_method() != "GET" && !is_head && !is_options) {
+    return Response("405 Method Not Allowed", "Only GET\n", keep);
+  }
   if (!is_readyz) return Response("200 OK", pages.metrics(), keep, !is_head);
   const Readiness::Report report = pages.readiness->Ask();
-  return Response(report.ready ? "200 OK" : "503 Service Unavailable", report.json, keep, !is_head, "application/json");
+  return Response(report.ready ? "200 OK" : "503 Service Unavailable", is_options ? "" : report.json, keep, !is_head,
+                  "application/json");
 }
 
 class Connection;

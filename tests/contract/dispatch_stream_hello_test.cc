@@ -16,7 +16,7 @@ using std::chrono::seconds;
 
 class GreetedStreamTest : public DispatchStreamTest {
  protected:
-  GreetedStreamTest() : DispatchStreamTest(StreamHelloOf(Options())) {}
+  GreetedStreamTest() : DispatchStreamTest(DispatchHelloOf(StreamHelloOf(Options()))) {}
 
   // Lets time pass as control's ticker sees it.
   void Pass(Duration time) {
@@ -190,7 +190,7 @@ TEST_F(DispatchStreamTest, AfterControlStoodStillCallsOfAStreamThatWasResetMeanw
   EXPECT_EQ(edge_->deliveries().size(), 0u);
   stream_->OnCancel();
   EXPECT_FALSE(caller_->finished()) << "its message is still to be read";
-  for (uint64_t i = 0; i < Stalls::kTicks; ++i) stalls_.Tick();
+  for (uint64_t i = 0; i < Stalls::kTicksMax; ++i) stalls_.Tick();
   EXPECT_EQ(edge_->deliveries().size(), 0u);
   EXPECT_EQ(dispatcher_.counters().failed(E::CALLER_CANCELLED).value(), 5u);
   EXPECT_EQ(dispatcher_.in_flight(), 0u);
@@ -203,9 +203,59 @@ TEST_F(DispatchStreamTest, AfterControlStoodStillCallsOfAStreamThatIsThereBeginA
   ASSERT_TRUE(caller_->Send(Calls(1, 5)));
   stalls_.Tick();
   EXPECT_EQ(edge_->deliveries().size(), 0u);
-  for (uint64_t i = 1; i < Stalls::kTicks; ++i) stalls_.Tick();
+  for (uint64_t i = 1; i < Stalls::kTicksMax; ++i) stalls_.Tick();
   EXPECT_EQ(edge_->deliveries().size(), 5u);
   EXPECT_EQ(stalls_.counters().held.value(), 1u);
+}
+
+TEST_F(DispatchStreamTest, AfterAShortStandstillTooCallsOfAStreamThatWasResetMeanwhileAreNotBegun) {
+  stalls_.Tick();
+  clock_.Advance(milliseconds(150));
+  ASSERT_TRUE(caller_->Send(Calls(1, 5)));
+  stalls_.Tick();
+  stream_->OnCancel();
+  for (int i = 0; i < 15; ++i) stalls_.Tick();
+  EXPECT_EQ(edge_->deliveries().size(), 0u);
+  EXPECT_EQ(dispatcher_.counters().failed(E::CALLER_CANCELLED).value(), 5u);
+}
+
+TEST_F(DispatchStreamTest, AfterControlStoodStillCallsThatALaterMessageCancelsAreNotBegunAndTheOthersAre) {
+  stalls_.Tick();
+  clock_.Advance(seconds(10));
+  ASSERT_TRUE(caller_->Send(Calls(1, 3)));
+  v1::DispatchRequest later = Calls(4, 5);
+  later.add_cancels(2);
+  ASSERT_TRUE(caller_->Send(later)) << "messages are read while the first one waits";
+  EXPECT_GT(all_.total(), 0u);
+  for (uint64_t i = 0; i < Stalls::kTicksMax; ++i) stalls_.Tick();
+  EXPECT_EQ(edge_->deliveries().size(), 4u);
+  caller_->ReadAll();
+  ASSERT_EQ(caller_->answers().size(), 1u);
+  EXPECT_EQ(caller_->answers()[0].id(), 2u);
+  EXPECT_EQ(caller_->answers()[0].failure().detail().reason(), E::CALLER_CANCELLED);
+  EXPECT_EQ(caller_->answers()[0].failure().detail().delivery(), E::NOT_SENT);
+  ASSERT_TRUE(caller_->Send(Calls(6, 6))) << "and reading goes on as before";
+  EXPECT_EQ(edge_->deliveries().size(), 4u) << "still just after it";
+  clock_.Advance(milliseconds(10));
+  for (uint64_t i = 0; i < Stalls::kTicksMax; ++i, clock_.Advance(milliseconds(10))) stalls_.Tick();
+  EXPECT_EQ(edge_->deliveries().size(), 5u);
+  ASSERT_TRUE(caller_->Send(Calls(7, 7)));
+  EXPECT_EQ(edge_->deliveries().size(), 6u);
+}
+
+TEST_F(DispatchStreamTest, AfterAStandstillSoManyMessagesAreReadBehindTheFirstAndTheRestOnceTheyAreTaken) {
+  stalls_.Tick();
+  clock_.Advance(seconds(10));
+  v1::DispatchRequest large = Calls(1, 1);
+  large.mutable_calls(0)->mutable_call()->set_params_json("{\"a\":\"" + std::string(600 << 10, 'x') + "\"}");
+  ASSERT_TRUE(caller_->Send(large));
+  large.mutable_calls(0)->set_id(2);
+  ASSERT_TRUE(caller_->Send(large));
+  EXPECT_FALSE(caller_->reads());
+  EXPECT_GT(all_.total(), 1200u << 10);
+  for (uint64_t i = 0; i < Stalls::kTicksMax; ++i) stalls_.Tick();
+  EXPECT_EQ(edge_->deliveries().size(), 2u);
+  EXPECT_TRUE(caller_->reads());
 }
 
 }  // namespace

@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "control/stream_hello.h"
 #include "tests/fakes/caller_stream.h"
 #include "tests/fakes/fake_clock.h"
 
@@ -22,8 +24,9 @@ constexpr size_t kFollowUnreadMax = 4u << 20;
 
 class FollowStreamTest : public ::testing::Test {
  protected:
-  FollowStreamTest() {
-    stream_->Begin([this] { done_ = true; });
+  // `hello`: as of FollowStream::Begin.
+  explicit FollowStreamTest(const std::string& hello = {}) {
+    stream_->Begin([this] { done_ = true; }, hello);
     caller_ = std::make_unique<CallerStreamOf<W>>(stream_.get());
   }
   ~FollowStreamTest() override {
@@ -72,8 +75,9 @@ class FollowStreamTest : public ::testing::Test {
   CallerAuth auth_{clock_};
   StreamCounters counters_;
   CallerBytes all_{1 << 30};
+  LifeSigns signs_{clock_, std::chrono::milliseconds(500)};
   std::shared_ptr<FollowStream> stream_ = std::make_shared<FollowStream>(
-      directory_, auth_, RequestBounds{10, 10, kUsersMax, 1024}, counters_, all_, kFollowUnreadMax, nullptr);
+      directory_, auth_, RequestBounds{10, 10, kUsersMax, 1024}, counters_, all_, signs_, kFollowUnreadMax, nullptr);
   std::unique_ptr<CallerStreamOf<W>> caller_;
   size_t read_ = 0;
   bool done_ = false;
@@ -156,6 +160,115 @@ TEST_F(FollowStreamTest, EndsWithOkWhenTheCallerSendsNoMore) {
   EXPECT_EQ(Read(), (Strings{"DISCONNECTED away"}));
   ASSERT_TRUE(caller_->finished());
   EXPECT_TRUE(caller_->finished()->ok());
+}
+
+TEST_F(FollowStreamTest, CallerThatSendsNoMoreAtOnceStillGetsAllItsAnswers) {
+  const Strings users = Users(kUsersMax);
+  for (size_t i = 0; i < users.size(); i += 2) Change(users[i], true);
+  ASSERT_TRUE(Ask(users));
+  while (!caller_->reads()) caller_->WriteDone();
+  caller_->End();
+  EXPECT_FALSE(caller_->finished());
+  Change("user_0", false);
+  EXPECT_EQ(Read().size(), kUsersMax) << "a change that comes after the answers is not reported";
+  ASSERT_TRUE(caller_->finished());
+  EXPECT_TRUE(caller_->finished()->ok());
+}
+
+TEST_F(FollowStreamTest, CallerThatSendsNoMoreGetsAlsoTheAnswersThatWaitForAnEdge) {
+  directory_.Await("edge_a");
+  ASSERT_TRUE(Ask({"late", "away"}));
+  caller_->End();
+  EXPECT_FALSE(caller_->finished());
+  Change("late", true);
+  EXPECT_EQ(Read(), (Strings{"CONNECTED late"}));
+  EXPECT_FALSE(caller_->finished());
+  directory_.Settle("edge_a");
+  EXPECT_EQ(Read(), (Strings{"DISCONNECTED away"}));
+  ASSERT_TRUE(caller_->finished());
+  EXPECT_TRUE(caller_->finished()->ok());
+}
+
+TEST_F(FollowStreamTest, CallerThatSendsNothingAtAllIsAnsweredByTheEnd) {
+  caller_->End();
+  ASSERT_TRUE(caller_->finished());
+  EXPECT_TRUE(caller_->finished()->ok());
+}
+
+TEST_F(FollowStreamTest, CallerThatDoesNotAskIsToldNoSignsOfLife) {
+  ASSERT_TRUE(Ask({"away"}));
+  Read();
+  clock_.Advance(std::chrono::seconds(10));
+  signs_.Tick();
+  EXPECT_EQ(caller_->replies().size(), 1u);
+}
+
+class GreetedFollowStreamTest : public FollowStreamTest {
+ protected:
+  GreetedFollowStreamTest() : FollowStreamTest(FollowHelloOf(StreamHelloOf(ControlOptions()))) {}
+
+  // Lets time pass as control's ticker sees it. The caller reads all the time.
+  void Pass(int ms) {
+    for (int passed = 0; passed < ms; passed += 10) {
+      clock_.Advance(std::chrono::milliseconds(10));
+      signs_.Tick();
+      caller_->ReadAll();
+    }
+  }
+  size_t signs() const {
+    const auto& all = caller_->replies();
+    return static_cast<size_t>(
+        std::count_if(all.begin(), all.end(), [](const W& one) { return one.ByteSizeLong() == 0; }));
+  }
+};
+
+TEST_F(GreetedFollowStreamTest, ControlsFirstWordComesBeforeTheCallerHasWrittenAnything) {
+  ASSERT_EQ(caller_->replies().size(), 1u);
+  const v1::StreamHello& hello = caller_->replies()[0].hello();
+  EXPECT_FALSE(hello.version().empty());
+  EXPECT_EQ(hello.start_id().size(), 32u);
+  EXPECT_EQ(hello.silence_ms(), 2000u);
+  EXPECT_EQ(hello.calls_max(), 0u);
+}
+
+TEST_F(GreetedFollowStreamTest, SignOfLifeComesEachIntervalWhileUsersAreFollowedAndNoneBeforeAndAfter) {
+  Pass(3000);
+  EXPECT_EQ(signs(), 0u);
+  ASSERT_TRUE(Ask({"user_1"}));
+  Pass(490);
+  EXPECT_EQ(signs(), 0u);
+  Pass(30);
+  EXPECT_EQ(signs(), 1u);
+  Pass(2040);
+  EXPECT_EQ(signs(), 5u);
+  EXPECT_EQ(counters_.life_signs.value(), 5u);
+  ASSERT_TRUE(Ask({}, {"user_1"}));
+  Pass(3000);
+  EXPECT_EQ(signs(), 5u);
+  ASSERT_TRUE(Ask({"user_2"})) << "and again with the next one";
+  Pass(520);
+  EXPECT_EQ(signs(), 6u);
+}
+
+TEST_F(GreetedFollowStreamTest, AnEventIsAWordToo) {
+  ASSERT_TRUE(Ask({"user_1"}));
+  for (uint64_t epoch = 1; epoch < 5; ++epoch) {
+    Pass(400);
+    Change("user_1", true, epoch);
+  }
+  EXPECT_EQ(signs(), 0u);
+}
+
+TEST_F(GreetedFollowStreamTest, CallerThatReadsNothingGathersNoSigns) {
+  ASSERT_TRUE(Ask({"user_1"}));  // The hello is not read.
+  for (int i = 0; i < 1000; ++i) {
+    clock_.Advance(std::chrono::milliseconds(10));
+    signs_.Tick();
+  }
+  EXPECT_EQ(signs(), 0u);
+  caller_->ReadAll();
+  Pass(520);
+  EXPECT_EQ(signs(), 1u);
 }
 
 TEST_F(FollowStreamTest, CallerThatReadsNothingIsEndedPastItsLimitAndGivesTheMemoryBack) {

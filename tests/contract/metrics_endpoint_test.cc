@@ -70,6 +70,29 @@ TEST(MetricsEndpointTest, ReadyzSaysInOneLineWhatIsNotReadyWhyAndSinceWhen) {
   EXPECT_NE(ask(), first);
 }
 
+TEST(MetricsEndpointTest, ProxysCheckByOptionsIsAnsweredWithoutAPageAndTellsOfReadyzWhetherItIs) {
+  FakeClock clock;
+  Readiness readiness(clock);
+  std::string why;
+  readiness.Add("store", [&] { return why; });
+  int samples = 0;
+  const auto endpoint = *MetricsEndpoint::Start(
+      MetricsPort(), [&](std::vector<Sample>*) { ++samples; }, kScrapeTime, &readiness);
+  const auto ask = [&](const std::string& path) {
+    return Ask(endpoint->port(), "OPTIONS " + path + " HTTP/1.0\r\n\r\n");
+  };
+  for (const char* path : {"/", "*", "/metrics", "/readyz"}) {
+    const std::string answer = ask(path);
+    EXPECT_TRUE(Begins(answer, "HTTP/1.1 200 OK\r\n")) << answer;
+    EXPECT_NE(answer.find("\r\nContent-Length: 0\r\n"), std::string::npos) << answer;
+  }
+  EXPECT_EQ(samples, 0);
+  why = "away";
+  EXPECT_TRUE(Begins(ask("/readyz"), "HTTP/1.1 503 Service Unavailable\r\n"));
+  EXPECT_TRUE(Begins(ask("/metrics"), "HTTP/1.1 200 OK\r\n"));
+  EXPECT_TRUE(Begins(ask("/other"), "HTTP/1.1 404 Not Found\r\n"));
+}
+
 TEST(MetricsEndpointTest, PortWithoutReadinessHasNoReadyz) {
   const auto endpoint = Started();
   EXPECT_TRUE(Begins(Ask(endpoint->port(), "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),

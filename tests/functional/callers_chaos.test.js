@@ -72,8 +72,8 @@ async function randomMinutes(scope, kind, Proxy) {
     if (!before && Date.now() > half) before = await traffic.held();
     // Each once, then by chance.
     const name = names[done.length < names.length ? done.length : below(names.length)];
-    console.log(`seed ${seed}: ${name}`);
     const from = performance.now();
+    console.log(`seed ${seed}: ${name} at ${Math.round(from)} ms`);
     await faults[name]();
     done.push({name, from, to: performance.now()});
     await sleep(below(1500));
@@ -82,15 +82,21 @@ async function randomMinutes(scope, kind, Proxy) {
   before ??= await traffic.held();
   const sum = await traffic.sum(done);
   const after = await traffic.held();
+  const ofControl = async () => ({
+    streams: await controls.sum('toolwire_control_call_streams'), watches: await controls.sum('toolwire_control_watches')});
+  // One client: a stream of calls to each control, or one behind a proxy, and one watch.
+  const few = ({streams, watches}) => streams <= 2 && watches <= 1;
+  await until('controls have the streams of one client', async () => few(await ofControl())).catch(() => {});
+  const open = await ofControl();
   console.log(`figures: ${JSON.stringify({
     behind: kind, seed, minutes: MINUTES, faults: Object.fromEntries(names.map((one) => [one, done.filter(({name}) => name === one).length])),
-    ...sum, held_half_way: before, held_at_the_end: after,
+    ...sum, held_half_way: before, held_at_the_end: after, open_at_the_end: open,
   })}`);
   for (const wrong of ['lost', 'doubled', 'after_deadline', 'not_sent_though_run', 'sent_though_never_taken', 'warnings']) {
     assert.deepEqual(sum[wrong], [], wrong);
   }
   assert.ok(after.heap < before.heap + (16 << 20), `heap: ${before.heap}, then ${after.heap}`);
   assert.ok(after.resources <= before.resources + 20, `what the event loop waits for: ${before.resources}, then ${after.resources}`);
-  await until('controls have the streams of one client', async () =>
-    (await controls.sum('toolwire_control_call_streams')) <= 2 && (await controls.sum('toolwire_control_watches')) <= 1);
+  assert.ok(after.listeners <= 0, `listeners of a signal beyond those of open calls: ${after.listeners}`);
+  assert.ok(few(open), `streams and watches at controls: ${JSON.stringify(open)}`);
 }

@@ -44,6 +44,34 @@ claim('the limit of users of one stream: at it all are answered, past it INVALID
   assert.equal(await tw.metric('toolwire_control_limit_hits_total', {limit: 'watch_users'}), 1);
 });
 
+claim('a caller that closes its side at once still gets all of 10,000 answers', async (scope) => {
+  const tw = await scope.toolwire();
+  const follow = tw.caller().follow();
+  follow.send(Array.from({length: 10_000}, (_, i) => `user_${i}`));
+  follow.end();
+  assert.equal((await follow.ended()).code, 0);
+  assert.equal(new Set(follow.events.map(({agent: {userId}}) => userId)).size, 10_000);
+});
+
+claimInBoth('a caller that asks is greeted, and told that control lives while it follows somebody', async (scope, shape) => {
+  const tw = await scope.toolwire({...shape, flags: {'stream-life-interval': 50}});
+  const follow = tw.caller().follow({hello: true});
+  const {silenceMs, startId} = await until('the hello comes', () => follow.hello);
+  assert.equal(silenceMs, 200);
+  const calls = tw.caller().dispatch({hello: true});
+  assert.equal((await until('the hello comes', () => calls.hello)).startId, startId);
+  assert.equal(follow.signs, 0);
+  follow.send(['user_1']);
+  await follow.saw('DISCONNECTED', 'user_1');
+  await until('signs of life come', () => follow.signs >= 3);
+  const other = tw.caller().follow();
+  other.send(['user_1']);
+  await other.saw('DISCONNECTED', 'user_1');
+  const before = follow.signs;
+  await until('more come', () => follow.signs >= before + 3);
+  assert.deepEqual([other.hello, other.signs], [undefined, 0]);
+});
+
 claim('a token follows the users whom it may name, and no others', async (scope) => {
   const tokens = await TokensFile.create(scope);
   const token = tokens.add('shop', 'read', 'user-prefix=shop_');

@@ -1,4 +1,5 @@
-// A real HAProxy in front of the agents' port: its checks, and agents that come through it.
+// A real HAProxy in front of the agents' port: its checks, and agents that come through it. Its checks of a control, whose
+// callers come through it in callers_proxies.test.js.
 import assert from 'node:assert/strict';
 import {spawn, spawnSync} from 'node:child_process';
 import {writeFile} from 'node:fs/promises';
@@ -61,6 +62,25 @@ for (const [what, lines] of [
     await agentThrough(scope, tw, proxy);
     assert.deepEqual(resultOf(await tw.caller().call('user_1', 'echo', {a: 1})), {a: 1});
     assert.equal(await proxy.check(), 'L7OK/200');
+  });
+}
+
+for (const [what, lines] of [
+  ['of HTTP/1.0 without Host', ['option httpchk GET /readyz']],
+  ['as it is by default', ['option httpchk']],
+  ['of HTTP/1.0 by OPTIONS', ['option httpchk OPTIONS /metrics']],
+  ['of HTTP/1.0 by HEAD', ['option httpchk HEAD /metrics']],
+  ['of HTTP/1.1', ['option httpchk', 'http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host control.example']],
+]) {
+  haproxyClaim(`HAProxy's check ${what} keeps a control in that runs, and one that is stopped out`, async (scope) => {
+    const tw = await scope.toolwire({topology: 'split'});
+    const proxy = await haproxy(scope, {mode: 'http', lines: [...lines, 'timeout check 1s',
+      `server edge 127.0.0.1:${tw.ports.callers} proto h2 check check-proto h1 port ${tw.ports.metrics[1]} inter 100ms fall 1`]});
+    await until('the check passes', async () => (await proxy.check()) === 'L7OK/200');
+    tw.control.pause();
+    await until('the check fails', async () => (await proxy.check()).startsWith('L7TOUT'));
+    tw.control.resume();
+    await until('the check passes again', async () => (await proxy.check()) === 'L7OK/200');
   });
 }
 

@@ -100,6 +100,53 @@ claim('a control that was stopped runs no call of callers who have gone, nor one
   assert.equal((await tw.metric('toolwire_control_messages_held_total')) >= 1, true);
 });
 
+claim('a control that was stopped for a quarter of a second runs no call of callers who have gone, nor one that a later message cancels', async (scope) => {
+  const tw = await scope.toolwire({topology: 'split'});
+  const agent = await tw.agent('user_1');
+  const [goes, unary, stays] = [tw.caller(), tw.caller(), tw.caller()];
+  const gone = goes.dispatch({hello: true});
+  const patient = stays.dispatch({hello: true});
+  for (const stream of [gone, patient]) assert.equal((await stream.call('user_1', 'echo')).code, 0);
+  assert.equal((await unary.call('user_1', 'echo')).code, 0);
+
+  tw.control.pause();
+  const calls = (tool) => [1, 2, 3].map((id) => ({id, userId: 'user_1', tool, timeoutMs: 60_000}));
+  gone.send({calls: calls('gone')});
+  patient.send({calls: calls('cancelled')});
+  patient.cancel(1, 2);
+  assert.equal((await unary.call('user_1', 'gone', {}, {grpcDeadlineMs: 50})).code, code.DEADLINE_EXCEEDED);
+  gone.break();
+  // Its deadline tells that time has passed, and that what the others gave up is on its way.
+  assert.equal((await unary.call('user_1', 'gone', {}, {grpcDeadlineMs: 200})).code, code.DEADLINE_EXCEEDED);
+  tw.control.resume();
+
+  for (const id of [1, 2]) {
+    const cancelled = await patient.answer(id);
+    assert.deepEqual([cancelled.reason, cancelled.delivery], ['CALLER_CANCELLED', 'NOT_SENT'], cancelled.message);
+  }
+  assert.equal((await patient.answer(3)).code, 0);
+  await until('the others are gone', async () =>
+    (await tw.metric('toolwire_control_call_streams')) === 1 && (await tw.metric('toolwire_control_unary_calls')) === 0);
+  await tw.idle();
+  assert.equal((await patient.call('user_1', 'echo')).code, 0);
+  assert.deepEqual(agent.calls.map(({tool}) => tool).filter((tool) => tool !== 'echo'), ['cancelled']);
+});
+
+claim('control pings no caller that sends messages, since nginx cuts a stream with 1,000 pings of its server', async (scope) => {
+  const tw = await scope.toolwire();
+  const raw = scope.own(new RawCaller(tw.ports.callers));
+  await raw.greet();
+  await raw.write(frame(FRAME.headers, FLAG.endHeaders, 1, requestHeaders('Dispatch')));
+  const clock = message(Buffer.from([0x18, 1]));
+  const emptyCall = message(Buffer.from([0x0a, 4, 8, 1, 0x12, 0]));  // With the id 1.
+  for (let i = 0; i < 20; ++i) {
+    const answers = raw.frames.filter(({type}) => type === FRAME.data).length;
+    await raw.write(frame(FRAME.data, 0, 1, clock), frame(FRAME.data, 0, 1, emptyCall));
+    await until('the call is refused', () => raw.frames.filter(({type}) => type === FRAME.data).length > answers);
+  }
+  assert.deepEqual(raw.frames.filter(({type, flags}) => type === FRAME.ping && !(flags & FLAG.ack)), []);
+});
+
 claim('a unary call with 50 ms has the detail of its failure before the deadline of its own gRPC', async (scope) => {
   const tw = await scope.toolwire({topology: 'split'});
   await tw.agent('user_1', silent);

@@ -104,6 +104,13 @@ const withToken = (token) => token == null ? {} : {interceptors: [(options, next
   },
 })]};
 
+// `hello`: it asks for control's first word.
+function metadataOf(hello) {
+  const metadata = new grpc.Metadata();
+  if (hello) metadata.set('toolwire-hello', '1');
+  return metadata;
+}
+
 export class Caller {
   constructor(port, host = '127.0.0.1', {token = testTls?.token, credentials = callerCredentials()} = {}) {
     const to = [`${host}:${port}`, credentials];
@@ -163,12 +170,10 @@ export class Caller {
 
   // `hello`: asks for control's first word, for `draining` and for signs of life.
   dispatch({hello = false} = {}) {
-    const metadata = new grpc.Metadata();
-    if (hello) metadata.set('toolwire-hello', '1');
-    return new Dispatch(this.client.Dispatch(metadata));
+    return new Dispatch(this.client.Dispatch(metadataOf(hello)));
   }
-  follow() {
-    return new Follow(this.client.FollowAgents());
+  follow({hello = false} = {}) {
+    return new Follow(this.client.FollowAgents(metadataOf(hello)));
   }
   watch(userIds = []) {
     return new Watch(this.client.WatchAgents({userIds}));
@@ -298,11 +303,16 @@ export class Watch {
 
 // One FollowAgents stream.
 export class Follow extends Watch {
+  signs = 0;  // Of life.
   #stream;
 
   constructor(stream) {
     super(stream);
     this.#stream = stream;
+    stream.on('data', ({events, hello}) => {
+      if (hello) this.hello = hello;
+      if (!hello && events.length === 0) ++this.signs;
+    });
   }
   send(add, remove = []) {
     this.#stream.write({add, remove});

@@ -1,10 +1,12 @@
 // Calls, watches and calls that wait, all of one client of Node.js, and what they came to.
+import {getEventListeners, setMaxListeners} from 'node:events';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {FieldAgent} from './field_agent.js';
 import {SeedAgent} from './seed_agent.js';
 import {loginQuery} from './toolwire.js';
 import {until} from './until.js';
 
+const PROGRESS_MS = 15_000;
 const CALLS_PER_SECOND = 200;
 const TICK_MS = 20;
 const WATCHES = 100;
@@ -32,6 +34,9 @@ export class CallerTraffic {
   #sent = [];                // Told SENT: which, from when to when.
   #notSent = [];
   #late = [];
+  #doubledCount = 0;
+  // One for all calls, whose listeners are those of the calls that are open.
+  #ending = new AbortController();
   #warnings = [];
   #withoutControl = [];
   // The earliest time at which what is read now may have come.
@@ -47,6 +52,7 @@ export class CallerTraffic {
     const traffic = new CallerTraffic();
     traffic.#cluster = cluster;
     traffic.#client = client;
+    setMaxListeners(0, traffic.#ending.signal);
     const warn = (warning) => traffic.#warnings.push(`${warning.name}: ${warning.message}`);
     process.on('warning', warn);
     cluster.scope.own({close: async () => {
@@ -54,6 +60,8 @@ export class CallerTraffic {
       await traffic.stop();
     }});
     traffic.#lookAtTheClock();
+    const progress = setInterval(() => console.log(`progress: ${JSON.stringify(traffic.counts())}`), PROGRESS_MS);
+    cluster.scope.own({close: () => clearInterval(progress)});
     for (let i = 0; i < USERS; ++i) await traffic.#agent(`user_${i}`);
     for (let i = 0; i < SLEEPERS; ++i) await cluster.secret(`sleeper_${i}`);
     for (let i = 0; i < WATCHES; ++i) traffic.#work.push(traffic.#watch(`sleeper_${i % SLEEPERS}`));
@@ -81,7 +89,7 @@ export class CallerTraffic {
   }
 
   #answer = ({params: {n}}, agent) => {
-    ++this.#runs[n];
+    if (++this.#runs[n] === 2) ++this.#doubledCount;
     const late = this.#cameAt - this.#dueAt[n];
     if (late > LATE_MS) this.#late.push({n, ms: Math.round(late)});
     // What an agent keeps of its frames would be all that grows here; the first one says that it is connected.
@@ -103,7 +111,8 @@ export class CallerTraffic {
     this.#open.set(n, begun + timeoutMs);
     let said;
     try {
-      const {result} = await this.#client.callTool(userId, 'echo', {n}, {timeoutMs, ...options});
+      const {signal} = this.#ending;
+      const {result} = await this.#client.callTool(userId, 'echo', {n}, {timeoutMs, signal, ...options});
       said = result.n === n ? 'answered' : 'answered wrongly';
     } catch (error) {
       said = `${error.reason ?? error} ${error.delivery}`;
@@ -166,13 +175,30 @@ export class CallerTraffic {
     }
     await until('a call that waits is answered', async () => (await this.#call('sleeper_0', WAIT_MS, {waitForAgentMs: WAIT_MS})) === 'answered');
   }
-  // What this process holds.
+  // So far: calls, those that are open, and what came of the others.
+  counts() {
+    return {
+      calls: this.#made, open: this.#open.size, overdue: this.#overdue.length, doubled: this.#doubledCount,
+      after_deadline: this.#late.length, not_sent_though_run: this.#notSent.filter(({n}) => this.#runs[n] > 0).length,
+      sent_and_not_run: this.#sent.filter(({n}) => this.#runs[n] === 0).length, outcomes: this.#outcomes,
+      heap: process.memoryUsage().heapUsed,
+    };
+  }
+  // Calls that came to nothing, though their time has passed.
+  get #overdue() {
+    const now = performance.now();
+    return [...this.#open].filter(([, due]) => now > due + LOST_AFTER_MS).map(([n]) => n);
+  }
+  // What this process holds. Listeners: beyond those of the calls that are open.
   async held() {
     for (let i = 0; i < 3; ++i) {
       globalThis.gc?.();
       await sleep(50);
     }
-    return {heap: process.memoryUsage().heapUsed, resources: process.getActiveResourcesInfo().length};
+    return {
+      heap: process.memoryUsage().heapUsed, resources: process.getActiveResourcesInfo().length,
+      listeners: getEventListeners(this.#ending.signal, 'abort').length - this.#open.size,
+    };
   }
   async stop() {
     this.#stopped = true;
@@ -200,6 +226,11 @@ export class CallerTraffic {
     const unseen = this.#sent.filter(({n}) => this.#runs[n] === 0);
     const neverTaken = unseen.filter((one) => during(one, faults).length === 0 ||
       this.#withoutControl.some(({from, to}) => from <= one.begun && one.ended <= to));
+    // Of each, what was done last before it ended.
+    for (const one of neverTaken) {
+      const {name, to} = faults.filter(({from}) => from <= one.ended).at(-1) ?? {};
+      Object.assign(one, {after: name, after_ms: Math.round(one.ended - to)});
+    }
     return {
       calls: this.#made, outcomes: this.#outcomes, lost: [...this.#open.keys()], doubled, after_deadline: this.#late,
       not_sent_though_run: this.#notSent.filter(({n}) => this.#runs[n] > 0), sent_though_never_taken: neverTaken,

@@ -47,7 +47,7 @@ class FrontProxy {
   #old = [];
   #exit = deferred();
 
-  // For controls at these ports, `[{callers}, …]`, two of them. `changes`: pairs of what the documented text
+  // For controls at these ports, `[{callers, metrics}, …]`, two of them. `changes`: pairs of what the documented text
   // says and what it is to say.
   static async start(scope, controls, {changes = []} = {}) {
     const proxy = new this();
@@ -77,9 +77,9 @@ class FrontProxy {
     this.#child.kill(this.constructor.reloads);
     await until('there are new workers', () => this.#workers().some((pid) => !this.#old.includes(pid)));
   }
-  // The end of what it said.
+  // The end of what it said, but for the many lines of a control that is not there.
   tail() {
-    return this.log.split('\n').slice(-40).join('\n');
+    return this.log.split('\n').filter((line) => !line.includes('Connection refused')).slice(-80).join('\n');
   }
   oldWorkersGone() {
     return until('old workers are gone', () => this.#workers().every((pid) => !this.#old.includes(pid)));
@@ -118,8 +118,8 @@ export class HAProxy extends FrontProxy {
   static reloads = 'SIGUSR2';
   static lingers = 'hard-stop-after 10m';
   places([one, two]) {
-    return [['bind :50051 ', `bind ${this.address} `], ['10.0.0.11:50051', `127.0.0.1:${one.callers}`],
-      ['10.0.0.12:50051', `127.0.0.1:${two.callers}`]];
+    return [['bind :50051 ', `bind ${this.address} `], ['10.0.0.11:50051', `127.0.0.1:${one.callers} port ${one.metrics}`],
+      ['10.0.0.12:50051', `127.0.0.1:${two.callers} port ${two.metrics}`]];
   }
   run(file) {
     this.spawn(['-W', '-f', file]);
