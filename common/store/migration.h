@@ -17,6 +17,7 @@ struct MigrationStep {
   std::string what;       // "column call_id of tool_execution_logs"
   std::string statement;  // SQL
   std::string locks;      // Of what is there already, and how long.
+  bool is_brief = false;  // Of an index: others wait while it waits for its lock, so it must give up soon.
 };
 
 struct MigrationPlan {
