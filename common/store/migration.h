@@ -23,6 +23,7 @@ struct MigrationStep {
 struct MigrationPlan {
   std::string store;  // For people; without the password.
   std::string size;   // Of the audit table, as a sentence for people; empty if there is none.
+  std::string risks;  // How the way to the store is not protected, as a sentence with what to do; empty: it is.
   std::vector<MigrationStep> steps;
 };
 

@@ -86,6 +86,8 @@ absl::Status CheckTables(const PgTables& tables) {
 absl::StatusOr<MigrationPlan> Plan(PgConnections& connections) {
   MigrationPlan plan;
   plan.store = absl::StrCat("PostgreSQL at ", connections.address());
+  plan.risks = RisksOf(connections.protection());
+  if (!plan.risks.empty()) absl::StrAppend(&plan.risks, ": ", kPgUrlAdvice);
   const absl::Status status = connections.Run(PgLane::kListings, [&](PgSession& session) {
     plan.steps.clear();
     pqxx::read_transaction transaction(session.connection());
