@@ -84,6 +84,9 @@ int RunMigrate(const MigrateFlags& flags) {
   events.on_waiting = [](const std::string& what) { std::cerr << "toolwire migrate: " << what << std::endl; };
   const auto plan = flags.dry_run ? PlanMigration(*options) : Migrate(*options, flags.patience, events);
   if (!plan.ok()) return FailAdmin(kMigrateCommand, plan.status());
+  if (!plan->risks.empty()) {
+    std::cerr << "toolwire migrate: the database is not protected as it should be: " << plan->risks << std::endl;
+  }
   if (flags.dry_run) {
     for (const MigrationStep& step : plan->steps) PrintStep(step, false, flags.json);
   }

@@ -145,8 +145,8 @@ void SetReach(RevocationAcks::Reach reach, Response* response) {
 
 // One page: as many rows as were asked for, or as fill its bytes, and at least one. The bytes of the first few rows
 // tell how many more are read: what does not fit would be read again for the next page.
-// Ends between two parts once the caller is gone.
-Status ReadPage(Store& store, const AuditQuery& query, const std::function<bool()>& is_gone,
+// Ends soon once the caller is gone.
+Status ReadPage(Store& store, const AuditQuery& query, const IsGone& is_gone,
                 v1::ListExecutionsResponse* page) {
   AuditQuery next = query;
   size_t bytes = 0;
@@ -155,7 +155,7 @@ Status ReadPage(Store& store, const AuditQuery& query, const std::function<bool(
   while (true) {
     if (is_gone()) return Status(StatusCode::CANCELLED, "the caller has cancelled");
     next.limit = std::min(query.limit - page->executions_size() + 1, at_once);  // One more: is there a next page?
-    auto rows = store.ListAudit(next);
+    auto rows = store.ListAudit(next, is_gone);
     if (absl::IsInvalidArgument(rows.status())) return Invalid("page_token is not one that ListExecutions gave");
     if (!rows.ok()) return ToStatus(rows.status());
     for (ListedAuditRow& row : *rows) {
@@ -227,6 +227,10 @@ void AdminService::Run(Kind kind, Asked asked, std::function<Outcome()> work) {
                                                            : work();
     if (outcome) asked.answer->Finish(*outcome);
   });
+}
+
+IsGone AdminService::IsGoneOf(Asked asked) const {
+  return [this, asked] { return stopping_ || asked.context->IsCancelled(); };
 }
 
 Status AdminService::CheckMay(const Asked& asked, const std::string& user_id) {
@@ -391,8 +395,8 @@ void AdminService::List(Asked asked, const v1::ListCredentialsRequest* request, 
   if (bad.ok() && asked.from != nullptr && asked.from->users.kind != UserBound::Kind::kAll) {
     bad = Status(StatusCode::PERMISSION_DENIED, "the token is bound to users, and this lists the credentials of all");
   }
-  Handle(Kind::kListing, asked, bad, [this, request, response, size] {
-    const auto listed = store_.ListCredentials(request->page_token(), size + 1);
+  Handle(Kind::kListing, asked, bad, [this, asked, request, response, size] {
+    const auto listed = store_.ListCredentials(request->page_token(), size + 1, IsGoneOf(asked));
     if (!listed.ok()) return ToStatus(listed.status());
     for (const Credential& one : *listed) {
       if (response->credentials_size() == size) {
@@ -449,7 +453,7 @@ void AdminService::ListRows(Asked asked, const v1::ListExecutionsRequest* reques
     (bound.kind == UserBound::Kind::kOne ? query.user_id : query.user_prefix) = bound.text;
   }
   Handle(Kind::kListing, asked, bad, [this, asked, query, response] {
-    return ReadPage(store_, query, [this, asked] { return stopping_ || asked.context->IsCancelled(); }, response);
+    return ReadPage(store_, query, IsGoneOf(asked), response);
   });
 }
 

@@ -73,6 +73,8 @@ class AdminService final : public AdminServiceBase {
   grpc::ServerUnaryReactor* Ask(Scope scope, grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
                                 grpc::ByteBuffer* response,
                                 void (AdminService::*method)(Asked, const Request*, Response*));
+  // Also true once this service stops. Valid until the request is answered.
+  IsGone IsGoneOf(Asked asked) const;
   // Whether the caller may name this user.
   grpc::Status CheckMay(const Asked& asked, const std::string& user_id);
   void Create(Asked asked, const v1::CreateCredentialRequest* request, v1::CredentialSecret* response);

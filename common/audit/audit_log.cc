@@ -236,7 +236,7 @@ bool AuditLog::Recover() {
     const MonoTime now = SystemClock().Now();
     if (now < adopt_at_) return true;
     spool_->TryAgain();
-    NameStore();
+    AskStore();
     abandoned_ = spool_->AdoptOne();
     abandoned_rows_ = 0;
     recovered_is_kept_ = false;
@@ -260,14 +260,18 @@ bool AuditLog::Recover() {
   return true;
 }
 
-// So that what this process leaves is found also if the store's address changes. A store that was not ready is asked
-// again, as there may be no row or login that would.
-void AuditLog::NameStore() {
-  if (store_is_named_ && store_.NotReady().empty()) return;
-  const absl::StatusOr<std::string> identity = store_.Identity();
-  if (!identity.ok() || store_is_named_) return;
-  store_is_named_ = true;
-  spool_->NameStore(*identity);
+// So that what this process leaves is found also if the store's address changes. A store that took no row since this was
+// last called is asked whether it would: there may be none for hours, and NotReady is to know.
+void AuditLog::AskStore() {
+  if (!store_is_named_) {
+    const absl::StatusOr<std::string> identity = store_.Identity();
+    if (!identity.ok()) return;
+    store_is_named_ = true;
+    spool_->NameStore(*identity);
+  }
+  if (taken_ == std::exchange(taken_when_asked_, taken_) || !store_.NotReady().empty()) {
+    store_.Probe().IgnoreError();  // What it says, NotReady says too.
+  }
 }
 
 bool AuditLog::WriteOut(Batch* batch) {

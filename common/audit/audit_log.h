@@ -129,7 +129,7 @@ class AuditLog {
   void WaitForWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Writes a batch of what a dead process left, if there is one. False if the log is being destroyed.
   bool Recover() ABSL_LOCKS_EXCLUDED(mu_);
-  void NameStore();
+  void AskStore();
   // Writes `batch`, as often as it takes. False if the log is being destroyed.
   bool WriteOut(Batch* batch) ABSL_LOCKS_EXCLUDED(mu_);
   // Writes what is left of `batch`, or sets it aside. False if the store is unavailable or refuses row after row;
@@ -193,6 +193,7 @@ class AuditLog {
   AsideRows aside_;                            // The longest refused first.
   AsideRows held_;                             // The same of those that the store refuses by its own fault.
   uint64_t taken_ = 0;                         // Statements that were.
+  uint64_t taken_when_asked_ = 0;              // taken_, when the store was last asked apart from rows.
   int refused_in_turn_ = 0;                    // Rows since the last of them.
   Duration aside_wait_{};                      // The newest wait until aside_at_.
   MonoTime aside_at_;                          // When one of aside_ is tried, whether others were taken or not.

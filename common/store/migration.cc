@@ -8,7 +8,7 @@ namespace toolwire {
 
 absl::StatusOr<MigrationPlan> PlanMigration(const StoreOptions& options) {
   if (!options.database.url.empty()) return PlanPgMigration(options.database);
-  MigrationPlan plan{SqlitePath(options), "", {}};
+  MigrationPlan plan{SqlitePath(options), "", "", {}};
   auto steps = FindSqliteSteps(plan.store);
   if (!steps.ok()) return steps.status();
   plan.steps = *std::move(steps);

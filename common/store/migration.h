@@ -17,11 +17,13 @@ struct MigrationStep {
   std::string what;       // "column call_id of tool_execution_logs"
   std::string statement;  // SQL
   std::string locks;      // Of what is there already, and how long.
+  bool is_brief = false;  // Of an index: others wait while it waits for its lock, so it must give up soon.
 };
 
 struct MigrationPlan {
   std::string store;  // For people; without the password.
   std::string size;   // Of the audit table, as a sentence for people; empty if there is none.
+  std::string risks;  // How the way to the store is not protected, as a sentence with what to do; empty: it is.
   std::vector<MigrationStep> steps;
 };
 

@@ -18,6 +18,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "common/base/log.h"
+#include "common/store/pg_canceller.h"
 
 namespace toolwire {
 namespace {
@@ -355,14 +356,17 @@ PgTimeouts PgConnections::TimeoutsOf(PgLane lane) const {
   return {options_.statement_timeout, lock};
 }
 
-absl::Status PgConnections::Run(PgLane lane, const std::function<absl::Status(PgSession&)>& work) {
+absl::Status PgConnections::Run(PgLane lane, const std::function<absl::Status(PgSession&)>& work,
+                                const std::function<bool()>& is_gone) {
   for (bool first = true;; first = false) {
-    absl::StatusOr<std::unique_ptr<PgSession>> session = Borrow(lane);
+    absl::StatusOr<std::unique_ptr<PgSession>> session = Borrow(lane, is_gone);
     if (!session.ok()) return session.status();
-    const Outcome outcome = Attempt(**session, [&](PgSession& lent) {
+    const auto with_timeouts = [&](PgSession& lent) {
       lent.UseTimeouts(TimeoutsOf(lane));
       return work(lent);
-    });
+    };
+    const Outcome outcome =
+        is_gone ? AttemptUnlessGone(**session, with_timeouts, is_gone) : Attempt(**session, with_timeouts);
     Return(lane, *std::move(session));
     if (!outcome.try_again || !first) return outcome.status;
   }
@@ -409,6 +413,24 @@ PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::fun
   return outcome;
 }
 
+PgConnections::Outcome PgConnections::AttemptUnlessGone(PgSession& session,
+                                                        const std::function<absl::Status(PgSession&)>& work,
+                                                        const std::function<bool()>& is_gone) {
+  PgCanceller canceller(is_gone, [&session] {
+    try {
+      session.connection().cancel_query();  // By a connection of its own; touches nothing that the statement uses.
+    } catch (const std::exception&) {
+      // Then it ends by its time limit.
+    }
+  });
+  Outcome outcome = Attempt(session, work);
+  if (!canceller.Stop()) return outcome;
+  session.used_up_ = session.cancelled_ = true;
+  outcome.try_again = false;
+  if (!outcome.status.ok()) outcome.status = absl::CancelledError("nobody waits for the answer any more");
+  return outcome;
+}
+
 void PgConnections::EndBy(MonoTime end) {
   watchdog_.EndBy(end);
   {
@@ -418,11 +440,13 @@ void PgConnections::EndBy(MonoTime end) {
   changed_.NotifyAll();
 }
 
-absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow(PgLane lane) {
+absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow(PgLane lane, const std::function<bool()>& is_gone) {
+  constexpr Duration kAskEvery = milliseconds(100);
   const MonoTime deadline = std::chrono::steady_clock::now() + options_.statement_timeout;
   MutexLock lock(mu_);
   Pool& pool = PoolOf(lane);
   while (true) {
+    if (is_gone && is_gone()) return absl::CancelledError("nobody waits for the answer any more");
     if (!pool.idle.empty()) {
       std::unique_ptr<PgSession> session = std::move(pool.idle.back());
       pool.idle.pop_back();
@@ -468,6 +492,7 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow(PgLane lane) {
     }
     MonoTime until = std::min(deadline, end_);
     if (!may_dial && now < dial_again_at_) until = std::min(until, dial_again_at_);
+    if (is_gone) until = std::min(until, now + kAskEvery);
     changed_.WaitUntil(mu_, until);
   }
 }
@@ -498,8 +523,8 @@ void PgConnections::Return(PgLane lane, std::unique_ptr<PgSession> session) {
     if (session->used_up_) {
       closing.resize(pools_.size());
       for (size_t i = 0; i < pools_.size(); ++i) {
-        // The others have most likely died of the same.
-        if (session->timeout_lifted_) break;
+        // The others have most likely died of the same, unless it was ended on purpose.
+        if (session->timeout_lifted_ || session->cancelled_) break;
         closing[i] = static_cast<int>(pools_[i].idle.size());
         pools_[i].lent += closing[i];
         std::move(pools_[i].idle.begin(), pools_[i].idle.end(), std::back_inserter(discarded));

@@ -139,6 +139,7 @@ class PgSession {
   bool timeout_lifted_ = false;
   bool cut_ = false;      // By the watchdog, for silence.
   bool used_up_ = false;  // Must not be lent again.
+  bool cancelled_ = false;  // A request to cancel may still be on its way, to this session alone.
 };
 
 // Connections are made on demand and kept. While the server is unavailable, calls fail at once for 200 ms, doubling
@@ -151,8 +152,10 @@ class PgConnections {
   // Runs `work` with a connection and turns what it throws into a status that holds no values of rows: UNAVAILABLE for
   // all that passes by itself or that an operator mends, such as a missing table; INVALID_ARGUMENT and ALREADY_EXISTS
   // for what is wrong with the data. If the connection turns out to be dead, `work` runs once more on a new one; so it
-  // must do no harm when it is repeated, except in a pqxx::work, whose commit is never repeated.
-  absl::Status Run(PgLane lane, const std::function<absl::Status(PgSession&)>& work);
+  // must do no harm when it is repeated, except in a pqxx::work, whose commit is never repeated. CANCELLED soon after
+  // `is_gone`, which another thread asks, became true; null: nobody asks.
+  absl::Status Run(PgLane lane, const std::function<absl::Status(PgSession&)>& work,
+                   const std::function<bool()>& is_gone = nullptr);
 
   // No Run lasts beyond `end`, also of those under way, but while it dials: one begins only if 2 s are left.
   void EndBy(MonoTime end);
@@ -179,10 +182,13 @@ class PgConnections {
 
   PgTimeouts TimeoutsOf(PgLane lane) const;
   Pool& PoolOf(PgLane lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return pools_[pool_of_[static_cast<int>(lane)]]; }
-  absl::StatusOr<std::unique_ptr<PgSession>> Borrow(PgLane lane);
+  absl::StatusOr<std::unique_ptr<PgSession>> Borrow(PgLane lane, const std::function<bool()>& is_gone);
   absl::StatusOr<std::unique_ptr<PgSession>> Dial(Duration left);
   void Return(PgLane lane, std::unique_ptr<PgSession> session);
   Outcome Attempt(PgSession& session, const std::function<absl::Status(PgSession&)>& work);
+  // The same; the server is asked to end it once `is_gone`.
+  Outcome AttemptUnlessGone(PgSession& session, const std::function<absl::Status(PgSession&)>& work,
+                            const std::function<bool()>& is_gone);
   void NoteUpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NoteDownLocked(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

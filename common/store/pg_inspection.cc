@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/store/pg_connections.h"
+#include "common/store/pg_refusals.h"
 #include "common/store/pg_schema.h"
 
 namespace toolwire {
@@ -35,7 +36,8 @@ SELECT 'USAGE on ' || s.name FROM
    WHERE a.attrelid = to_regclass('tool_execution_logs') AND a.attname = 'id') AS s
 WHERE s.name IS NOT NULL AND NOT has_sequence_privilege(s.name, 'USAGE'))sql";
 
-void Inspect(PgSession& session, PgInspection* found) {
+// Returns the tables it found.
+PgTables Inspect(PgSession& session, PgInspection* found) {
   pqxx::read_transaction transaction(session.connection());
   const int64_t before = WallUs();
   const int64_t server = session.Exec(transaction, kDoing, kClock)[0][0].as<int64_t>();
@@ -69,6 +71,7 @@ void Inspect(PgSession& session, PgInspection* found) {
   for (const auto& privilege : session.Exec(transaction, kDoing, kPrivileges)) {
     found->missing_privileges.push_back(privilege[0].as<std::string>());
   }
+  return tables;
 }
 
 }  // namespace
@@ -85,7 +88,8 @@ absl::StatusOr<PgInspection> InspectPg(const std::string& database_url, Duration
   found.address = (*connections)->address();
   found.protection = (*connections)->protection();
   const absl::Status status = (*connections)->Run(PgLane::kListings, [&](PgSession& session) {
-    Inspect(session, &found);
+    const PgTables tables = Inspect(session, &found);
+    for (std::string& refusal : FindPgRefusals(session, tables)) found.warnings.push_back(std::move(refusal));
     return absl::OkStatus();
   });
   if (!status.ok()) return status;

@@ -29,7 +29,7 @@ struct PgInspection {
   bool our_columns = false;                  // Those that are added to tables taken over.
   bool call_index = false;                   // Without it rows are told apart by toolwire_audit_calls.
   std::vector<std::string> missing_columns;  // Other than that; `table.column`.
-  std::vector<std::string> problems, warnings;  // As of PgTables.
+  std::vector<std::string> problems, warnings;  // As of PgTables; warnings also of FindPgRefusals.
   bool may_create_tables = false;
   bool owns_audit_table = false;  // So may add its column and index; also if it is not there.
   // "INSERT on tool_execution_logs", of tables that are there.

@@ -86,6 +86,8 @@ absl::Status CheckTables(const PgTables& tables) {
 absl::StatusOr<MigrationPlan> Plan(PgConnections& connections) {
   MigrationPlan plan;
   plan.store = absl::StrCat("PostgreSQL at ", connections.address());
+  plan.risks = RisksOf(connections.protection());
+  if (!plan.risks.empty()) absl::StrAppend(&plan.risks, ": ", kPgUrlAdvice);
   const absl::Status status = connections.Run(PgLane::kListings, [&](PgSession& session) {
     plan.steps.clear();
     pqxx::read_transaction transaction(session.connection());
@@ -175,7 +177,9 @@ absl::Status TakeTableStep(PgConnections& connections, bool* took) {
     session.Exec(transaction, kDoingTables, kLockTables);
     const std::vector<MigrationStep> steps = FindPgTableSteps(LookAtPgTables(session, transaction));
     if (steps.empty()) return absl::OkStatus();
-    session.Exec(transaction, kDoingTables, steps.front().statement);
+    for (const auto& statement : absl::StrSplit(steps.front().statement, ";\n")) {
+      session.Exec(transaction, kDoingTables, std::string(statement));
+    }
     transaction.commit();
     *took = true;
     return absl::OkStatus();
@@ -211,8 +215,12 @@ absl::Status BuildIndexes(PgConnections& connections, const std::function<void(c
       pqxx::nontransaction transaction(session.connection());
       for (const MigrationStep& step :
            FindPgIndexSteps(session, transaction, LookAtPgTables(session, transaction))) {
-        for (const auto& statement : absl::StrSplit(step.statement, ";\n")) {
-          session.Exec(transaction, kDoingIndexes, std::string(statement));
+        if (step.is_brief) {
+          transaction.exec(absl::StrCat(kShortLock, "; ", step.statement));  // Sent together: one transaction.
+        } else {
+          for (const auto& statement : absl::StrSplit(step.statement, ";\n")) {
+            session.Exec(transaction, kDoingIndexes, std::string(statement));
+          }
         }
         on_step(step.what);
       }

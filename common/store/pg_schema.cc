@@ -43,7 +43,8 @@ constexpr char kCallsTable[] = R"sql(
 CREATE TABLE IF NOT EXISTS toolwire_audit_calls (
   call_id text PRIMARY KEY,            -- of rows that were written while the audit table had no unique index
   written_at timestamptz NOT NULL DEFAULT now()
-))sql";
+);
+CREATE INDEX IF NOT EXISTS toolwire_audit_calls_written_at ON toolwire_audit_calls (written_at))sql";
 
 // The columns that tables taken over lack. None has a default, so that no row is rewritten.
 constexpr struct {
@@ -68,7 +69,7 @@ LEFT JOIN pg_class c ON c.oid = to_regclass(t.name))sql";
 constexpr char kFindColumns[] = R"sql(
 SELECT t.name, a.attname, a.attnotnull, format_type(a.atttypid, NULL),
   a.atthasdef OR a.attidentity <> '' OR y.typdefault IS NOT NULL,
-  CASE WHEN y.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 ELSE 0 END, y.typtype = 'e'
+  CASE WHEN y.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 ELSE 0 END, y.typtype IN ('e', 'd')
 FROM (VALUES ('agent_credentials'), ('tool_execution_logs')) AS t(name)
 JOIN pg_attribute a ON a.attrelid = to_regclass(t.name) JOIN pg_type y ON y.oid = a.atttypid
 WHERE a.attnum > 0 AND NOT a.attisdropped)sql";
@@ -86,6 +87,17 @@ constexpr char kFindTakenNames[] = R"sql(
 SELECT c.relname FROM pg_class c
 WHERE c.relname LIKE 'toolwire\_audit\_%' AND c.relnamespace =
   (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('tool_execution_logs')))sql";
+// The tables that hold the partitioned log's rows: their names, numbers, an index $1 of theirs that was left unfinished,
+// and whether there is a finished one.
+constexpr char kFindPartitions[] = R"sql(
+SELECT p.relid::regclass::text, p.relid::oid::bigint,
+  coalesce(min(i.indexrelid::regclass::text) FILTER (WHERE NOT i.indisvalid), ''),
+  coalesce(bool_or(i.indisvalid AND i.indisready), false)
+FROM pg_partition_tree(to_regclass('tool_execution_logs')) AS p JOIN pg_class t ON t.oid = p.relid AND t.relkind = 'r'
+LEFT JOIN (pg_index i JOIN pg_class c ON c.oid = i.indexrelid)
+  ON i.indrelid = p.relid AND c.relname ~ ('^' || $1::text || '(_[0-9]+)?$')
+WHERE p.isleaf
+GROUP BY 1, 2 ORDER BY 1)sql";
 constexpr char kFindForeignKey[] = R"sql(
 SELECT 1 FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
 WHERE k.contype = 'f' AND k.conrelid = to_regclass('tool_execution_logs') AND a.attname = 'user_id' LIMIT 1)sql";
@@ -264,6 +276,10 @@ std::vector<std::string> PgTables::Warnings() const {
       warnings.push_back(absl::StrCat("the unique index on tool_execution_logs.call_id is not there yet: rows are "
                                       "told apart by toolwire_audit_calls until ", "toolwire migrate has built it"));
     }
+    if (!has_list_indexes && audit.has("call_id")) {
+      warnings.push_back(absl::StrCat("the indexes of tool_execution_logs that lists read are not there yet, so that "
+                                      "lists read the whole table: ", kRunMigrate));
+    }
   }
   return warnings;
 }
@@ -355,48 +371,92 @@ std::vector<MigrationStep> FindPgTableSteps(const PgTables& tables) {
   return steps;
 }
 
+namespace {
+
+constexpr char kBuildLocks[] =
+    " against changes of the table and VACUUM (SHARE UPDATE EXCLUSIVE), while its rows are read twice; reads and writes "
+    "go on; waits for older transactions";
+constexpr char kWholeLocks[] =
+    "tool_execution_logs and its partitions against writes (SHARE) for an instant, as their own indexes are taken over; "
+    "waits 200 ms for that lock at most, then lets others go first and tries again, for minutes";
+
+struct WantedIndex {
+  const char* name;
+  const char* kind;
+  std::string columns;
+  bool is_call_index;
+};
+
+std::vector<WantedIndex> WantedIndexes(const PgTable& audit) {
+  const std::string time = PgRowTime(audit);
+  std::vector<WantedIndex> wanted = {{kCallIndex, "UNIQUE INDEX", "(call_id) WHERE call_id IS NOT NULL", true},
+                                     {kUserTimeIndex, "INDEX", absl::StrCat("(user_id, (", time, "), id)"), false},
+                                     {kTimeIndex, "INDEX", absl::StrCat("((", time, "), id)"), false}};
+  // A unique index of a partitioned table must have the column that it is partitioned by: calls are told apart by
+  // toolwire_audit_calls there.
+  if (audit.kind == 'p') wanted.erase(wanted.begin());
+  return wanted;
+}
+
+// `name`, or with a number at its end where that is taken.
+std::string FreeName(const std::string& name, const std::set<std::string>& taken) {
+  std::string free = name;
+  for (int number = 2; taken.count(free) > 0; ++number) free = absl::StrCat(name, "_", number);
+  return free;
+}
+
+// What an index of a partitioned table lacks: first one on each partition, built beside the traffic, then one on the
+// whole, which takes them over and has new partitions made with one.
+void AddPartitionSteps(PgSession& session, pqxx::transaction_base& transaction, const WantedIndex& index,
+                       const std::string& name, std::vector<MigrationStep>* steps) {
+  for (const auto& row : session.Exec(transaction, kDoing, kFindPartitions, PgParams().Text(index.name))) {
+    const std::string partition = row[0].c_str(), dropped = row[2].c_str();
+    if (row[3].as<bool>()) continue;
+    const std::string create = absl::StrCat("CREATE INDEX CONCURRENTLY IF NOT EXISTS ", index.name, "_", row[1].c_str(),
+                                            " ON ", partition, " ", index.columns);
+    const std::string drop = dropped.empty() ? "" : absl::StrCat("DROP INDEX CONCURRENTLY IF EXISTS ", dropped, ";\n");
+    steps->push_back({absl::StrCat("index ", index.name, " of ", partition), absl::StrCat(drop, create),
+                      absl::StrCat(partition, kBuildLocks)});
+  }
+  steps->push_back({absl::StrCat("index ", index.name),
+                    absl::StrCat("CREATE INDEX IF NOT EXISTS ", name, " ON tool_execution_logs ", index.columns),
+                    kWholeLocks, true});
+}
+
+}  // namespace
+
 std::vector<MigrationStep> FindPgIndexSteps(PgSession& session, pqxx::transaction_base& transaction,
                                             const PgTables& tables) {
-  const std::string time = PgRowTime(tables.audit);
-  // A unique index of a partitioned table must have the column that it is partitioned by: calls are told apart by
-  // toolwire_audit_calls there. And none is built on it CONCURRENTLY: those that lists want are its owner's to make.
-  if (tables.audit.kind == 'p') return {};
-  const struct {
-    const char* name;
-    const char* kind;
-    std::string columns;
-    bool is_call_index;
-  } wanted[] = {{kCallIndex, "UNIQUE INDEX", "(call_id) WHERE call_id IS NOT NULL", true},
-                {kUserTimeIndex, "INDEX", absl::StrCat("(user_id, (", time, "), id)"), false},
-                {kTimeIndex, "INDEX", absl::StrCat("((", time, "), id)"), false}};
+  // Before version 12 the server cannot say which partitions there are.
+  const bool is_partitioned = tables.audit.kind == 'p';
+  if (is_partitioned && session.connection().server_version() < 120000) return {};
   const std::vector<FoundIndex> found = FindIndexes(session, transaction);
   std::set<std::string> taken;
   if (tables.audit.exists) {
     for (const auto& row : session.Exec(transaction, kDoing, kFindTakenNames)) taken.insert(row[0].c_str());
   }
   std::vector<MigrationStep> steps;
-  for (const auto& index : wanted) {
+  for (const WantedIndex& index : WantedIndexes(tables.audit)) {
     std::string dropped;
     bool is_there = false;
     for (const FoundIndex& one : found) {
       const bool is_it = index.is_call_index ? IsCallIndex(one) : IsNamed(one, index.name);
       if (is_it && one.valid) is_there = true;
-      if (is_it && !one.valid && IsNamed(one, index.name)) dropped = one.quoted;
-      if (is_it && !one.valid) taken.erase(one.name);
+      if (is_it && !one.valid && IsNamed(one, index.name) && !is_partitioned) dropped = one.quoted;
+      if (is_it && !one.valid && !is_partitioned) taken.erase(one.name);
     }
     if (is_there) continue;
-    std::string name = index.name;
-    for (int number = 2; taken.count(name) > 0; ++number) name = absl::StrCat(index.name, "_", number);
+    const std::string name = FreeName(index.name, taken);
+    if (is_partitioned) {
+      AddPartitionSteps(session, transaction, index, name, &steps);
+      continue;
+    }
     const std::string create = absl::StrCat("CREATE ", index.kind, " CONCURRENTLY IF NOT EXISTS ", name,
                                             " ON tool_execution_logs ", index.columns);
-    const char* const locks =
-        !tables.audit.exists ? "nothing that is there"
-                             : "tool_execution_logs against changes of the table and VACUUM (SHARE UPDATE EXCLUSIVE), "
-                               "while its rows are read twice; reads and writes go on; waits for older transactions";
     steps.push_back({absl::StrCat("index ", index.name),
                      dropped.empty() ? create
                                      : absl::StrCat("DROP INDEX CONCURRENTLY IF EXISTS ", dropped, ";\n", create),
-                     locks});
+                     tables.audit.exists ? absl::StrCat("tool_execution_logs", kBuildLocks) : "nothing that is there"});
   }
   return steps;
 }

@@ -19,7 +19,7 @@ struct PgColumn {
   bool required = false;
   bool has_default = false;
   int characters_max = 0;  // 0: any number.
-  bool is_enum = false;
+  bool is_narrow = false;  // An enum or a domain: it takes some texts only.
 };
 
 // A table of that name on the search path, or none.

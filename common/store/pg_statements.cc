@@ -13,6 +13,13 @@
 namespace toolwire {
 namespace {
 
+// Call ids outlive any retry of their rows by far, and the rows that wait in a spool as a rule. One process at a time,
+// so that none waits for another.
+constexpr char kForgetCalls[] =
+    "DELETE FROM toolwire_audit_calls WHERE call_id = ANY (ARRAY(SELECT call_id FROM toolwire_audit_calls"
+    " WHERE written_at < now() - interval '30 days' AND (SELECT pg_try_advisory_xact_lock(1953460076, 3))"
+    " ORDER BY written_at LIMIT 5000))";
+
 std::string Cast(const std::string& value, const std::string& type) {
   return absl::StrCat("CAST(", value, " AS ", type, ")");
 }
@@ -121,7 +128,7 @@ PgStatements PgStatementsFor(const PgTables& tables, size_t audit_json_bytes_max
   const PgTable& table = tables.audit;
   if (!statements.audit_problem.empty()) return statements;
   statements.append = AppendSql(table, tables.has_call_index);
-  statements.forgets_calls = !tables.has_call_index;
+  if (!tables.has_call_index) statements.forget_calls = kForgetCalls;
   statements.time = PgRowTime(table);
   statements.time_type = table.type("created_at");
   statements.id_type = table.type("id");

@@ -23,7 +23,7 @@ struct PgStatements {
   std::string list_first_credentials, list_credentials;
 
   std::string append;
-  bool forgets_calls = false;  // `append` fills toolwire_audit_calls.
+  std::string forget_calls;  // Removes some old rows of toolwire_audit_calls. Empty: `append` does not fill it.
   bool has_call_index = false;
   int64_t call_index = 0;  // Its object id.
   PgAuditList list;

@@ -14,14 +14,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <ctime>
 #include <functional>
 #include <limits>
 #include <optional>
 #include <set>
 #include <string_view>
-#include <tuple>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -31,7 +28,9 @@
 #include "common/base/json_text.h"
 #include "common/base/log.h"
 #include "common/base/mutex.h"
+#include "common/store/pg_append.h"
 #include "common/store/pg_connections.h"
+#include "common/store/pg_refusals.h"
 #include "common/store/pg_rows.h"
 #include "common/store/pg_schema.h"
 #include "common/store/pg_statements.h"
@@ -45,19 +44,12 @@ constexpr size_t kCallIdBytesMax = 256;
 
 // How long what was found of the tables counts, while they lack something.
 constexpr Duration kLookAgain = std::chrono::seconds(5);
-// Call ids outlive any retry of their rows by far, and the rows that wait in a spool as a rule.
-constexpr char kForgetCalls[] =
-    "DELETE FROM toolwire_audit_calls WHERE call_id IN (SELECT call_id FROM toolwire_audit_calls"
-    " WHERE written_at < now() - interval '30 days' LIMIT 5000)";
+// Old call ids are removed twice as fast as new ones come, or now and then.
+constexpr size_t kForgetAfterRows = 2500;
 constexpr Duration kForgetEvery = std::chrono::minutes(10);
 
 // Whether PostgreSQL takes `text` at all.
 bool IsText(std::string_view text) { return text.find('\0') == std::string_view::npos && json::IsUtf8(text); }
-
-std::optional<std::string_view> TextOrNull(const std::string& text) {
-  if (text.empty()) return std::nullopt;
-  return text;
-}
 
 AgentStatus StatusAt(const pqxx::row& row, int column) {
   const std::string word = TextAt(row, column);
@@ -65,92 +57,6 @@ AgentStatus StatusAt(const pqxx::row& row, int column) {
     if (word == StatusWord(status)) return status;
   }
   return AgentStatus::kPending;
-}
-
-// As PostgreSQL reads it in any of its settings.
-std::string InstantText(int64_t unix_ms) {
-  const std::time_t seconds = unix_ms / 1000;
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[64];
-  const size_t end = std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts);
-  std::snprintf(text + end, sizeof text - end, ".%03d+00", static_cast<int>(unix_ms % 1000));
-  return text;
-}
-
-std::optional<int64_t> StorableExecutionTime(const AuditRow& row) {
-  if (!row.execution_time_ms) return std::nullopt;
-  using Column = std::numeric_limits<int32_t>;
-  return std::clamp<int64_t>(*row.execution_time_ms, Column::min(), Column::max());
-}
-
-PgParams ParamsOf(const std::vector<AuditRow>& rows) {
-  const auto texts = [&](const auto& get) {
-    std::vector<std::optional<std::string_view>> column;
-    column.reserve(rows.size());
-    for (const AuditRow& row : rows) column.push_back(get(row));
-    return column;
-  };
-  const auto ints = [&](const auto& get) {
-    std::vector<std::optional<int64_t>> column;
-    column.reserve(rows.size());
-    for (const AuditRow& row : rows) column.push_back(get(row));
-    return column;
-  };
-  std::vector<bool> successes;
-  for (const AuditRow& row : rows) successes.push_back(row.success);
-  PgParams params;
-  params.Texts(texts([](const AuditRow& row) { return std::string_view(row.user_id); }))
-      .Texts(texts([](const AuditRow& row) { return std::string_view(row.request_id); }))
-      .Texts(texts([](const AuditRow& row) { return std::string_view(row.tool); }))
-      .Texts(texts([](const AuditRow& row) { return TextOrNull(row.params_json); }))
-      .Texts(texts([](const AuditRow& row) { return TextOrNull(row.result_json); }))
-      .Bools(successes)
-      .Texts(texts([](const AuditRow& row) { return TextOrNull(row.error); }))
-      .Ints(ints(StorableExecutionTime))
-      .Ints(ints([](const AuditRow& row) { return StorableMs(row.created_at_ms); }))
-      .Texts(texts([](const AuditRow& row) { return TextOrNull(row.call_id); }))
-      .Texts(texts([](const AuditRow& row) { return TextOrNull(row.caller); }));
-  return params;
-}
-
-// Fewer rows are not worth a second way.
-constexpr size_t kCopiedRowsMin = 8;
-
-// COPY takes a quarter less of PostgreSQL's time than INSERT, and knows nothing of rows that are there already. False:
-// none was written, since one of them is, or for a reason that does not hold for INSERT, or that it will find again.
-bool CopyRows(PgSession& session, const char* doing, const PgStatements& statements,
-              const std::vector<AuditRow>& rows) {
-  static const auto* const columns =
-      new std::vector<std::string>{"user_id", "request_id",        "tool_name",  "params",  "result", "success",
-                                   "error",   "execution_time_ms", "created_at", "call_id", "caller"};
-  const auto text_or = [](const std::string& text, const char* absent) { return text.empty() ? absent : text.c_str(); };
-  const auto copy = [&](pqxx::transaction_base& transaction) {
-    session.Copy(transaction, doing, "tool_execution_logs", *columns, [&](pqxx::stream_to& stream) {
-      for (const AuditRow& row : rows) {
-        const auto execution_time = StorableExecutionTime(row);
-        const std::string execution_time_text = execution_time ? std::to_string(*execution_time) : "";
-        const std::string time = InstantText(StorableMs(row.created_at_ms));
-        stream << std::make_tuple(
-            row.user_id.c_str(), row.request_id.c_str(), row.tool.c_str(),
-            text_or(row.params_json, statements.no_params), text_or(row.result_json, statements.no_result),
-            static_cast<const char*>(row.success ? "t" : "f"), text_or(row.error, statements.no_error),
-            text_or(execution_time_text, statements.no_execution_time), time.c_str(), text_or(row.call_id, nullptr),
-            text_or(row.caller, nullptr));
-      }
-      return static_cast<int64_t>(rows.size());
-    });
-  };
-  try {
-    session.Transact(copy);
-  } catch (const pqxx::sql_error& error) {
-    // Only of a row that is there already, and of tables that COPY does not know, as views, INSERT learns anything else.
-    const std::string sqlstate = PgError(error.what()).sqlstate;
-    const std::string_view group = std::string_view(sqlstate).substr(0, 2);
-    if (sqlstate != "23505" && group != "0A" && group != "42") throw;
-    return false;
-  }
-  return true;
 }
 
 // Creates some credentials in the transaction; ALREADY_EXISTS if it is to be undone.
@@ -219,17 +125,19 @@ class PgStore final : public Store {
   absl::StatusOr<bool> HasCredential(const std::string& user_id) override;
   absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override;
   absl::Status Revoke(const std::string& user_id) override;
-  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override;
-  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) override;
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit,
+                                                          const IsGone& is_gone) override;
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query, const IsGone& is_gone) override;
+  absl::Status Probe() override;
 
  private:
   using Work = std::function<absl::Status(PgSession&, const PgStatements&)>;
 
   // Runs `work`, on tables that are ready for it.
-  absl::Status Run(PgLane lane, const Work& work);
+  absl::Status Run(PgLane lane, const Work& work, const IsGone& is_gone = nullptr);
   absl::StatusOr<std::shared_ptr<const PgStatements>> Look(PgSession& session);
   void NoteForNotReady(PgLane lane, const absl::Status& status);
-  void LogFound(const PgTables& tables) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tables_mu_);
+  void LogFound(const PgTables& tables, const std::vector<std::string>& refusals) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tables_mu_);
   void ForgetTables();
   // Runs a statement with these two parameters, which returns a row if it changed one; else NOT_FOUND.
   absl::Status ChangeSecret(std::string PgStatements::*sql, const std::string& user_id, const std::string& stored_secret,
@@ -245,6 +153,10 @@ class PgStore final : public Store {
   // One attempt; ALREADY_EXISTS if the tables are others by now.
   absl::Status AppendOnce(const std::vector<AuditRow>& rows);
 
+  // Whether it is time to, after so many rows more.
+  bool ForgetsAfter(size_t rows);
+  void ForgetCalls(PgSession& session, const PgStatements& statements);
+
   const std::unique_ptr<PgConnections> connections_;
   const size_t audit_json_bytes_max_;
   // In stored form. Checked in place of an unknown user's.
@@ -258,6 +170,7 @@ class PgStore final : public Store {
   std::array<std::string, kPgLanes> failing_ ABSL_GUARDED_BY(tables_mu_);  // Why the lane's newest work failed.
   std::set<std::string> logged_ ABSL_GUARDED_BY(tables_mu_);  // Sentences about the tables.
   MonoTime forgot_calls_at_ ABSL_GUARDED_BY(tables_mu_) = {};
+  size_t remembered_calls_ ABSL_GUARDED_BY(tables_mu_) = 0;  // Since then.
 };
 
 absl::StatusOr<std::shared_ptr<const PgStatements>> PgStore::Look(PgSession& session) {
@@ -269,15 +182,16 @@ absl::StatusOr<std::shared_ptr<const PgStatements>> PgStore::Look(PgSession& ses
   // Without the lock: one lane that waits for the server holds up no other.
   PgTables tables;
   session.Transact([&](pqxx::transaction_base& transaction) { tables = LookAtPgTables(session, transaction); });
+  const std::vector<std::string> refusals = FindPgRefusals(session, tables);
   auto statements = std::make_shared<const PgStatements>(PgStatementsFor(tables, audit_json_bytes_max_));
   MutexLock lock(tables_mu_);
-  LogFound(tables);
+  LogFound(tables, refusals);
   statements_ = statements;
   looked_at_ = now;
   return statements;
 }
 
-void PgStore::LogFound(const PgTables& tables) {
+void PgStore::LogFound(const PgTables& tables, const std::vector<std::string>& refusals) {
   const std::string credentials = tables.CredentialsProblem(), audit = tables.AuditProblem();
   const std::string not_ready = credentials.empty() ? audit : credentials;
   if (!not_ready.empty() && not_ready != not_ready_) {
@@ -287,7 +201,9 @@ void PgStore::LogFound(const PgTables& tables) {
   }
   if (not_ready.empty() && !not_ready_.empty()) log::Info("database is ready", {{"database", connections_->address()}});
   not_ready_ = not_ready;
-  for (const std::string& warning : tables.Warnings()) {
+  std::vector<std::string> warnings = tables.Warnings();
+  warnings.insert(warnings.end(), refusals.begin(), refusals.end());
+  for (const std::string& warning : warnings) {
     if (logged_.insert(warning).second) log::Warn("database table", {{"why", warning}});
   }
 }
@@ -316,9 +232,9 @@ void PgStore::ForgetTables() {
   statements_.reset();
 }
 
-absl::Status PgStore::Run(PgLane lane, const Work& work) {
+absl::Status PgStore::Run(PgLane lane, const Work& work, const IsGone& is_gone) {
   bool waits_for_people = false;
-  absl::Status status = connections_->Run(lane, [&](PgSession& session) -> absl::Status {
+  const auto with_tables = [&](PgSession& session) -> absl::Status {
     const auto found = Look(session);
     if (!found.ok()) return found.status();
     const bool of_audit = lane == PgLane::kAudit;
@@ -326,7 +242,9 @@ absl::Status PgStore::Run(PgLane lane, const Work& work) {
     waits_for_people = !problem.empty();
     if (waits_for_people) return absl::UnavailableError(problem);
     return work(session, **found);
-  });
+  };
+  const absl::Status status = connections_->Run(lane, with_tables, is_gone);
+  if (absl::IsCancelled(status)) return GoneError();
   // They may be others by the time the database is available again, and whoever finds them wanting looks again.
   const bool is_slow = IsLockTimeout(status) || IsStatementTimeout(status);
   NoteForNotReady(lane, waits_for_people ? absl::OkStatus() : status);
@@ -461,25 +379,38 @@ absl::Status PgStore::AppendOnce(const std::vector<AuditRow>& rows) {
     const bool may_copy = statements.has_call_index && statements.takes_instants && rows.size() >= kCopiedRowsMin;
     // COPY names no index: it would also go into a table that has come in this one's place, and has none.
     if (may_copy && !HasIndex(session, statements.call_index)) return absl::AlreadyExistsError("another table");
-    if (may_copy && CopyRows(session, kDoing, statements, rows)) {
+    if (may_copy && PgCopyRows(session, kDoing, statements, rows)) {
       return absl::OkStatus();
     }
-    const PgParams params = ParamsOf(rows);
+    const PgParams params = PgRowParams(rows);
     session.Transact([&](pqxx::transaction_base& transaction) {
       session.Exec(transaction, kDoing, statements.append, params);
     });
-    if (!statements.forgets_calls) return absl::OkStatus();
-    const MonoTime now = std::chrono::steady_clock::now();
-    {
-      MutexLock lock(tables_mu_);
-      if (now < forgot_calls_at_ + kForgetEvery) return absl::OkStatus();
-      forgot_calls_at_ = now;
-    }
-    session.Transact([&](pqxx::transaction_base& transaction) {
-      session.Exec(transaction, "forgetting old calls", kForgetCalls);
-    });
+    if (!statements.forget_calls.empty() && ForgetsAfter(rows.size())) ForgetCalls(session, statements);
     return absl::OkStatus();
   });
+}
+
+bool PgStore::ForgetsAfter(size_t rows) {
+  const MonoTime now = std::chrono::steady_clock::now();
+  MutexLock lock(tables_mu_);
+  remembered_calls_ += rows;
+  if (remembered_calls_ < kForgetAfterRows && now < forgot_calls_at_ + kForgetEvery) return false;
+  remembered_calls_ = 0;
+  forgot_calls_at_ = now;
+  return true;
+}
+
+// The rows have been written: what fails here is tried again later.
+void PgStore::ForgetCalls(PgSession& session, const PgStatements& statements) {
+  try {
+    session.Transact([&](pqxx::transaction_base& transaction) {
+      session.Exec(transaction, "forgetting old calls", statements.forget_calls);
+    });
+  } catch (const pqxx::sql_error& error) {
+    if (!session.connection().is_open()) throw;
+    log::Warn("old calls not forgotten", {{"error", PgError(error.what()).words}});
+  }
 }
 
 absl::Status PgStore::AppendAudit(const std::vector<AuditRow>& rows) {
@@ -501,6 +432,24 @@ absl::Status PgStore::AppendAudit(const std::vector<AuditRow>& rows) {
   }
   // Fewer rows may not be.
   if (IsStatementTimeout(status)) return absl::DeadlineExceededError(status.message());
+  return status;
+}
+
+absl::Status PgStore::Probe() {
+  // What writes rows, with none: it needs the same tables and rights, and a server that may only be read refuses it.
+  const absl::Status status = Run(PgLane::kAudit, [&](PgSession& session, const PgStatements& statements) {
+    session.Transact([&](pqxx::transaction_base& transaction) {
+      session.Exec(transaction, "asking whether rows would be taken", statements.append, PgRowParams({}));
+    });
+    return absl::OkStatus();
+  });
+  bool checks_failed = false;
+  {
+    MutexLock lock(tables_mu_);
+    checks_failed = !failing_[static_cast<int>(PgLane::kChecks)].empty();
+  }
+  // There may be no login for long that would find out that they succeed again.
+  if (status.ok() && checks_failed) return CheckDigests({{"nobody", {}}}).status();
   return status;
 }
 
@@ -542,7 +491,8 @@ absl::Status PgStore::Revoke(const std::string& user_id) {
   return ChangeSecret(&PgStatements::revoke, user_id, MakeRevokedSecret(), "revoking a credential");
 }
 
-absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::string& after, int limit) {
+absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::string& after, int limit,
+                                                                 const IsGone& is_gone) {
   std::vector<Credential> listed;
   if (limit <= 0) return listed;
   if (!IsText(after)) return absl::InvalidArgumentError("the user id to list after is not UTF-8 text");
@@ -561,13 +511,13 @@ absl::StatusOr<std::vector<Credential>> PgStore::ListCredentials(const std::stri
                         TextAt(row, 5) == "t"});
     }
     return absl::OkStatus();
-  });
+  }, is_gone);
   if (IsUnstorableValue(status)) return absl::InvalidArgumentError("the user id to list after is none of this store");
   if (!status.ok()) return status;
   return listed;
 }
 
-absl::StatusOr<std::vector<ListedAuditRow>> PgStore::ListAudit(const AuditQuery& query) {
+absl::StatusOr<std::vector<ListedAuditRow>> PgStore::ListAudit(const AuditQuery& query, const IsGone& is_gone) {
   std::vector<ListedAuditRow> listed;
   if (query.limit <= 0 || !IsText(query.user_id) || !IsText(query.user_prefix)) return listed;
   const auto list = [&](PgTexts texts) {
@@ -583,7 +533,7 @@ absl::StatusOr<std::vector<ListedAuditRow>> PgStore::ListAudit(const AuditQuery&
       listed.clear();
       for (const auto& row : rows) listed.push_back(ListedRowOf(row, audit_json_bytes_max_));
       return absl::OkStatus();
-    });
+    }, is_gone);
   };
   absl::Status status = list(PgTexts::kAll);
   if (IsStatementTimeout(status)) status = list(PgTexts::kInRow);

@@ -351,8 +351,9 @@ class SqliteStore final : public Store {
   absl::StatusOr<bool> HasCredential(const std::string& user_id) override;
   absl::Status ReplaceSecret(const std::string& user_id, const std::string& stored_secret) override;
   absl::Status Revoke(const std::string& user_id) override;
-  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override;
-  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) override;
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit,
+                                                          const IsGone& is_gone) override;
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query, const IsGone& is_gone) override;
 
  private:
   // Statements go before their connection when the store is destroyed.
@@ -389,7 +390,8 @@ class SqliteStore final : public Store {
   static int EndsList(void* store) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     const auto* const self = static_cast<SqliteStore*>(store);
     const MonoTime end{Duration(self->end_.load())};
-    return std::chrono::steady_clock::now() >= std::min(self->list_end_, end) ? 1 : 0;
+    const bool is_over = std::chrono::steady_clock::now() >= std::min(self->list_end_, end);
+    return is_over || (self->list_is_gone_ && self->list_is_gone_()) ? 1 : 0;
   }
   // Whether `matches(check, stored secret)`, for each.
   template <typename Check, typename Matches>
@@ -407,7 +409,8 @@ class SqliteStore final : public Store {
   const std::string nobodys_secret_ = HashSecret(MakeSecret());
   Reader reader_;
   Lister lister_;
-  MonoTime list_end_ ABSL_GUARDED_BY(lister_.mu);  // Of the list that runs.
+  MonoTime list_end_ ABSL_GUARDED_BY(lister_.mu);    // Of the list that runs.
+  IsGone list_is_gone_ ABSL_GUARDED_BY(lister_.mu);  // The same; may be null.
   Writer writer_;
 };
 
@@ -621,12 +624,14 @@ absl::Status SqliteStore::Revoke(const std::string& user_id) {
   return ChangeSecret(&Writer::revoke, user_id, MakeRevokedSecret(), "revoking a credential");
 }
 
-absl::StatusOr<std::vector<Credential>> SqliteStore::ListCredentials(const std::string& after, int limit) {
+absl::StatusOr<std::vector<Credential>> SqliteStore::ListCredentials(const std::string& after, int limit,
+                                                                     const IsGone& is_gone) {
   std::vector<Credential> listed;
   if (limit <= 0) return listed;  // To SQLite a negative limit is none.
   if (absl::Status status = CheckFile(); !status.ok()) return status;
   MutexLock lock(lister_.mu);
   list_end_ = std::chrono::steady_clock::now() + kListLimit;
+  list_is_gone_ = is_gone;
   Run run(lister_.credentials);
   run.Text(after).Int(limit);
   int rc = SQLITE_DONE;
@@ -634,11 +639,13 @@ absl::StatusOr<std::vector<Credential>> SqliteStore::ListCredentials(const std::
     listed.push_back({run.TextAt(0), run.TextAt(1), StatusOfWord(run.TextAt(2)), run.IntAt(3), run.OptionalIntAt(4),
                       run.IntAt(5) != 0});
   }
+  if (rc == SQLITE_INTERRUPT && is_gone && is_gone()) return GoneError();
   if (rc != SQLITE_DONE) return ErrorOf(lister_.db.get(), rc, "listing credentials");
   return listed;
 }
 
-absl::StatusOr<std::vector<ListedAuditRow>> SqliteStore::ListAudit(const AuditQuery& query) {
+absl::StatusOr<std::vector<ListedAuditRow>> SqliteStore::ListAudit(const AuditQuery& query,
+                                                                   const IsGone& is_gone) {
   constexpr int64_t kLast = std::numeric_limits<int64_t>::max();
   int64_t after_ms = kLast, after_id = kLast;
   if (!query.after.empty()) {
@@ -652,12 +659,14 @@ absl::StatusOr<std::vector<ListedAuditRow>> SqliteStore::ListAudit(const AuditQu
   if (absl::Status status = CheckFile(); !status.ok()) return status;
   MutexLock lock(lister_.mu);
   list_end_ = std::chrono::steady_clock::now() + kListLimit;
+  list_is_gone_ = is_gone;
   Run run(lister_.audit);
   run.Text(query.user_id).Int(query.from_ms.value_or(std::numeric_limits<int64_t>::min()));
   run.Int(query.until_ms.value_or(kLast)).Int(after_ms).Int(after_id);
   run.Text(query.user_prefix).Int(query.limit);
   int rc = SQLITE_DONE;
   while ((rc = run.Step()) == SQLITE_ROW) listed.push_back(RowOf(run));
+  if (rc == SQLITE_INTERRUPT && is_gone && is_gone()) return GoneError();
   if (rc != SQLITE_DONE) return ErrorOf(lister_.db.get(), rc, "listing audit rows");
   return listed;
 }

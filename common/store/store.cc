@@ -34,6 +34,8 @@ absl::Status NoCredentialError(const std::string& user_id) {
   return absl::NotFoundError(absl::StrCat("user \"", user_id, "\" has no credential, or it was revoked"));
 }
 
+absl::Status GoneError() { return absl::CancelledError("nobody waits for the list any more"); }
+
 const char* StatusWord(AgentStatus status) {
   switch (status) {
     case AgentStatus::kPending:

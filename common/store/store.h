@@ -3,6 +3,7 @@
 #define TOOLWIRE_COMMON_STORE_STORE_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -55,6 +56,9 @@ struct Credential {
   bool revoked = false;
 };
 
+// Whether whoever asked for a list has gone. Any thread, many times; must not block.
+using IsGone = std::function<bool()>;
+
 // Credentials and the audit log. Every method may block on disk or network and may be called from any thread. Checks,
 // status, changes, listings and the audit log do not wait for each other, as far as there are connections.
 // Errors: UNAVAILABLE while the database is (try again), INVALID_ARGUMENT, ALREADY_EXISTS, NOT_FOUND,
@@ -76,6 +80,10 @@ class Store {
   // What it says it is, which no other store says and which does not change with its address. Empty: it does not say.
   // Finds out for NotReady on the way.
   virtual absl::StatusOr<std::string> Identity() { return std::string(); }
+
+  // Whether audit rows would be taken now; writes none. What nobody has asked the store for lately, NotReady says only
+  // after this.
+  virtual absl::Status Probe() { return absl::OkStatus(); }
 
   // One verdict for each check, in order: true if the user exists and the secret is right. Compared in constant
   // time, and a stored `sha256:<hex>` is compared with the hash of what was presented.
@@ -115,11 +123,18 @@ class Store {
   // credential.
   virtual absl::Status Revoke(const std::string& user_id) = 0;
 
-  // Up to `limit` credentials with a user id after `after`, in order of user id.
-  virtual absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) = 0;
+  // Up to `limit` credentials with a user id after `after`, in order of user id. CANCELLED soon after `is_gone` became
+  // true, if there is one.
+  virtual absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit,
+                                                                  const IsGone& is_gone) = 0;
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) {
+    return ListCredentials(after, limit, nullptr);
+  }
 
-  // The first `limit` rows that the query asks for. INVALID_ARGUMENT if its `after` is no cursor of this store.
-  virtual absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) = 0;
+  // The first `limit` rows that the query asks for. INVALID_ARGUMENT if its `after` is no cursor of this store;
+  // CANCELLED as above.
+  virtual absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query, const IsGone& is_gone) = 0;
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) { return ListAudit(query, nullptr); }
 };
 
 // What every store refuses in new credentials, as INVALID_ARGUMENT: a user id that CheckUserId refuses, an unknown
@@ -132,6 +147,8 @@ absl::Status CheckNewSecret(const std::string& user_id, const std::string& store
 absl::Status NoCredentialError(const std::string& user_id);
 // The word for a status in the database: pending, connected, disconnected.
 const char* StatusWord(AgentStatus status);
+// What a list ends with whose caller has gone.
+absl::Status GoneError();
 
 }  // namespace toolwire
 

@@ -228,6 +228,55 @@ TEST_F(MigrationTest, IndexThatWasLeftUnfinishedIsDroppedAndBuilt) {
   EXPECT_EQ(Planned(), std::vector<std::string>());
 }
 
+TEST_F(MigrationTest, PartitionedLogGetsTheIndexesOfListsOnEachPartitionWhileTheOldServerWrites) {
+  Sql(kOldTables);
+  Sql(R"sql(
+DROP TABLE tool_execution_logs;
+CREATE TABLE tool_execution_logs (
+  id bigserial, user_id text, request_id text, tool_name text, params jsonb, result jsonb, success boolean NOT NULL,
+  error text, execution_time_ms integer, created_at timestamptz NOT NULL DEFAULT now()) PARTITION BY RANGE (created_at);
+CREATE TABLE logs_1 PARTITION OF tool_execution_logs FOR VALUES FROM (MINVALUE) TO ('2024-01-01');
+CREATE SCHEMA archive;
+CREATE TABLE archive."logs 2" PARTITION OF tool_execution_logs FOR VALUES FROM ('2024-01-01') TO ('2025-01-01')
+  PARTITION BY HASH (user_id);
+CREATE TABLE archive.logs_2a PARTITION OF archive."logs 2" FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+CREATE TABLE logs_3 PARTITION OF tool_execution_logs FOR VALUES FROM ('2025-01-01') TO ('2099-01-01');
+INSERT INTO tool_execution_logs (user_id, request_id, tool_name, success, created_at)
+  SELECT 'u' || i % 100, 'r', 't', true, timestamptz '2023-01-01Z' + i * interval '1 hour'
+  FROM generate_series(1, 30000) i)sql");
+  // A step of the whole waits for this writer for a moment only, and is tried again.
+  PostgresClient writer(url_);
+  writer.Query(std::string("BEGIN; ") + kOldInsert);
+  std::thread migration([&] { EXPECT_EQ(Run(), absl::OkStatus()); });
+  EXPECT_TRUE(Soon([&] { return HasWaitedFor("held by"); }));
+  Sql(kOldInsert);
+  writer.Query("COMMIT");
+  migration.join();
+  EXPECT_EQ(ValidIndexes(), "toolwire_audit_time toolwire_audit_user_time");
+  EXPECT_EQ(One("SELECT count(*) FROM pg_index WHERE NOT indisvalid"), "0");
+  EXPECT_TRUE(Planned().empty());
+  Sql("CREATE TABLE logs_4 PARTITION OF tool_execution_logs FOR VALUES FROM ('2099-01-01') TO (MAXVALUE);"
+      "ANALYZE tool_execution_logs");
+  EXPECT_EQ(One("SELECT count(*) FROM pg_index WHERE indrelid = 'logs_4'::regclass AND indisvalid"), "2");
+  // None of the large tables is read whole for a page.
+  const auto scans = [&] {
+    return One("SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname IN ('logs_1', 'logs_2a', 'logs_3')");
+  };
+  Sql("SELECT count(*) FROM logs_1");
+  EXPECT_TRUE(Soon([&] { return std::stoi(scans()) > 0; })) << "what came before is counted";
+  const std::string before = scans();
+  auto store = Open();
+  for (const char* user : {"", "u7"}) {
+    AuditQuery query{user, 10};
+    const auto page = store->ListAudit(query);
+    ASSERT_TRUE(page.ok() && page->size() == 10u) << page.status();
+    query.after = page->back().cursor;
+    EXPECT_EQ(store->ListAudit(query)->size(), 10u);
+  }
+  store.reset();
+  EXPECT_EQ(scans(), before);
+}
+
 TEST_F(MigrationTest, WhatAnOperatorMustMendIsRefusedAtOnce) {
   Sql("CREATE TABLE tool_execution_logs (id bigserial PRIMARY KEY, user_id text)");
   absl::Status status = Run();

@@ -79,6 +79,25 @@ TEST_P(PgBouncerTest, LimitsOfTimeHold) {
   EXPECT_TRUE(store->Revoke("old_user").ok());
 }
 
+TEST_P(PgBouncerTest, ListWhoseCallerHasGoneEndsAtTheServer) {
+  OpenNew();
+  options_.statement_timeout = std::chrono::minutes(10);
+  auto store = Open();
+  PostgresClient other(direct_);
+  other.Query("BEGIN; LOCK TABLE tool_execution_logs");
+  const auto waiting = [&] { return Directly("SELECT count(*) FROM pg_locks WHERE NOT granted"); };
+  std::atomic<bool> is_gone{false};
+  std::thread list([&] {
+    EXPECT_TRUE(absl::IsCancelled(store->ListAudit({"", 10}, [&] { return is_gone.load(); }).status()));
+  });
+  EXPECT_TRUE(Soon([&] { return waiting() == "1"; }));
+  is_gone = true;
+  list.join();
+  EXPECT_TRUE(Soon([&] { return waiting() == "0"; }));
+  other.Query("COMMIT");
+  EXPECT_TRUE(store->ListAudit({"", 10}).ok());
+}
+
 TEST_P(PgBouncerTest, SeveralProcessesWriteEachRowOnceWhileItIsRestarted) {
   constexpr int kStores = 4, kRows = 400;
   OpenNew();

@@ -1,6 +1,7 @@
 // Kinds of work beside each other in the PostgreSQL store: what is slow, or locked by others, holds up only itself.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <future>
 #include <string>
@@ -54,6 +55,30 @@ TEST_F(PgStoreLanesTest, SlowListingsHoldUpNeitherChangesNorLogins) {
   for (auto& listing : listings) EXPECT_TRUE(listing.get());
   store.reset();
   Sql("DROP OWNED BY lister; DROP ROLE lister");
+}
+
+TEST_F(PgStoreLanesTest, ListWhoseCallerHasGoneEndsAtTheServerAndHoldsUpNoOther) {
+  OpenNew();
+  options_.connections_max = 5;
+  options_.statement_timeout = std::chrono::minutes(10);
+  auto store = Open();
+  PostgresClient other(url_);
+  other.Query("BEGIN; LOCK TABLE tool_execution_logs");
+  std::atomic<bool> is_gone{false};
+  const auto asking = [&] { return is_gone.load(); };
+  auto running = std::async(std::launch::async, [&] { return store->ListAudit({"", 10}, asking).status(); });
+  EXPECT_TRUE(Soon([&] { return Waiting() == "1"; }));
+  // This one waits for the lane's only connection.
+  auto waiting = std::async(std::launch::async, [&] { return store->ListCredentials("", 10, asking).status(); });
+  is_gone = true;
+  EXPECT_TRUE(absl::IsCancelled(running.get()));
+  EXPECT_TRUE(absl::IsCancelled(waiting.get()));
+  EXPECT_TRUE(Soon([&] { return Waiting() == "0"; })) << "the server has ended it";
+  is_gone = false;
+  EXPECT_EQ(store->ListCredentials("", 10, asking)->size(), 1u);
+  EXPECT_EQ(store->NotReady(), "");
+  other.Query("COMMIT");
+  EXPECT_TRUE(store->ListAudit({"", 10}, asking).ok());
 }
 
 TEST_F(PgStoreLanesTest, RowThatOthersHoldLockedPutsOffItsOwnStatusAlone) {

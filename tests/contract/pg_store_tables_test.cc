@@ -11,6 +11,7 @@
 
 #include "common/audit/audit_log.h"
 #include "common/store/pg_errors.h"
+#include "common/store/pg_inspection.h"
 #include "common/store/pg_store.h"
 #include "common/store/secret.h"
 #include "tests/contract/pg_store_fixture.h"
@@ -82,6 +83,76 @@ TEST_F(PgStoreTest, ProcessWithoutCallsKnowsWhetherItsTablesAreReady) {
   EXPECT_TRUE(Soon([&] { return store->NotReady().empty(); }));
 }
 
+TEST_F(PgStoreTest, ProcessWithoutCallsLearnsThatItsStoreTakesNoRowsAndThatItDoesAgain) {
+  const TempDir directory;
+  auto store = OpenNew();
+  AuditLog::Options options;
+  options.spool.directory = directory.File("spool");
+  options.adopt_every = milliseconds(10);
+  AuditLog log(*store, options);
+  const auto set_for_all = [&](const std::string& what) {
+    Sql("DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' " + what + "'; END $$");
+    KillBackends();
+  };
+  set_for_all("SET default_transaction_read_only = on");
+  EXPECT_TRUE(Soon([&] { return store->NotReady().find("25006") != std::string::npos; })) << store->NotReady();
+  PostgresClient other(url_);
+  other.Query("SET default_transaction_read_only = off");
+  other.Query("DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() ||"
+              " ' RESET default_transaction_read_only'; END $$");
+  KillBackends();
+  EXPECT_TRUE(Soon([&] { return store->NotReady().empty(); })) << store->NotReady();
+  Sql("ALTER TABLE tool_execution_logs RENAME TO logs");
+  EXPECT_TRUE(Soon([&] { return store->NotReady().find("tool_execution_logs") != std::string::npos; }));
+  Sql("ALTER TABLE logs RENAME TO tool_execution_logs");
+  EXPECT_TRUE(Soon([&] { return store->NotReady().empty(); })) << store->NotReady();
+  EXPECT_EQ(RowCount(), "0") << "it asks, and writes nothing";
+}
+
+TEST_F(PgStoreTest, LabelsAndChecksThatRefuseWhatIsWrittenAreToldAtTheStartAndByTheDoctor) {
+  const struct {
+    const char* sql;
+    const char* told;
+  } cases[] = {
+      {"CREATE TYPE agent_status AS ENUM ('pending', 'disconnected');"
+       "ALTER TABLE agent_credentials DROP CONSTRAINT agent_credentials_status_check, ALTER status DROP DEFAULT,"
+       " ALTER status TYPE agent_status USING status::agent_status",
+       "agent_credentials.status is of the type agent_status, which does not take 'connected'"},
+      {"CREATE DOMAIN os AS text CHECK (VALUE IN ('win32', 'darwin'));"
+       "ALTER TABLE agent_credentials ALTER platform TYPE os",
+       "agent_credentials.platform is of the type os, which does not take 'linux'"},
+      {"ALTER TABLE agent_credentials DROP CONSTRAINT agent_credentials_status_check,"
+       " ADD CHECK (status IN ('pending', 'connected'))",
+       "agent_credentials_status_check of agent_credentials refuses status = disconnected"},
+      {"ALTER TABLE tool_execution_logs ADD CONSTRAINT \"only good\" CHECK (success)",
+       "CHECK \"only good\" of tool_execution_logs refuses success = false"},
+      {"ALTER TABLE tool_execution_logs ADD CONSTRAINT told CHECK (success OR result IS NOT NULL)",
+       "CHECK told of tool_execution_logs refuses rows of calls that failed"},
+      {"ALTER TABLE tool_execution_logs ADD tenant text, ADD CHECK (tenant IS NULL OR tenant < user_id),"
+       " ADD CHECK (error <> ''), ADD CHECK (execution_time_ms >= 0)",
+       ""},
+  };
+  for (const auto& one : cases) {
+    url_ = options_.url = server_->NewDatabase();
+    Sql(kOldTables);
+    ASSERT_TRUE(Prepare().ok());
+    Sql(one.sql);
+    ::testing::internal::CaptureStderr();
+    auto store = Open();
+    EXPECT_TRUE(IsRight(*store));
+    const std::string log = ::testing::internal::GetCapturedStderr();
+    const auto found = InspectPg(url_, std::chrono::minutes(1));
+    ASSERT_TRUE(found.ok()) << found.status();
+    if (*one.told == 0) {
+      EXPECT_EQ(found->warnings, std::vector<std::string>());
+      continue;
+    }
+    ASSERT_EQ(found->warnings.size(), 1u) << one.told;
+    EXPECT_NE(found->warnings[0].find(one.told), std::string::npos) << found->warnings[0];
+    EXPECT_NE(log.find("database table"), std::string::npos) << log;
+  }
+}
+
 TEST_F(PgStoreTest, ReaderOfTheLogHoldsUpNeitherLoginsNorTheReplacedServer) {
   Sql(kOldTables);
   PostgresClient reader(url_);
@@ -142,6 +213,22 @@ CREATE TABLE logs_new PARTITION OF tool_execution_logs FOR VALUES FROM ('2024-01
   EXPECT_EQ(RowCount(), "20");
   EXPECT_EQ(store->ListAudit({"", 100})->size(), 20u);
   EXPECT_EQ(store->NotReady(), "");
+}
+
+TEST_F(PgStoreTest, OldCallIdsAreForgottenFasterThanNewOnesCome) {
+  auto store = OpenNew();
+  Sql("DROP INDEX toolwire_audit_call_id; INSERT INTO toolwire_audit_calls"
+      " SELECT 'old' || i, now() - interval '31 days' FROM generate_series(1, 20000) i");
+  std::vector<AuditRow> rows;
+  for (int batch = 0; batch < 4; ++batch) {
+    rows.clear();
+    for (int i = 0; i < 2500; ++i) rows.push_back(Row("r", std::to_string(batch) + "_" + std::to_string(i)));
+    ASSERT_EQ(store->AppendAudit(rows), absl::OkStatus());
+  }
+  EXPECT_EQ(One("SELECT count(*) FROM toolwire_audit_calls WHERE call_id LIKE 'old%'"), "0");
+  EXPECT_EQ(One("SELECT count(*) FROM toolwire_audit_calls"), "10000");
+  ASSERT_EQ(store->AppendAudit(rows), absl::OkStatus());
+  EXPECT_EQ(RowCount(), "10000");
 }
 
 TEST_F(PgStoreTest, ParametersAreCastToTheTypesOfTheColumns) {

@@ -143,6 +143,15 @@ TEST_F(SqliteStoreTest, AfterTheDeadlineOfAStopALockedFileIsNotWaitedFor) {
   EXPECT_TRUE(store->UpdateStatus({{"user", AgentStatus::kConnected, 42}}).ok());
 }
 
+TEST_F(SqliteStoreTest, ListWhoseCallerHasGoneEnds) {
+  auto store = OpenSqlite(path_);
+  std::vector<AuditRow> rows(20000);
+  for (AuditRow& row : rows) row.user_id = "user", row.request_id = "r", row.tool = "t";
+  ASSERT_TRUE(store->AppendAudit(rows).ok());
+  EXPECT_TRUE(absl::IsCancelled(store->ListAudit({"", 20000}, [] { return true; }).status()));
+  EXPECT_EQ(store->ListAudit({"", 20000}, [] { return false; })->size(), rows.size());
+}
+
 TEST_F(SqliteStoreTest, StoresThatOpenANewFileAtOnceAllSucceed) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {

@@ -65,13 +65,14 @@ class FailingStore final : public Store {
     if (absl::Status status = Next(); !status.ok()) return status;
     return inner_.Revoke(user_id);
   }
-  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override {
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit,
+                                                          const IsGone& is_gone) override {
     if (absl::Status status = Next(); !status.ok()) return status;
-    return inner_.ListCredentials(after, limit);
+    return inner_.ListCredentials(after, limit, is_gone);
   }
-  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) override {
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query, const IsGone& is_gone) override {
     if (absl::Status status = Next(); !status.ok()) return status;
-    return inner_.ListAudit(query);
+    return inner_.ListAudit(query, is_gone);
   }
 
  private:

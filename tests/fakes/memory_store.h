@@ -123,7 +123,10 @@ class MemoryStore : public Store {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override {
+  using Store::ListAudit;
+  using Store::ListCredentials;
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit,
+                                                          const IsGone&) override {
     std::lock_guard<std::mutex> lock(mu_);
     std::vector<Credential> listed;
     for (auto it = credentials_.upper_bound(after); it != credentials_.end(); ++it) {
@@ -133,7 +136,7 @@ class MemoryStore : public Store {
     return listed;
   }
 
-  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query) override {
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery& query, const IsGone&) override {
     std::lock_guard<std::mutex> lock(mu_);
     std::map<Place, const AuditRow*> wanted;
     for (size_t i = 0; i < rows_.size(); ++i) {

@@ -174,7 +174,10 @@ clusterClaim('frozen servers do not stop the other checks', async (scope) => {
 
 clusterClaim('tables and rights of PostgreSQL are looked at, and left as they are', async (scope) => {
   const postgres = await Postgres.start(scope);
-  const tables = async (url = postgres.url) => (await doctor([...NOTHING, '--database-url', url])).one('postgres tables');
+  const tables = async (url = postgres.url) => {
+    const {do: advice, ...found} = (await doctor([...NOTHING, '--database-url', url])).one('postgres tables');
+    return {...found, advice};
+  };
   assert.match((await tables()).message, /no table agent_credentials: run toolwire migrate/);
   assert.deepEqual(await postgres.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"), []);
   const guest = postgres.url.replace('postgres:hunter2@', 'guest@');
@@ -192,6 +195,10 @@ clusterClaim('tables and rights of PostgreSQL are looked at, and left as they ar
     ['ALTER TABLE tool_execution_logs ADD COLUMN tenant text NOT NULL', 'ALTER TABLE tool_execution_logs DROP COLUMN tenant', /tool_execution_logs\.tenant must have a value/],
     ['CREATE SCHEMA app; ALTER TABLE agent_credentials SET SCHEMA app', 'ALTER TABLE app.agent_credentials SET SCHEMA public', /not on the search_path/],
     ['ALTER TABLE tool_execution_logs ALTER tool_name TYPE varchar(64)', 'ALTER TABLE tool_execution_logs ALTER tool_name TYPE text', /tool_name takes 64 characters/],
+    ["ALTER TABLE agent_credentials ADD CONSTRAINT known CHECK (status <> 'connected')", 'ALTER TABLE agent_credentials DROP CONSTRAINT known', /CHECK known of agent_credentials refuses status = connected/],
+    ["CREATE TYPE os AS ENUM ('linux', 'darwin'); ALTER TABLE agent_credentials DROP CONSTRAINT agent_credentials_platform_check, ALTER platform TYPE os USING platform::os",
+      'ALTER TABLE agent_credentials ALTER platform TYPE text', /platform is of the type os, which does not take 'win32'/],
+    ['DROP INDEX toolwire_audit_time', 'CREATE INDEX toolwire_audit_time ON tool_execution_logs (created_at, id)', /indexes of tool_execution_logs that lists read are not there/],
     ['ALTER TABLE tool_execution_logs ENABLE ROW LEVEL SECURITY', 'ALTER TABLE tool_execution_logs DISABLE ROW LEVEL SECURITY', /row-level security of tool_execution_logs applies to guest/],
   ]) {
     await postgres.query(break_);

@@ -93,10 +93,10 @@ class GatedStore final : public Store {
   absl::StatusOr<std::vector<bool>> CheckDigests(const std::vector<SecretCheck>&) override { return Unused(); }
   absl::StatusOr<std::vector<StatusUpdate>> UpdateStatus(const std::vector<StatusUpdate>&) override { return Unused(); }
   absl::Status CreateCredentials(const std::vector<NewCredential>&) override { return Unused(); }
-  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string&, int) override { return Unused(); }
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string&, int, const IsGone&) override { return Unused(); }
   absl::Status ReplaceSecret(const std::string&, const std::string&) override { return Unused(); }
   absl::Status Revoke(const std::string&) override { return Unused(); }
-  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery&) override { return Unused(); }
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery&, const IsGone&) override { return Unused(); }
 
  private:
   static absl::Status Unused() { return absl::UnimplementedError("only AppendAudit is"); }

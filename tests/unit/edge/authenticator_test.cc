@@ -113,7 +113,7 @@ class GatedStore final : public Store {
   }
   absl::Status ReplaceSecret(const std::string&, const std::string&) override { return Unused(); }
   absl::Status Revoke(const std::string&) override { return Unused(); }
-  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery&) override { return Unused(); }
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery&, const IsGone&) override { return Unused(); }
 
  private:
   static absl::Status Unused() { return absl::UnimplementedError("the authenticator does not need it"); }
