@@ -89,6 +89,7 @@ int RunAgentCommand(AgentFlags flags) {
     }
     flags.agent.logins.push_back({std::move(user), std::move(secret)});
   }
+  for (const auto& [user, secret] : secrets) flags.agent.other_secrets.push_back(secret);
   return RunAgents(flags.agent);
 }
 
