@@ -104,13 +104,13 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
       app, "--user-list-networks", &options->user_list_networks,
       "Who gets the users of /metrics on the agents' port: loopback, and networks such as 10.0.0.0/8,fd00::/8; or all, "
       "or none")
-      .CheckShown([](const std::string& text) { return std::string(Networks::Parse(text).status().message()); });
+      .Check([](const std::string& text) { return std::string(Networks::Parse(text).status().message()); });
   Text(
       app, "--trusted-proxies", &options->trusted_proxy_networks,
       "Networks of the proxies before the agents' port, such as 10.0.0.0/8,fd00::/8, which are believed when they name "
       "the client; default: nobody")
       .Env("TRUSTED_PROXIES")
-      .CheckShown([](const std::string& text) { return std::string(Networks::ParseNamed(text).status().message()); });
+      .Check([](const std::string& text) { return std::string(Networks::ParseNamed(text).status().message()); });
   Text(app, "--proxy-header", &options->proxy_header,
        "How trusted proxies name the client: the one header that all of them set")
       .Env("PROXY_HEADER")

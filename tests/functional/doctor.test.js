@@ -237,6 +237,17 @@ clusterClaim('frozen servers do not stop the other checks', async (scope) => {
   assert.equal(one('data dir').level, 'ok');
 });
 
+clusterClaim('a host of DATABASE_URL that says nothing hides no other', async (scope) => {
+  const postgres = await Postgres.start(scope);
+  const silent = net.createServer(() => {}).listen(0, '127.0.0.2');
+  await new Promise((resolve) => silent.once('listening', resolve));
+  scope.own({close: () => silent.close()});
+  const both = postgres.url.replace(/@([^/]*)\//, `@127.0.0.2:${silent.address().port},$1/`);
+  assert.notEqual(both, postgres.url);
+  const {one, said} = await doctor([...NOTHING.slice(0, 2), '--timeout', '8000', '--database-url', both]);
+  assert.equal(one('postgres').level, 'ok', said);
+});
+
 clusterClaim('tables and rights of PostgreSQL are looked at, and left as they are', async (scope) => {
   const postgres = await Postgres.start(scope);
   const tables = async (url = postgres.url) => (await doctor([...NOTHING, '--database-url', url])).one('postgres tables');
@@ -244,7 +255,7 @@ clusterClaim('tables and rights of PostgreSQL are looked at, and left as they ar
   assert.deepEqual(await postgres.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"), []);
   const guest = postgres.url.replace('postgres:hunter2@', 'guest@');
   await postgres.query('CREATE ROLE guest LOGIN');
-  assert.match((await tables(guest)).advice, /with a role that may: the owner of the tables/);
+  assert.match((await tables(guest)).do, /with a role that may: the owner of the tables/);
   await run('toolwire', ['migrate', '--database-url', postgres.url]);
   await postgres.query('DROP INDEX toolwire_audit_call_id');
   assert.match((await tables()).message, /the unique index on tool_execution_logs.call_id is missing/);
