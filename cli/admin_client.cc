@@ -5,6 +5,7 @@
 #include "cli/admin_client.h"
 
 #include <grpcpp/grpcpp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -52,7 +53,7 @@ class RemoteAdmin final : public AdminClient {
   bool closes_sessions() const override { return true; }
 
   absl::Status Create(const std::vector<std::string>& users, const std::string& platform,
-                      std::vector<std::string>* secrets) override {
+                      const OnSecret& on_secret) override {
     for (const std::string& user : users) {
       v1::CreateCredentialRequest request;
       request.set_user_id(user);
@@ -60,7 +61,7 @@ class RemoteAdmin final : public AdminClient {
       v1::CredentialSecret made;
       const absl::Status status = Ask(&v1::AgentAdmin::Stub::CreateCredential, request, &made);
       if (!status.ok()) return status;
-      secrets->push_back(made.secret());
+      if (!on_secret(user, made.secret())) break;
     }
     return absl::OkStatus();
   }
@@ -168,7 +169,7 @@ class DirectAdmin final : public AdminClient {
   bool closes_sessions() const override { return false; }
 
   absl::Status Create(const std::vector<std::string>& users, const std::string& platform,
-                      std::vector<std::string>* secrets) override {
+                      const OnSecret& on_secret) override {
     std::vector<Store::NewCredential> credentials;
     std::vector<std::string> made;
     const int64_t now_ms = SystemClock().WallMs();
@@ -177,7 +178,8 @@ class DirectAdmin final : public AdminClient {
       credentials.push_back({user, platform, HashSecret(made.back()), now_ms});
     }
     absl::Status status = store_->CreateCredentials(credentials);
-    if (status.ok()) *secrets = std::move(made);
+    // All are there now, or none.
+    for (size_t i = 0; status.ok() && i < users.size(); ++i) on_secret(users[i], made[i]);
     return status;
   }
 
@@ -233,10 +235,19 @@ absl::StatusOr<std::unique_ptr<AdminClient>> OpenRemote(const ControlTarget& tar
   return std::unique_ptr<AdminClient>(std::make_unique<RemoteAdmin>(*channel));
 }
 
-absl::StatusOr<std::unique_ptr<AdminClient>> OpenDirect(const std::string& database_url, const std::string& data_dir) {
+absl::StatusOr<std::unique_ptr<AdminClient>> OpenDirect(const std::string& database_url, const std::string& data_dir,
+                                                        bool makes_store) {
   StoreOptions options;
+  if (const std::string problem = database_url.empty() ? "" : DatabaseUrlProblem(database_url); !problem.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--database-url: ", problem));
+  }
   options.database.url = database_url;
   if (!data_dir.empty()) options.data_dir = data_dir;
+  const bool has_file = access(SqlitePath(options).c_str(), F_OK) == 0;
+  if (database_url.empty() && !makes_store && !has_file) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--data-dir: there is no store in ", options.data_dir, "; name the directory of the servers"));
+  }
   auto store = OpenStore(options);
   if (!store.ok()) return store.status();
   return std::unique_ptr<AdminClient>(std::make_unique<DirectAdmin>(*std::move(store)));
@@ -247,10 +258,12 @@ absl::StatusOr<std::unique_ptr<AdminClient>> OpenDirect(const std::string& datab
 // Not by CLI11's envname: a flag that is given must win over any variable.
 void AddAdminFlags(CLI::App* app, AdminFlags* flags) {
   Text(app, "--address", &flags->control.address,
-       "Ask the control at host:port (Env:TOOLWIRE_ADDRESS); default: " + std::string(kDefaultControlAddress));
+       "Ask the control at host:port (Env:TOOLWIRE_ADDRESS); default: " + std::string(kDefaultControlAddress))
+      .CheckShown(AddressProblem);
   AddControlAccessFlags(app, &flags->control);
   Text(app, "--database-url", &flags->database_url, "Open this PostgreSQL store directly (Env:DATABASE_URL)")
-      .MayHavePassword("DATABASE_URL");
+      .MayHavePassword("DATABASE_URL")
+      .Check(DatabaseUrlProblem);
   Text(app, "--data-dir", &flags->data_dir, "Open the SQLite store in this directory directly (Env:TOOLWIRE_DATA_DIR)");
 }
 
@@ -262,13 +275,19 @@ absl::StatusOr<std::unique_ptr<AdminClient>> OpenAdmin(const AdminFlags& flags) 
         "--address asks a control, --database-url and --data-dir open the store directly: give one or the other");
   }
   if (!control.address.empty()) return OpenRemote(control);
-  if (names_store) return OpenDirect(flags.database_url, flags.data_dir);
-  control.address = flags::Variable("TOOLWIRE_ADDRESS");
+  if (names_store) return OpenDirect(flags.database_url, flags.data_dir, flags.makes_store);
+  control.address = flags::Variable("TOOLWIRE_ADDRESS", "--address");
   if (!control.address.empty()) return OpenRemote(control);
-  const std::string database_url = flags::Variable("DATABASE_URL"), data_dir = flags::Variable("TOOLWIRE_DATA_DIR");
-  if (!database_url.empty() || !data_dir.empty()) return OpenDirect(database_url, data_dir);
+  const std::string database_url = flags::Variable("DATABASE_URL", "--database-url"),
+                    data_dir = flags::Variable("TOOLWIRE_DATA_DIR", "--data-dir");
+  if (!database_url.empty() || !data_dir.empty()) return OpenDirect(database_url, data_dir, flags.makes_store);
   control.address = kDefaultControlAddress;
   return OpenRemote(control);
+}
+
+int FailOpening(const std::string& command, const absl::Status& status) {
+  const int failed = FailAdmin(command, status);
+  return absl::IsInvalidArgument(status) ? kWrongUsage : failed;
 }
 
 int FailAdmin(const std::string& command, const absl::Status& status) {

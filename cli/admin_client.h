@@ -2,6 +2,7 @@
 #ifndef TOOLWIRE_CLI_ADMIN_CLIENT_H_
 #define TOOLWIRE_CLI_ADMIN_CLIENT_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,8 @@ struct AdminFlags {
   AdminFlags() { control.address.clear(); }
   ControlTarget control;
   std::string database_url, data_dir;
+  // A directory without a store gets one. Else it is taken for a mistyped one, and refused.
+  bool makes_store = false;
 };
 
 void AddAdminFlags(CLI::App* app, AdminFlags* flags);
@@ -36,9 +39,10 @@ class AdminClient {
 
   // Whether changes of credentials reach live sessions.
   virtual bool closes_sessions() const = 0;
-  // Appends the secrets of those users that were created, in order; all of them unless it fails.
+  // Called with each secret that is made, in the users' order. False: no more are made, as far as that can be.
+  using OnSecret = std::function<bool(const std::string& user, const std::string& secret)>;
   virtual absl::Status Create(const std::vector<std::string>& users, const std::string& platform,
-                              std::vector<std::string>* secrets) = 0;
+                              const OnSecret& on_secret) = 0;
   // Where live sessions have ended, if `closes_sessions()`: everywhere, or not at these edges, or, if none is named,
   // nobody knows.
   struct Reach {
@@ -69,11 +73,14 @@ class AdminClient {
 // or DATABASE_URL; --data-dir or TOOLWIRE_DATA_DIR. By default the control at 127.0.0.1:50051.
 absl::StatusOr<std::unique_ptr<AdminClient>> OpenAdmin(const AdminFlags& flags);
 
+// Prints why OpenAdmin failed and returns the exit status: 2 for a wrong flag or variable, else that of FailAdmin.
+int FailOpening(const std::string& command, const absl::Status& status);
 // Prints what went wrong and returns the exit status: 3 if control or store cannot be reached, 4 if there was no answer
 // in time, else 1.
 int FailAdmin(const std::string& command, const absl::Status& status);
 inline constexpr char kAdminExitStatus[] =
-    "Exit status: 0 done, 1 refused, 3 control or store cannot be reached, 4 no answer in time: it may have been done.";
+    "Exit status: 0 done, 1 refused, 2 wrong flags or variables, 3 control or store cannot be reached, 4 no answer in "
+    "time: it may have been done.";
 
 }  // namespace toolwire
 

@@ -9,7 +9,8 @@
 #include "cli/commands.h"
 #include "cli/control_channel.h"
 #include "cli/dispatch_client.h"
-#include "cli/shown_text.h"
+#include "cli/json_line.h"
+#include "common/base/shown_text.h"
 #include "cli/time_text.h"
 #include "common/base/flags.h"
 #include "toolwire/v1/dispatch.pb.h"
@@ -37,12 +38,12 @@ std::string JsonOf(const v1::Agent& agent) {
     line["epoch"] = agent.epoch();
     line["connectedAt"] = ConnectedAtMs(agent);
   }
-  return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return JsonLine(line);
 }
 
 int RunAgents(const AgentsFlags& flags) {
   const auto control = DispatchClient::Connect(flags.control);
-  if (!control.ok()) return FailCommand("agents", std::string(control.status().message()));
+  if (!control.ok()) return FailConnecting("agents", control.status());
   v1::ListAgentsRequest request;
   request.set_page_size(1000);
   request.set_server_id(flags.server_id);
@@ -53,7 +54,7 @@ int RunAgents(const AgentsFlags& flags) {
     listed += page->agents_size();
     for (const v1::Agent& agent : page->agents()) {
       if (flags.json) {
-        std::cout << JsonOf(agent) << "\n";
+        std::cout << JsonOf(agent);
       } else {
         std::cout << ShownText(agent.user_id()) << "\tat " << ShownText(agent.server_id()) << "\n";
       }
@@ -69,19 +70,19 @@ int RunAgents(const AgentsFlags& flags) {
 
 int RunWhere(const AgentsFlags& flags) {
   const auto control = DispatchClient::Connect(flags.control);
-  if (!control.ok()) return FailCommand("where", std::string(control.status().message()));
+  if (!control.ok()) return FailConnecting("where", control.status());
   v1::GetAgentRequest request;
   request.set_user_id(flags.user);
   const auto agent = (*control)->GetAgent(request);
   if (!agent.ok()) return FailCommand("where", std::string(agent.status().message()));
   if (flags.json) {
-    std::cout << JsonOf(*agent) << "\n";
+    std::cout << JsonOf(*agent);
   } else if (agent->connected()) {
     std::cout << ShownText(agent->user_id()) << " is at " << ShownText(agent->server_id());
     if (agent->has_connected_at()) std::cout << " since " << TimeText(ConnectedAtMs(*agent));
     std::cout << ", epoch " << agent->epoch() << "\n";
   } else {
-    std::cerr << flags.user << " is not connected\n";
+    std::cerr << ShownText(flags.user) << " is not connected\n";
   }
   return agent->connected() ? 0 : kNotConnected;
 }
@@ -95,14 +96,15 @@ void AddAgentsCommands(CLI::App* app, Command* chosen) {
   Text(agents, "--server", &agents_flags->server_id, "Only those at this edge");
   Footer(agents,
          "Example: toolwire agents --server edge-1\n"
-         "Exit status: 0 listed, 1 no control, 2 wrong flags.");
+         "Exit status: 0 listed, 1 no control, 2 wrong flags or variables.");
   OnChosen(agents, [agents_flags, chosen] { *chosen = [agents_flags] { return RunAgents(*agents_flags); }; });
 
   CLI::App* where = Subcommand(app, "where", "At which edge a user's agent is, since when, and its epoch");
   Text(where, "user", &where_flags->user, "Whose agent").Required();
   Footer(where,
          "Example: toolwire where user_1\n"
-         "Exit status: 0 connected, 3 not connected, 1 not known, since no control answers; 2 wrong flags.");
+         "Exit status: 0 connected, 3 not connected, 1 not known, since no control answers;\n"
+         "2 wrong flags or variables.");
   OnChosen(where, [where_flags, chosen] { *chosen = [where_flags] { return RunWhere(*where_flags); }; });
   for (const auto& [command, flags] : {std::pair(agents, agents_flags.get()), std::pair(where, where_flags.get())}) {
     AddControlTargetFlags(command, &flags->control);

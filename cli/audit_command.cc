@@ -9,7 +9,8 @@
 #include "absl/time/time.h"
 #include "cli/admin_client.h"
 #include "cli/commands.h"
-#include "cli/shown_text.h"
+#include "cli/json_line.h"
+#include "common/base/shown_text.h"
 #include "common/base/clock.h"
 #include "common/base/flags.h"
 
@@ -63,7 +64,7 @@ void PrintRow(const AuditRow& row, bool json) {
                                    {"executionTimeMs", nullptr},  {"caller", nullptr}};
     if (row.execution_time_ms) line["executionTimeMs"] = *row.execution_time_ms;
     if (!row.caller.empty()) line["caller"] = row.caller;
-    std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    std::cout << JsonLine(line);
     return;
   }
   std::cout << TimeText(row.created_at_ms) << "  " << ShownText(row.user_id) << "  " << ShownText(row.tool) << "  "
@@ -81,10 +82,10 @@ int ListAudit(const AuditFlags& flags) {
   if (!flags.since.empty()) query.from_ms = ReadTime(flags.since, now_ms);
   if (!flags.until.empty()) query.until_ms = ReadTime(flags.until, now_ms);
   if (query.from_ms && query.until_ms && *query.from_ms > *query.until_ms) {
-    return FailAdmin(kAuditCommand, absl::InvalidArgumentError("--since must not be later than --until"));
+    return FailOpening(kAuditCommand, absl::InvalidArgumentError("--since must not be later than --until"));
   }
   const auto admin = OpenAdmin(flags.admin);
-  if (!admin.ok()) return FailAdmin(kAuditCommand, admin.status());
+  if (!admin.ok()) return FailOpening(kAuditCommand, admin.status());
   const auto rows = (*admin)->ListAudit(query);
   if (!rows.ok()) return FailAdmin(kAuditCommand, rows.status());
   for (auto row = rows->rbegin(); row != rows->rend(); ++row) PrintRow(*row, flags.json);

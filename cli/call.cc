@@ -18,8 +18,10 @@
 #include "cli/control_channel.h"
 #include "cli/dispatch_client.h"
 #include "cli/interrupt.h"
+#include "cli/json_line.h"
 #include "cli/output.h"
-#include "cli/shown_text.h"
+#include "common/base/shown_text.h"
+#include "common/base/tidy.h"
 #include "common/base/flags.h"
 #include "toolwire/v1/dispatch.pb.h"
 
@@ -34,7 +36,6 @@ namespace {
 
 // Exit statuses of `toolwire call`, in its --help.
 constexpr int kToolFailed = 1;
-constexpr int kWrongFlags = 2;
 constexpr int kNotSent = 3;
 constexpr int kSent = 4;
 // Params that are read: more than a control can be told to take.
@@ -55,7 +56,7 @@ int PrintFailure(const CallFlags& flags, const v1::CallFailure& failure) {
     const nlohmann::ordered_json line = {
         {"ok", false},          {"code", failure.code()},       {"reason", reason},
         {"delivery", delivery}, {"message", failure.message()}, {"requestId", detail.request_id()}};
-    std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    std::cout << JsonLine(line);
   } else {
     std::cerr << "no answer: " << ShownText(failure.message()) << " (" << (detail.reason() == 0 ? "" : reason + ", ")
               << delivery << ": "
@@ -69,7 +70,8 @@ int PrintResponse(const CallFlags& flags, const v1::CallToolResponse& response) 
   if (flags.json) {
     // The result keeps members, numbers and their order as the agent wrote them, so the line is put together by hand.
     const auto quoted = [](const std::string& text) {
-      return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+      const std::string json = nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+      return ShownJson(json, /*one_line=*/true);
     };
     std::cout << R"({"ok":true,"success":)" << (response.success() ? "true" : "false") << R"(,"result":)"
               << (response.result_json().empty() ? "null" : ShownJson(response.result_json(), /*one_line=*/true))
@@ -114,7 +116,7 @@ absl::StatusOr<std::string> ReadParams(const std::string& given) {
   if (text.size() > kParamsBytesMax) return wrong("longer than any control takes");
   // Nobody means to call with nothing: whatever was to write it has failed.
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) return wrong("empty; {} stands for no params");
-  return text;
+  return std::string(WithoutByteOrderMark(text));
 }
 
 v1::CallFailure FailureBeforeSending(absl::StatusCode code, const std::string& message) {
@@ -130,12 +132,13 @@ int RunCall(const CallFlags& flags) {
   auto params = ReadParams(flags.params);
   if (!params.ok()) {
     FailCommand("call", std::string(params.status().message()));
-    return kWrongFlags;
+    return kWrongUsage;
   }
   const auto control = DispatchClient::Connect(flags.control);
   if (!control.ok()) {
-    const std::string message(control.status().message());
-    return PrintFailure(flags, FailureBeforeSending(control.status().code(), message));
+    const std::string message = flags::ShownMessage(std::string(control.status().message()));
+    const int failed = PrintFailure(flags, FailureBeforeSending(control.status().code(), message));
+    return absl::IsInvalidArgument(control.status()) ? kWrongUsage : failed;
   }
   if (interrupt.seen()) return PrintFailure(flags, FailureBeforeSending(absl::StatusCode::kCancelled, "interrupted"));
   v1::CallToolRequest request;

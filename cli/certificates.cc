@@ -18,6 +18,7 @@
 #include "cli/kubernetes.h"
 #include "common/base/clock.h"
 #include "common/base/flags.h"
+#include "common/base/shown_text.h"
 #include "common/base/watched_file.h"
 #include "common/tls/certificate_maker.h"
 #include "common/tls/certificate_name.h"
@@ -68,7 +69,7 @@ constexpr Purpose kPurposes[] = {
 };
 
 int FailCertificates(const std::string& message) {
-  std::cerr << "toolwire certificates: " << message << "\n";
+  std::cerr << "toolwire certificates: " << flags::ShownMessage(message) << "\n";
   return 1;
 }
 
@@ -141,7 +142,7 @@ absl::StatusOr<CertificateAndKey> ReadCa(const std::string& dir) {
 
 void Explain(const CertificateFlags& flags) {
   const auto print = [](const std::string& file, const char* what_for) {
-    std::cout << file << std::string(file.size() < 14 ? 14 - file.size() : 1, ' ') << what_for << "\n";
+    std::cout << ShownText(file) << std::string(file.size() < 14 ? 14 - file.size() : 1, ' ') << what_for << "\n";
   };
   if (!flags.renew) {
     print("ca.crt", "whom every side trusts: --ca of agents and callers, the CA options of servers");
@@ -271,7 +272,7 @@ int CreateInKubernetes(const CertificateFlags& flags) {
   if (absl::Status status = PublishCa(flags, *api, ca); !status.ok()) {
     return FailCertificates(std::string(status.message()));
   }
-  std::cout << "Secret " << flags.kubernetes_secret << ": " << *done << "\n";
+  std::cout << "Secret " << ShownText(flags.kubernetes_secret) << ": " << *done << "\n";
   return 0;
 }
 

@@ -11,14 +11,13 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "cli/control_probe.h"
 #include "cli/control_tls.h"
-#include "cli/shown_text.h"
+#include "common/base/flags.h"
+#include "common/base/shown_text.h"
+#include "common/base/tidy.h"
 #include "common/base/watched_file.h"
-#include "control/jwt.h"
-#include "control/tokens.h"
 
 namespace toolwire {
 namespace {
@@ -68,20 +67,17 @@ absl::StatusOr<std::string> ReadToken(const std::string& token_file) {
   std::string token;
   std::string where = "TOOLWIRE_TOKEN";
   if (token_file.empty()) {
-    const char* const value = std::getenv(where.c_str());
-    if (value == nullptr) return token;
-    token = value;
+    token = flags::Variable(where);
   } else {
-    // It would be in the message that there is no such file.
-    if (IsTokenForm(token_file) || (absl::StartsWith(token_file, "eyJ") && IsJwtForm(token_file))) {
-      return absl::InvalidArgumentError("--token-file: a token itself; give the path of its file, or TOOLWIRE_TOKEN");
+    if (const std::string problem = TokenFileProblem(token_file); !problem.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("--token-file: ", problem));
     }
     where = token_file;
     const absl::StatusOr<std::string> content = WatchedFile(token_file, kTokenFileBytesMax).Read();
     if (!content.ok()) return absl::InvalidArgumentError(absl::StrCat("--token-file: ", content.status().message()));
     token = *content;
   }
-  token = std::string(absl::StripAsciiWhitespace(token));
+  token = Tidy(token).value;
   if (token.empty() && token_file.empty()) return token;
   const auto is_fine = [](char c) { return absl::ascii_isgraph(static_cast<unsigned char>(c)); };
   if (token.empty() || !std::all_of(token.begin(), token.end(), is_fine)) {
@@ -112,10 +108,10 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ControlTarget& 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> ConnectToControl(const ControlTarget& target) {
   const absl::StatusOr<std::string> token = ReadToken(target.token_file);
   if (!token.ok()) return token.status();
-  // gRPC would wait for what no resolver knows. It takes schemes and socket paths that are none of HostPortOf's.
-  const auto at = HostPortOf(target);
-  const bool is_grpcs = absl::StrContains(target.address, "/") || absl::StartsWith(target.address, "unix");
-  if (!at.ok() && !is_grpcs) return at.status();
+  // gRPC would wait for what no resolver knows.
+  if (const std::string problem = AddressProblem(target.address); !problem.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--address=", ShownValue(target.address), ": ", problem));
+  }
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   // Commands that wait notice within 15 s when control's machine has vanished without closing the connection.
@@ -150,8 +146,13 @@ absl::Status ToStatus(const grpc::Status& status) {
 }
 
 int FailCommand(const std::string& command, const std::string& message) {
-  std::cerr << "toolwire " << command << ": " << ShownText(message) << "\n";
+  std::cerr << "toolwire " << command << ": " << ShownText(WithoutPasswords(flags::NamingVariables(message))) << "\n";
   return 1;
+}
+
+int FailConnecting(const std::string& command, const absl::Status& status) {
+  const int failed = FailCommand(command, std::string(status.message()));
+  return absl::IsInvalidArgument(status) ? kWrongUsage : failed;
 }
 
 }  // namespace toolwire

@@ -34,6 +34,10 @@ absl::Status ToStatus(const grpc::Status& status);
 
 // Prints `toolwire COMMAND: MESSAGE` for people, and returns the exit status of a command that failed: 1.
 int FailCommand(const std::string& command, const std::string& message);
+// The same of one that could not reach a control, as ConnectToControl says; kWrongUsage for INVALID_ARGUMENT.
+int FailConnecting(const std::string& command, const absl::Status& status);
+// The exit status after a wrong command line, flag or variable.
+inline constexpr int kWrongUsage = 2;
 
 }  // namespace toolwire
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "cli/control_tls.h"
+#include "common/link/dial_any.h"
 #include "common/tls/tls_stream.h"
 
 namespace toolwire {
@@ -37,8 +38,9 @@ class Probe {
     resolver_.async_resolve(
         at.host, port, [this](const asio::error_code& ec, const tcp::resolver::results_type& found) {
           if (ec) return;
-          asio::async_connect(socket_, found, [this](const asio::error_code& connect_ec, const tcp::endpoint&) {
+          dial_.Start({found.begin(), found.end()}, [this](const asio::error_code& connect_ec, tcp::socket* connected) {
             if (connect_ec) return;
+            socket_ = std::move(*connected);
             socket_.non_blocking(true);
             stream_ = TlsStream::Connect(context_, socket_.native_handle(), name_);
             if (stream_) Step();
@@ -75,6 +77,7 @@ class Probe {
   const std::string name_;
   asio::io_context io_{1};
   asio::ip::tcp::resolver resolver_{io_};
+  DialAny dial_{io_};
   asio::ip::tcp::socket socket_{io_};
   std::unique_ptr<TlsStream> stream_;
   bool shaken_ = false;

@@ -6,8 +6,12 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/base/flags.h"
+#include "common/base/shown_text.h"
+#include "control/jwt.h"
+#include "control/tokens.h"
 
 namespace toolwire {
 namespace {
@@ -43,15 +47,47 @@ bool ControlTls::on() const {
   return wanted.value_or(named);
 }
 
+std::string AddressProblem(const std::string& address) {
+  if (IsSocketPath(address)) return "";
+  absl::string_view text = address;
+  // A name server may be named, as in dns://8.8.8.8/control.example:50051.
+  if (absl::ConsumePrefix(&text, "dns://")) {
+    const size_t slash = text.find('/');
+    if (slash == absl::string_view::npos) return "behind dns:// stands a name server, or none, then a slash and host:port";
+    text.remove_prefix(slash + 1);
+  } else if (!absl::ConsumePrefix(&text, "dns:") && (absl::ConsumePrefix(&text, "ipv4:") ||
+                                                     absl::ConsumePrefix(&text, "ipv6:"))) {
+    for (const absl::string_view one : absl::StrSplit(text, ',')) {
+      const std::string problem = DialProblem({one.data(), one.size()});
+      if (!problem.empty()) return problem;
+    }
+    return "";
+  }
+  const auto at = ParseHostPort({text.data(), text.size()});
+  // A control on every address of this machine is there, too.
+  if (at.ok() && at->port.value_or(0) > 0) return "";
+  return DialProblem({text.data(), text.size()});
+}
+
+std::string TokenFileProblem(const std::string& path) {
+  // It would be in the message that there is no such file.
+  const bool is_token = IsTokenForm(path) || (absl::StartsWith(path, "eyJ") && IsJwtForm(path));
+  return is_token ? "a token itself; give the path of its file, or TOOLWIRE_TOKEN" : "";
+}
+
 void AddControlTargetFlags(CLI::App* app, ControlTarget* target) {
-  flags::Text(app, "--address", &target->address, "Control's host:port").Env("TOOLWIRE_ADDRESS");
+  flags::Text(app, "--address", &target->address, "Control's host:port")
+      .Env("TOOLWIRE_ADDRESS")
+      .CheckShown(AddressProblem);
   AddControlAccessFlags(app, target);
 }
 
 void AddControlAccessFlags(CLI::App* app, ControlTarget* target) {
   flags::Text(app, "--token-file", &target->token_file,
               "File with the token that control asks for; default: the token in the environment's TOOLWIRE_TOKEN")
-      .Env("TOOLWIRE_TOKEN_FILE");
+      .Env("TOOLWIRE_TOKEN_FILE")
+      .Check(TokenFileProblem)
+      .File();
   flags::Switch(app, "--plain-token", &target->plain_token,
                 "The token may leave this machine without TLS, since a mesh or a tunnel encrypts the way")
       .Env("TOOLWIRE_PLAIN_TOKEN");
@@ -60,10 +96,12 @@ void AddControlAccessFlags(CLI::App* app, ControlTarget* target) {
                 "TLS to control; the flags below imply it. --no-tls: none, whatever the environment says")
       .Env("TOOLWIRE_TLS");
   flags::Text(app, "--ca", &tls->ca_file, "With TLS: PEM file of the CAs to trust; default: the system's")
-      .Env("TOOLWIRE_CA");
+      .Env("TOOLWIRE_CA")
+      .File();
   flags::Text(app, "--cert", &tls->certificate_file, "With TLS: PEM file of a certificate, if control asks for one")
-      .Env("TOOLWIRE_CERT");
-  flags::Text(app, "--key", &tls->key_file, "PEM file of its key").Env("TOOLWIRE_KEY");
+      .Env("TOOLWIRE_CERT")
+      .File();
+  flags::Text(app, "--key", &tls->key_file, "PEM file of its key").Env("TOOLWIRE_KEY").File();
   flags::Text(app, "--tls-server-name", &tls->server_name,
               "With TLS: the name in control's certificate, if it is not the host of --address")
       .Env("TOOLWIRE_TLS_SERVER_NAME");
@@ -79,7 +117,7 @@ absl::StatusOr<HostPort> HostPortOf(const ControlTarget& target) {
   auto parsed = ParseHostPort(address);
   const bool has_path = parsed.ok() && absl::StrContains(parsed->host, "/");
   if (!parsed.ok() || IsSocketPath(target.address) || has_path) {
-    return absl::InvalidArgumentError(absl::StrCat("--address=", target.address, ": no host:port",
+    return absl::InvalidArgumentError(absl::StrCat("--address=", ShownValue(target.address), ": no host:port",
                                                    parsed.ok() ? "" : absl::StrCat(": ", parsed.status().message())));
   }
   return parsed;

@@ -35,6 +35,9 @@ struct ControlTarget {
   ControlTls tls;
 };
 
+// What is wrong with an address of a control: not host:port, nor one of gRPC's (dns:, ipv4:, ipv6:, unix:,
+// unix-abstract:). Empty: nothing.
+std::string AddressProblem(const std::string& address);
 // --address, also TOOLWIRE_ADDRESS, and the next; their defaults are what `target` holds.
 void AddControlTargetFlags(CLI::App* app, ControlTarget* target);
 // --token-file, --plain-token, --tls, --ca, --cert, --key, --tls-server-name, and the variables of each. A token is
@@ -47,6 +50,8 @@ absl::StatusOr<HostPort> HostPortOf(const ControlTarget& target);
 // What control's certificate must name. INVALID_ARGUMENT if neither flag nor address says it.
 absl::StatusOr<std::string> ServerNameOf(const ControlTarget& target);
 
+// What is wrong with the path of a token's file: it is a token. Empty: nothing.
+std::string TokenFileProblem(const std::string& path);
 // INVALID_ARGUMENT, with what to do, if a token would leave this machine without TLS and nobody said that it may.
 absl::Status CheckTokenMayLeave(const ControlTarget& target);
 

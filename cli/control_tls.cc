@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
+#include "common/base/tidy.h"
 #include "common/base/watched_file.h"
 #include "common/tls/certificate_name.h"
 #include "common/tls/tls_context.h"
@@ -51,7 +52,7 @@ absl::StatusOr<ControlTlsFiles> ReadControlTls(const ControlTls& tls) {
     if (path->empty()) continue;
     auto read = WatchedFile(*path).Read();
     if (!read.ok()) return read.status();
-    *content = *std::move(read);
+    *content = std::string(WithoutByteOrderMark(*read));
   }
   TlsOptions options;
   options.port = "control";

@@ -1,6 +1,7 @@
 // `toolwire credentials`: who may connect an agent.
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,8 +13,10 @@
 #include "cli/admin_client.h"
 #include "cli/commands.h"
 #include "cli/files.h"
+#include "cli/interrupt.h"
+#include "cli/json_line.h"
 #include "cli/output.h"
-#include "cli/shown_text.h"
+#include "common/base/shown_text.h"
 #include "common/base/flags.h"
 
 namespace toolwire {
@@ -37,27 +40,14 @@ struct CredentialFlags {
   bool json = false;
 };
 
-std::string Line(const nlohmann::ordered_json& json) {
-  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
-
 std::string SecretLine(const std::string& user, const std::string& secret) {
-  return Line({{"userId", user}, {"secret", secret}});
+  return JsonLine({{"userId", user}, {"secret", secret}});
 }
 
-// One line of each, as `toolwire agent --credentials` reads them where there are several or a file.
-std::string LinesOf(const CredentialFlags& flags, const std::vector<std::string>& users,
-                    const std::vector<std::string>& secrets) {
-  std::string lines;
-  for (size_t i = 0; i < secrets.size(); ++i) {
-    if (flags.json) {
-      lines += SecretLine(users[i], secrets[i]);
-    } else {
-      if (users.size() > 1 || !flags.out.empty()) lines += users[i] + " ";
-      lines += secrets[i] + "\n";
-    }
-  }
-  return lines;
+// As `toolwire agent --credentials` reads them where there are several or a file.
+std::string LineOf(const CredentialFlags& flags, const std::string& user, const std::string& secret) {
+  if (flags.json) return SecretLine(user, secret);
+  return (flags.count > 1 || !flags.out.empty() ? user + " " : "") + secret + "\n";
 }
 
 bool IsRegularOrMissing(const std::string& path) {
@@ -66,28 +56,45 @@ bool IsRegularOrMissing(const std::string& path) {
   return !std::filesystem::exists(status) || std::filesystem::is_regular_file(status);
 }
 
+// Makes credentials and hands each secret over as soon as it is there: a command that is killed leaves no credential
+// but the last one without its secret. After a signal, or once `write` fails, no more are made. Counts in `*made`.
+absl::Status MakeAll(const CredentialFlags& flags, const std::vector<std::string>& users, AdminClient* admin,
+                     Interrupt* interrupt, const std::function<bool(const std::string& line)>& write, size_t* made) {
+  const absl::Status status =
+      admin->Create(users, flags.platform, [&](const std::string& user, const std::string& secret) {
+        ++*made;
+        return write(LineOf(flags, user, secret)) && !interrupt->seen();
+      });
+  if (!status.ok() || *made == users.size()) return status;
+  return absl::CancelledError(absl::StrCat("stopped after ", *made, " of ", users.size()));
+}
+
 // What is there stays until all new secrets are: they may be the only copies.
 int CreateIntoFile(const CredentialFlags& flags, const std::vector<std::string>& users, AdminClient* admin,
-                   size_t bytes) {
+                   Interrupt* interrupt, size_t bytes) {
   auto file = NewFile::Make(flags.out, bytes);
   if (!file.ok()) return FailAdmin(kCredentialsCommand, absl::InvalidArgumentError(file.status().message()));
-  std::vector<std::string> secrets;
-  absl::Status status = admin->Create(users, flags.platform, &secrets);
-  if (secrets.empty()) return status.ok() ? 0 : FailAdmin(kCredentialsCommand, status);
-  const absl::Status written = (*file)->Write(LinesOf(flags, users, secrets));
-  if (status.ok() && !written.ok()) status = absl::InternalError(written.message());
+  absl::Status written;
+  size_t made = 0;
+  const auto write = [&](const std::string& line) {
+    if (written.ok()) written = (*file)->Write(line);
+    return written.ok();
+  };
+  absl::Status status = MakeAll(flags, users, admin, interrupt, write, &made);
+  if (made == 0) return status.ok() ? 0 : FailAdmin(kCredentialsCommand, status);
+  if (!written.ok()) status = absl::InternalError(written.message());
   if (status.ok()) {
     if (const absl::Status committed = (*file)->Commit(); committed.ok()) return 0;
     status = absl::InternalError("the new file could not take the old one's place");
   }
   const std::string where = absl::StrCat(written.ok() ? "" : "some of them ", "are in ", (*file)->Keep());
   return FailAdmin(kCredentialsCommand,
-                   absl::Status(status.code(), absl::StrCat(status.message(), "; ", secrets.size(),
-                                                            " secrets were made, and ", where, "; ", flags.out,
-                                                            " is as it was")));
+                   absl::Status(status.code(), absl::StrCat(status.message(), "; ", made, " secrets were made, and ",
+                                                            where, "; ", flags.out, " is as it was")));
 }
 
 int Create(const CredentialFlags& flags) {
+  Interrupt interrupt;  // Before gRPC starts threads.
   std::vector<std::string> users;
   if (flags.count == 0) {
     users.push_back(flags.user);
@@ -95,7 +102,7 @@ int Create(const CredentialFlags& flags) {
     for (int i = 0; i < flags.count; ++i) users.push_back(flags.user + std::to_string(i));
   }
   const auto admin = OpenAdmin(flags.admin);
-  if (!admin.ok()) return FailAdmin(kCredentialsCommand, admin.status());
+  if (!admin.ok()) return FailOpening(kCredentialsCommand, admin.status());
   size_t bytes = 0;
   for (const std::string& user : users) bytes += user.size() * 6 + 256;
   const auto said = [&](int status, size_t made) {
@@ -105,7 +112,7 @@ int Create(const CredentialFlags& flags) {
     return 0;
   };
   if (!flags.out.empty() && IsRegularOrMissing(flags.out)) {
-    return said(CreateIntoFile(flags, users, admin->get(), bytes), users.size());
+    return said(CreateIntoFile(flags, users, admin->get(), &interrupt, bytes), users.size());
   }
   std::ofstream device;  // /dev/stdout and the like.
   if (!flags.out.empty()) {
@@ -114,16 +121,15 @@ int Create(const CredentialFlags& flags) {
   } else if (const absl::Status status = CheckOutput(bytes); !status.ok()) {
     return FailAdmin(kCredentialsCommand, status);
   }
-  std::vector<std::string> secrets;
-  const absl::Status status = (*admin)->Create(users, flags.platform, &secrets);
   std::ostream& out = flags.out.empty() ? std::cout : device;
-  out << LinesOf(flags, users, secrets);
-  out.flush();
+  size_t made = 0;
+  const auto write = [&](const std::string& line) { return static_cast<bool>(out << line << std::flush); };
+  const absl::Status status = MakeAll(flags, users, admin->get(), &interrupt, write, &made);
   if (!out) {
     return FailAdmin(kCredentialsCommand,
                      absl::InternalError("the secrets could not be written; rotate them for new ones"));
   }
-  if (!secrets.empty()) said(0, secrets.size());
+  if (made > 0) said(0, made);
   return status.ok() ? 0 : FailAdmin(kCredentialsCommand, status);
 }
 
@@ -139,7 +145,7 @@ void WarnOfSessions(const AdminClient& admin, const AdminClient::Reach& reach) {
     std::cerr << "no live session was closed, since the store was opened directly: a session that is open " << kUntil
               << "; ask a control (--address) to close it\n";
   } else if (!reach.everywhere) {
-    std::cerr << "not confirmed by " << NotHeard(reach) << ": a session there " << kUntil << "\n";
+    std::cerr << "not confirmed by " << ShownText(NotHeard(reach)) << ": a session there " << kUntil << "\n";
   }
 }
 
@@ -153,7 +159,7 @@ absl::Status NotRotated(const absl::Status& status) {
 
 int Rotate(const CredentialFlags& flags) {
   const auto admin = OpenAdmin(flags.admin);
-  if (!admin.ok()) return FailAdmin(kCredentialsCommand, admin.status());
+  if (!admin.ok()) return FailOpening(kCredentialsCommand, admin.status());
   if (const absl::Status status = CheckOutput(flags.user.size() * 6 + 256); !status.ok()) {
     return FailAdmin(kCredentialsCommand, status);
   }
@@ -182,21 +188,22 @@ int Rotate(const CredentialFlags& flags) {
 
 int Revoke(const CredentialFlags& flags) {
   const auto admin = OpenAdmin(flags.admin);
-  if (!admin.ok()) return FailAdmin(kCredentialsCommand, admin.status());
+  if (!admin.ok()) return FailOpening(kCredentialsCommand, admin.status());
   const auto revoked = (*admin)->Revoke(flags.user);
   if (!revoked.ok()) return FailAdmin(kCredentialsCommand, revoked.status());
   const AdminClient::Reach& reach = revoked->reach;
   if (flags.json) {
-    std::cout << Line({{"userId", flags.user},
-                       {"revoked", true},
-                       {"sessionClosed", revoked->session_closed},
-                       {"everywhere", reach.everywhere},
-                       {"edgesNotHeard", reach.edges_not_heard}});
+    std::cout << JsonLine({{"userId", flags.user},
+                           {"revoked", true},
+                           {"sessionClosed", revoked->session_closed},
+                           {"everywhere", reach.everywhere},
+                           {"edgesNotHeard", reach.edges_not_heard}});
   } else {
     const std::string where = !(*admin)->closes_sessions() ? ""
                               : reach.everywhere           ? " everywhere"
                                                            : ", but not confirmed by " + NotHeard(reach);
-    std::cout << "revoked " << flags.user << where << (revoked->session_closed ? "; the live session was closed" : "")
+    std::cout << "revoked " << ShownText(flags.user) << ShownText(where)
+              << (revoked->session_closed ? "; the live session was closed" : "")
               << "\n";
   }
   WarnOfSessions(**admin, reach);
@@ -206,19 +213,20 @@ int Revoke(const CredentialFlags& flags) {
 void PrintCredential(const Credential& one, bool json) {
   if (!json) {
     std::cout << ShownText(one.user_id) << "\t" << (one.revoked ? "revoked" : StatusWord(one.status)) << "\t"
-              << one.platform << "\t" << (one.last_seen_ms ? TimeText(*one.last_seen_ms) : "never seen") << "\n";
+              << ShownText(one.platform) << "\t"
+              << (one.last_seen_ms ? TimeText(*one.last_seen_ms) : "never seen") << "\n";
     return;
   }
   nlohmann::ordered_json line = {
       {"userId", one.user_id},          {"platform", one.platform}, {"status", StatusWord(one.status)},
       {"createdAt", one.created_at_ms}, {"lastSeen", nullptr},      {"revoked", one.revoked}};
   if (one.last_seen_ms) line["lastSeen"] = *one.last_seen_ms;
-  std::cout << Line(line);
+  std::cout << JsonLine(line);
 }
 
 int List(const CredentialFlags& flags) {
   const auto admin = OpenAdmin(flags.admin);
-  if (!admin.ok()) return FailAdmin(kCredentialsCommand, admin.status());
+  if (!admin.ok()) return FailOpening(kCredentialsCommand, admin.status());
   std::string after;
   while (true) {
     const auto page = (*admin)->ListCredentials(after, kPage);
@@ -237,6 +245,7 @@ void AddCredentialsCommand(CLI::App* app, Command* chosen) {
   // Each has its own flags: a variable is read for commands that are not chosen, too.
 
   const auto create_flags = std::make_shared<CredentialFlags>();
+  create_flags->admin.makes_store = true;
   CLI::App* create = Subcommand(credentials, "create", "Make a credential and print its secret once");
   Text(create, "user", &create_flags->user, "The user id; with --count its beginning").Required();
   Text(create, "--platform", &create_flags->platform, "win32, linux or darwin").OneOf({"win32", "linux", "darwin"});

@@ -46,7 +46,7 @@ struct DevOptions {
 };
 
 int FailedStart(const absl::Status& status) {
-  std::cerr << "toolwire dev: " << flags::NamingVariables(std::string(status.message())) << "\n";
+  std::cerr << "toolwire dev: " << flags::ShownMessage(std::string(status.message())) << "\n";
   return 1;
 }
 
@@ -194,7 +194,7 @@ void AddDevCommand(CLI::App* app, Command* chosen) {
   CLI::App* dev = Subcommand(app, "dev", "Edge and control in one process, in-memory registry, SQLite store");
   Footer(dev,
          "Example: toolwire dev --data-dir ~/.toolwire\n"
-         "Exit status: 0 stopped by SIGINT or SIGTERM, 1 cannot start, 2 wrong flags.");
+         "Exit status: 0 stopped by SIGINT or SIGTERM, 1 cannot start, 2 wrong flags or variables.");
   AddListenFlags(dev, &options->listen);
   AddEdgeFlags(dev, &options->edge);
   AddControlFlags(dev, &options->control);

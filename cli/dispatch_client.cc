@@ -8,6 +8,7 @@
 #include <iostream>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "cli/control_channel.h"
 #include "common/wire/outcome.h"
 #include "toolwire/v1/dispatch.grpc.pb.h"
@@ -25,7 +26,11 @@ v1::CallFailure FailureOf(const grpc::Status& status) {
   if (UnpackStatusDetails(status.error_details(), &failure)) return failure;
   failure.set_code(status.error_code());
   failure.set_message(status.error_message());
-  failure.mutable_detail()->set_delivery(v1::CallError::SENT);
+  // gRPC of control refuses a message over its limit before anybody reads it. Ours takes answers of any size.
+  const bool too_large = status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED &&
+                         absl::StrContains(status.error_message(), "essage larger than max");
+  if (too_large) failure.set_message("the call is larger than control takes: " + status.error_message());
+  failure.mutable_detail()->set_delivery(too_large ? v1::CallError::NOT_SENT : v1::CallError::SENT);
   return failure;
 }
 

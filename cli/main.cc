@@ -1,5 +1,6 @@
 // toolwire: the command line.
 #include <iostream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "cli/suggestion.h"
 #include "common/base/flags.h"
 #include "common/base/process_options.h"
+#include "common/base/shown_text.h"
 
 namespace toolwire {
 namespace {
@@ -41,11 +43,14 @@ int Main(int argc, char** argv) {
       app,
       "Each command explains itself: toolwire COMMAND --help. Flags count more than the environment, (Env:...).\n"
       "Example: toolwire dev");
-  const auto ending = line.Parse(argc, argv);
+  // The doctor goes on, and reports what is wrong with variables and files.
+  const bool is_doctor = argc > 1 && std::string(argv[1]) == "doctor";
+  const auto ending = is_doctor ? line.ParseAll(argc, argv, /*runs_checks=*/false) : line.Parse(argc, argv);
   if (!ending) {
-    const int status = chosen();
+    const auto wrong_files = is_doctor ? std::nullopt : flags::EndForFiles("toolwire");
+    const int status = wrong_files ? wrong_files->Print() : chosen();
     // Of the commands with a log it has them.
-    for (const std::string& remark : flags::TakeRemarks()) std::cerr << "toolwire: " << remark << "\n";
+    for (const std::string& remark : flags::TakeRemarks()) std::cerr << "toolwire: " << ShownText(remark) << "\n";
     return output.End(status);
   }
   if (ending->status == 0) {
@@ -56,7 +61,7 @@ int Main(int argc, char** argv) {
   if (unknown.empty()) {
     ending->Print();
   } else {
-    std::cerr << unknown << "\n";
+    std::cerr << flags::ShownMessage(unknown) << "\n";
   }
   return kBadUsage;
 }

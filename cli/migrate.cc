@@ -8,12 +8,15 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "cli/admin_client.h"
 #include "cli/commands.h"
 #include "cli/control_channel.h"
+#include "cli/json_line.h"
 #include "common/base/flags.h"
 #include "common/base/log.h"
+#include "common/base/shown_text.h"
 #include "common/store/migration.h"
 
 namespace toolwire {
@@ -39,8 +42,8 @@ absl::StatusOr<StoreOptions> StoreOf(const MigrateFlags& flags) {
   options.database.url = flags.database_url;
   options.data_dir = flags.data_dir;
   if (options.database.url.empty() && options.data_dir.empty()) {
-    options.database.url = flags::Variable("DATABASE_URL");
-    options.data_dir = flags::Variable("TOOLWIRE_DATA_DIR");
+    options.database.url = flags::Variable("DATABASE_URL", "--database-url");
+    options.data_dir = flags::Variable("TOOLWIRE_DATA_DIR", "--data-dir");
   }
   if (options.database.url.empty() && options.data_dir.empty()) {
     return absl::InvalidArgumentError(
@@ -53,12 +56,13 @@ void PrintStep(const MigrationStep& step, bool done, bool json) {
   if (json) {
     const nlohmann::ordered_json line = {
         {"step", step.what}, {"done", done}, {"statement", step.statement}, {"locks", step.locks}};
-    std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << std::endl;
+    std::cout << JsonLine(line) << std::flush;
   } else if (done) {
-    std::cout << "added " << step.what << std::endl;
+    std::cout << "added " << ShownText(step.what) << std::endl;
   } else {
-    std::cout << "would add " << step.what << "\n    " << absl::StrReplaceAll(step.statement, {{"\n", "\n    "}})
-              << ";\n    locks " << step.locks << std::endl;
+    std::cout << "would add " << ShownText(step.what) << "\n    "
+              << absl::StrReplaceAll(step.statement, {{"\n", "\n    "}})
+              << ";\n    locks " << ShownText(step.locks) << std::endl;
   }
 }
 
@@ -67,21 +71,31 @@ void PrintEnd(const MigrationPlan& plan, bool dry_run, bool json) {
   const size_t count = plan.steps.size();
   if (json) {
     const nlohmann::ordered_json line = {{"store", plan.store}, {"steps", count}, {"ready", !dry_run || count == 0}};
-    std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    std::cout << JsonLine(line);
     return;
   }
-  std::cout << plan.store << (count == 0 ? " is ready: nothing to do" : dry_run ? " was not changed" : " is ready");
-  if (dry_run && !plan.size.empty()) std::cout << "; " << plan.size;
+  std::cout << ShownText(plan.store)
+            << (count == 0 ? " is ready: nothing to do" : dry_run ? " was not changed" : " is ready");
+  if (dry_run && !plan.size.empty()) std::cout << "; " << ShownText(plan.size);
   std::cout << "\n";
 }
 
 int RunMigrate(const MigrateFlags& flags) {
   log::Init(log::Format::kText, log::Level::kError);  // Steps and waiting are reported here.
   const auto options = StoreOf(flags);
-  if (!options.ok()) return FailAdmin(kMigrateCommand, options.status());
+  if (!options.ok()) return FailOpening(kMigrateCommand, options.status());
+  // A variable's; a flag's was looked at when it was read.
+  if (const std::string& url = options->database.url; !url.empty()) {
+    const std::string problem = DatabaseUrlProblem(url);
+    if (!problem.empty()) {
+      return FailOpening(kMigrateCommand, absl::InvalidArgumentError(absl::StrCat("--database-url: ", problem)));
+    }
+  }
   MigrationEvents events;
   events.on_done = [&](const MigrationStep& step) { PrintStep(step, true, flags.json); };
-  events.on_waiting = [](const std::string& what) { std::cerr << "toolwire migrate: " << what << std::endl; };
+  events.on_waiting = [](const std::string& what) {
+    std::cerr << "toolwire migrate: " << ShownText(what) << std::endl;
+  };
   const auto plan = flags.dry_run ? PlanMigration(*options) : Migrate(*options, flags.patience, events);
   if (!plan.ok()) return FailAdmin(kMigrateCommand, plan.status());
   if (!plan->risks.empty()) {
@@ -100,7 +114,8 @@ void AddMigrateCommand(CLI::App* app, Command* chosen) {
   auto flags = std::make_shared<MigrateFlags>();
   CLI::App* migrate = Subcommand(app, "migrate", "Prepare and check the tables, before or while servers run");
   Text(migrate, "--database-url", &flags->database_url, "The PostgreSQL store (Env:DATABASE_URL)")
-      .MayHavePassword("DATABASE_URL");
+      .MayHavePassword("DATABASE_URL")
+      .Check(DatabaseUrlProblem);
   Text(migrate, "--data-dir", &flags->data_dir, "The directory of the SQLite store (Env:TOOLWIRE_DATA_DIR)");
   Switch(migrate, "--dry-run", &flags->dry_run, "Change nothing; print each step with its SQL and its locks");
   Milliseconds(migrate, "--timeout", &flags->patience, 0, 24 * 3600 * 1000,
@@ -115,7 +130,8 @@ void AddMigrateCommand(CLI::App* app, Command* chosen) {
       "With --json: {\"step\":\"index toolwire_audit_time\",\"done\":true,\"statement\":\"CREATE INDEX ...\","
       "\"locks\":\"...\"}\nfor each step, then {\"store\":\"...\",\"steps\":1,\"ready\":true}.\n"
       "Example: toolwire migrate --database-url postgresql://owner@db.example/toolwire --dry-run\n"
-      "Exit status: 0 ready (with --dry-run: looked at), 1 refused, 3 the store cannot be reached, or is locked.");
+      "Exit status: 0 ready (with --dry-run: looked at), 1 refused, 2 wrong flags or variables,\n"
+      "3 the store cannot be reached, or is locked.");
   OnChosen(migrate, [flags, chosen] { *chosen = [flags] { return RunMigrate(*flags); }; });
 }
 

@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/control_channel.h"
+#include "cli/json_line.h"
 #include "common/base/flags.h"
 #include "common/wire/names.h"
 
@@ -57,7 +58,7 @@ int CreateToken(const TokenFlags& flags) {
   const std::string line = TokenLine(token);
   if (flags.json) {
     const nlohmann::ordered_json out = {{"name", token.name}, {"token", text}, {"line", line}};
-    std::cout << out.dump() << "\n";
+    std::cout << JsonLine(out);
   } else {
     std::cout << text << "\n";
   }

@@ -12,7 +12,8 @@
 #include "cli/control_channel.h"
 #include "cli/dispatch_client.h"
 #include "cli/interrupt.h"
-#include "cli/shown_text.h"
+#include "cli/json_line.h"
+#include "common/base/shown_text.h"
 #include "cli/time_text.h"
 #include "common/base/clock.h"
 #include "common/base/flags.h"
@@ -54,7 +55,7 @@ void Print(const AgentView::Event& event, bool json) {
       line["epoch"] = agent.epoch();
       line["connectedAt"] = ConnectedAtMs(agent);
     }
-    std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    std::cout << JsonLine(line);
   } else if (event.has_agent()) {
     std::string word = kind;
     std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -143,7 +144,7 @@ int RunWatch(const WatchFlags& flags) {
     const auto control = DispatchClient::Connect(flags.control);
     std::string trouble(control.status().message());
     // Files that were right once may be in the middle of being replaced.
-    if (absl::IsInvalidArgument(control.status()) && !connected) return FailCommand("watch", trouble);
+    if (absl::IsInvalidArgument(control.status()) && !connected) return FailConnecting("watch", control.status());
     if (control.ok()) {
       connected = true;
       Stream stream(flags, &view, &interrupt);
@@ -161,7 +162,7 @@ int RunWatch(const WatchFlags& flags) {
       }
     }
     if (flags.once) return FailCommand("watch", trouble);
-    if (reported != trouble) std::cerr << "toolwire watch: " << trouble << "; trying again\n";
+    if (reported != trouble) std::cerr << "toolwire watch: " << flags::ShownMessage(trouble) << "; trying again\n";
     reported = trouble;
     if (interrupt.WaitFor(wait)) break;
     wait = std::min(wait * 2, kRedialMax);
@@ -183,7 +184,7 @@ void AddWatchCommand(CLI::App* app, Command* chosen) {
       "Prints who is connected, and then each change: time, kind, user, edge, epoch. When control goes, it is dialled\n"
       "again until Ctrl-C (0.25 s doubling to 5 s), and what changed meanwhile is printed then.\n"
       "Example: toolwire watch user_1 user_2\n"
-      "Exit status: 0 ended by Ctrl-C or with --once, 1 no control, or the output was lost; 2 wrong flags.");
+      "Exit status: 0 ended by Ctrl-C or with --once, 1 no control, or the output was lost; 2 wrong flags or variables.");
   OnChosen(watch, [flags, chosen] { *chosen = [flags] { return RunWatch(*flags); }; });
 }
 

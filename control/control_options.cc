@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/flags.h"
 #include "common/base/host_port.h"
+#include "control/tokens.h"
 
 namespace toolwire {
 
@@ -25,7 +26,8 @@ void AddJwtFlags(CLI::App* app, ControlOptions* options) {
   Text(app, "--jwks-file", &options->jwks_file,
        "Public keys of an issuer of JSON Web Tokens (JWKS), read again when it changes: its tokens are taken, beside "
        "those of --tokens-file")
-      .Env("JWKS_FILE");
+      .Env("JWKS_FILE")
+      .File();
   Text(app, "--jwt-issuer", &rules.issuer, "The iss that a JSON Web Token must have; required with --jwks-file")
       .Env("JWT_ISSUER");
   Text(app, "--jwt-audience", &rules.audience, "What its aud must name; required with --jwks-file").Env("JWT_AUDIENCE");
@@ -57,6 +59,12 @@ void AddBudgetFlags(CLI::App* app, CallerBudgets::Options* budgets) {
          "What one token, or one IPv4 address or IPv6 /64 without tokens, may have of each of these, in percent");
 }
 
+// It would be in the message that there is no such file.
+std::string NoTokenItself(const std::string& path) {
+  const bool is_line = path.find("sha256:") != std::string::npos;
+  return is_line || IsTokenForm(path) ? "it is what should be in the file; give the file's path" : "";
+}
+
 absl::Status ValidateJwt(const ControlOptions& options) {
   const JwtRules& rules = options.jwt.rules;
   if (options.jwks_file.empty()) {
@@ -72,12 +80,20 @@ absl::Status ValidateJwt(const ControlOptions& options) {
 
 }  // namespace
 
+void AddEdgeAddressFlag(CLI::App* app, ControlOptions* options) {
+  Text(app, "--edge", &options->edge_address, "host:port of the relay of the one edge, where there is no Redis")
+      .Env("EDGE_ADDRESS")
+      .CheckShown([](const std::string& address) { return DialProblem(address); });
+}
+
 void AddControlFlags(CLI::App* app, ControlOptions* options) {
   Port(app, "--grpc-port", &options->grpc_port, "Callers' gRPC port").Env("GRPC_PORT");
   Text(app, "--tokens-file", &options->tokens_file,
        "Callers' tokens, as lines of `toolwire tokens create`; read again when it changes. Without it and "
        "--jwks-file everybody who reaches the port may call")
-      .Env("TOKENS_FILE");
+      .Env("TOKENS_FILE")
+      .Check(NoTokenItself)
+      .File();
   Switch(app, "--no-tokens", &options->no_tokens,
          "Everybody may call, on a --listen address that other machines reach: a proxy or mesh lets callers alone in")
       .Env("NO_TOKENS");
@@ -86,11 +102,15 @@ void AddControlFlags(CLI::App* app, ControlOptions* options) {
       .Env("PLAIN_GRPC");
   Text(app, "--grpc-tls-cert", &options->grpc_tls.certificate_file,
        "PEM file of the certificate, and its chain, with which the callers' port speaks TLS")
-      .Env("GRPC_TLS_CERT");
-  Text(app, "--grpc-tls-key", &options->grpc_tls.key_file, "PEM file of its key, not encrypted").Env("GRPC_TLS_KEY");
+      .Env("GRPC_TLS_CERT")
+      .File();
+  Text(app, "--grpc-tls-key", &options->grpc_tls.key_file, "PEM file of its key, not encrypted")
+      .Env("GRPC_TLS_KEY")
+      .File();
   Text(app, "--grpc-tls-client-ca", &options->grpc_tls.ca_file,
        "PEM file of a CA: callers must show a certificate that it signed for clients. Default: they need none")
-      .Env("GRPC_TLS_CLIENT_CA");
+      .Env("GRPC_TLS_CLIENT_CA")
+      .File();
   AddJwtFlags(app, options);
   Milliseconds(app, "--call-timeout-default", &options->call_timeout_default, 1, kMaxInt,
                "Deadline of a call that names none, in ms");

@@ -69,6 +69,8 @@ struct ControlOptions {
 };
 
 void AddControlFlags(CLI::App* app, ControlOptions* options);
+// --edge, for a control that is a process of its own.
+void AddEdgeAddressFlag(CLI::App* app, ControlOptions* options);
 // INVALID_ARGUMENT for what no single flag can check. `files`: how many this control may have open; the default of
 // --connections-max follows from it.
 absl::Status Validate(ControlOptions* options, uint64_t files = RaiseOpenFilesLimit());

@@ -1,9 +1,7 @@
 // toolwire-control: the wiring of one control process.
-#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -38,7 +36,7 @@ struct Options {
 };
 
 int Fail(const absl::Status& status) {
-  std::cerr << "toolwire-control: " << flags::NamingVariables(std::string(status.message())) << "\n";
+  std::cerr << "toolwire-control: " << flags::ShownMessage(std::string(status.message())) << "\n";
   return 1;
 }
 
@@ -147,12 +145,6 @@ int Run(Options options, StopSignal& stop) {
   return 0;
 }
 
-// METRICS_PORT is the edge's. Only 0, a free port, can be meant for both.
-int DefaultMetricsPort() {
-  const char* const of_edge = std::getenv(kMetricsPortVariable);
-  return of_edge != nullptr && std::string_view(of_edge) == "0" ? 0 : kControlMetricsPort;
-}
-
 }  // namespace
 }  // namespace toolwire
 
@@ -160,15 +152,13 @@ int main(int argc, char** argv) {
   toolwire::KeepMemoryPrivate();
   toolwire::StopSignal stop;
   toolwire::Options options;
-  options.listen.metrics_port = toolwire::DefaultMetricsPort();
+  options.listen.metrics_port = toolwire::DefaultControlMetricsPort();
   toolwire::flags::CommandLine line(
       "Toolwire control: serves ToolDispatch and delivers calls through the edge that holds the agent.");
   toolwire::flags::VersionFlag(line.app(), TOOLWIRE_VERSION);
   toolwire::AddListenFlags(line.app(), &options.listen, toolwire::kControlMetricsPortVariable);
   toolwire::AddControlFlags(line.app(), &options.control);
-  toolwire::flags::Text(line.app(), "--edge", &options.control.edge_address,
-                        "host:port of the relay of the one edge, where there is no Redis")
-      .Env("EDGE_ADDRESS");
+  toolwire::AddEdgeAddressFlag(line.app(), &options.control);
   toolwire::AddLinkTlsFlags(line.app(), &options.control.link_tls);
   toolwire::AddPlainLinksFlag(line.app(), &options.control.link_tls);
   toolwire::AddDrainFlag(line.app(), &options.control.drain_timeout);
@@ -178,6 +168,7 @@ int main(int argc, char** argv) {
   toolwire::AddRegistryFlags(line.app(), &options.registry);
   toolwire::AddLogFlags(line.app(), &options.log);
   if (const auto ending = line.Parse(argc, argv)) return ending->Print();
+  if (const auto ending = toolwire::flags::EndForFiles("toolwire-control")) return ending->Print();
   toolwire::InitLog(options.log);
   return toolwire::Run(std::move(options), stop);
 }

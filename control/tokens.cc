@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "common/base/log.h"
 #include "common/base/percent.h"
+#include "common/base/tidy.h"
 #include "common/wire/names.h"
 
 namespace toolwire {
@@ -153,6 +154,7 @@ absl::StatusOr<std::vector<Token>> ParseTokens(std::string_view file) {
   if (file.size() > kTokensFileBytesMax) {
     return absl::InvalidArgumentError(absl::StrCat("more than ", kTokensFileBytesMax, " bytes"));
   }
+  file = WithoutByteOrderMark(file);
   std::vector<Token> tokens;
   absl::flat_hash_map<Sha256Digest, size_t> line_of;
   for (size_t line = 1; !file.empty(); ++line) {

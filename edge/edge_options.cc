@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/flags.h"
 #include "common/base/host_port.h"
+#include "common/base/shown_text.h"
+#include "common/wire/names.h"
 
 namespace toolwire {
 
@@ -19,16 +21,27 @@ using flags::Port;
 using flags::Switch;
 using flags::Text;
 
+namespace {
+
+std::string ServerIdProblem(const std::string& name) {
+  const char* const problem = CheckServerId(name);
+  return problem == nullptr ? "" : absl::StrCat("an edge's name ", problem);
+}
+
+}  // namespace
+
 void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
   Port(app, "--port", &options->port, "Agents' WebSocket port, also /health and /metrics").Env("PORT");
   Text(app, "--tls-cert", &options->tls.certificate_file,
        "PEM file of the certificate, and its chain, with which the agents' port speaks TLS")
-      .Env("TLS_CERT");
-  Text(app, "--tls-key", &options->tls.key_file, "PEM file of its key, not encrypted").Env("TLS_KEY");
+      .Env("TLS_CERT")
+      .File();
+  Text(app, "--tls-key", &options->tls.key_file, "PEM file of its key, not encrypted").Env("TLS_KEY").File();
   Text(
       app, "--tls-ticket-keys-file", &options->tls.ticket_keys_file,
       "Keys of TLS session tickets that all edges share, 80 random bytes each, the newest first; default: each has one")
-      .Env("TLS_TICKET_KEYS_FILE");
+      .Env("TLS_TICKET_KEYS_FILE")
+      .File();
   Port(app, "--plain-port", &options->plain_port,
        "With --tls-cert: a port without TLS beside --port, for a migration, on any --listen address")
       .Env("PLAIN_PORT")
@@ -38,7 +51,9 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
       .Env("PLAIN_AGENTS");
   Number(app, "--tls-handshakes-per-second-max", &options->tls_handshakes.per_second_max, 1, kMaxInt,
          "TLS handshakes with agents per second; a core makes about 1,200 with ECDSA and 600 with RSA");
-  Text(app, "--server-id", &options->server_id, "This edge's name; default edge-<host>-<port>").Env("SERVER_ID");
+  Text(app, "--server-id", &options->server_id, "This edge's name; default edge-<host>-<port>")
+      .Env("SERVER_ID")
+      .CheckShown(ServerIdProblem);
   Number(app, "--io-threads", &options->io_threads, 1, 64, "Event loops for agents").Env("IO_THREADS");
   Milliseconds(app, "--heartbeat-interval", &options->heartbeat_interval, 10, kMaxInt,
                "How often agents send heartbeats, in ms")
@@ -88,12 +103,14 @@ void AddEdgeFlags(CLI::App* app, EdgeOptions* options) {
   Text(
       app, "--user-list-networks", &options->user_list_networks,
       "Who gets the users of /metrics on the agents' port: loopback, and networks such as 10.0.0.0/8,fd00::/8; or all, "
-      "or none");
+      "or none")
+      .Check([](const std::string& text) { return std::string(Networks::Parse(text).status().message()); });
   Text(
       app, "--trusted-proxies", &options->trusted_proxy_networks,
       "Networks of the proxies before the agents' port, such as 10.0.0.0/8,fd00::/8, which are believed when they name "
       "the client; default: nobody")
-      .Env("TRUSTED_PROXIES");
+      .Env("TRUSTED_PROXIES")
+      .Check([](const std::string& text) { return std::string(Networks::ParseNamed(text).status().message()); });
   Text(app, "--proxy-header", &options->proxy_header,
        "How trusted proxies name the client: the one header that all of them set")
       .Env("PROXY_HEADER")
@@ -111,7 +128,8 @@ void AddClusterEdgeFlags(CLI::App* app, EdgeOptions* options) {
   Number(app, "--links-per-address-max", &options->links_per_address_max, 1, 1024, "Links of controls at one address");
   Text(app, "--relay-address", &options->relay_address,
        "host:port under which controls reach the relay; default: --listen, or this host's name, and the port")
-      .Env("RELAY_ADDRESS");
+      .Env("RELAY_ADDRESS")
+      .CheckShown([](const std::string& address) { return DialProblem(address); });
   Switch(app, "--old-channels,!--no-old-channels", &options->serve_old_channels,
          "Serve the raw Redis channels agent:{userId}:commands and response:{requestId}; needs --redis-url")
       .Env("OLD_CHANNELS");
@@ -179,6 +197,9 @@ absl::Status Validate(EdgeOptions* options, uint64_t files) {
     char host[256] = "localhost";
     gethostname(host, sizeof host - 1);
     options->server_id = absl::StrCat("edge-", host, "-", options->port);
+  }
+  if (const std::string problem = ServerIdProblem(options->server_id); !problem.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--server-id=", ShownValue(options->server_id), ": ", problem));
   }
   return absl::OkStatus();
 }

@@ -36,7 +36,7 @@ struct Options {
 };
 
 int Fail(const absl::Status& status) {
-  std::cerr << "toolwire-edge: " << flags::NamingVariables(std::string(status.message())) << "\n";
+  std::cerr << "toolwire-edge: " << flags::ShownMessage(std::string(status.message())) << "\n";
   return 1;
 }
 
@@ -172,6 +172,7 @@ int main(int argc, char** argv) {
   toolwire::AddRegistryFlags(line.app(), &options.registry);
   toolwire::AddLogFlags(line.app(), &options.log);
   if (const auto ending = line.Parse(argc, argv)) return ending->Print();
+  if (const auto ending = toolwire::flags::EndForFiles("toolwire-edge")) return ending->Print();
   toolwire::InitLog(options.log);
   return toolwire::Run(options, stop);
 }

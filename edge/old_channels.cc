@@ -19,6 +19,7 @@
 #include "common/base/json_text.h"
 #include "common/base/log.h"
 #include "common/base/random_hex.h"
+#include "common/wire/names.h"
 
 namespace toolwire {
 
@@ -47,6 +48,16 @@ v1::StrayAnswer NamesOf(const std::string& user_id, const std::string& request_i
   names.set_user_id(user_id);
   names.set_request_id(request_id);
   return names;
+}
+
+// Names have the limits that they have in calls of controls; of longer ones the audit log keeps what it can.
+void CheckNames(OldCommand* command) {
+  for (const auto& [name, problem] : {std::pair(&command->request_id, "requestId is longer than 256 bytes"),
+                                      std::pair(&command->tool, "tool is longer than 256 bytes")}) {
+    if (CheckRequestId(*name) == nullptr) continue;
+    if (command->why_bad.empty()) command->why_bad = problem;
+    CutName(name);
+  }
 }
 
 OldResponse FailureResponse(const std::string& user_id, std::string_view error) {
@@ -188,6 +199,9 @@ void OldChannels::OnCommand(const std::string& user_id, const std::string& messa
     command.why_bad = "params are too large";
     command.params_json.clear();
   }
+  // Whoever waits, waits at the whole id.
+  const std::string channel_id = command.request_id;
+  CheckNames(&command);
   counters_.commands.Add();
   if (!command.why_bad.empty()) {
     counters_.bad_commands.Add();
@@ -209,9 +223,11 @@ void OldChannels::OnCommand(const std::string& user_id, const std::string& messa
     call->call_id = ++last_call_id_;
     if (!command.why_bad.empty()) {
       // A response on their common channel would end the wait for a good one of this id.
-      const bool publish = by_request_.count(RequestKey(call->user_id, call->request_id)) == 0;
-      FailLocked(call, E::INVALID_REQUEST, false, publish, &work,
-                 std::string(RowOf(E::INVALID_REQUEST).sentence) + ": " + std::string(command.why_bad));
+      const bool publish = by_request_.count(RequestKey(call->user_id, channel_id)) == 0;
+      const std::string sentence =
+          std::string(RowOf(E::INVALID_REQUEST).sentence) + ": " + std::string(command.why_bad);
+      if (publish) work.Publish(channel_id, FailureResponse(call->user_id, sentence), call->deadline);
+      FailLocked(call, E::INVALID_REQUEST, false, /*publish=*/false, &work, sentence);
     } else if (call->deadline <= now) {
       counters_.late_commands.Add();
       FailLocked(call, E::CALL_TIMEOUT, false, false, &work);

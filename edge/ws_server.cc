@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 #include <websocketpp/concurrency/none.hpp>
@@ -26,6 +27,8 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "common/base/log.h"
 #include "common/base/summed_line.h"
 #include "common/process/incoming_request.h"
@@ -64,6 +67,7 @@ class Request : public IncomingRequest {
     return consumed;
   }
   bool has_our_version() const { return has_our_version_; }
+  bool has_subprotocols() const { return head().has_subprotocols(); }
 
   static constexpr char kVersion[] = "13";
 
@@ -108,6 +112,21 @@ bool IsKey(const std::string& key) {
   return key.size() == 24 && std::all_of(key.begin(), key.begin() + 22, is_base64) && key.compare(22, 2, "==") == 0;
 }
 
+// One or more, with commas between, none twice, as the replaced server had it.
+bool AreTokens(const std::string& list) {
+  const auto is_of_token = [](unsigned char c) {
+    return absl::ascii_isalnum(c) || std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  std::vector<absl::string_view> tokens;
+  for (absl::string_view one : absl::StrSplit(list, ',')) {
+    one = absl::StripAsciiWhitespace(one);
+    const bool is_known = std::find(tokens.begin(), tokens.end(), one) != tokens.end();
+    if (one.empty() || is_known || !std::all_of(one.begin(), one.end(), is_of_token)) return false;
+    tokens.push_back(one);
+  }
+  return true;
+}
+
 // What the library does not ask of an upgrade. The replaced server, too, took the first subprotocol that an agent
 // offered, whatever it is.
 bool CheckUpgrade(const ConnectionPtr& connection) {
@@ -117,9 +136,11 @@ bool CheckUpgrade(const ConnectionPtr& connection) {
     return false;
   }
   if (!IsKey(connection->get_request_header("Sec-WebSocket-Key"))) return false;
+  if (!connection->get_request().has_subprotocols()) return true;
+  if (!AreTokens(connection->get_request_header("Sec-WebSocket-Protocol"))) return false;
   const auto& offered = connection->get_requested_subprotocols();
   if (!offered.empty()) connection->select_subprotocol(offered.front());
-  return !offered.empty() || connection->get_request_header("Sec-WebSocket-Protocol").empty();
+  return !offered.empty();
 }
 
 }  // namespace

@@ -130,8 +130,10 @@ int RunAgents(const AgentOptions& options) {
   if (problem.empty() && !target.ok()) problem = std::string(target.status().message());
   AgentTools::Secrets secrets;
   secrets.files = options.secret_files;
-  // Its file is not known if the secret came from the environment. To look for many in each file would take long.
-  if (options.logins.size() == 1) secrets.text = options.logins[0].secret;
+  // The file of one is not known if it came from the environment, and there may be copies of the others'.
+  std::vector<std::string> texts = options.other_secrets;
+  for (const AgentLogin& login : options.logins) texts.push_back(login.secret);
+  secrets.texts = SecretTexts(texts);
   absl::StatusOr<std::unique_ptr<AgentTools>> tools = AgentTools::Open(options.root, std::move(secrets));
   if (problem.empty() && !tools.ok()) problem = std::string(tools.status().message());
   absl::StatusOr<std::unique_ptr<TlsFiles>> tls = nullptr;

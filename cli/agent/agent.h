@@ -33,6 +33,8 @@ struct AgentOptions {
   int json_depth_max = 1024;            // Of params. Calls with deeper ones fail.
   // Files that the tools never show: they hold the agents' secrets.
   std::vector<std::string> secret_files;
+  // Those of users who are not among `logins`, from the same files: no copy of them is shown either.
+  std::vector<std::string> other_secrets;
 };
 
 // Runs the agents until SIGINT or SIGTERM (blocked in every thread by the caller's main is not required; the agent

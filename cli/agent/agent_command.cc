@@ -1,8 +1,4 @@
 // `toolwire agent`: flags and credentials of the agent.
-#include <stdlib.h>
-#include <string.h>
-
-#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -10,11 +6,12 @@
 #include <string>
 #include <unordered_map>
 
-#include "absl/strings/ascii.h"
 #include "cli/agent/agent.h"
+#include "cli/agent/agent_url.h"
 #include "cli/commands.h"
 #include "common/base/flags.h"
 #include "common/base/process_options.h"
+#include "common/base/tidy.h"
 
 namespace toolwire {
 using flags::Footer;
@@ -39,27 +36,19 @@ std::unordered_map<std::string, std::string> ReadCredentials(const std::string& 
   std::unordered_map<std::string, std::string> secrets;
   std::ifstream file(path);
   std::string user, secret;
-  while (file >> user >> secret) secrets[user] = secret;
+  while (file >> user >> secret) secrets[Tidy(user).value] = Tidy(secret).value;
   return secrets;
 }
 
 int Usage(const std::string& message) {
-  std::cerr << "toolwire agent: " << message << "\n";
+  std::cerr << "toolwire agent: " << flags::ShownMessage(message) << "\n";
   return 2;
 }
 
-// Reads a variable and wipes it: /proc/PID/environ shows the memory that the process was started with.
-std::optional<std::string> TakeFromEnvironment(const char* name) {
-  char* const value = std::getenv(name);
-  if (value == nullptr) return std::nullopt;
-  std::string taken = value;
-  explicit_bzero(value, taken.size());
-  unsetenv(name);
-  return std::string(absl::StripAsciiWhitespace(taken));
-}
+std::string UrlProblem(const std::string& url) { return std::string(ParseAgentUrl(url).status().message()); }
 
 int RunAgentCommand(AgentFlags flags) {
-  const std::optional<std::string> from_environment = TakeFromEnvironment("TOOLWIRE_SECRET");
+  const std::optional<std::string> from_environment = flags::TakeVariable("TOOLWIRE_SECRET");
   InitLog(flags.log);
   for (const std::string& file : {flags.credentials_file, flags.agent.key_file}) {
     if (!file.empty()) flags.agent.secret_files.push_back(file);
@@ -89,6 +78,7 @@ int RunAgentCommand(AgentFlags flags) {
     }
     flags.agent.logins.push_back({std::move(user), std::move(secret)});
   }
+  for (const auto& [user, secret] : secrets) flags.agent.other_secrets.push_back(secret);
   return RunAgents(flags.agent);
 }
 
@@ -104,14 +94,18 @@ void AddAgentCommand(CLI::App* app, Command* chosen) {
          "and what the kernel shows in /proc and /sys, but what is not there cannot be read.\n"
          "Example: TOOLWIRE_SECRET=$(toolwire credentials create user_1) toolwire agent --user user_1 --root files\n"
          "Exit status: 0 stopped by SIGINT or SIGTERM, 1 cannot start, 2 wrong flags.");
-  Text(agent, "--url", &flags->agent.url, "The edge's address, ws:// or wss://").Env("TOOLWIRE_URL");
+  Text(agent, "--url", &flags->agent.url, "The edge's address, ws:// or wss://")
+      .Env("TOOLWIRE_URL")
+      .Check(UrlProblem);
   Text(agent, "--user", &flags->user, "Whose agent this is").Env("TOOLWIRE_USER");
   Text(agent, "--credentials", &flags->credentials_file, "File of `user secret` lines");
   Text(agent, "--ca", &flags->agent.ca_file, "With wss://: PEM file of the CAs to trust; default: the system's")
-      .Env("TOOLWIRE_CA");
+      .Env("TOOLWIRE_CA")
+      .File();
   Text(agent, "--cert", &flags->agent.certificate_file, "With wss://: PEM file of a certificate, if the edge wants one")
-      .Env("TOOLWIRE_CERT");
-  Text(agent, "--key", &flags->agent.key_file, "PEM file of its key").Env("TOOLWIRE_KEY");
+      .Env("TOOLWIRE_CERT")
+      .File();
+  Text(agent, "--key", &flags->agent.key_file, "PEM file of its key").Env("TOOLWIRE_KEY").File();
   Text(agent, "--tls-server-name", &flags->agent.server_name,
        "With wss://: the name in the edge's certificate, if it is not the host of --url");
   Text(agent, "--root", &flags->agent.root, "The only directory that read_file and list_directory see");

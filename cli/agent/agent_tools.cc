@@ -37,7 +37,6 @@ namespace {
 // Params of the tools that read them. (echo does not: it takes whatever the edge lets through.)
 constexpr size_t kParamsBytesMax = 64u << 10;
 constexpr size_t kToolNameBytesShown = 256;
-constexpr size_t kSecretBytesMin = 16;  // A shorter text may be part of any file.
 // openat2 fails with EAGAIN when something is renamed while it looks at `..`.
 constexpr int kOpenTries = 8;
 
@@ -360,7 +359,7 @@ ToolOutcome AgentTools::ReadFile(std::string_view params_json) const {
   if (size > kFileBytesMax || content.size() > kFileBytesMax) {
     return Failed(absl::StrCat("file too large: ", path, " has more than ", kFileBytesMax, " bytes"));
   }
-  if (secrets_.text.size() >= kSecretBytesMin && content.find(secrets_.text) != std::string::npos) {
+  if (secrets_.texts.AreIn(content)) {
     return Failed(absl::StrCat("holds a secret of the agent: ", path));
   }
   std::string result = "{\"path\":";

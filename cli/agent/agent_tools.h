@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "cli/agent/secret_texts.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 
@@ -64,7 +65,7 @@ class AgentTools {
   // What the file tools never show.
   struct Secrets {
     std::vector<std::string> files;  // Whatever name they are reached by, now and after they were replaced.
-    std::string text;                // Nor a file that holds this; too short a text, which any file may hold, is none.
+    SecretTexts texts;               // Nor a file that holds one of these.
   };
 
   // `root` may be empty: the file tools then refuse. Fails if it is no directory that can be opened, or is one of the

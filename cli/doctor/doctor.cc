@@ -17,8 +17,10 @@
 #include "cli/doctor/doctor_judge.h"
 #include "cli/doctor/doctor_network.h"
 #include "cli/doctor/side_by_side.h"
+#include "cli/json_line.h"
 #include "common/base/flags.h"
 #include "common/base/log.h"
+#include "common/base/shown_text.h"
 #include "common/link/link_tls.h"
 #include "common/registry/registry_options.h"
 #include "common/store/store_options.h"
@@ -168,18 +170,20 @@ void Print(const Finding& finding, bool json) {
   if (json) {
     nlohmann::ordered_json line = {{"check", finding.check}, {"level", word}, {"message", finding.message}};
     if (!finding.advice.empty()) line["do"] = finding.advice;
-    std::cout << line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    std::cout << JsonLine(line);
     return;
   }
   std::cout << std::left << std::setw(9) << (word == "fail" ? "FAIL" : word) << std::setw(16) << finding.check
-            << finding.message << "\n";
-  if (!finding.advice.empty()) std::cout << std::string(9, ' ') << "do: " << finding.advice << "\n";
+            << ShownText(finding.message) << "\n";
+  if (!finding.advice.empty()) std::cout << std::string(9, ' ') << "do: " << ShownText(finding.advice) << "\n";
 }
 
 int RunDoctor(const DoctorFlags& flags) {
   log::Init(log::Format::kText, log::Level::kError);  // The findings say all of it.
   Findings findings;
-  const Findings environment = CheckEnvironment(flags::TakeRemarks());
+  std::vector<std::string> problems = flags::TakeProblems();
+  for (std::string& problem : flags::FileProblems()) problems.push_back(std::move(problem));
+  const Findings environment = CheckEnvironment(flags::TakeRemarks(), problems);
   bool hanging = false;
   std::vector<EdgeAddress> edges = RunChecks(FirstChecks(flags), flags, &findings, &hanging);
   findings.insert(findings.end(), environment.begin(), environment.end());

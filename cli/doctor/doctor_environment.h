@@ -9,9 +9,10 @@
 
 namespace toolwire {
 
-// What an edge and a control would refuse, or pass over, of this process's environment; `remarks` are those on the
-// doctor's own command line and variables. Call before threads are started: variables are tidied as servers do it.
-Findings CheckEnvironment(const std::vector<std::string>& remarks);
+// What an edge and a control would refuse, or pass over, of this process's environment, each thing that is wrong.
+// `remarks` and `problems` are those on the doctor's own command line and variables. Files that variables name are
+// read. Call before threads are started: variables are tidied as servers do it.
+Findings CheckEnvironment(const std::vector<std::string>& remarks, const std::vector<std::string>& problems);
 
 }  // namespace toolwire
 

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/host_port.h"
+#include "common/link/dial_any.h"
 #include "common/tls/certificate_name.h"
 
 namespace toolwire {
@@ -38,7 +39,10 @@ class Connection {
     });
     if (unknown) return unknown;
     const asio::error_code failed = Await([&](const Done& done) {
-      asio::async_connect(stream_.next_layer(), found, [done](const asio::error_code& ec, const auto&) { done(ec); });
+      dial_.Start({found.begin(), found.end()}, [this, done](const asio::error_code& ec, tcp::socket* connected) {
+        if (!ec) stream_.next_layer() = std::move(*connected);
+        done(ec);
+      });
     });
     if (failed || !url.tls) return failed;
     tls_ = true;
@@ -123,6 +127,7 @@ class Connection {
     // The operation holds on to what is on this stack: let it end first.
     asio::error_code ignored;
     resolver_.cancel();
+    dial_.Cancel();
     stream_.next_layer().close(ignored);
     io_.restart();
     io_.run();
@@ -132,6 +137,7 @@ class Connection {
   const MonoTime deadline_;
   asio::io_context io_{1};
   tcp::resolver resolver_{io_};
+  DialAny dial_{io_};
   asio::ssl::context context_{asio::ssl::context::tls_client};
   asio::ssl::stream<tcp::socket> stream_{io_, context_};
   bool tls_ = false;
@@ -162,7 +168,8 @@ absl::StatusOr<EdgeUrl> ParseEdgeUrl(const std::string& url) {
   rest = rest.substr(0, rest.find_first_of("/?#"));
   if (absl::StrContains(rest, "@")) return absl::InvalidArgumentError("credentials do not belong into the URL");
   auto at = ParseHostPort(std::string_view(rest.data(), rest.size()));
-  if (!at.ok() || at->port == 0) return invalid;
+  if (!at.ok()) return absl::InvalidArgumentError(absl::StrCat(invalid.message(), ": ", at.status().message()));
+  if (at->port == 0) return absl::InvalidArgumentError(absl::StrCat(invalid.message(), ": its port is 0"));
   parsed.host = std::move(at->host);
   if (at->port) parsed.port = std::to_string(*at->port);
   return parsed;

@@ -6,7 +6,9 @@
 #include <grpcpp/grpcpp.h>
 #include <netdb.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -117,7 +119,15 @@ Findings CheckControl(const ControlTarget& target, Duration timeout) {
   if (!token.ok()) {
     return {Fail("control", std::string(token.status().message()), "let --token-file name a file that holds a token")};
   }
-  const auto channel = MakeChannel(target, {}, *token);
+  if (const std::string problem = AddressProblem(target.address); !problem.empty()) {
+    return {Fail("control", absl::StrCat("--address (TOOLWIRE_ADDRESS): ", problem),
+                 "name a control's host and callers' port")};
+  }
+  grpc::ChannelArguments arguments;
+  // So long one address of a name may take to answer before the next one is tried.
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count();
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, static_cast<int>(std::clamp<int64_t>(ms / 4, 100, 1500)));
+  const auto channel = MakeChannel(target, arguments, *token);
   if (!channel.ok()) {
     return {Fail("control", std::string(channel.status().message()), "correct --tls, --ca, --cert and --key")};
   }

@@ -34,8 +34,12 @@ class Flag {
   Flag OneOf(const std::vector<std::string>& choices) const;
   // Reads a value as what `reading` makes of it.
   Flag As(std::function<std::string(const std::string& value)> reading) const;
-  // `check` returns what is wrong with a value, or nothing.
+  // `check` returns what is wrong with a value, or nothing. It may not repeat a secret.
   Flag Check(std::function<std::string(const std::string& value)> check) const;
+  // The same of values that are no secrets: the message has the value, NAME=value: what is wrong.
+  Flag CheckShown(std::function<std::string(const std::string& value)> check) const;
+  // The path of a file that is read: see FileProblems.
+  Flag File() const;
   // Not together with `other`.
   Flag Excludes(const Flag& other) const;
   // White space around the value is no part of it, on the command line neither.
@@ -81,13 +85,29 @@ struct Ending {
   int Print() const;
 };
 
-// The value of a variable that no flag reads, tidied as those of flags are; empty if it is not set.
-std::string Variable(const std::string& name);
+// The value of a variable that no flag reads, tidied as those of flags are; empty if it is not set. `flag`: the one that
+// it stands for, whose name NamingVariables replaces.
+std::string Variable(const std::string& name, const std::string& flag = "");
+// The same of a secret, which is wiped from the environment: /proc/PID/environ shows the memory that the process was
+// started with.
+std::optional<std::string> TakeVariable(const std::string& name);
+// Of each File() flag of the last command line, or its variable, that does not name a file which this process can read:
+// name and reason. Reads nothing of the files.
+std::vector<std::string> FileProblems();
+// For a program, or command, of this name that must not begin because of them.
+std::optional<Ending> EndForFiles(const std::string& name);
 // What people should know of how the last command line was read, each as a sentence: values of variables that were not
 // taken as they stand, passwords that others can read. Returns each once.
 std::vector<std::string> TakeRemarks();
-// `message` with the variable's name for each flag whose value came from it, such as PORT for --port.
+// What was wrong with the variables that ParseAll passed over, each as NAME: what is wrong. Returns each once.
+std::vector<std::string> TakeProblems();
+// `message` with the variable's name for each flag whose value came from it, such as PORT for --port. If it has the path
+// of a File() flag, and not that flag, it begins with its name.
 std::string NamingVariables(std::string message);
+// `message` with each flag of `app` that has a variable as VARIABLE (--flag).
+std::string WithVariables(CLI::App* app, std::string message);
+// A message for people as NamingVariables has it, without passwords, and with nothing in it that moves a cursor.
+std::string ShownMessage(const std::string& message);
 
 // The command line of one program. What is wrong with it ends the program with status 2.
 class CommandLine {
@@ -98,6 +118,9 @@ class CommandLine {
   CLI::App* app() { return app_.get(); }
   // Writes the flags' values. Nothing is returned if all is right.
   std::optional<Ending> Parse(int argc, const char* const* argv);
+  // The same, but passes over each variable whose value is wrong: see TakeProblems. Without `runs_checks` the values are
+  // written that Check and CheckShown would refuse, for whoever looks at them anyhow.
+  std::optional<Ending> ParseAll(int argc, const char* const* argv, bool runs_checks = true);
 
  private:
   const std::unique_ptr<CLI::App> app_;

@@ -6,6 +6,9 @@
 #include <charconv>
 #include <string>
 
+#include "absl/strings/match.h"
+#include "common/base/shown_text.h"
+
 namespace toolwire {
 
 absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
@@ -28,7 +31,7 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
     rest = text.substr(parsed.host.size());
   }
   if (parsed.host.empty()) return absl::InvalidArgumentError("the host is missing");
-  if (parsed.host.find_first_of(" \t\r\n/@?#") != std::string::npos) {
+  if (parsed.host.find_first_of(" \t\r\n/@?#") != std::string::npos || !IsShownAsItIs(parsed.host)) {
     return absl::InvalidArgumentError("the host is no name and no address");
   }
   if (rest.empty()) return parsed;
@@ -42,22 +45,28 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
   return parsed;
 }
 
-absl::Status CheckDialAddress(std::string_view flag, std::string_view text) {
+std::string DialProblem(std::string_view text) {
   const auto at = ParseHostPort(text);
   // Kubernetes leaves a $(NAME) as it is if the variable does not stand before it.
-  const bool is_unexpanded = text.find("$(") != std::string_view::npos || text.find("${") != std::string_view::npos;
-  const bool is_everywhere = at.ok() && (at->host == "0.0.0.0" || at->host == "::");
-  if (!is_unexpanded && !is_everywhere && at.ok() && at->port.value_or(0) > 0) return absl::OkStatus();
-  const std::string problem = is_unexpanded   ? "the variable in it was not replaced by its value"
-                              : is_everywhere ? "it is where one listens; others need a name or an address of this host"
-                              : at.ok()     ? "a port from 1 to 65535 is missing"
-                                            : std::string(at.status().message());
-  return absl::InvalidArgumentError(std::string(flag) + "=" + std::string(text) + ": " + problem);
+  if (text.find("$(") != std::string_view::npos || text.find("${") != std::string_view::npos) {
+    return "the variable in it was not replaced by its value";
+  }
+  if (!at.ok()) return std::string(at.status().message());
+  if (at->host == "0.0.0.0" || at->host == "::") {
+    return "it is where one listens; others need a name or an address of this host";
+  }
+  return at->port.value_or(0) > 0 ? "" : "a port from 1 to 65535 is missing";
+}
+
+absl::Status CheckDialAddress(std::string_view flag, std::string_view text) {
+  const std::string problem = DialProblem(text);
+  if (problem.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(std::string(flag) + "=" + ShownValue(text) + ": " + problem);
 }
 
 bool IsLoopback(const std::string& host) {
   constexpr unsigned char kNetwork = 127;
-  if (host == "localhost") return true;
+  if (absl::EqualsIgnoreCase(host, "localhost")) return true;
   in_addr ipv4{};
   if (inet_pton(AF_INET, host.c_str(), &ipv4) == 1) return ntohl(ipv4.s_addr) >> 24 == kNetwork;
   in6_addr ipv6{};

@@ -21,6 +21,8 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view text);
 
 // Whether `text` is an address to dial: with a port from 1 on. INVALID_ARGUMENT that begins with `flag`.
 absl::Status CheckDialAddress(std::string_view flag, std::string_view text);
+// What is wrong with it, as a sentence; empty: nothing.
+std::string DialProblem(std::string_view text);
 
 // Whether `host` is this machine alone: a loopback address, also as ::ffff:127.0.0.1 and with an interface behind %, or
 // `localhost`. Other names are not looked up.

@@ -25,8 +25,8 @@
 #include <memory>
 #include <mutex>
 
-#include "absl/strings/ascii.h"
 #include "common/base/json_text.h"
+#include "common/base/shown_text.h"
 
 namespace toolwire::log {
 namespace {
@@ -68,15 +68,18 @@ void AppendValue(const Field& field, Format format, std::string* line) {
       cut.assign(text.substr(0, end)).append("...");
       text = cut;
     }
-    const auto needs_quotes = [](char c) {
-      return absl::ascii_iscntrl(c) || c == ' ' || c == '"' || c == '\\' || c == '=';
-    };
-    const bool plain = format == Format::kText && !text.empty() && std::none_of(text.begin(), text.end(), needs_quotes);
-    // Quoting also keeps an agent's text from forging a line of its own.
-    if (plain && json::IsUtf8(text)) {
-      line->append(text);
+    const bool plain = format == Format::kText && !text.empty() && text.find_first_of(" \"\\=") == std::string_view::npos;
+    if (IsShownAsItIs(text)) {
+      if (plain) {
+        line->append(text);
+      } else {
+        json::AppendQuoted(text, line);
+      }
     } else if (json::IsUtf8(text)) {
-      json::AppendQuoted(text, line);
+      // Nor may an agent's text move a terminal's cursor, or turn what stands behind it.
+      std::string quoted;
+      json::AppendQuoted(text, &quoted);
+      line->append(ShownJson(quoted, /*one_line=*/true));
     } else {
       line->append("\"(not UTF-8)\"");
     }

@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/flags.h"
 #include "common/base/log.h"
+#include "common/base/shown_text.h"
 
 namespace toolwire {
 
@@ -33,9 +34,20 @@ std::string LevelOf(const std::string& word) {
 }
 
 // As an address stands in a URL or before a port.
-std::string WithoutBrackets(const std::string& host) {
+std::string BareHost(const std::string& host) {
   const bool has_both = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  return has_both ? host.substr(1, host.size() - 2) : host;
+  const std::string bare = has_both ? host.substr(1, host.size() - 2) : host;
+  return absl::EqualsIgnoreCase(bare, "localhost") ? "localhost" : bare;
+}
+
+std::string ListenProblem(const std::string& host) {
+  in_addr ipv4{};
+  in6_addr ipv6{};
+  const bool is_ipv4 = inet_pton(AF_INET, host.c_str(), &ipv4) == 1;
+  // What is behind % is an interface.
+  const bool is_ipv6 = inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), &ipv6) == 1;
+  if (is_ipv4 || is_ipv6 || host == "localhost") return "";
+  return "not an IP address, which is written without brackets and port, nor localhost";
 }
 
 }  // namespace
@@ -63,21 +75,21 @@ void AddListenFlags(CLI::App* app, ListenOptions* options, const char* metrics_p
   Text(app, "--listen", &options->host,
        "IP address of every listener; 0.0.0.0 takes IPv4 alone, :: both. Other than loopback, each needs its locks")
       .Env("LISTEN")
-      .As(WithoutBrackets);
+      .As(BareHost)
+      .CheckShown(ListenProblem);
   Port(app, "--metrics-port", &options->metrics_port, "Prometheus endpoint").Env(metrics_port_variable);
 }
 
+int DefaultControlMetricsPort() {
+  const std::string of_edge = flags::Variable(kMetricsPortVariable);
+  const bool is_zero = !of_edge.empty() && of_edge.find_first_not_of('0') == std::string::npos;
+  return is_zero ? 0 : kControlMetricsPort;
+}
+
 absl::Status Validate(const ListenOptions& options) {
-  in_addr ipv4{};
-  in6_addr ipv6{};
-  const bool is_ipv4 = inet_pton(AF_INET, options.host.c_str(), &ipv4) == 1;
-  // What is behind % is an interface.
-  const bool is_ipv6 = inet_pton(AF_INET6, options.host.substr(0, options.host.find('%')).c_str(), &ipv6) == 1;
-  if (!is_ipv4 && !is_ipv6 && options.host != "localhost") {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--listen=", options.host, ": not an IP address, which is written without brackets and port, nor localhost"));
-  }
-  return absl::OkStatus();
+  const std::string problem = ListenProblem(options.host);
+  if (problem.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--listen=", ShownValue(options.host), ": ", problem));
 }
 
 absl::Status RefuseUnprotected(const std::vector<std::string>& unprotected) {

@@ -34,6 +34,8 @@ struct ListenOptions {
 inline constexpr char kMetricsPortVariable[] = "METRICS_PORT";
 inline constexpr char kControlMetricsPortVariable[] = "CONTROL_METRICS_PORT";
 inline constexpr int kControlMetricsPort = 9091;
+// A control's default: METRICS_PORT is the edge's, and only 0 in it, a free port, can be meant for both.
+int DefaultControlMetricsPort();
 void AddListenFlags(CLI::App* app, ListenOptions* options, const char* metrics_port_variable = kMetricsPortVariable);
 absl::Status Validate(const ListenOptions& options);
 // INVALID_ARGUMENT with all of `unprotected`: what other machines would reach without a lock, each with the options

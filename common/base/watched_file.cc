@@ -30,6 +30,10 @@ absl::Status Failed(const std::string& path, int error) {
   return error == ENOENT ? absl::NotFoundError(message) : absl::UnavailableError(message);
 }
 
+absl::Status NoRegularFile(const std::string& path) {
+  return absl::FailedPreconditionError(absl::StrCat(path, " is no regular file"));
+}
+
 // Closes it.
 class Descriptor {
  public:
@@ -52,7 +56,7 @@ absl::StatusOr<std::string> WatchedFile::Read() {
   // Not to wait for whoever writes, should it be a pipe.
   const Descriptor file(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (file.get() < 0 || fstat(file.get(), &seen_) != 0) return Failed(path_, errno);
-  if (!S_ISREG(seen_.st_mode)) return absl::FailedPreconditionError(absl::StrCat(path_, " is no regular file"));
+  if (!S_ISREG(seen_.st_mode)) return NoRegularFile(path_);
   std::string content;
   while (content.size() <= bytes_max_) {
     char part[4096];
@@ -67,6 +71,13 @@ absl::StatusOr<std::string> WatchedFile::Read() {
     content.append(part, static_cast<size_t>(got));
   }
   return absl::FailedPreconditionError(absl::StrCat(path_, " is larger than ", bytes_max_, " bytes"));
+}
+
+absl::Status WatchedFile::CanBeRead() const {
+  const Descriptor file(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  struct stat found {};
+  if (file.get() < 0 || fstat(file.get(), &found) != 0) return Failed(path_, errno);
+  return S_ISREG(found.st_mode) ? absl::OkStatus() : NoRegularFile(path_);
 }
 
 bool WatchedFile::MayHaveChanged() const {

@@ -26,6 +26,8 @@ class WatchedFile {
   // The content now. NOT_FOUND, FAILED_PRECONDITION (no regular file, too large) or UNAVAILABLE, with the path and the
   // system's reason.
   absl::StatusOr<std::string> Read();
+  // Whether Read could open it, as far as that is known without reading: errors as of that.
+  absl::Status CanBeRead() const;
   // Whether the content may differ from that of the last Read: another file, size or time, or that Read failed, or came
   // so soon after a change that the next one might have the same time.
   bool MayHaveChanged() const;

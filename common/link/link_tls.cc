@@ -22,10 +22,12 @@ bool HasSome(const LinkTlsOptions& options) {
 void AddLinkTlsFlags(CLI::App* app, LinkTlsOptions* options) {
   Text(app, "--link-tls-cert", &options->certificate_file,
        "PEM file of this process's certificate for links between controls and edges, which are encrypted then")
-      .Env("LINK_TLS_CERT");
-  Text(app, "--link-tls-key", &options->key_file, "PEM file of its key, not encrypted").Env("LINK_TLS_KEY");
+      .Env("LINK_TLS_CERT")
+      .File();
+  Text(app, "--link-tls-key", &options->key_file, "PEM file of its key, not encrypted").Env("LINK_TLS_KEY").File();
   Text(app, "--link-tls-ca", &options->ca_file, "PEM file of the CA of the other side's certificate")
-      .Env("LINK_TLS_CA");
+      .Env("LINK_TLS_CA")
+      .File();
 }
 
 void AddPlainLinksFlag(CLI::App* app, LinkTlsOptions* options) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/base/host_port.h"
+#include "common/link/dial_any.h"
 #include "common/link/link.h"
 
 namespace toolwire {
@@ -21,12 +22,13 @@ absl::StatusOr<v1::LinkHello> ProbeRelay(const std::string& address, Duration ti
     io.stop();
   };
   tcp::resolver resolver(io);
-  tcp::socket socket(io);
+  DialAny dial(io);
   const std::string port = std::to_string(at->port.value_or(0));
   resolver.async_resolve(at->host, port, [&](const asio::error_code& ec, const tcp::resolver::results_type& found) {
     if (ec) return end(absl::UnavailableError(ec.message()));
-    asio::async_connect(socket, found, [&](const asio::error_code& connect_ec, const tcp::endpoint&) {
+    dial.Start({found.begin(), found.end()}, [&](const asio::error_code& connect_ec, tcp::socket* connected) {
       if (connect_ec) return end(absl::UnavailableError(connect_ec.message()));
+      tcp::socket socket = std::move(*connected);
       Connection::Options options;
       options.silence_max = timeout;
       Connection::Events events;

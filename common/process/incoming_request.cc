@@ -21,13 +21,12 @@ constexpr char kNoHost[] = "-";
   throw websocketpp::http::exception(why, websocketpp::http::status_code::bad_request);
 }
 
-// `HTTP/1.0`, `HTTP/1.1`, and whatever follows that.
 void CheckVersion(const std::string& version) {
   const auto is_digit = [&](size_t at) { return absl::ascii_isdigit(static_cast<unsigned char>(version[at])); };
   if (version.size() != 8 || version.compare(0, 5, "HTTP/") != 0 || !is_digit(5) || version[6] != '.' || !is_digit(7)) {
     Refuse("Invalid version");
   }
-  if (version[5] != '1') {
+  if (version != "HTTP/1.0" && version != "HTTP/1.1") {
     throw websocketpp::http::exception("Unsupported version",
                                        websocketpp::http::status_code::http_version_not_supported);
   }

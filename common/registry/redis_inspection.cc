@@ -176,7 +176,7 @@ class Inspector {
 
 absl::StatusOr<RedisInspection> InspectRedis(const std::string& url, const RedisTlsOptions& tls, Duration timeout) {
   const auto parsed = ParseRedisUrl(url);
-  if (!parsed.ok()) return parsed.status();
+  if (!parsed.ok()) return absl::InvalidArgumentError(absl::StrCat("REDIS_URL: ", parsed.status().message()));
   const SystemClock clock;
   const auto files = LoadRedisTls(*parsed, tls, clock);
   if (!files.ok()) return files.status();

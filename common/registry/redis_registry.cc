@@ -346,7 +346,7 @@ RedisRegistry::~RedisRegistry() = default;
 
 absl::StatusOr<std::unique_ptr<RedisRegistry>> RedisRegistry::Create(const Options& options) {
   absl::StatusOr<RedisUrl> url = ParseRedisUrl(options.url);
-  if (!url.ok()) return url.status();
+  if (!url.ok()) return absl::InvalidArgumentError(absl::StrCat("--redis-url: ", url.status().message()));
   const bool is_name = std::all_of(options.environment.begin(), options.environment.end(),
                                    [](char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.'; });
   if (!is_name || options.environment.size() > kEnvironmentBytesMax) {

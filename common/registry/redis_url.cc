@@ -33,7 +33,7 @@ constexpr int kSentinelPort = 26379;
 constexpr size_t kSentinelsMax = 16;  // Each has a connection; groups have three or five.
 
 absl::Status Invalid(absl::string_view what) {
-  return absl::InvalidArgumentError(absl::StrCat("Redis URL: ", what, "; expected ", kForm));
+  return absl::InvalidArgumentError(absl::StrCat(what, "; expected ", kForm));
 }
 
 bool ReadNumber(absl::string_view text, int max, int* out) {
@@ -95,6 +95,14 @@ bool IsCertificateName(const std::string& name) {
   });
 }
 
+// Of other libraries (ioredis, node-redis, redis-py, lettuce), which share the URL: a message may repeat them. Others
+// may be a piece of a password.
+constexpr absl::string_view kOthersParameters[] = {
+    "family",          "db",         "database",       "protocol",        "ssl",           "tls",
+    "ssl_cert_reqs",   "ssl_ca_certs", "ssl_certfile", "ssl_keyfile",     "timeout",       "connectTimeout",
+    "socket_timeout",  "keepAlive",  "max_connections", "client_name",    "clientName",    "retry_on_timeout",
+    "decode_responses", "encoding",  "enableReadyCheck", "maxRetriesPerRequest", "keyPrefix", "pool_size"};
+
 constexpr absl::string_view kTlsParameters[] = {"tls-name", "tls-verify"};
 constexpr absl::string_view kSentinelParameters[] = {"sentinel-tls", "sentinel-user", "sentinel-password"};
 
@@ -142,7 +150,11 @@ absl::Status ReadParameters(absl::string_view text, RedisUrl* url) {
     const std::pair<absl::string_view, absl::string_view> parameter = absl::StrSplit(one, absl::MaxSplits('=', 1));
     const absl::string_view name = parameter.first;
     if (!IsAmong(kTlsParameters, name) && !IsAmong(kSentinelParameters, name)) {
-      return Invalid("parameters are tls-name, tls-verify, sentinel-tls, sentinel-user and sentinel-password");
+      return Invalid(absl::StrCat(IsAmong(kOthersParameters, name)
+                                      ? absl::StrCat("the parameter ", name, " is another library's; ")
+                                      : "",
+                                  "parameters are tls-name, tls-verify, sentinel-tls, sentinel-user and "
+                                  "sentinel-password"));
     }
     if (std::find(seen.begin(), seen.end(), name) != seen.end()) return Invalid(absl::StrCat(name, " is there twice"));
     seen.push_back(name);

@@ -1,12 +1,24 @@
 #include "common/store/store_options.h"
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/strip.h"
 #include "common/base/flags.h"
+#include "common/store/pg_url.h"
 
 namespace toolwire {
 
 using flags::Number;
 using flags::Switch;
 using flags::Text;
+
+std::string DatabaseUrlProblem(const std::string& url) {
+  constexpr absl::string_view kName = "DATABASE_URL";
+  const absl::Status status = ReadPgUrl(url).status();
+  absl::string_view problem = status.message();
+  // Whoever shows it has the name of flag or variable before it.
+  if (absl::ConsumePrefix(&problem, kName)) absl::ConsumePrefix(&problem, ":");
+  return std::string(absl::StripLeadingAsciiWhitespace(problem));
+}
 
 void AddStoreFlags(CLI::App* app, StoreOptions* options) {
   Text(app, "--data-dir", &options->data_dir, "Directory of the SQLite store and of the audit spool")
@@ -22,7 +34,8 @@ void AddDatabaseFlags(CLI::App* app, StoreOptions* options) {
        "PostgreSQL, postgresql://user:password@host:port/database; empty: SQLite in --data-dir")
       .Env("DATABASE_URL")
       .Trimmed()
-      .MayHavePassword("DATABASE_URL");
+      .MayHavePassword("DATABASE_URL")
+      .Check(DatabaseUrlProblem);
   Switch(app, "--database-required", &options->database_required,
          "Refuse to start without --database-url, where SQLite would be a store of this process alone")
       .Env("DATABASE_REQUIRED");

@@ -26,6 +26,8 @@ struct StoreOptions {
 void AddStoreFlags(CLI::App* app, StoreOptions* options);
 // DATABASE_URL and how it is used, for all that may open the store of production.
 void AddDatabaseFlags(CLI::App* app, StoreOptions* options);
+// What is wrong with a database URL, without a part of it, to be read after its name; empty: nothing.
+std::string DatabaseUrlProblem(const std::string& url);
 // INVALID_ARGUMENT for what no single flag can check.
 absl::Status Validate(const StoreOptions& options);
 

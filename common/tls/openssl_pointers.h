@@ -19,6 +19,8 @@
 #include <string>
 #include <string_view>
 
+#include "common/base/tidy.h"
+
 namespace toolwire {
 
 struct OpensslDeleter {
@@ -41,8 +43,9 @@ inline std::string TakeOpensslError() {
   return reason == nullptr ? "unknown error" : reason;
 }
 
-// Reads from `text`, which must outlive it.
+// Reads PEM from `text`, which must outlive it.
 inline OpensslPtr<BIO> ReadFrom(std::string_view text) {
+  text = WithoutByteOrderMark(text);  // OpenSSL knows no such marks.
   return OpensslPtr<BIO>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
 

@@ -1,9 +1,7 @@
 #include "common/wire/names.h"
 
-#include <algorithm>
-
-#include "absl/strings/ascii.h"
 #include "common/base/json_text.h"
+#include "common/base/shown_text.h"
 
 namespace toolwire {
 
@@ -22,9 +20,10 @@ const char* CheckToolName(std::string_view tool) {
 
 const char* CheckUserId(std::string_view user_id) {
   if (const char* problem = CheckToolName(user_id)) return problem;
-  const bool has_control = std::any_of(user_id.begin(), user_id.end(), [](char c) { return absl::ascii_iscntrl(c); });
-  return has_control ? "must not contain control characters" : nullptr;
+  return IsShownAsItIs(user_id) ? nullptr : "must not contain control characters";
 }
+
+const char* CheckServerId(std::string_view server_id) { return CheckUserId(server_id); }
 
 void CutName(std::string* name) {
   if (!json::IsUtf8(*name)) return name->clear();

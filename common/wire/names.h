@@ -12,8 +12,12 @@ inline constexpr size_t kNameBytesMax = 256;
 
 // What is wrong with a name, to be read after the name of its field, such as "must not be empty". nullptr: nothing.
 
-// 1 to kNameBytesMax bytes of UTF-8 without control characters.
+// 1 to kNameBytesMax bytes of UTF-8 without control characters: C0, DEL and C1, the ends of lines and paragraphs, and the
+// marks that turn the direction of text. ShownText leaves it as it is, so no name forges another one.
 const char* CheckUserId(std::string_view user_id);
+
+// Of an edge: the same.
+const char* CheckServerId(std::string_view server_id);
 
 // 1 to kNameBytesMax bytes of UTF-8.
 const char* CheckToolName(std::string_view tool);

@@ -217,6 +217,26 @@ claim('the secret is neither in its environment nor in any file that its tools s
   }
 });
 
+claim('no copy of another user\'s secret that it knows is shown, whether that user runs or not', async (scope) => {
+  const tw = await scope.toolwire();
+  const users = ['user_0', 'user_1', 'user_2'];
+  const secrets = [];
+  for (const user of users) secrets.push(await tw.secret(user));
+  const root = await scope.directory();
+  const file = path.join(await scope.directory(), 'credentials');
+  await writeFile(file, users.map((user, i) => `${user} ${secrets[i]}\n`).join(''));
+  for (const [i, secret] of secrets.entries()) await writeFile(path.join(root, `copy_${i}`), `of ${users[i]}: ${secret}\n`);
+  await writeFile(path.join(root, 'other'), 'other');
+  for (const who of [['--user', 'user_0'], ['--count', '2', '--user-prefix', 'user_']]) {
+    const agent = scope.process('toolwire', ['agent', '--url', tw.url(), '--root', root, '--credentials', file, '--log-format', 'json', ...who]);
+    const caller = tw.caller();
+    const read = async (name) => (await caller.call('user_0', 'read_file', {path: name})).response;
+    await until('user_0 is there', async () => (await read('other'))?.success);
+    for (const i of secrets.keys()) assert.match((await read(`copy_${i}`)).error, /holds a secret/, `${who} copy_${i}`);
+    await agent.stop();
+  }
+});
+
 claim('a call past the limits that it says in hello is refused alone, at once, and never sent; its neighbours go on', async (scope) => {
   const tw = await scope.toolwire({flags: {'payload-bytes-max': 64 << 20, 'json-depth-max': 5000}});
   const {agent} = await withFiles(scope, tw, ['--json-depth', '100', '--params-bytes', '2000', '--result-bytes', '1024']);

@@ -84,6 +84,91 @@ claim('what agents and callers write is shown on one line, and moves no cursor',
   assert.ok(audit.split('\n').every((line) => line === '' || /^\d{4}-\d\d-\d\dT\S+  user_1  (tool|pretty|x)/.test(line)), audit);
 });
 
+claim('no command, with --json or without, and no log line has a character that moves a cursor or turns text', async (scope) => {
+  const tw = await scope.toolwire({flags: {'log-level': 'debug'}});
+  const forged = 'x\u0080\u009b31m\u007f\u061c\u200e\u200f\u2028\u2029\u202e\u2066\u2069\ufeffy';
+  const harmful = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/;
+  await tw.agent('user_1', {answer: ({requestId}, agent) => agent.sendText(JSON.stringify({type: 'tool_response', requestId, success: false, error: forged, result: {[forged]: forged}}))});
+  const at = ['--address', `127.0.0.1:${tw.ports.callers}`];
+  for (const json of [[], ['--json']]) {
+    for (const args of [
+      ['call', 'user_1', forged, '{}', '--request-id', forged + json.length], ['call', forged, 'x'], ['where', forged], ['agents', '--server', forged],
+      ['watch', forged, '--once'], ['credentials', 'create', forged], ['credentials', 'revoke', forged], ['credentials', 'rotate', forged], ['audit'], ['audit', forged],
+    ]) {
+      const {stdout, stderr} = await run('toolwire', [...args, ...at, ...json]);
+      assert.doesNotMatch(stdout + stderr, harmful, `${args[0]} ${json}`);
+      if (json.length > 0) for (const line of stdout.split('\n')) if (line) JSON.parse(line);
+    }
+  }
+  const failed = JSON.parse((await run('toolwire', ['call', 'user_1', 't', '--json', ...at])).stdout);
+  assert.deepEqual([failed.error, failed.result], [forged, {[forged]: forged}], 'and means the same');
+  const rows = await until('the rows are there', async () => {
+    const {stdout} = await run('toolwire', ['audit', '--json', ...at]);
+    const parsed = linesOf(stdout);
+    return parsed.length >= 3 && parsed;
+  });
+  assert.ok(rows.some(({tool, error}) => tool === forged && error === forged));
+  await tw.dial(`/?userId=${encodeURIComponent(forged)}&secret=wrong`).closed();
+  await tw.stop();
+  for (const line of tw.edge.lines) assert.doesNotMatch(line, harmful);
+});
+
+claim('a call that is larger than control takes did not leave: NOT_SENT', async (scope) => {
+  const tw = await scope.toolwire({flags: {'payload-bytes-max': 1 << 20}});
+  const agent = await tw.agent('user_1');
+  const file = path.join(await scope.directory(), 'params');
+  for (const [bytes, what] of [[2 << 20, 'over the limit of params'], [40 << 20, 'over that of messages']]) {
+    await writeFile(file, `{"a":"${'x'.repeat(bytes)}"}`);
+    for (const json of [[], ['--json']]) {
+      const {code, stdout, stderr} = await run('toolwire', ['call', 'user_1', 'echo', `@${file}`, '--address', `127.0.0.1:${tw.ports.callers}`, ...json]);
+      assert.equal(code, 3, `${what}: ${stdout}${stderr}`);
+      assert.match(stdout + stderr, /NOT_SENT/);
+    }
+  }
+  assert.deepEqual(agent.frames.filter(({type}) => type === 'tool_call'), []);
+});
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL']) {
+  claim(`\`credentials create --count\` that ${signal} ends leaves no credential without its secret`, async (scope) => {
+    const tw = await scope.toolwire();
+    const directory = await scope.directory();
+    const file = path.join(directory, 'secrets');
+    const child = spawn(binary('toolwire'), ['credentials', 'create', 'u', '--count', '100000', '--out', file, '--address', `127.0.0.1:${tw.ports.callers}`],
+      {env: {...process.env, ...testTls?.environmentOf('toolwire')}, stdio: ['ignore', 'ignore', 'pipe']});
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text) => (said += text));
+    const part = await until('some are made', async () => {
+      const [name] = await readdir(directory);
+      return name && (await readFile(path.join(directory, name), 'utf8')).split('\n').length > 5 && name;
+    });
+    child.kill(signal);
+    await once(child, 'close');
+    const lines = (await readFile(path.join(directory, part), 'utf8')).split('\n').slice(0, -1);
+    const made = (await tw.credentials()).map(({userId}) => userId);
+    const kept = lines.map((line) => line.split(' ')[0]);
+    // One was on its way when it was killed.
+    assert.deepEqual(made.filter((user) => !kept.includes(user)).length <= (signal === 'SIGKILL' ? 1 : 0), true, `${made} ${kept}`);
+    assert.ok(lines.every((line) => /^u\d+ [0-9a-f]{64}$/.test(line)));
+    if (signal === 'SIGKILL') return;
+    assert.notEqual(child.exitCode, 0);
+    assert.match(said, new RegExp(`stopped after ${lines.length} of 100000; ${lines.length} secrets were made, and are in ${path.join(directory, part)}`));
+  });
+}
+
+claim('a directory without a store is taken for a mistyped one, unless credentials are made there', async (scope) => {
+  const directory = path.join(await scope.directory(), 'typo');
+  for (const args of [['list'], ['revoke', 'u'], ['rotate', 'u']].map((one) => ['credentials', ...one]).concat([['audit']])) {
+    for (const [flags, env] of [[['--data-dir', directory], {}], [[], {TOOLWIRE_DATA_DIR: directory}]]) {
+      const {code, stderr} = await run('toolwire', [...args, ...flags], {env});
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, /(--data-dir|TOOLWIRE_DATA_DIR): there is no store in .*typo; name the directory of the servers/);
+    }
+  }
+  await assert.rejects(readdir(directory));
+  assert.equal((await run('toolwire', ['credentials', 'create', 'u', '--data-dir', directory])).code, 0);
+  assert.match((await run('toolwire', ['credentials', 'list', '--data-dir', directory])).stdout, /^u\t/);
+});
+
 claim('`scripts/cluster down` removes what `up` made, and nothing else', async (scope) => {
   const directory = await scope.directory();
   const down = (dir) => run('/bin/bash', [path.join(REPOSITORY, 'scripts/cluster'), 'down'], {env: {TOOLWIRE_CLUSTER_DIR: dir}});
@@ -91,16 +176,34 @@ claim('`scripts/cluster down` removes what `up` made, and nothing else', async (
   await mkdir(path.join(directory, 'data'));
   const refused = await down(directory);
   assert.equal(refused.code, 1);
-  assert.match(refused.stderr, /is not of scripts\/cluster up: nothing was removed/);
-  assert.deepEqual((await readdir(directory)).sort(), ['data', 'precious']);
+  assert.match(refused.stderr, /is not of scripts\/cluster up, .*: nothing was stopped or removed/);
+  // Files that a directory of another program may have, too, are no mark.
+  for (const file of ['redis.pid', 'redis.log', 'edge-1.pid']) await writeFile(path.join(directory, file), '1\n');
+  assert.equal((await down(directory)).code, 1);
+  assert.deepEqual((await readdir(directory)).sort(), ['data', 'edge-1.pid', 'precious', 'redis.log', 'redis.pid']);
   // One that is, whose processes have ended, and whose numbers others have now.
   await writeFile(path.join(directory, '.toolwire-cluster'), '');
   for (const file of ['edge-1.pid', 'redis.pid']) await writeFile(path.join(directory, file), `${process.pid}\n`);
-  await writeFile(path.join(directory, 'edge-1.log'), '');
+  for (const file of ['edge-1.log', 'migrate.log']) await writeFile(path.join(directory, file), '');
   const ended = await down(directory);
   assert.equal(ended.code, 0, ended.stderr);
   assert.match(ended.stdout, /stopped; what else is in .* stays/);
   assert.deepEqual(await readdir(directory), ['precious']);
+});
+
+claim('`scripts/cluster down` ends no process that runs in the directory and is not of `up`', async (scope) => {
+  const directory = await scope.directory();
+  const child = spawn('/bin/sleep', ['600'], {cwd: directory});
+  try {
+    await writeFile(path.join(directory, '.toolwire-cluster'), '');
+    for (const name of ['mine', 'edge-one', 'edge-1.old']) await writeFile(path.join(directory, `${name}.pid`), `${child.pid}\n`);
+    const {code, stderr} = await run('/bin/bash', [path.join(REPOSITORY, 'scripts/cluster'), 'down'], {env: {TOOLWIRE_CLUSTER_DIR: directory}});
+    assert.equal(code, 0, stderr);
+    assert.equal(child.exitCode ?? child.signalCode, null, 'it still runs');
+    assert.deepEqual((await readdir(directory)).sort(), ['edge-1.old.pid', 'edge-one.pid', 'mine.pid']);
+  } finally {
+    child.kill('SIGKILL');
+  }
 });
 
 claim('a proxy that is set for the web is no way to a control', async (scope) => {
@@ -262,6 +365,8 @@ for (const full of [false, true]) {
       assert.equal(code, 0, `${args.join(' ')}: ${stderr}`);
       assert.match(stdout, /"n":1|user_1/);
     }
+    const doctor = await run('toolwire', ['doctor', '--json', '--address', address, '--data-dir', tw.dataDir, '--edge-url', tw.url()]);
+    assert.match(doctor.stdout, /"check":"control","level":"ok".*is serving, agents known: 1/, doctor.stdout);
   });
 }
 

@@ -9,6 +9,7 @@ import {Cluster, clusterClaim} from './lib/cluster.js';
 import {Postgres} from './lib/postgres.js';
 import {run, testTls} from './lib/process.js';
 import {Redis, documentedUser, redisMissing} from './lib/redis.js';
+import {Certificates} from './lib/tls.js';
 import {argumentsOf, claim, linesOf} from './lib/toolwire.js';
 
 // What the doctor says: its exit status, its findings, and one of them by name.
@@ -81,6 +82,70 @@ claim('each variable that servers would refuse or pass over is found, by its nam
     assert.doesNotMatch(said, /hunter2/);
   }
   assert.match(await level({}, '--redis-url=redis://:hunter2@127.0.0.1:1'), /^warn --redis-url: everybody on this machine can read the password/);
+});
+
+// Of the environment, with their advice.
+const environmentOf = async (env, ...args) => (await doctor([...NOTHING, ...args], {env})).of('environment');
+
+claim('all wrong variables are found at once, with those of the doctor\'s own connections', async () => {
+  const found = await environmentOf({PORT: 'eighty', LISTEN: 'here', REDIS_URL: 'foo', SERVER_ID: 'a\u202eb', TRUSTED_PROXIES: 'x', GRPC_PORT: '-1',
+    DATABASE_CONNECTIONS_MAX: '1000', TOOLWIRE_TLS: 'perhaps', TLS_CERT: '/no/such/cert', JWKS_FILE: '/no/such/keys', EDGE_ADDRESS: 'edge'});
+  for (const name of ['PORT', 'LISTEN', 'REDIS_URL', 'SERVER_ID', 'TRUSTED_PROXIES', 'GRPC_PORT', 'DATABASE_CONNECTIONS_MAX', 'TOOLWIRE_TLS', 'TLS_CERT', 'JWKS_FILE', 'EDGE_ADDRESS']) {
+    assert.ok(found.some(({level, message}) => level === 'fail' && new RegExp(`(^|: )${name}[:=]`).test(message)), `${name}: ${JSON.stringify(found, null, 1)}`);
+  }
+});
+
+claim('files that variables name and nobody can read, or that hold something else, are found', async (scope) => {
+  const directory = await scope.directory();
+  const garbage = path.join(directory, 'garbage');
+  writeFileSync(garbage, 'garbage\n');
+  for (const name of ['TOKENS_FILE', 'JWKS_FILE', 'GRPC_TLS_CERT', 'GRPC_TLS_KEY', 'GRPC_TLS_CLIENT_CA', 'TLS_CERT', 'TLS_KEY', 'TLS_TICKET_KEYS_FILE',
+    'LINK_TLS_CERT', 'LINK_TLS_KEY', 'LINK_TLS_CA', 'REDIS_CA', 'REDIS_CERT', 'REDIS_KEY', 'TOOLWIRE_CA', 'TOOLWIRE_CERT', 'TOOLWIRE_KEY', 'TOOLWIRE_TOKEN_FILE']) {
+    for (const [value, why] of [['/no/such/file', /cannot read \/no\/such\/file: No such file/], [directory, /is no regular file/]]) {
+      const found = await environmentOf({[name]: value});
+      assert.ok(found.some(({level, message}) => level === 'fail' && message.includes(`${name}: `) && why.test(message)), `${name}=${value}: ${JSON.stringify(found)}`);
+    }
+  }
+  const jwt = {JWT_ISSUER: 'i', JWT_AUDIENCE: 'a'};
+  for (const [env, name] of [
+    [{TOKENS_FILE: garbage}, 'TOKENS_FILE'], [{JWKS_FILE: garbage, ...jwt}, 'JWKS_FILE'], [{TLS_CERT: garbage, TLS_KEY: garbage}, 'TLS_CERT'],
+    [{GRPC_TLS_CERT: garbage, GRPC_TLS_KEY: garbage}, 'GRPC_TLS_CERT'], [{LINK_TLS_CERT: garbage, LINK_TLS_KEY: garbage, LINK_TLS_CA: garbage}, 'LINK_TLS_CERT'],
+  ]) {
+    const found = await environmentOf(env);
+    assert.ok(found.some(({level, message}) => level === 'fail' && message.includes(name) && message.includes(garbage)), `${name}: ${JSON.stringify(found)}`);
+  }
+});
+
+claim('listening for other machines without a lock is found, with the variables that give it one', async (scope) => {
+  const certificates = await Certificates.create(scope);
+  const [own, keys] = [certificates.edgeFlags, certificates.linkFlags('edge')];
+  for (const address of ['0.0.0.0', '::', '10.0.0.1', '[::]']) {
+    const found = await environmentOf({LISTEN: address});
+    assert.equal(found.filter(({level}) => level === 'fail').length, 5, JSON.stringify(found));
+    for (const [server, what, remedy] of [
+      ['edge', 'agents\' port: no TLS', 'TLS_CERT'], ['edge', 'links\' port: no TLS', 'LINK_TLS_CERT'],
+      ['control', 'callers\' port: no TLS', 'GRPC_TLS_CERT'], ['control', 'callers\' port: everybody may call', 'TOKENS_FILE'],
+    ]) {
+      assert.ok(found.some(({level, message, do: advice}) => level === 'fail' && message.startsWith('LISTEN=') && message.includes(`toolwire-${server}`) &&
+        message.includes(what) && advice.includes(remedy)), `${what}: ${JSON.stringify(found)}`);
+    }
+  }
+  // An edge with its locks is right, whatever a control would need.
+  const edge = await environmentOf({LISTEN: '0.0.0.0', TLS_CERT: own['tls-cert'], TLS_KEY: own['tls-key'],
+    LINK_TLS_CERT: keys['link-tls-cert'], LINK_TLS_KEY: keys['link-tls-key'], LINK_TLS_CA: keys['link-tls-ca']});
+  assert.deepEqual([...new Set(edge.map(({level}) => level))], ['warn'], JSON.stringify(edge));
+  assert.ok(edge.every(({message}) => message.includes('toolwire-control')));
+  const plain = await environmentOf({LISTEN: '0.0.0.0', PLAIN_AGENTS: '1', PLAIN_LINKS: '1', PLAIN_GRPC: '1', NO_TOKENS: '1'});
+  assert.deepEqual(plain.map(({level}) => level), ['ok']);
+  assert.deepEqual((await environmentOf({LISTEN: 'LOCALHOST'})).map(({level}) => level), ['ok']);
+});
+
+claim('ports that one server would open twice, and places that exclude each other, are found', async () => {
+  const said = async (env) => (await environmentOf(env)).map(({level, message}) => `${level} ${message}`).join('\n');
+  assert.match(await said({PORT: '50052'}), /^fail toolwire-edge would not start: PORT and RELAY_PORT \(--relay-port\) are both 50052/);
+  assert.match(await said({GRPC_PORT: '9091'}), /^fail toolwire-control would not start: GRPC_PORT and CONTROL_METRICS_PORT \(--metrics-port\) are both 9091/);
+  assert.match(await said({EDGE_ADDRESS: 'edge:1', REDIS_URL: 'redis://127.0.0.1:1'}), /EDGE_ADDRESS and REDIS_URL: one edge without Redis, or all/);
+  assert.match(await said({TOOLWIRE_TOKEN: '"x"', TOOLWIRE_ADDRESS: '127.0.0.1:1'}), /ok/);
 });
 
 claim('what is not configured is skipped', async (scope) => {
@@ -172,6 +237,17 @@ clusterClaim('frozen servers do not stop the other checks', async (scope) => {
   assert.equal(one('data dir').level, 'ok');
 });
 
+clusterClaim('a host of DATABASE_URL that says nothing hides no other', async (scope) => {
+  const postgres = await Postgres.start(scope);
+  const silent = net.createServer(() => {}).listen(0, '127.0.0.2');
+  await new Promise((resolve) => silent.once('listening', resolve));
+  scope.own({close: () => silent.close()});
+  const both = postgres.url.replace(/@([^/]*)\//, `@127.0.0.2:${silent.address().port},$1/`);
+  assert.notEqual(both, postgres.url);
+  const {one, said} = await doctor([...NOTHING.slice(0, 2), '--timeout', '8000', '--database-url', both]);
+  assert.equal(one('postgres').level, 'ok', said);
+});
+
 clusterClaim('tables and rights of PostgreSQL are looked at, and left as they are', async (scope) => {
   const postgres = await Postgres.start(scope);
   const tables = async (url = postgres.url) => {
@@ -182,7 +258,7 @@ clusterClaim('tables and rights of PostgreSQL are looked at, and left as they ar
   assert.deepEqual(await postgres.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"), []);
   const guest = postgres.url.replace('postgres:hunter2@', 'guest@');
   await postgres.query('CREATE ROLE guest LOGIN');
-  assert.match((await tables(guest)).advice, /with a role that may: the owner of the tables/);
+  assert.match((await tables(guest)).do, /with a role that may: the owner of the tables/);
   await run('toolwire', ['migrate', '--database-url', postgres.url]);
   await postgres.query('DROP INDEX toolwire_audit_call_id');
   assert.match((await tables()).message, /the unique index on tool_execution_logs.call_id is missing/);

@@ -76,13 +76,20 @@ claimInBoth('requests that two readers could read in two ways are refused with 4
       'two lengths in one line': `${lines('GET /health HTTP/1.1', 'Host: x', 'Content-Length: 4, 5')}abcd`,
       'a length that is no number': lines('GET /health HTTP/1.1', 'Host: x', 'Content-Length: four'),
       'a length with a sign': `${lines('GET /health HTTP/1.1', 'Host: x', 'Content-Length: +4')}abcd`,
+      'a length less than none': lines('GET /health HTTP/1.1', 'Host: x', 'Content-Length: -1'),
+      'an empty length': lines('GET /health HTTP/1.1', 'Host: x', 'Content-Length:'),
+      'a length beside an encoding': `${lines('GET /health HTTP/1.1', 'Host: x', 'Content-Length: 4', 'Transfer-Encoding: chunked')}0\r\n\r\n`,
+      'two hosts in one line': lines('GET /health HTTP/1.1', 'Host: a, b'),
+      'a host with a path': lines('GET /health HTTP/1.1', 'Host: a/b'),
       'two spaces': lines('GET  /health HTTP/1.1', 'Host: x'),
       'no version of HTTP': lines('GET /health HTTQ/1.1', 'Host: x'),
       'a version too long': lines('GET /health HTTP/1.10', 'Host: x'),
     })) {
       assert.equal(statusOf(await answerTo(tw, request, port)), 400, `${what} at ${port}`);
     }
-    assert.equal(statusOf(await answerTo(tw, lines('GET /health HTTP/2.0', 'Host: x'), port)), port === tw.ports.agents ? 505 : 400);
+    for (const version of ['1.2', '1.9', '2.0', '0.9']) {
+      assert.equal(statusOf(await answerTo(tw, lines(`GET /health HTTP/${version}`, 'Host: x'), port)), port === tw.ports.agents ? 505 : 400, version);
+    }
     const same = `${lines('GET /metrics HTTP/1.1', 'Host: x', 'Connection: close', 'Content-Length: 4', 'Content-Length: 4')}abcd`;
     assert.equal(statusOf(await answerTo(tw, same, port)), 200);
     assert.equal(statusOf(await answerTo(tw, lines('GET /metrics HTTP/1.0'), port)), 200);
@@ -107,7 +114,8 @@ claim('an upgrade whose key is missing, doubled or not 16 bytes in base64 gets 4
   ]) {
     assert.equal(statusOf(await answerTo(tw, upgrade({'Sec-WebSocket-Key': key}))), 400, `${key}`);
   }
-  for (const headers of [{Host: ['x', 'x']}, {Host: undefined}, {'Sec-WebSocket-Version': ['13', '13']}, {'Sec-WebSocket-Protocol': '; ='}]) {
+  for (const headers of [{Host: ['x', 'x']}, {Host: undefined}, {'Sec-WebSocket-Version': ['13', '13']}, {'Sec-WebSocket-Protocol': '; ='},
+    ...['', ' ', ',', 'a,', ',a', 'a,,b', 'a b', 'a;q=1', 'a@b', '"a"', 'a, a', 'a/1'].map((list) => ({'Sec-WebSocket-Protocol': list}))]) {
     assert.equal(statusOf(await answerTo(tw, upgrade(headers))), 400, JSON.stringify(headers));
   }
   assert.equal(statusOf(await answerTo(tw, upgrade({}, '/', 'HTTP/1.0'))), 400);

@@ -1,10 +1,11 @@
 // Flags and environment: what the servers take, what they refuse, and how they say it.
 import assert from 'node:assert/strict';
-import {readFile} from 'node:fs/promises';
+import {readFile, writeFile} from 'node:fs/promises';
 import net from 'node:net';
 import {networkInterfaces} from 'node:os';
+import path from 'node:path';
 import {RPCS, code} from './lib/caller.js';
-import {run} from './lib/process.js';
+import {binary, run} from './lib/process.js';
 import {Certificates} from './lib/tls.js';
 import {freePort} from './lib/redis.js';
 import {TokensFile, statusOf} from './lib/tokens.js';
@@ -117,6 +118,105 @@ claim('an edge and a control with one environment on one host do not want one po
   assert.equal(new Set([...free, 0, 9090, 9091]).size, 5, `${free}`);
   const help = (await run('toolwire-control', ['--help'], {env: {METRICS_PORT: String(first)}})).stdout;
   assert.match(help, /--metrics-port [^]*?9091[^]*?CONTROL_METRICS_PORT/, 'what is the edge\'s is nothing to it');
+});
+
+claim('one wrong value ends every server with status 2, with the name of its variable and without a password', async (scope) => {
+  const edge = [...ZERO_PORTS.edge], control = ['--grpc-port=0', '--metrics-port=0', '--edge=127.0.0.1:1'];
+  const alone = ['--grpc-port=0', '--metrics-port=0'];
+  for (const [name, args, variable, values] of [
+    ['toolwire-edge', edge, 'LISTEN', ['here', '[::1]:80', '0.0.0.0:80', '*', 'http://0.0.0.0', 'a\nb']],
+    ['toolwire-edge', edge, 'REDIS_URL', ['foo', 'redis://localhost?family=0', 'redis://u:hunter2@localhost?family=4&x=1', 'http://:hunter2@x', 'redis://:hunter2@h:port']],
+    ['toolwire-edge', edge, 'DATABASE_URL', ['foo', 'mysql://u:hunter2@h/x', 'postgresql://u:hunter2@h:port/x', 'postgresql://u:hunter2@h/x?sslmode=maybe']],
+    ['toolwire-edge', edge, 'RELAY_ADDRESS', ['edge', 'http://u:hunter2@edge:1', '::1:5', '[::1]', 'edge:0', '0.0.0.0:5']],
+    ['toolwire-edge', edge, 'TRUSTED_PROXIES', ['everybody', '10.0.0.0/99', '10.0.0.0/8,x']],
+    ['toolwire-edge', edge, 'SERVER_ID', ['x'.repeat(257), 'a\nb', 'a\u001b[31m', 'a\u202eb', 'a\u2028b', 'a\u0085b']],
+    ['toolwire-edge', edge, 'TLS_CERT', ['/no/such/file', '/', '-----BEGIN CERTIFICATE-----\nhunter2']],
+    ['toolwire-edge', edge, 'TLS_KEY', ['/no/such/file']], ['toolwire-edge', edge, 'LINK_TLS_CA', ['/no/such/file']],
+    ['toolwire-edge', edge, 'REDIS_CA', ['/no/such/file']], ['toolwire-edge', edge, 'TLS_TICKET_KEYS_FILE', ['/no/such/file']],
+    ['toolwire-control', alone, 'EDGE_ADDRESS', ['edge', 'http://u:hunter2@edge:1', '[::1]:x']],
+    ['toolwire-control', control, 'TOKENS_FILE', ['/no/such/file', `tw_${'hunter2'.repeat(6)}x`, 'shop sha256:hunter2 call']],
+    ['toolwire-control', control, 'JWKS_FILE', ['/no/such/file']], ['toolwire-control', control, 'GRPC_TLS_CERT', ['/no/such/file']],
+    ['toolwire-control', control, 'GRPC_TLS_KEY', ['/no/such/file']], ['toolwire-control', control, 'GRPC_TLS_CLIENT_CA', ['/no/such/file']],
+    ['toolwire-control', alone, 'GRPC_PORT', ['0x10', 'http', '70000']],
+  ]) {
+    for (const value of values) {
+      const own = args.filter((one) => !(variable === 'GRPC_PORT' && one.startsWith('--grpc-port')));
+      const {code, stderr} = await run(name, [...own, '--data-dir', await scope.directory()], {env: {[variable]: value}});
+      const what = `${variable}=${value}: ${stderr}`;
+      assert.equal(code, 2, what);
+      assert.ok(stderr.includes(variable), what);
+      assert.doesNotMatch(stderr, /hunter2|[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e]/, what);
+      assert.ok(stderr.length < 800, what);
+    }
+  }
+});
+
+claim('a name of an edge that is not UTF-8 is refused', async (scope) => {
+  const directory = await scope.directory();
+  const {code, stderr} = await run('/bin/bash', ['-c', "SERVER_ID=$'edge-\\xff' exec \"$0\" \"$@\"", binary('toolwire-edge'), ...ZERO_PORTS.edge, '--data-dir', directory]);
+  assert.equal(code, 2, stderr);
+  assert.match(stderr, /^SERVER_ID=edge-\\xff: an edge's name is not UTF-8 text/);
+});
+
+claim('commands end with status 2 after a wrong variable, and name it', async (scope) => {
+  const file = path.join(await scope.directory(), 'ca');
+  await writeFile(file, 'no certificate');
+  const all = [['agents'], ['where', 'u'], ['watch'], ['call', 'u', 't'], ['credentials', 'list'], ['credentials', 'create', 'u'], ['audit']];
+  for (const [variable, values, args = all] of [
+    ['TOOLWIRE_ADDRESS', ['::1:1', 'http://[::1]:1', '[::1]', '[::1]:0', 'http://u:hunter2@host:1', 'host', 'host:x', 'dns:host', 'dns:///host', 'ipv6:::1', 'xds:///x', 'a b:1']],
+    ['TOOLWIRE_CA', ['/no/such/file', file]], ['TOOLWIRE_TOKEN', ['two words']],
+    ['TOOLWIRE_TOKEN_FILE', ['/no/such/file', '/', `tw_${'hunter2'.repeat(6)}x`]],
+    ['TOOLWIRE_TLS', ['perhaps']],
+    ['DATABASE_URL', ['mysql://u:hunter2@h/x', 'foo'], [['credentials', 'list'], ['audit'], ['migrate']]],
+    ['TOOLWIRE_URL', ['ws://::1:5', 'http://x', 'ws://u:hunter2@x'], [['agent', '--user', 'u']]],
+  ]) {
+    for (const value of values) {
+      for (const command of args) {
+        const {code, stdout, stderr} = await run('toolwire', command, {env: {[variable]: value}});
+        const what = `${command.join(' ')} with ${variable}=${value}: ${stdout}${stderr}`;
+        assert.equal(code, 2, what);
+        assert.ok(stderr.includes(variable), what);
+        assert.doesNotMatch(stdout + stderr, /hunter2/, what);
+      }
+    }
+  }
+  const given = await run('toolwire', ['agents', '--address', 'http://u:hunter2@host']);
+  assert.equal(given.code, 2);
+  assert.match(given.stderr, /--address=http:\/\/\*\*\*@host: it is a URL/);
+});
+
+claim('a METRICS_PORT of 0 is a free port for a control too, however it is written', async (scope) => {
+  for (const value of ['0\n', '"0"', "'0'", '00', ' 0 ', '\ufeff0']) {
+    const control = scope.process('toolwire-control', ['--edge=127.0.0.1:1', '--grpc-port=0', '--log-format=json', '--data-dir', await scope.directory()], {env: {METRICS_PORT: value}});
+    assert.notEqual((await control.ready()).metrics, 9091, JSON.stringify(value));
+    await control.kill();
+  }
+});
+
+claim('quotes, ends of lines and byte order marks around secrets and tokens are no part of them', async (scope) => {
+  const tokens = await TokensFile.create(scope);
+  const token = tokens.add('shop', 'admin');
+  const content = await readFile(tokens.path, 'utf8');
+  await writeFile(tokens.path, `\ufeff${content}`);
+  const tw = await scope.toolwire({flags: {'tokens-file': tokens.path}, plain: true});
+  const at = ['--address', `127.0.0.1:${tw.ports.callers}`];
+  const directory = await scope.directory();
+  const made = await run('toolwire', ['credentials', 'create', 'user_1', ...at], {env: {TOOLWIRE_TOKEN: token}});
+  assert.equal(made.code, 0, made.stderr);
+  const secret = made.stdout.trim();
+  for (const around of [(x) => `"${x}"`, (x) => `'${x}'\n`, (x) => `\ufeff${x}\r\n`, (x) => `\ufeff"${x}"\r\n`]) {
+    assert.equal((await run('toolwire', ['agents', ...at], {env: {TOOLWIRE_TOKEN: around(token)}})).code, 0, around('x'));
+    const file = path.join(directory, 'token');
+    await writeFile(file, around(token));
+    const read = await run('toolwire', ['agents', ...at, '--token-file', file]);
+    assert.equal(read.code, 0, around('x') + read.stderr);
+    await writeFile(path.join(directory, 'credentials'), `\ufeffuser_1 ${around(secret).trim().replace('\ufeff', '')}\r\n`);
+    for (const [args, env] of [[[], {TOOLWIRE_SECRET: around(secret)}], [['--credentials', path.join(directory, 'credentials')], {}]]) {
+      const agent = scope.process('toolwire', ['agent', '--user', 'user_1', '--url', tw.url(), '--log-format=json', ...args], {env});
+      await agent.saw('agent connected');
+      await agent.stop();
+    }
+  }
 });
 
 claim('every program ends with status 2 after a wrong command line', async () => {

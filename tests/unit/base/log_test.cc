@@ -113,6 +113,17 @@ TEST(LogTest, NoControlCharacterOfAFieldReachesTheLog) {
   EXPECT_EQ(reached, "");
 }
 
+TEST(LogTest, NorDoesOneThatIsNotAscii) {
+  for (const char* text : {"\x7f", "\u0080", "\u009b31m", "\u061c", "\u200f", "\u2028", "\u2029", "\u202e", "\u2066",
+      "\ufeff"}) {
+    for (const auto format : {log::Format::kText, log::Format::kJson}) {
+      const std::string line = LinesAfter(format, log::Level::kInfo, [&] { log::Info("e", {{"k", text}}); }).at(0);
+      EXPECT_EQ(line.find(text), std::string::npos) << line;
+      EXPECT_NE(line.find("\"\\u"), std::string::npos) << line;
+    }
+  }
+}
+
 TEST(LogTest, LinesBelowTheLevelAreNotWritten) {
   EXPECT_TRUE(log::Enabled(log::Level::kInfo)) << "text at level info unless told otherwise";
   EXPECT_FALSE(log::Enabled(log::Level::kDebug));

@@ -118,8 +118,11 @@ TEST_F(ProcessOptionsTest, AWrongVariableIsSaidByItsNameAndAWrongFlagByItsOwn) {
   EXPECT_EQ(said({}).find("METRICS_PORT: "), 0u) << said({});
   EXPECT_EQ(said({"--metrics-port=x"}).find("--metrics-port: "), 0u);
   EXPECT_EQ(said({"--metrics-port", "x"}).find("--metrics-port: "), 0u);
-  const EnvironmentVariable listen("LISTEN", "here");
+  const EnvironmentVariable wrong("LISTEN", "here");
+  EXPECT_EQ(said({"--metrics-port=1"}).find("LISTEN=here: not an IP address"), 0u);
+  const EnvironmentVariable listen("LISTEN", "LocalHost");
   ASSERT_TRUE(ParseFlags(add_, {"--metrics-port=1"}));
+  EXPECT_EQ(listen_.host, "localhost");
   EXPECT_EQ(flags::NamingVariables("--listen=here: no; --listener, --metrics-port"),
             "LISTEN=here: no; --listener, --metrics-port");
 }

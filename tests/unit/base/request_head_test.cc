@@ -62,6 +62,31 @@ TEST(RequestHeadTest, HeadersOfWhichThereIsOneComeOnce) {
   }
 }
 
+TEST(RequestHeadTest, HostIsOneNameOrAddress) {
+  const auto host_is_taken = [](const std::string& host) {
+      return IsTaken("GET / HTTP/1.1\r\nHost:" + host + "\r\n\r\n"); };
+  for (const char* host : {"", " ", " x", " x:80 ", "\t[::1]:8082", " edge_1.example.", " xn--bcher-kva.example",
+      " b\xc3\xbc.example"}) {
+    EXPECT_TRUE(host_is_taken(host)) << host;
+  }
+  for (const char* host : {" a, b", " a b", " a,b", " a/b", " u@a", " a?b", " a#b", " \"a\"", " a\\b", " <a>"}) {
+    EXPECT_FALSE(host_is_taken(host)) << host;
+  }
+}
+
+TEST(RequestHeadTest, LengthIsOfDigitsAndAlone) {
+  for (const char* line : {"Content-Length: 0", "content-length:5 ", "Content-Length: 5, 5",
+      "Transfer-Encoding: chunked"}) {
+    EXPECT_TRUE(HeaderIsTaken(line)) << line;
+  }
+  for (const char* line : {"Content-Length: -1", "Content-Length:", "Content-Length: ", "Content-Length: +1",
+      "Content-Length: 0x5",
+                           "Content-Length: 5\r\nTransfer-Encoding: chunked",
+                               "Transfer-Encoding: chunked\r\nContent-Length: 5"}) {
+    EXPECT_FALSE(HeaderIsTaken(line)) << line;
+  }
+}
+
 TEST(RequestHeadTest, ItsEndIsKnown) {
   RequestHead head;
   EXPECT_TRUE(head.Take("GET / HTTP/1.0\r\nA: b\r\n\r"));

@@ -463,7 +463,7 @@ TEST_P(AgentToolsTest, FileOfTheSecretIsRefusedByAnyName) {
   Write(root_ / "secret", "user_1 some");
   Write(root_ / "other", "user_1 other");
   fs::create_hard_link(root_ / "secret", root_ / "same");
-  Open(root_.string(), {{(root_ / "secret").string()}, ""});
+  Open(root_.string(), {{(root_ / "secret").string()}, {}});
   for (const char* encoding : {"utf8", "base64"}) {
     for (const char* path : {"secret", "./secret", "same"}) {
       ExpectError(Run("read_file", json{{"path", path}, {"encoding", encoding}}.dump()), "holds a secret");
@@ -481,11 +481,11 @@ TEST_P(AgentToolsTest, FileThatHoldsTheSecretIsRefused) {
   Write(root_ / "secret.txt", secret + "\n");
   Write(root_ / "deep", std::string(100'000, 'x') + secret + std::string(100'000, 'x'));
   Write(root_ / "part", secret.substr(1));
-  Open(root_.string(), {{}, secret});
+  Open(root_.string(), {{}, SecretTexts({secret, std::string(32, 'o')})});
   ExpectError(Read("secret.txt"), "holds a secret");
   ExpectError(ReadBase64("deep"), "holds a secret");
   EXPECT_EQ(Content(Read("part")), secret.substr(1));
-  Open(root_.string(), {{}, "short"});
+  Open(root_.string(), {{}, SecretTexts({"short"})});
   Write(root_ / "word", "a short word");
   EXPECT_EQ(Content(Read("word")), "a short word");
 }

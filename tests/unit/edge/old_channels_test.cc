@@ -309,6 +309,24 @@ TEST_F(OldChannelsTest, CommandThatIsTooDeepOrBrokenBehindItsIdIsAnsweredWithWha
   EXPECT_EQ(Rows(), (RowSet{{"broken", "INVALID_REQUEST"}, {"deep", "INVALID_REQUEST"}, {"short", "INVALID_REQUEST"}}));
 }
 
+TEST_F(OldChannelsTest, NamesOverTheirLimitAreRefusedAtOnce) {
+  const std::string limit(256, 'r'), over(257, 'r');
+  Command(limit);
+  EXPECT_EQ(delivered_.size(), 1u);
+  TakeDelivered();
+  Command(over);
+  ASSERT_EQ(published_.size(), 1u);
+  EXPECT_EQ(published_[0].first, "response:" + over) << "that is where it is waited for";
+  EXPECT_EQ(published_[0].second["error"], "the request is not valid: requestId is longer than 256 bytes");
+  channels_->OnCommand(
+      "user", R"({"type":"tool_call","requestId":"req_2","tool":")" + std::string(257, 't') + R"(","params":{}})",
+      clock_.Now());
+  ASSERT_EQ(published_.size(), 2u);
+  EXPECT_EQ(published_[1].second["error"], "the request is not valid: tool is longer than 256 bytes");
+  EXPECT_TRUE(delivered_.empty());
+  EXPECT_EQ(Rows(), (RowSet{{limit, "INVALID_REQUEST"}, {"req_2", "INVALID_REQUEST"}})) << "cut to what a row can hold";
+}
+
 TEST_F(OldChannelsTest, BadCommandDoesNotEndTheWaitForAGoodOneOfItsId) {
   Command("req_1");
   const v1::Deliver deliver = TakeDelivered();

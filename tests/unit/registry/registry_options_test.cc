@@ -21,8 +21,8 @@ TEST(RegistryOptionsTest, FlagsAndEnvironmentSetWhatTheyName) {
   ASSERT_TRUE(ParseFlags(add, {"--redis-timeout=270"}));
   EXPECT_EQ(options.url, "redis://localhost:6380");
   EXPECT_EQ(options.command_timeout, std::chrono::milliseconds(270));
-  ASSERT_TRUE(ParseFlags(add, {"--redis-url=u27"}));
-  EXPECT_EQ(options.url, "u27") << "a flag counts more than the environment";
+  ASSERT_TRUE(ParseFlags(add, {"--redis-url=redis://u27"}));
+  EXPECT_EQ(options.url, "redis://u27") << "a flag counts more than the environment";
   const EnvironmentVariable file("REDIS_URL", " redis://localhost:6381\r\n");
   ASSERT_TRUE(ParseFlags(add, {}));
   EXPECT_EQ(options.url, "redis://localhost:6381") << "as a Secret made from a file has it";

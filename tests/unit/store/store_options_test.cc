@@ -30,11 +30,11 @@ TEST_F(StoreOptionsTest, DefaultsAreTheDocumentedOnes) {
 
 TEST_F(StoreOptionsTest, FlagsSetWhatTheyName) {
   ASSERT_TRUE(ParseFlags(add_, {"--data-dir=d24", "--audit-json-bytes-max=250", "--audit-spool-bytes-max=2000000",
-                                "--database-url=u26", "--database-connections-max=19"}));
+                                "--database-url=postgresql://u26", "--database-connections-max=19"}));
   EXPECT_EQ(options_.data_dir, "d24");
   EXPECT_EQ(options_.audit_json_bytes_max, 250u);
   EXPECT_EQ(options_.audit_spool_bytes_max, 2000000u);
-  EXPECT_EQ(options_.database.url, "u26");
+  EXPECT_EQ(options_.database.url, "postgresql://u26");
   EXPECT_EQ(options_.database.connections_max, 19);
 }
 

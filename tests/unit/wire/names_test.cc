@@ -33,6 +33,18 @@ TEST(NamesTest, UserIdsHoldNoControlCharactersAndNoOtherBytes) {
   EXPECT_FALSE(IsUserId("user\xc3")) << "a character that is cut";
   EXPECT_FALSE(IsUserId("\xed\xa0\x80")) << "a surrogate";
   EXPECT_TRUE(IsUserId("user\xc2\xa0"));
+  for (const char* text : {"\u0080", "\u009b", "\u2028", "\u2029", "\u202e", "\u2066", "\u200f", "\ufeff"}) {
+    EXPECT_FALSE(IsUserId(std::string("user") + text)) << "moves the cursor, or turns what is around it";
+  }
+}
+
+TEST(NamesTest, EdgesHaveNamesOfTheSameRule) {
+  for (const char* name : {"edge-1", "ws-server-3", "toolwire-edge-7d9f8b6c5-x2x4z",
+      "Büro 3"}) EXPECT_EQ(CheckServerId(name), nullptr);
+  for (const std::string& name : {std::string(), std::string(257, 'x'), std::string("\xff"), std::string("a\nb"),
+      std::string("a\u202e")}) {
+    EXPECT_NE(CheckServerId(name), nullptr);
+  }
 }
 
 TEST(NamesTest, ToolNamesAreTextOfOneTo256Bytes) {
