@@ -6,9 +6,9 @@
 #include <charconv>
 #include <cmath>
 #include <initializer_list>
-#include <limits>
 
 #include "absl/strings/charconv.h"
+#include "common/base/broken_json.h"
 
 namespace toolwire {
 namespace {
@@ -194,6 +194,16 @@ std::string_view ReadToolBusy(const AgentFields& fields, AgentFrame* frame) {
   return {};
 }
 
+// The id of a text that is no JSON object, if it can only be an answer.
+void ReadRequestIdOfBroken(std::string_view text, AgentFrame* frame) {
+  constexpr std::array kNames = {"type"sv, "requestId"sv};
+  std::array<json::BrokenMember, kNames.size()> found;
+  json::FindBrokenMembers(text, kNames, absl::MakeSpan(found));
+  const auto& [type, request_id] = found;
+  if (type.is_string && type.text != "tool_response" && type.text != "tool_busy") return;
+  if (request_id.text) frame->request_id = *request_id.text;
+}
+
 // The id of a frame that is refused, if it can only be an answer: no other frame of an agent has one.
 void ReadRequestIdOfBad(const AgentFields& fields, AgentFrame* frame) {
   frame->request_id.clear();
@@ -201,7 +211,7 @@ void ReadRequestIdOfBad(const AgentFields& fields, AgentFrame* frame) {
       !Equals(fields.value(kType), "tool_busy")) {
     return;
   }
-  if (!fields.Is(kRequestId, Kind::kString) || !json::IsUtf8(fields.value(kRequestId))) return;
+  if (!fields.Is(kRequestId, Kind::kString)) return;
   if (!json::Unescape(fields.value(kRequestId), &frame->request_id)) frame->request_id.clear();
 }
 
@@ -315,11 +325,7 @@ void WireDecoder::Decode(std::string_view text, AgentFrame* frame) const {
   const json::Error error = fields.ReadBeforeError(text, json_depth_max_, &broken_key);
   if (error != json::Error::kNone) {
     frame->why_bad = WhyNotAnObject(error, broken_key);
-    // Nobody reads what is nested too deep, but its id may come after it.
-    if (error == json::Error::kTooDeep) {
-      fields.ReadBeforeError(text, std::numeric_limits<int>::max(), &broken_key);
-    }
-    return ReadRequestIdOfBad(fields, frame);
+    return ReadRequestIdOfBroken(text, frame);
   }
   if (!fields.Is(kType, Kind::kString)) {
     frame->why_bad = "type is not a string";
