@@ -425,6 +425,18 @@ TEST(EdgeFrameTest, CallNeedsIdToolAndParams) {
   }
 }
 
+TEST(EdgeFrameTest, TimesOfACallOnlyInformAndAreReadWhereTheyArePlausible) {
+  const auto times = [](std::string_view fields) {
+    const EdgeFrameText call = DecodeEdgeFrame(
+        R"({"type":"tool_call","requestId":"r","tool":"t","params":{})" + std::string(fields) + "}", kDepthMax);
+    EXPECT_EQ(call.type, EdgeType::kToolCall) << fields;
+    return std::pair(call.times.timeout_ms, call.times.lost_timeout_ms);
+  };
+  EXPECT_EQ(times(""), std::pair(std::optional<int64_t>(), std::optional<int64_t>()));
+  EXPECT_EQ(times(R"(,"timeoutMs":5,"lostTimeoutMs":1e3)"), std::pair(std::optional<int64_t>(5), std::optional<int64_t>(1000)));
+  EXPECT_EQ(times(R"(,"timeoutMs":-1,"lostTimeoutMs":"2")"), std::pair(std::optional<int64_t>(), std::optional<int64_t>()));
+}
+
 TEST(EdgeFrameTest, ConnectedNeedsBothIds) {
   const EdgeFrameText connected =
       DecodeEdgeFrame(R"({"type":"connected","userId":"u","timestamp":1,"serverId":"s"})", kDepthMax);
