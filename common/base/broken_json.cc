@@ -1,6 +1,6 @@
-// A text is cut into tokens: strings, brackets, commas, colons, and words, which are anything else. What may stand beside
-// a string is checked, nothing else is: a quote at any other place means that it is not known which of the quotes belong
-// together.
+// A text is cut into tokens: strings, brackets, commas, colons, and words, which are anything else. What may stand
+// beside a string is checked, nothing else is: a quote at any other place means that it is not known which of the
+// quotes belong together.
 #include "common/base/broken_json.h"
 
 #include <cassert>
@@ -38,7 +38,8 @@ class BrokenReader {
   void Run();
 
  private:
-  enum class Before : uint8_t { kSeparator, kValue, kWord };  // What stands before a token; brackets that open separate.
+  // What stands before a token; brackets that open separate.
+  enum class Before : uint8_t { kSeparator, kValue, kWord };
 
   // Each reads one token at `at_`. False: reading ends.
   bool Bracket(char c);

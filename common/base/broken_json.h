@@ -21,8 +21,9 @@ struct BrokenMember {
 //
 // Every error that leaves no doubt where strings begin and end is passed over: NaN and other words, escapes that do not
 // exist, control characters, bytes that are not UTF-8, commas too many or too few, names without quotes or in single
-// ones, an end too early. Where there is doubt, as behind a quote inside a string or a bracket that closes another, reading
-// ends, and what was found before it stays: what stands in a string or in a value must not be taken for a member.
+// ones, an end too early. Where there is doubt, as behind a quote inside a string or a bracket that closes another,
+// reading ends, and what was found before it stays: what stands in a string or in a value must not be taken for a
+// member.
 //
 // One pass, linear in time; a bit of memory for each level of nesting.
 void FindBrokenMembers(std::string_view text, absl::Span<const std::string_view> names, absl::Span<BrokenMember> found);
