@@ -91,6 +91,9 @@ int PrintResponse(const CallFlags& flags, const v1::CallToolResponse& response) 
 
 // Params as they are written, from a file (@FILE), or from standard input (-).
 absl::StatusOr<std::string> ReadParams(const std::string& given) {
+  // Nobody means to call with nothing: whatever was to write it has failed.
+  const auto is_empty = [](const std::string& text) { return text.find_first_not_of(" \t\r\n") == std::string::npos; };
+  if (is_empty(given)) return absl::InvalidArgumentError("params: empty; {} stands for no params");
   if (given != "-" && given.rfind('@', 0) != 0) return given;
   const bool is_file = given != "-";
   const std::string name = is_file ? given.substr(1) : "standard input";
@@ -114,8 +117,7 @@ absl::StatusOr<std::string> ReadParams(const std::string& given) {
   if (is_file) close(fd);
   if (error != 0) return unreadable(error);
   if (text.size() > kParamsBytesMax) return wrong("longer than any control takes");
-  // Nobody means to call with nothing: whatever was to write it has failed.
-  if (text.find_first_not_of(" \t\r\n") == std::string::npos) return wrong("empty; {} stands for no params");
+  if (is_empty(text)) return wrong("empty; {} stands for no params");
   return std::string(WithoutByteOrderMark(text));
 }
 

@@ -149,12 +149,14 @@ void WarnOfSessions(const AdminClient& admin, const AdminClient::Reach& reach) {
   }
 }
 
-// The new secret was printed.
+// The new secret was printed. Whether it holds is not known if control, or the store, was lost between the two steps:
+// it may have been lost after it had done the second.
 absl::Status NotRotated(const absl::Status& status) {
   const bool may_be_done = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
   const char* const holds = may_be_done ? "; either the secret that was printed holds now, or the old one"
                                         : "; the old secret holds, not the one that was printed";
-  return absl::Status(status.code(), absl::StrCat(status.message(), holds));
+  return absl::Status(may_be_done ? absl::StatusCode::kDeadlineExceeded : status.code(),
+                      absl::StrCat(status.message(), holds));
 }
 
 int Rotate(const CredentialFlags& flags) {

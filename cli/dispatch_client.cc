@@ -6,9 +6,11 @@
 #include <grpcpp/grpcpp.h>
 
 #include <iostream>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "cli/control_channel.h"
 #include "common/wire/outcome.h"
 #include "toolwire/v1/dispatch.grpc.pb.h"
@@ -19,6 +21,21 @@ namespace {
 constexpr std::chrono::seconds kLookUpMax(10);
 // How much later than the call itself its answer may arrive: control reports what happened to a call that timed out.
 constexpr std::chrono::seconds kReportMax(5);
+
+// Every control takes smaller messages.
+constexpr size_t kMessageBytesAsked = 1u << 20;
+// How long a control may take to say what it takes. An older one never does.
+constexpr std::chrono::seconds kHelloMax(3);
+
+v1::CallFailure MessageTooLarge(size_t bytes, uint64_t bytes_max) {
+  v1::CallFailure failure;
+  failure.set_code(grpc::StatusCode::INVALID_ARGUMENT);
+  failure.set_message(
+      absl::StrCat("params: the request is ", bytes, " bytes long, more than the ", bytes_max, " that control takes"));
+  failure.mutable_detail()->set_reason(v1::CallError::INVALID_REQUEST);
+  failure.mutable_detail()->set_delivery(v1::CallError::NOT_SENT);
+  return failure;
+}
 
 // The detail of a status. One without comes from gRPC itself, and the call may have left.
 v1::CallFailure FailureOf(const grpc::Status& status) {
@@ -91,13 +108,22 @@ class GrpcDispatchClient final : public DispatchClient {
   // have run.
   v1::DispatchAnswer Call(const v1::CallToolRequest& request, Duration timeout, Interrupt* interrupt) override {
     constexpr uint64_t kId = 1;
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + timeout + kReportMax);
-    const auto stream = stub_->Dispatch(&context);
     v1::DispatchRequest message;
     v1::DispatchCall* const call = message.add_calls();
     call->set_id(kId);
     *call->mutable_call() = request;
+    v1::DispatchAnswer answer;
+    if (const size_t bytes = message.ByteSizeLong(); bytes > kMessageBytesAsked) {
+      // A larger message ends the stream, and that would not show whether the call was read.
+      const uint64_t bytes_max = MessageBytesMax();
+      if (bytes > bytes_max) {
+        *answer.mutable_failure() = MessageTooLarge(bytes, bytes_max);
+        return answer;
+      }
+    }
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + timeout + kReportMax);
+    const auto stream = stub_->Dispatch(&context);
     stream->Write(message);  // Whether it worked shows in what is read.
     interrupt->Set([&stream] {
       std::cerr << "cancelling; once more ends this without waiting\n";
@@ -113,7 +139,6 @@ class GrpcDispatchClient final : public DispatchClient {
     while (answered && stream->Read(&rest)) {
     }
     const grpc::Status status = stream->Finish();
-    v1::DispatchAnswer answer;
     if (answered) {
       answer.Swap(reply.mutable_answers(0));
     } else {
@@ -137,6 +162,19 @@ class GrpcDispatchClient final : public DispatchClient {
     const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
     if (!status.ok()) return ToStatus(status);
     return response;
+  }
+
+  // What control says that it takes on a stream; without a limit if it does not say.
+  uint64_t MessageBytesMax() {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kHelloMax);
+    context.AddMetadata("toolwire-hello", "1");
+    const auto stream = stub_->Dispatch(&context);
+    v1::DispatchReply reply;
+    const bool told = stream->Read(&reply) && reply.hello().message_bytes_max() > 0;
+    context.TryCancel();
+    stream->Finish();
+    return told ? reply.hello().message_bytes_max() : std::numeric_limits<uint64_t>::max();
   }
 
   const std::unique_ptr<v1::ToolDispatch::Stub> stub_;

@@ -77,7 +77,10 @@ void Dispatcher::FillLocked(Queue* queue, v1::ControlFrame* frame, SharedParams*
     call->state = State::kDelivered;
     queue->delivered.PushBack(call);
     wheel_.Arm(call, std::min(call->deadline + options_.edge_silence_max, call->answer_by));
-    call->FillDeliver(left, frame->add_deliveries());
+    v1::Deliver* const deliver = frame->add_deliveries();
+    call->FillDeliver(left, deliver);
+    using Microseconds = std::chrono::microseconds;
+    deliver->set_lost_timeout_us(std::chrono::duration_cast<Microseconds>(options_.lost_answer_wait).count());
     if (call->shared_params) shared->emplace_back(frame->deliveries_size() - 1, call->shared_params);
     bytes += call->params_bytes();
   }

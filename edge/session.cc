@@ -18,7 +18,7 @@ using E = v1::CallError;
 namespace {
 
 // What this edge can do beyond the base protocol.
-constexpr Capabilities kEdgeCapabilities = kCapabilityCancel | kCapabilityLimits | kCapabilityBusy;
+constexpr Capabilities kEdgeCapabilities = kCapabilityCancel | kCapabilityLimits | kCapabilityBusy | kCapabilityTimes;
 
 // A frame keeps its text as JSON in `result_json`; the other things that the agent reports are copied.
 void FillAnswer(AgentFrame* frame, v1::Answer* answer) {
@@ -31,6 +31,16 @@ void FillAnswer(AgentFrame* frame, v1::Answer* answer) {
   if (!time || std::to_string(*time) != frame->execution_time_json) {
     answer->set_execution_time_json(frame->execution_time_json.data(), frame->execution_time_json.size());
   }
+}
+
+// How long the answer is waited for, for an agent that can read it.
+AnswerTimes TimesOf(Capabilities capabilities, const v1::Deliver& deliver) {
+  if ((capabilities & kCapabilityTimes) == 0) return {};
+  const auto ms_of = [](int64_t us) { return us / 1000 + (us % 1000 > 0 ? 1 : 0); };
+  AnswerTimes times;
+  times.timeout_ms = std::max<int64_t>(ms_of(deliver.timeout_us()), 0);
+  if (deliver.lost_timeout_us() > 0) times.lost_timeout_ms = ms_of(deliver.lost_timeout_us());
+  return times;
 }
 
 // What this edge takes, for an agent that can read it.
@@ -110,7 +120,9 @@ void Session::Deliver(LinkId link, v1::Deliver&& deliver, const Context& context
   context.calls->emplace(std::make_pair(link, raw->call_id), raw);
   context.counters->calls_in_flight.fetch_add(1, std::memory_order_relaxed);
   context.counters->delivered.Add();
-  Queue(OutFrame::Kind::kCall, EncodeToolCall(raw->request_id, deliver.tool(), deliver.params_json()), raw, context);
+  Queue(OutFrame::Kind::kCall,
+        EncodeToolCall(raw->request_id, deliver.tool(), deliver.params_json(), TimesOf(capabilities_, deliver)), raw,
+        context);
   calls_.emplace(std::string_view(raw->request_id), std::move(call));
 }
 

@@ -24,6 +24,8 @@ namespace {
 
 using std::chrono::seconds;
 
+constexpr Duration kLookEvery = std::chrono::milliseconds(250);  // For file tools that hang.
+constexpr int kLooksASecond = 4;
 constexpr Duration kSummaryEvery = seconds(10);
 constexpr rlim_t kOtherFiles = 64;  // Descriptors beside the agents' sockets.
 // How long a stop waits for file tools, and for its last log line. They may hang for ever on a drive that is gone.
@@ -44,18 +46,21 @@ class Watch {
 
  private:
   void ArmTimer() {
-    timer_.expires_after(seconds(1));
+    timer_.expires_after(kLookEvery);
     timer_.async_wait([this](const std::error_code& ec) {
       if (ec) return;
-      EachSecond(shared_->clock.Now());
-      if (shared_->tls) shared_->tls->Look();
+      shared_->worker->Look();
+      if (++looks_ % kLooksASecond == 0) {
+        EachSecond(shared_->clock.Now());
+        if (shared_->tls) shared_->tls->Look();
+      }
       ArmTimer();
     });
   }
   void EachSecond(MonoTime now) {
     for (CountedLine* line :
          {&shared_->cannot_connect, &shared_->disconnected, &shared_->frames_ignored, &shared_->answers_refused,
-          &shared_->answers_dropped}) {
+          &shared_->answers_dropped, &shared_->answers_late}) {
       line->Flush(now);
     }
     if (!shared_->many || now < next_summary_) return;
@@ -75,6 +80,7 @@ class Watch {
   asio::signal_set signals_{io_, SIGINT, SIGTERM};
   asio::steady_timer timer_{io_};
   MonoTime next_summary_;
+  int looks_ = 0;
   int64_t answered_before_ = 0;
   int64_t cancelled_before_ = 0;
 };
@@ -150,7 +156,8 @@ int RunAgents(const AgentOptions& options) {
   RaiseFileLimit(options.logins.size());
   if (!options.server_name.empty()) target->server_name = options.server_name;
 
-  SharedByLoops shared(options, *std::move(target), *std::move(tools), *std::move(tls));
+  static const SystemClock clock;
+  SharedByLoops shared(clock, options, *std::move(target), *std::move(tools), *std::move(tls));
   Watch watch(&shared);  // From here on a signal waits for us.
   const size_t threads =
       std::clamp<size_t>(static_cast<size_t>(std::max(options.threads, 1)), 1, options.logins.size());

@@ -27,7 +27,7 @@ struct AgentOptions {
   Duration reconnect_min = std::chrono::seconds(1);   // The first wait after a lost connection, doubling,
   Duration reconnect_max = std::chrono::seconds(60);  // up to here; each wait is varied by up to a quarter.
   int connect_per_second = 4000;  // How fast many agents dial in at first, so that backlogs do not overflow.
-  size_t answer_bytes_max = 64u << 20;  // Of one agent's answers that wait for its connection. More calls fail.
+  size_t answer_bytes_max = 64u << 20;  // Of one agent's answers, waiting or being made. More calls: AGENT_BUSY.
   size_t params_bytes_max = 16u << 20;  // Calls with more fail. As much as an edge lets through unless it is told.
   size_t result_bytes_max = 16u << 20;  // The same of results: a longer one would end the session.
   int json_depth_max = 1024;            // Of params. Calls with deeper ones fail.

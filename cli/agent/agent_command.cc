@@ -115,7 +115,7 @@ void AddAgentCommand(CLI::App* app, Command* chosen) {
   Number(agent, "--threads", &flags->agent.threads, 1, 64, "Event loops");
   Number(agent, "--heartbeat-interval", &flags->heartbeat_ms, 10, 3600000, "Time between heartbeats, in ms");
   Number(agent, "--answer-bytes", &flags->agent.answer_bytes_max, 1u << 20, size_t{16} << 30,
-         "Answers that wait for the connection, in bytes; beyond it calls fail: agent busy");
+         "Answers that wait for the connection or are being made, in bytes; beyond it calls fail: agent busy");
   Number(agent, "--params-bytes", &flags->agent.params_bytes_max, 1024, 256u << 20,
          "Longest params of a call, in bytes; the edge refuses a call with longer ones");
   Number(agent, "--result-bytes", &flags->agent.result_bytes_max, 1024, 256u << 20,

@@ -3,6 +3,10 @@
 // where. TCP connections are made here and given to websocketpp.
 #include "cli/agent/agent_loop.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <asio.hpp>
 #include <deque>
@@ -10,8 +14,6 @@
 #include <random>
 #include <thread>
 
-#include "absl/container/flat_hash_map.h"
-#include "absl/strings/str_cat.h"
 #include "cli/agent/agent_state.h"
 #include "cli/agent/dialer.h"
 #include "cli/agent/masking_keys.h"
@@ -32,8 +34,10 @@ constexpr Duration kTlsMax = seconds(30);      // TLS and the upgrade: in a stor
 constexpr Duration kLoginMax = seconds(15);    // From the upgrade to the `connected` frame.
 constexpr int kSilentHeartbeatsMax = 3;        // Unanswered for so long, a connection counts as dead.
 constexpr Duration kGoodbyeMax = seconds(2);   // How long a stopping agent waits for its connections to close.
-constexpr uint32_t kCallsRunningMax = 1024;    // For each agent: sleeps and file tools under way.
-constexpr size_t kUnsentMax = 256;             // For each agent: answers that wait for the next connection.
+// How long answers wait for the edge's hello_ack: while large params keep the line, longer.
+constexpr Duration kHelloAckSilence = seconds(2);
+constexpr Duration kHelloAckMax = seconds(15);
+constexpr int kNotSentMax = 128 << 10;         // For each agent: bytes that the kernel has not sent yet.
 constexpr size_t kUnwrittenMax = 256u << 10;   // For each agent: bytes on their way into the kernel; the rest waits.
 constexpr int kReplaced = 4001;                // The close code that says that another agent took the place.
 // The largest params that an edge can be set to, and their frame: a larger one closes the connection, with 1009. Those
@@ -41,19 +45,11 @@ constexpr int kReplaced = 4001;                // The close code that says that 
 constexpr size_t kFrameBytesMax = (256u << 20) + (64u << 10);
 
 using agent_ws::Agent;
-using agent_ws::Call;
 using agent_ws::ClientConfig;
 using agent_ws::ConnectionPtr;
 using agent_ws::Endpoint;
 using agent_ws::Phase;
-using agent_ws::RunningCall;
 namespace close_code = websocketpp::close::status;
-
-constexpr char kRanButTooManyAnswers[] = "the tool has run, but too many bytes of answers wait for the agent's connection";
-// For edges that do not know `tool_busy`.
-constexpr char kTooManyAnswers[] = "agent busy: too many bytes of answers wait for its connection";
-constexpr char kTooManyCalls[] = "agent busy: too many calls under way";
-constexpr char kTooManyFiles[] = "agent busy: too many files asked for";
 
 }  // namespace
 
@@ -62,7 +58,9 @@ class AgentLoop::Impl {
   Impl(SharedByLoops* shared, double dials_per_second);
   ~Impl();
 
-  void Add(const AgentLogin& login) { agents_.emplace_back(login, shared_->options); }
+  void Add(const AgentLogin& login) {
+    agents_.emplace_back(io_, shared_, login, [this](Agent* agent) { SendAnswers(agent); });
+  }
   void Start() {
     thread_ = std::thread([this] { Run(); });
   }
@@ -96,29 +94,16 @@ class AgentLoop::Impl {
   void OnMessage(Agent* agent, const ClientConfig::message_type& message);
   void OnConnected(Agent* agent, const EdgeFrameText& frame);
   void OnHelloAck(Agent* agent, const EdgeFrameText& frame);
-  void OnToolCall(Agent* agent, EdgeFrameText* frame);
+  void OnHeartbeatAck(Agent* agent);
   void OnBadFrame(Agent* agent, const std::string& text);
-  void OnToolCancel(Agent* agent, const std::string& request_id);
-  std::shared_ptr<RunningCall> Begin(Agent* agent, Call&& call);
-  // The tool has ended, by itself or because it was cancelled.
-  void End(Agent* agent, const std::shared_ptr<RunningCall>& running, const ToolOutcome& outcome);
-  void Forget(Agent* agent, const std::shared_ptr<RunningCall>& running);
-  void Answer(Agent* agent, const Call& call, const ToolOutcome& outcome);
-  // There is no room for the call, which was not run.
-  void AnswerBusy(Agent* agent, const Call& call, const char* why);
-  void PushFailure(Agent* agent, AnswerQueue::Answer answer);
   void Heartbeat(Agent* agent, MonoTime now);
+  void AwaitHelloAck(Agent* agent, MonoTime now);
   // False if the connection is not open.
   bool Send(Agent* agent, std::string text);
   // As far as the kernel keeps up.
   void SendAnswers(Agent* agent);
-  // There is no connection: the newest answers stay, as they are wanted longest.
-  void KeepForTheNext(Agent* agent, AnswerQueue::Answer answer);
-  void DropOldest(Agent* agent);
 
   MonoTime Now() const { return shared_->clock.Now(); }
-  int64_t MsSince(MonoTime time) const;
-  void LogCall(const Call& call, bool success);
   // A random share of `whole`.
   Duration ShareOf(Duration whole) {
     return Duration(std::uniform_int_distribution<Duration::rep>(0, whole.count())(random_));
@@ -135,8 +120,6 @@ class AgentLoop::Impl {
   std::deque<Agent> agents_;
   asio::steady_timer tick_timer_{io_};
   Dialer dialer_;
-  // Calls that take their time, by agent and request id. Of two with the same id only the newer can be cancelled.
-  absl::flat_hash_map<std::pair<const Agent*, std::string>, std::shared_ptr<RunningCall>> running_;
   size_t open_ = 0;  // Agents in the phases open, connected and closing.
   bool stopping_ = false;
   asio::steady_timer stop_timer_{io_};
@@ -232,6 +215,7 @@ void AgentLoop::Impl::OnTimer(Agent* agent) {
     case Phase::kOpen:
       return Close(agent, close_code::policy_violation, "no `connected` frame");
     case Phase::kConnected:
+      if (agent->asked_edge && !agent->calls.knows_edge()) return AwaitHelloAck(agent, Now());
       return Heartbeat(agent, Now());
     case Phase::kUpgrading:
       return agent->con->terminate(websocketpp::error::make_error_code(websocketpp::error::open_handshake_timeout));
@@ -279,6 +263,8 @@ void AgentLoop::Impl::OnTcpConnect(Agent* agent, const std::error_code& ec) {
   agent->phase = Phase::kUpgrading;
   std::error_code ignored;
   agent->con->socket().set_option(asio::ip::tcp::no_delay(true), ignored);
+  // Small answers do not wait behind megabytes that only the kernel has.
+  setsockopt(agent->con->socket().native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kNotSentMax, sizeof kNotSentMax);
   const ConnectionPtr con = agent->con;  // If it fails at once, the agent lets go of it.
   if (shared_->tls) {
     con->socket().native_non_blocking(true, ignored);
@@ -355,7 +341,7 @@ Duration AgentLoop::Impl::StartWaiting(Agent* agent, Duration wait) {
   if (agent->con) agent->con->agent = nullptr;
   agent->con.reset();
   agent->phase = Phase::kWaiting;
-  while (agent->answers.size() > kUnsentMax) DropOldest(agent);
+  agent->calls.OnDisconnected();
   const Duration varied = wait * 3 / 4 + ShareOf(wait / 2);  // Three to five quarters.
   wheel_.Arm(agent, Now() + varied);
   return varied;
@@ -383,15 +369,15 @@ void AgentLoop::Impl::OnMessage(Agent* agent, const ClientConfig::message_type& 
     case EdgeFrameText::Type::kUnknown:
       return shared_->frames_ignored.Add(agent->last_received, "unknown type");
     case EdgeFrameText::Type::kHeartbeatAck:
-      return;
+      return OnHeartbeatAck(agent);
     case EdgeFrameText::Type::kHelloAck:
       return OnHelloAck(agent, frame);
     case EdgeFrameText::Type::kConnected:
       return OnConnected(agent, frame);
     case EdgeFrameText::Type::kToolCall:
-      return OnToolCall(agent, &frame);
+      return agent->calls.OnToolCall(frame);
     case EdgeFrameText::Type::kToolCancel:
-      return OnToolCancel(agent, frame.request_id);
+      return agent->calls.OnToolCancel(frame.request_id);
   }
 }
 
@@ -412,151 +398,32 @@ void AgentLoop::Impl::OnConnected(Agent* agent, const EdgeFrameText& frame) {
     }
   }
   const AgentOptions& options = shared_->options;
-  agent->result_bytes_max = options.result_bytes_max;
-  agent->edge_knows_busy = false;
-  Send(agent, EncodeHello(kCapabilityCancel | kCapabilityLimits | kCapabilityBusy,
+  agent->calls.OnConnected();
+  agent->asked_edge = false;
+  Send(agent, EncodeHello(kCapabilityCancel | kCapabilityLimits | kCapabilityBusy | kCapabilityTimes,
                           {static_cast<int64_t>(options.params_bytes_max), options.json_depth_max}));
   SendAnswers(agent);
 }
 
-// A result past the edge's limit would end the session.
 void AgentLoop::Impl::OnHelloAck(Agent* agent, const EdgeFrameText& frame) {
-  agent->edge_knows_busy = (frame.capabilities & kCapabilityBusy) != 0;
-  if (!frame.limits.bytes_max) return;
-  agent->result_bytes_max =
-      std::min(shared_->options.result_bytes_max, static_cast<size_t>(*frame.limits.bytes_max));
+  agent->calls.OnHelloAck(frame);
+  SendAnswers(agent);
+}
+
+// The edge answers in order: one that knew the hello would have acknowledged it before.
+void AgentLoop::Impl::OnHeartbeatAck(Agent* agent) {
+  if (agent->phase != Phase::kConnected || agent->calls.knows_edge()) return;
+  agent->calls.OnNoHelloAck();
+  SendAnswers(agent);
 }
 
 // A call that is too deep for this agent fails alone and at once, not when its time is over.
 void AgentLoop::Impl::OnBadFrame(Agent* agent, const std::string& text) {
-  EdgeFrameText frame = DecodeEdgeFrame(text, std::numeric_limits<int>::max());
+  const EdgeFrameText frame = DecodeEdgeFrame(text, std::numeric_limits<int>::max());
   if (frame.type != EdgeFrameText::Type::kToolCall) {
     return shared_->frames_ignored.Add(agent->last_received, "not understood");
   }
-  const Call call{std::move(frame.request_id), std::move(frame.tool), agent->last_received};
-  Answer(agent, call, {false, "", absl::StrCat("the params are nested deeper than the ",
-                                               shared_->options.json_depth_max, " levels that this agent takes")});
-}
-
-void AgentLoop::Impl::OnToolCall(Agent* agent, EdgeFrameText* frame) {
-  Call call{std::move(frame->request_id), std::move(frame->tool), agent->last_received};
-  const size_t params_bytes_max = shared_->options.params_bytes_max;
-  if (frame->params_json.size() > params_bytes_max) {
-    return Answer(agent, call, {false, "", absl::StrCat("the params are longer than the ", params_bytes_max,
-                                                        " bytes that this agent takes")});
-  }
-  AgentTools::Plan plan = shared_->tools->PlanCall(call.tool, frame->params_json);
-  const bool later = plan.kind != AgentTools::Plan::Kind::kAnswer;
-  // Not to read what cannot be sent.
-  if (plan.kind == AgentTools::Plan::Kind::kFile && !agent->answers.HasRoom()) {
-    return AnswerBusy(agent, call, kTooManyAnswers);
-  }
-  if (later && agent->calls_running >= kCallsRunningMax) {
-    return AnswerBusy(agent, call, kTooManyCalls);
-  }
-  if (plan.kind == AgentTools::Plan::Kind::kWait) {
-    const auto running = Begin(agent, std::move(call));
-    running->timer.expires_after(plan.wait);
-    running->timer.async_wait([this, agent, running, outcome = std::move(plan.outcome)](const std::error_code&) {
-      End(agent, running, outcome);
-    });
-  } else if (plan.kind == AgentTools::Plan::Kind::kFile) {
-    const auto running = Begin(agent, std::move(call));
-    const auto job = [this, agent, running, params = std::string(frame->params_json)] {
-      ToolOutcome outcome;
-      if (!running->cancelled) outcome = shared_->tools->RunFileTool(running->call.tool, params);
-      asio::post(io_, [this, agent, running, outcome = std::move(outcome)] { End(agent, running, outcome); });
-    };
-    if (!shared_->worker->Submit(job)) {
-      Forget(agent, running);
-      AnswerBusy(agent, running->call, kTooManyFiles);
-    }
-  } else {
-    Answer(agent, call, plan.outcome);
-  }
-}
-
-std::shared_ptr<RunningCall> AgentLoop::Impl::Begin(Agent* agent, Call&& call) {
-  ++agent->calls_running;
-  auto running = std::make_shared<RunningCall>(io_, std::move(call));
-  running_.insert_or_assign({agent, running->call.request_id}, running);
-  return running;
-}
-
-void AgentLoop::Impl::Forget(Agent* agent, const std::shared_ptr<RunningCall>& running) {
-  --agent->calls_running;
-  const auto found = running_.find({agent, running->call.request_id});
-  if (found != running_.end() && found->second == running) running_.erase(found);
-}
-
-void AgentLoop::Impl::End(Agent* agent, const std::shared_ptr<RunningCall>& running, const ToolOutcome& outcome) {
-  Forget(agent, running);
-  if (running->cancelled) return;
-  Answer(agent, running->call, outcome);
-}
-
-void AgentLoop::Impl::OnToolCancel(Agent* agent, const std::string& request_id) {
-  const auto found = running_.find({agent, request_id});
-  if (found == running_.end()) {  // Answered meanwhile. If that still waits, nobody wants it any more.
-    if (!agent->answers.Remove(request_id)) return;
-    ++shared_->cancelled;
-    return log::Write(shared_->each_level, "answer withdrawn", {{"requestId", request_id}});
-  }
-  const std::shared_ptr<RunningCall> running = std::move(found->second);
-  running_.erase(found);
-  running->cancelled = true;
-  running->timer.cancel();
-  ++shared_->cancelled;
-  log::Write(shared_->each_level, "tool call cancelled",
-             {{"tool", running->call.tool}, {"requestId", request_id}, {"ms", MsSince(running->call.started)}});
-}
-
-int64_t AgentLoop::Impl::MsSince(MonoTime time) const {
-  return std::chrono::duration_cast<milliseconds>(Now() - time).count();
-}
-
-void AgentLoop::Impl::LogCall(const Call& call, bool success) {
-  if (!log::Enabled(shared_->each_level)) return;
-  log::Write(
-      shared_->each_level, "tool call",
-      {{"tool", call.tool}, {"requestId", call.request_id}, {"success", success}, {"ms", MsSince(call.started)}});
-}
-
-void AgentLoop::Impl::Answer(Agent* agent, const Call& call, const ToolOutcome& outcome) {
-  const auto ms = MsSince(call.started);
-  const auto failure = [&call, ms](const std::string& error) {
-    return AnswerQueue::Answer{call.request_id, EncodeToolResponse(call.request_id, false, "", error, ms)};
-  };
-  const size_t result_bytes_max = agent->result_bytes_max;
-  const bool too_long = outcome.result_json.size() > result_bytes_max;
-  AnswerQueue::Answer answer{call.request_id, ""};
-  if (outcome.success && too_long) {
-    answer = failure(absl::StrCat("the result would be ", outcome.result_json.size(), " bytes long, more than the ",
-                                  result_bytes_max, " that this agent may send"));
-  } else {
-    answer.text = EncodeToolResponse(call.request_id, outcome.success, outcome.result_json, outcome.error, ms);
-  }
-  LogCall(call, outcome.success && !too_long);
-  // Before `connected` the edge might take it for a stranger's.
-  if (agent->phase != Phase::kConnected) return KeepForTheNext(agent, std::move(answer));
-  if (!agent->answers.Push(&answer)) {
-    PushFailure(agent, outcome.success ? failure(kRanButTooManyAnswers) : std::move(answer));
-  }
-  SendAnswers(agent);
-}
-
-void AgentLoop::Impl::AnswerBusy(Agent* agent, const Call& call, const char* why) {
-  LogCall(call, false);
-  PushFailure(agent, {call.request_id,
-                      agent->edge_knows_busy
-                          ? EncodeToolBusy(call.request_id)
-                          : EncodeToolResponse(call.request_id, false, "", why, MsSince(call.started))});
-  SendAnswers(agent);
-}
-
-void AgentLoop::Impl::PushFailure(Agent* agent, AnswerQueue::Answer answer) {
-  shared_->answers_refused.Add(Now(), agent->login.user_id);
-  if (!agent->answers.PushFailure(std::move(answer))) shared_->answers_dropped.Add(Now(), agent->login.user_id);
+  agent->calls.OnDeepToolCall(frame);
 }
 
 void AgentLoop::Impl::Heartbeat(Agent* agent, MonoTime now) {
@@ -570,30 +437,36 @@ void AgentLoop::Impl::Heartbeat(Agent* agent, MonoTime now) {
   wheel_.Arm(agent, now + every);
 }
 
+// Of an edge that does not say it, it is taken that it takes what edges take by default.
+void AgentLoop::Impl::AwaitHelloAck(Agent* agent, MonoTime now) {
+  if (agent->con->SinceHeard() >= kHelloAckSilence || now - agent->asked_at >= kHelloAckMax) {
+    agent->calls.OnNoHelloAck();
+    SendAnswers(agent);
+    return wheel_.Arm(agent, now + shared_->options.heartbeat_every);
+  }
+  wheel_.Arm(agent, now + kHelloAckSilence);
+}
+
 bool AgentLoop::Impl::Send(Agent* agent, std::string text) {
   return agent_ws::SendText(agent->con, masking_keys_(), std::move(text), [this](Agent* written) {
-    if (written->answers.empty()) return;
+    if (!written->calls.waiting()) return;
     // Later: the write may have failed, and nothing more is to be sent then.
     asio::post(io_, [this, written] { SendAnswers(written); });
   });
 }
 
 void AgentLoop::Impl::SendAnswers(Agent* agent) {
-  AnswerQueue::Answer answer;
+  std::string text;
   while (agent->phase == Phase::kConnected && agent->con->unwritten < kUnwrittenMax &&
-         agent->con->get_state() == websocketpp::session::state::open && agent->answers.Pop(&answer)) {
-    Send(agent, std::move(answer.text));
-    ++shared_->answered;
+         agent->con->get_state() == websocketpp::session::state::open && agent->calls.NextFrame(&text)) {
+    Send(agent, std::move(text));
   }
-}
-
-void AgentLoop::Impl::KeepForTheNext(Agent* agent, AnswerQueue::Answer answer) {
-  while (agent->answers.size() >= kUnsentMax || !agent->answers.Push(&answer)) DropOldest(agent);
-}
-
-void AgentLoop::Impl::DropOldest(Agent* agent) {
-  agent->answers.DropOldest();
-  shared_->answers_dropped.Add(Now(), agent->login.user_id);
+  const bool held = agent->phase == Phase::kConnected && !agent->calls.knows_edge() && agent->calls.waiting();
+  if (!held || agent->asked_edge) return;
+  agent->asked_edge = true;
+  agent->asked_at = Now();
+  Send(agent, EncodeHeartbeat(shared_->clock.WallMs()));
+  wheel_.Arm(agent, agent->asked_at + kHelloAckSilence);
 }
 
 AgentLoop::AgentLoop(SharedByLoops* shared, double dials_per_second)

@@ -34,11 +34,12 @@
 namespace toolwire {
 namespace {
 
-// Params of the tools that read them. (echo does not: it takes whatever the edge lets through.)
-constexpr size_t kParamsBytesMax = 64u << 10;
 constexpr size_t kToolNameBytesShown = 256;
 // openat2 fails with EAGAIN when something is renamed while it looks at `..`.
 constexpr int kOpenTries = 8;
+constexpr size_t kReadAtOnce = 1u << 20;         // Between two looks whether the answer is still wanted.
+constexpr size_t kListingRoomStep = 64u << 10;   // How a listing's room grows.
+constexpr size_t kBase64PieceBytes = 48u << 10;  // A multiple of three.
 
 // A file descriptor that closes itself.
 class Fd {
@@ -63,12 +64,13 @@ class Fd {
 
 ToolOutcome Failed(std::string error) { return {false, "", std::move(error)}; }
 
-ToolOutcome Succeeded(std::string result_json) {
-  if (result_json.size() > AgentTools::kResultBytesMax) {
-    return Failed(absl::StrCat("the result would be ", result_json.size(), " bytes long, more than the ",
-                               AgentTools::kResultBytesMax, " that fit into an answer"));
-  }
-  return {true, std::move(result_json), ""};
+ToolOutcome Succeeded(std::string result_json) { return {true, std::move(result_json), ""}; }
+
+ToolOutcome Busy() { return {false, "", "", /*busy=*/true}; }
+
+ToolOutcome TooLong(size_t bytes, size_t bytes_max) {
+  return Failed(absl::StrCat("the result would be ", bytes, " bytes long, more than the ", bytes_max,
+                             " that this agent may send"));
 }
 
 // What an errno means for the caller who asked for `path`, which is given as text.
@@ -107,11 +109,10 @@ std::string Shown(const std::string& bytes) {
 // counts as absent.
 class Params {
  public:
-  // False if they are no object, or longer than any sensible ones.
+  // False if they are no object.
   bool Read(std::string_view params_json) {
-    using json::PickMembers;
-    return params_json.size() <= kParamsBytesMax && PickMembers(params_json, std::numeric_limits<int>::max(), kNames,
-                                                                absl::MakeSpan(members_)) == json::Error::kNone;
+    return json::PickMembers(params_json, std::numeric_limits<int>::max(), kNames, absl::MakeSpan(members_)) ==
+           json::Error::kNone;
   }
   enum Name : size_t { kPath, kPathBase64, kEncoding, kMs };
   bool Has(Name name) const { return !members_[name].value.empty() && members_[name].kind != json::Kind::kNull; }
@@ -176,20 +177,72 @@ AgentTools::Plan PlanSleep(std::string_view params_json) {
   return plan;
 }
 
-// Reads to the end, or to one byte more than `bytes_max`. Zero, or an errno.
-int ReadToEnd(int fd, size_t size_hint, size_t bytes_max, std::string* content) {
-  content->resize(std::min(size_hint, bytes_max) + 1);  // One more: a read that finds the end needs room, too.
+// What read_file and list_directory are to do, or why it cannot be done.
+AgentTools::Plan PlanFileTool(std::string_view tool, std::string_view params_json) {
+  AgentTools::Plan plan;
+  AgentTools::FileRequest& file = plan.file;
+  file.list = tool == "list_directory";
+  Params params;
+  std::string problem;
+  if (!params.Read(params_json)) {
+    problem = file.list ? "list_directory needs an object, with or without `path`" : "read_file needs an object with `path`";
+  } else {
+    file.path = PathParam(params, file.list ? "." : "", &problem);
+  }
+  if (problem.empty() && !file.list && params.Has(Params::kEncoding)) {
+    std::string encoding;
+    const bool readable = params.Text(Params::kEncoding, &encoding);
+    file.base64 = encoding == "base64";
+    if (!readable || (!file.base64 && encoding != "utf8")) problem = "`encoding` must be \"utf8\" or \"base64\"";
+  }
+  if (problem.empty()) {
+    plan.kind = AgentTools::Plan::Kind::kFile;
+  } else {
+    plan.outcome = Failed(std::move(problem));
+  }
+  return plan;
+}
+
+// Reads to the end, or to one byte more than `bytes_max`, into memory that is touched as it is filled. Zero, or an
+// errno; ECANCELED if it was stopped, ENOBUFS if there is no `room`, or not for what came.
+int ReadToEnd(int fd, size_t size_hint, size_t room, size_t bytes_max, const AgentTools::FileRun& run,
+              std::string* content) {
+  content->reserve(std::min(size_hint, bytes_max) + 1);  // One more: a read that finds the end needs room, too.
   size_t filled = 0;
   for (;;) {
+    if (*run.stopped) return ECANCELED;
+    if (!run.room->Use(filled, std::max(filled, room))) return ENOBUFS;
+    content->resize(std::min({filled + kReadAtOnce, std::max(content->capacity(), filled + 4096), bytes_max + 1}));
     const ssize_t got = read(fd, content->data() + filled, content->size() - filled);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return errno;
     filled += static_cast<size_t>(got);
     if (got == 0 || filled > bytes_max) break;
-    if (filled == content->size()) content->resize(std::min(filled * 2 + 4096, bytes_max + 1));
   }
   content->resize(filled);
   return 0;
+}
+
+// How long AppendQuoted makes it.
+size_t QuotedSize(std::string_view text) {
+  size_t size = text.size() + 2;
+  for (const char c : text) {
+    if (c == '"' || c == '\\' || c == '\b' || c == '\f' || c == '\n' || c == '\r' || c == '\t') {
+      ++size;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      size += 5;
+    }
+  }
+  return size;
+}
+
+size_t Base64Size(size_t bytes) { return (bytes + 2) / 3 * 4; }
+
+void AppendBase64(std::string_view bytes, std::string* out) {
+  for (size_t at = 0; at < bytes.size(); at += kBase64PieceBytes) {
+    const std::string_view piece = bytes.substr(at, kBase64PieceBytes);
+    out->append(absl::Base64Escape(absl::string_view(piece.data(), piece.size())));
+  }
 }
 
 const char* TypeWord(mode_t mode) {
@@ -199,18 +252,28 @@ const char* TypeWord(mode_t mode) {
   return "other";
 }
 
-// The alphabetically first names, at most `count_max`: memory stays bounded in any directory. Zero, or an errno.
-int FirstNames(DIR* directory, size_t count_max, std::vector<std::string>* names, bool* more) {
+// The alphabetically first names, at most `count_max`: memory stays bounded in any directory. Zero, or an errno, as
+// ReadToEnd.
+int FirstNames(DIR* directory, size_t count_max, const AgentTools::FileRun& run, std::vector<std::string>* names,
+               bool* more) {
+  size_t bytes = 0, room = 0;
   for (;;) {
+    if (*run.stopped) return ECANCELED;
+    if (bytes >= room) {
+      room = bytes + kListingRoomStep;
+      if (bytes > 0 && !run.room->Resize(room)) return ENOBUFS;
+    }
     errno = 0;
     const dirent* entry = readdir(directory);
     if (entry == nullptr) break;
     std::string name = entry->d_name;
     if (name == "." || name == "..") continue;
+    bytes += name.size();
     names->push_back(std::move(name));
     std::push_heap(names->begin(), names->end());  // The last name on top.
     if (names->size() <= count_max) continue;
     std::pop_heap(names->begin(), names->end());
+    bytes -= names->back().size();
     names->pop_back();
     *more = true;
   }
@@ -304,7 +367,7 @@ AgentTools::Plan AgentTools::PlanCall(std::string_view tool, std::string_view pa
     if (root_fd_ < 0) {
       plan.outcome = Failed("this agent offers no files: it was started without a root directory");
     } else {
-      plan.kind = Plan::Kind::kFile;
+      plan = PlanFileTool(tool, params_json);
     }
   } else if (tool.size() > kToolNameBytesShown) {
     plan.outcome = Failed("unknown tool");
@@ -314,26 +377,17 @@ AgentTools::Plan AgentTools::PlanCall(std::string_view tool, std::string_view pa
   return plan;
 }
 
-ToolOutcome AgentTools::RunFileTool(std::string_view tool, std::string_view params_json) const {
+ToolOutcome AgentTools::RunFileTool(const FileRequest& request, const FileRun& run) const {
   try {
-    return tool == "read_file" ? ReadFile(params_json) : ListDirectory(params_json);
+    return request.list ? ListDirectory(request, run) : ReadFile(request, run);
   } catch (const std::exception&) {  // Out of memory: one call fails, not the agent.
     return Failed("the agent is out of memory");
   }
 }
 
-ToolOutcome AgentTools::ReadFile(std::string_view params_json) const {
-  Params params;
-  if (!params.Read(params_json)) return Failed("read_file needs an object with `path`");
-  std::string problem;
-  const std::string name = PathParam(params, "", &problem);
-  if (name.empty()) return Failed(problem);
+ToolOutcome AgentTools::ReadFile(const FileRequest& request, const FileRun& run) const {
+  const std::string& name = request.path;
   const std::string path = Shown(name);
-  std::string encoding = "utf8";
-  const bool readable = !params.Has(Params::kEncoding) || params.Text(Params::kEncoding, &encoding);
-  const bool base64 = encoding == "base64";
-  if (!readable || (!base64 && encoding != "utf8")) return Failed("`encoding` must be \"utf8\" or \"base64\"");
-
   // First without opening it for reading: that alone would wake the writer of a FIFO, or start a device.
   struct stat seen {};
   {
@@ -353,7 +407,9 @@ ToolOutcome AgentTools::ReadFile(std::string_view params_json) const {
   const auto size = static_cast<size_t>(seen.st_size);
   std::string content;
   if (size <= kFileBytesMax) {
-    const int error = ReadToEnd(file.get(), size, kFileBytesMax, &content);
+    const size_t room = request.base64 ? Base64Size(size) : size;
+    const int error = ReadToEnd(file.get(), size, room, kFileBytesMax, run, &content);
+    if (error == ENOBUFS) return Busy();
     if (error != 0) return FailedToRead(path, error);
   }
   if (size > kFileBytesMax || content.size() > kFileBytesMax) {
@@ -362,26 +418,31 @@ ToolOutcome AgentTools::ReadFile(std::string_view params_json) const {
   if (secrets_.texts.AreIn(content)) {
     return Failed(absl::StrCat("holds a secret of the agent: ", path));
   }
+  if (!request.base64 && !json::IsUtf8(content)) {
+    return Failed(absl::StrCat("not UTF-8 text: ", path, "; ask for \"encoding\": \"base64\""));
+  }
   std::string result = "{\"path\":";
   json::AppendQuoted(path, &result);
   result.append(",\"content\":");
-  if (base64) {
-    absl::StrAppend(&result, "\"", absl::Base64Escape(content), "\"");
-  } else if (json::IsUtf8(content)) {
-    json::AppendQuoted(content, &result);
+  const std::string end = absl::StrCat(",\"size\":", content.size(), "}");
+  const size_t bytes =
+      result.size() + (request.base64 ? Base64Size(content.size()) + 2 : QuotedSize(content)) + end.size();
+  if (bytes > run.result_bytes_max) return TooLong(bytes, run.result_bytes_max);
+  if (!run.room->Resize(bytes)) return Busy();
+  result.reserve(bytes);
+  if (request.base64) {
+    result.push_back('"');
+    AppendBase64(content, &result);
+    result.push_back('"');
   } else {
-    return Failed(absl::StrCat("not UTF-8 text: ", path, "; ask for \"encoding\": \"base64\""));
+    json::AppendQuoted(content, &result);
   }
-  absl::StrAppend(&result, ",\"size\":", content.size(), "}");
+  result.append(end);
   return Succeeded(std::move(result));
 }
 
-ToolOutcome AgentTools::ListDirectory(std::string_view params_json) const {
-  Params params;
-  if (!params.Read(params_json)) return Failed("list_directory needs an object, with or without `path`");
-  std::string problem;
-  const std::string where = PathParam(params, ".", &problem);
-  if (where.empty()) return Failed(problem);
+ToolOutcome AgentTools::ListDirectory(const FileRequest& request, const FileRun& run) const {
+  const std::string& where = request.path;
   const std::string path = Shown(where);
 
   Fd fd(OpenBelowRoot(where, O_RDONLY | O_DIRECTORY | O_NONBLOCK));
@@ -391,14 +452,23 @@ ToolOutcome AgentTools::ListDirectory(std::string_view params_json) const {
   fd.Release();  // The DIR closes it.
   std::vector<std::string> names;
   bool truncated = false;
-  const int error = FirstNames(directory.get(), kEntriesMax, &names, &truncated);
+  const int error = FirstNames(directory.get(), kEntriesMax, run, &names, &truncated);
+  if (error == ENOBUFS) return Busy();
   if (error != 0) return FailedToRead(path, error);
+  size_t names_bytes = 0, room = 0;
+  for (const std::string& name : names) names_bytes += name.size();
 
   std::string result = "{\"path\":";
   json::AppendQuoted(path, &result);
   result.append(",\"entries\":[");
   const char* separator = "";
   for (const std::string& name : names) {
+    if (*run.stopped) return FailedToRead(path, ECANCELED);
+    if (result.size() > run.result_bytes_max) return TooLong(result.size(), run.result_bytes_max);
+    if (result.size() >= room) {
+      room = result.size() + kListingRoomStep;
+      if (!run.room->Resize(names_bytes + room)) return Busy();
+    }
     struct stat seen {};
     if (fstatat(dirfd(directory.get()), name.c_str(), &seen, AT_SYMLINK_NOFOLLOW) != 0) continue;  // Gone meanwhile.
     absl::StrAppend(&result, separator, "{\"name\":");
@@ -409,6 +479,9 @@ ToolOutcome AgentTools::ListDirectory(std::string_view params_json) const {
     separator = ",";
   }
   result.append(truncated ? "],\"truncated\":true}" : "]}");
+  if (result.size() > run.result_bytes_max) return TooLong(result.size(), run.result_bytes_max);
+  if (!run.room->Resize(result.size())) return Busy();
+  result.shrink_to_fit();
   return Succeeded(std::move(result));
 }
 
@@ -471,66 +544,6 @@ int AgentTools::WalkBelowRoot(const std::string& relative, int flags) const {
     at.Reset(next);
   }
   return -errno;
-}
-
-ToolWorker::ToolWorker(size_t queue_max, size_t threads_max) : queue_max_(queue_max), threads_max_(threads_max) {}
-
-ToolWorker::~ToolWorker() {
-  std::vector<std::thread> threads;
-  {
-    MutexLock lock(mu_);
-    stopping_ = true;
-    queue_.clear();
-    threads.swap(threads_);
-  }
-  wake_.NotifyAll();
-  for (std::thread& thread : threads) thread.join();
-}
-
-bool ToolWorker::Submit(std::function<void()> job) {
-  {
-    MutexLock lock(mu_);
-    if (stopping_ || queue_.size() >= queue_max_) return false;
-    queue_.push_back(std::move(job));
-    if (queue_.size() > idle_ && running_ < threads_max_) {
-      try {
-        threads_.emplace_back([this] { Run(); });
-        ++running_;
-      } catch (const std::system_error&) {  // No more threads for this process: those that are there take it.
-        if (running_ > 0) return true;
-        queue_.pop_back();
-        return false;
-      }
-    }
-  }
-  wake_.NotifyAll();
-  return true;
-}
-
-bool ToolWorker::Stop(Duration limit) {
-  MutexLock lock(mu_);
-  stopping_ = true;
-  queue_.clear();
-  wake_.NotifyAll();
-  return wake_.WaitFor(mu_, limit, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return running_ == 0; });
-}
-
-void ToolWorker::Run() {
-  MutexLock lock(mu_);
-  for (;;) {
-    ++idle_;
-    wake_.Wait(mu_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !queue_.empty(); });
-    --idle_;
-    if (stopping_) break;
-    std::function<void()> job = std::move(queue_.front());
-    queue_.pop_front();
-    lock.Unlock();
-    job();
-    job = nullptr;  // What it holds is let go of without the lock.
-    lock.Lock();
-  }
-  --running_;
-  wake_.NotifyAll();
 }
 
 }  // namespace toolwire

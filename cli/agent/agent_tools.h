@@ -5,29 +5,21 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <deque>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "cli/agent/answer_room.h"
 #include "cli/agent/secret_texts.h"
-#include "common/base/clock.h"
-#include "common/base/mutex.h"
+#include "cli/agent/tool_outcome.h"
 
 namespace toolwire {
-
-struct ToolOutcome {
-  bool success = false;
-  std::string result_json;  // JSON text; empty if the tool failed.
-  std::string error;        // For people; empty if the tool succeeded.
-};
 
 // Knows four tools:
 //   echo            any params                                  its params, byte for byte
@@ -51,7 +43,7 @@ class AgentTools {
  public:
   // The largest file that read_file reads: 12 MiB less 64 KiB. As base64 it fits into an answer, whatever its path.
   static constexpr size_t kFileBytesMax = 12224u << 10;
-  // The longest result: what the edge takes by default.
+  // The longest result of a file tool, unless the agent may send less: what edges take by default.
   static constexpr size_t kResultBytesMax = 16u << 20;
   // A longer listing is cut off, and marked as such.
   static constexpr size_t kEntriesMax = 10'000;
@@ -79,6 +71,13 @@ class AgentTools {
   // Whether openat2 confines the file tools, rather than the walk.
   bool confined_by_kernel() const { return has_openat2_; }
 
+  // What a file tool is to do: the params, read.
+  struct FileRequest {
+    bool list = false;  // list_directory; else read_file.
+    bool base64 = false;
+    std::string path;  // As the caller gave it: bytes.
+  };
+
   // How a call is carried out.
   struct Plan {
     enum class Kind {
@@ -89,19 +88,28 @@ class AgentTools {
     Kind kind = Kind::kAnswer;
     ToolOutcome outcome;
     std::chrono::milliseconds wait{0};
+    FileRequest file;
   };
 
   // `params_json` is a JSON object. Never blocks.
   Plan PlanCall(std::string_view tool, std::string_view params_json) const;
 
-  // Carries out a call whose plan is kFile. Blocks for as long as the disk does.
-  ToolOutcome RunFileTool(std::string_view tool, std::string_view params_json) const;
+  // What a file tool has at its disposal. No pointer is null.
+  struct FileRun {
+    AnswerRoom* room;                  // Grows with the result, before it is made; as large as it at the end.
+    const std::atomic<bool>* stopped;  // Nobody wants the answer any more: whatever it is, it is not looked at.
+    size_t result_bytes_max = kResultBytesMax;
+  };
+
+  // Carries out a call whose plan is kFile. Blocks for as long as the disk does. Busy if there is no room. Beside the
+  // room a read takes as many bytes again, for the file's content.
+  ToolOutcome RunFileTool(const FileRequest& request, const FileRun& run) const;
 
  private:
   AgentTools() = default;
 
-  ToolOutcome ReadFile(std::string_view params_json) const;
-  ToolOutcome ListDirectory(std::string_view params_json) const;
+  ToolOutcome ReadFile(const FileRequest& request, const FileRun& run) const;
+  ToolOutcome ListDirectory(const FileRequest& request, const FileRun& run) const;
   // A descriptor for `path` (as the caller wrote it), or the negated errno. EXDEV: it leads out of the root.
   int OpenBelowRoot(const std::string& path, int flags) const;
   int WalkBelowRoot(const std::string& relative, int flags) const;
@@ -113,33 +121,6 @@ class AgentTools {
   int root_fd_ = -1;
   bool has_openat2_ = false;
   std::vector<std::string> root_names_;  // Absolute paths that start with one of these are taken as below the root.
-};
-
-// Threads for work that may block, fed by a bounded queue. A job that hangs, as on a network drive that is gone, keeps
-// its thread; others are made for later jobs, up to `threads_max`. Submit from any thread.
-class ToolWorker {
- public:
-  ToolWorker(size_t queue_max, size_t threads_max);
-  // Waits for the jobs at hand, unless Stop was false; the queued ones are forgotten.
-  ~ToolWorker();
-
-  // False if the queue is full; the job will not run then.
-  bool Submit(std::function<void()> job);
-  // Forgets the queued jobs and waits for those at hand. False if one hangs for longer than `limit`: then neither this
-  // nor what its jobs use may be destroyed, and all that is left is to end the process.
-  bool Stop(Duration limit);
-
- private:
-  void Run();
-
-  const size_t queue_max_, threads_max_;
-  Mutex mu_;
-  CondVar wake_;  // A job, or the end, for threads; a thread that has ended, for Stop.
-  std::deque<std::function<void()>> queue_ ABSL_GUARDED_BY(mu_);
-  std::vector<std::thread> threads_ ABSL_GUARDED_BY(mu_);
-  size_t idle_ ABSL_GUARDED_BY(mu_) = 0;
-  size_t running_ ABSL_GUARDED_BY(mu_) = 0;  // Threads that have not ended.
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace toolwire

@@ -1,59 +1,69 @@
 #include "cli/agent/answer_queue.h"
 
-#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace toolwire {
 
-bool AnswerQueue::Push(Answer* answer) {
+bool AnswerQueue::Push(Answer answer) {
   if (size() >= kAnswersMax) return false;
-  if (!empty() && (bytes_ >= bytes_max_ || answer->text.size() > bytes_max_ - bytes_)) return false;
-  Append(std::move(*answer));
-  return true;
-}
-
-bool AnswerQueue::PushFailure(Answer answer) {
-  if (size() >= kAnswersMax) return false;
-  Append(std::move(answer));
-  return true;
-}
-
-void AnswerQueue::Append(Answer answer) {
-  bytes_ += answer.text.size();
-  List& list = answer.text.size() <= kSmallBytesMax ? small_ : large_;
+  const size_t bytes = answer.bytes();
+  bytes_ += bytes;
+  List& list = bytes <= kSmallBytesMax ? small_ : large_;
   list.push_back({std::move(answer), next_number_++});
+  return true;
 }
 
 bool AnswerQueue::Pop(Answer* answer) {
   if (empty()) return false;
-  const bool large = small_.empty() || (!large_.empty() && small_in_a_row_ >= kSmallInARowMax);
-  small_in_a_row_ = large || large_.empty() ? 0 : small_in_a_row_ + 1;
+  const bool large = small_.empty() || (!large_.empty() && small_in_a_row_ >= kSmallInARowBytes);
   List& list = large ? large_ : small_;
+  const size_t bytes = list.front().answer.bytes();
+  small_in_a_row_ = large || large_.empty() ? 0 : small_in_a_row_ + bytes;
   *answer = std::move(list.front().answer);
   list.pop_front();
-  bytes_ -= answer->text.size();
+  bytes_ -= bytes;
   return true;
 }
 
 bool AnswerQueue::Remove(const std::string& request_id) {
-  return RemoveFrom(&small_, request_id) || RemoveFrom(&large_, request_id);
-}
-
-bool AnswerQueue::RemoveFrom(List* list, const std::string& request_id) {
-  const auto found = std::find_if(list->begin(), list->end(), [&request_id](const Waiting& waiting) {
-    return waiting.answer.request_id == request_id;
-  });
-  if (found == list->end()) return false;
-  bytes_ -= found->answer.text.size();
-  list->erase(found);
-  return true;
+  for (List* list : {&small_, &large_}) {
+    for (auto waiting = list->begin(); waiting != list->end(); ++waiting) {
+      if (waiting->answer.request_id != request_id) continue;
+      Erase(list, waiting);
+      return true;
+    }
+  }
+  return false;
 }
 
 void AnswerQueue::DropOldest() {
   const bool large = small_.empty() || (!large_.empty() && large_.front().number < small_.front().number);
-  List& list = large ? large_ : small_;
-  bytes_ -= list.front().answer.text.size();
-  list.pop_front();
+  List* const list = large ? &large_ : &small_;
+  Erase(list, list->begin());
+}
+
+void AnswerQueue::OnLost(MonoTime now) {
+  for (List* list : {&small_, &large_}) {
+    for (Waiting& waiting : *list) waiting.answer.times.OnLost(now);
+  }
+}
+
+size_t AnswerQueue::DropLate(MonoTime now) {
+  const size_t before = size();
+  for (List* list : {&small_, &large_}) {
+    for (auto waiting = list->begin(); waiting != list->end();) {
+      const auto next = std::next(waiting);
+      if (waiting->answer.times.Late(now, waiting->answer.bytes())) Erase(list, waiting);
+      waiting = next;
+    }
+  }
+  return before - size();
+}
+
+void AnswerQueue::Erase(List* list, List::iterator waiting) {
+  bytes_ -= waiting->answer.bytes();
+  list->erase(waiting);
 }
 
 }  // namespace toolwire

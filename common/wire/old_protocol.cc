@@ -1,8 +1,8 @@
 #include "common/wire/old_protocol.h"
 
 #include <array>
-#include <limits>
 
+#include "common/base/broken_json.h"
 #include "common/base/json_text.h"
 
 namespace toolwire {
@@ -13,6 +13,14 @@ using json::Member;
 
 bool ReadText(const Member& member, std::string* out) {
   return !member.value.empty() && member.kind == Kind::kString && json::Unescape(member.value, out);
+}
+
+// Wherever it stands. Empty if it cannot be read.
+std::string RequestIdOfBroken(std::string_view text) {
+  constexpr std::array<std::string_view, 1> kNames = {"requestId"};
+  std::array<json::BrokenMember, 1> found;
+  json::FindBrokenMembers(text, kNames, absl::MakeSpan(found));
+  return found[0].text.value_or("");
 }
 
 }  // namespace
@@ -30,16 +38,15 @@ OldCommand DecodeOldCommand(std::string_view text, int json_depth_max) {
   OldCommand command;
   // The message around the params is a level, too.
   std::string_view broken_key;
-  const auto read = [&](int depth_max) {
-    return json::PickMembersBeforeError(text, depth_max, kNames, absl::MakeSpan(fields), &broken_key);
-  };
-  const json::Error error = read(json_depth_max + 1);
+  const json::Error error =
+      json::PickMembersBeforeError(text, json_depth_max + 1, kNames, absl::MakeSpan(fields), &broken_key);
   const bool in_params = broken_key == kNames[kParams];
-  // Nobody reads what is nested too deep, but its id may come after it.
-  if (error == json::Error::kTooDeep) read(std::numeric_limits<int>::max());
-  if (!ReadText(fields[kRequestId], &command.request_id) || command.request_id.empty() ||
-      !json::IsUtf8(command.request_id)) {
+  if (error != json::Error::kNone) {
+    command.request_id = RequestIdOfBroken(text);
+  } else if (!ReadText(fields[kRequestId], &command.request_id)) {
     command.request_id.clear();
+  }
+  if (command.request_id.empty()) {
     command.why_bad = error == json::Error::kNone ? "requestId must be a string and not empty" : json::ErrorText(error);
     return command;
   }

@@ -14,7 +14,7 @@ std::string ResponseChannel(std::string_view request_id);
 // What a backend publishes on `agent:{userId}:commands`: {"type":"tool_call","requestId","tool","params"}.
 struct OldCommand {
   std::string_view why_bad;  // A static text; empty if the command is good.
-  std::string request_id;    // Also of a bad command, if it could be read: what is behind the error does not matter.
+  std::string request_id;    // Also of a bad command, if it can be read, wherever the error is.
   std::string tool;
   std::string params_json;  // A validated JSON object; `{}` if there were none.
 };

@@ -6,9 +6,9 @@
 #include <charconv>
 #include <cmath>
 #include <initializer_list>
-#include <limits>
 
 #include "absl/strings/charconv.h"
+#include "common/base/broken_json.h"
 
 namespace toolwire {
 namespace {
@@ -68,6 +68,14 @@ void AppendNumber(int64_t number, std::string* out) {
   out->append(digits, std::to_chars(digits, digits + sizeof(digits), number).ptr);
 }
 
+void AppendMember(std::string_view name, std::optional<int64_t> value, std::string* frame) {
+  if (!value) return;
+  *frame += ',';
+  json::AppendQuoted(name, frame);
+  *frame += ':';
+  AppendNumber(*value, frame);
+}
+
 // A string with room for a frame of these parts. Escapes may still make it grow.
 std::string FrameOfSize(std::initializer_list<std::string_view> parts) {
   size_t size = 128;  // the longest frame's own text and numbers
@@ -111,15 +119,8 @@ std::string EncodeCapabilities(std::string_view frame_type, Capabilities capabil
     separator = ",";
   }
   frame += ']';
-  const auto append = [&frame](std::string_view name, std::optional<int64_t> value) {
-    if (!value) return;
-    frame += ',';
-    json::AppendQuoted(name, &frame);
-    frame += ':';
-    AppendNumber(*value, &frame);
-  };
-  append(bytes_name, limits.bytes_max);
-  append("jsonDepthMax", limits.json_depth_max);
+  AppendMember(bytes_name, limits.bytes_max, &frame);
+  AppendMember("jsonDepthMax", limits.json_depth_max, &frame);
   frame += '}';
   return frame;
 }
@@ -194,6 +195,16 @@ std::string_view ReadToolBusy(const AgentFields& fields, AgentFrame* frame) {
   return {};
 }
 
+// The id of a text that is no JSON object, if it can only be an answer.
+void ReadRequestIdOfBroken(std::string_view text, AgentFrame* frame) {
+  constexpr std::array kNames = {"type"sv, "requestId"sv};
+  std::array<json::BrokenMember, kNames.size()> found;
+  json::FindBrokenMembers(text, kNames, absl::MakeSpan(found));
+  const auto& [type, request_id] = found;
+  if (type.is_string && type.text != "tool_response" && type.text != "tool_busy") return;
+  if (request_id.text) frame->request_id = *request_id.text;
+}
+
 // The id of a frame that is refused, if it can only be an answer: no other frame of an agent has one.
 void ReadRequestIdOfBad(const AgentFields& fields, AgentFrame* frame) {
   frame->request_id.clear();
@@ -201,7 +212,7 @@ void ReadRequestIdOfBad(const AgentFields& fields, AgentFrame* frame) {
       !Equals(fields.value(kType), "tool_busy")) {
     return;
   }
-  if (!fields.Is(kRequestId, Kind::kString) || !json::IsUtf8(fields.value(kRequestId))) return;
+  if (!fields.Is(kRequestId, Kind::kString)) return;
   if (!json::Unescape(fields.value(kRequestId), &frame->request_id)) frame->request_id.clear();
 }
 
@@ -236,11 +247,13 @@ enum EdgeField : size_t {
   kClock,
   kAgreed,
   kResultBytesMax,
-  kResultDepthMax
+  kResultDepthMax,
+  kTimeout,
+  kLostTimeout
 };
 constexpr std::array kEdgeFields = {"type"sv,           "requestId"sv,   "tool"sv,      "params"sv,
                                     "userId"sv,         "serverId"sv,    "timestamp"sv, "capabilities"sv,
-                                    "resultBytesMax"sv, "jsonDepthMax"sv};
+                                    "resultBytesMax"sv, "jsonDepthMax"sv, "timeoutMs"sv, "lostTimeoutMs"sv};
 using EdgeFields = Fields<kEdgeFields>;
 
 bool ReadString(const EdgeFields& fields, size_t i, std::string* out) {
@@ -250,6 +263,8 @@ bool ReadString(const EdgeFields& fields, size_t i, std::string* out) {
 // The readers of edges' frames fill `*frame`, or return false if something is wrong.
 bool ReadToolCall(const EdgeFields& fields, EdgeFrameText* frame) {
   frame->params_json = fields.value(kParams);
+  if (fields.Is(kTimeout, Kind::kNumber)) frame->times.timeout_ms = Plausible(fields.value(kTimeout));
+  if (fields.Is(kLostTimeout, Kind::kNumber)) frame->times.lost_timeout_ms = Plausible(fields.value(kLostTimeout));
   return ReadString(fields, kCallId, &frame->request_id) && ReadString(fields, kTool, &frame->tool) &&
          !frame->request_id.empty() && fields.Is(kParams, Kind::kObject);
 }
@@ -315,11 +330,7 @@ void WireDecoder::Decode(std::string_view text, AgentFrame* frame) const {
   const json::Error error = fields.ReadBeforeError(text, json_depth_max_, &broken_key);
   if (error != json::Error::kNone) {
     frame->why_bad = WhyNotAnObject(error, broken_key);
-    // Nobody reads what is nested too deep, but its id may come after it.
-    if (error == json::Error::kTooDeep) {
-      fields.ReadBeforeError(text, std::numeric_limits<int>::max(), &broken_key);
-    }
-    return ReadRequestIdOfBad(fields, frame);
+    return ReadRequestIdOfBroken(text, frame);
   }
   if (!fields.Is(kType, Kind::kString)) {
     frame->why_bad = "type is not a string";
@@ -360,7 +371,8 @@ std::string EncodeHeartbeatAck(int64_t timestamp_ms) {
   return frame;
 }
 
-std::string EncodeToolCall(std::string_view request_id, std::string_view tool, std::string_view params_json) {
+std::string EncodeToolCall(std::string_view request_id, std::string_view tool, std::string_view params_json,
+                           const AnswerTimes& times) {
   std::string frame = FrameOfSize({request_id, tool, params_json});
   frame += R"({"type":"tool_call","requestId":)";
   json::AppendQuoted(request_id, &frame);
@@ -368,6 +380,8 @@ std::string EncodeToolCall(std::string_view request_id, std::string_view tool, s
   json::AppendQuoted(tool, &frame);
   frame += R"(,"params":)";
   frame += params_json;
+  AppendMember("timeoutMs", times.timeout_ms, &frame);
+  AppendMember("lostTimeoutMs", times.lost_timeout_ms, &frame);
   frame += '}';
   return frame;
 }

@@ -18,12 +18,13 @@ using Capabilities = uint8_t;
 constexpr Capabilities kCapabilityCancel = 1;  // The agent may get `tool_cancel`.
 constexpr Capabilities kCapabilityLimits = 2;  // `hello_ack` has the edge's limits.
 constexpr Capabilities kCapabilityBusy = 4;    // The agent may send `tool_busy`.
+constexpr Capabilities kCapabilityTimes = 8;   // `tool_call` says how long its answer is waited for.
 struct CapabilityName {
   Capabilities bit;
   std::string_view name;
 };
 constexpr CapabilityName kKnownCapabilities[] = {
-    {kCapabilityCancel, "cancel"}, {kCapabilityLimits, "limits"}, {kCapabilityBusy, "busy"}};
+    {kCapabilityCancel, "cancel"}, {kCapabilityLimits, "limits"}, {kCapabilityBusy, "busy"}, {kCapabilityTimes, "times"}};
 
 // A `hello` that names more capabilities, or a longer name (as it is written, with escapes), is a bad frame.
 constexpr size_t kCapabilityNamesMax = 64;
@@ -33,6 +34,12 @@ constexpr size_t kCapabilityNameBytesMax = 64;
 struct PayloadLimits {
   std::optional<int64_t> bytes_max;
   std::optional<int64_t> json_depth_max;  // Of the value alone, without the frame around it.
+};
+
+// How long the answer to a call is waited for, in milliseconds. Absent: not said.
+struct AnswerTimes {
+  std::optional<int64_t> timeout_ms;       // From when the call was delivered.
+  std::optional<int64_t> lost_timeout_ms;  // From the loss of the session it came by; absent: until the time is up.
 };
 
 // A frame that an agent sent. Slices point into the decoded text.
@@ -78,7 +85,8 @@ class WireDecoder {
 // object.
 std::string EncodeConnected(std::string_view user_id, int64_t timestamp_ms, std::string_view server_id);
 std::string EncodeHeartbeatAck(int64_t timestamp_ms);
-std::string EncodeToolCall(std::string_view request_id, std::string_view tool, std::string_view params_json);
+std::string EncodeToolCall(std::string_view request_id, std::string_view tool, std::string_view params_json,
+                           const AnswerTimes& times = {});
 std::string EncodeHelloAck(Capabilities capabilities, const PayloadLimits& results = {});
 std::string EncodeToolCancel(std::string_view request_id);
 
@@ -98,6 +106,7 @@ struct EdgeFrameText {
   std::string request_id;          // kToolCall, kToolCancel
   std::string tool;                // kToolCall
   std::string_view params_json;    // kToolCall
+  AnswerTimes times;               // kToolCall
   std::string user_id, server_id;  // kConnected
   Capabilities capabilities = 0;   // kHelloAck: those that this version knows
   PayloadLimits limits;            // kHelloAck: what the edge takes

@@ -384,3 +384,73 @@ claim('the answer of a call that was cancelled leaves the queue', async (scope) 
   await until('the last has come', () => answers.some(({requestId}) => requestId === 'last'));
   assert.deepEqual(answers.map(({requestId}) => requestId), ['first', 'last']);
 });
+
+claim('no answer is sent before the edge has said what it takes, unless it does not say that', async (scope) => {
+  for (const [ack, expected] of [
+    [{type: 'hello_ack', capabilities: ['limits'], resultBytesMax: 4096}, /the result would be 5008 bytes long, more than the 4096/],
+    [undefined, undefined],
+  ]) {
+    const server = scope.backend(new WebSocketServer({port: 0, host: '127.0.0.1'}));
+    server.stop = async () => server.close();
+    await once(server, 'listening');
+    const frames = [];
+    server.on('connection', (socket) => {
+      const send = (frame) => socket.send(JSON.stringify(frame));
+      socket.on('message', (data) => {
+        const frame = JSON.parse(data.toString());
+        frames.push(frame);
+        if (frame.type !== 'heartbeat') return;  // It asks, since an answer waits.
+        if (ack !== undefined) send(ack);
+        send({type: 'heartbeat_ack', timestamp: 1});
+      });
+      send({type: 'connected', userId: 'user_1', serverId: 'edge', timestamp: 1});
+      send({type: 'tool_call', requestId: 'early', tool: 'echo', params: {n: 'x'.repeat(5000)}});
+    });
+    scope.process('toolwire', ['agent', '--url', `ws://127.0.0.1:${server.address().port}`, '--user', 'user_1', '--log-format', 'json'],
+      {env: {TOOLWIRE_SECRET: 'some', TOOLWIRE_CA: undefined}});
+    const answer = await until('it has answered', () => frames.find(({type}) => type === 'tool_response'));
+    assert.deepEqual(frames.slice(0, 3).map(({type}) => type), ['hello', 'heartbeat', 'tool_response']);
+    if (expected === undefined) assert.equal(answer.success, true);
+    else assert.match(answer.error, expected);
+  }
+});
+
+claim('answers that nobody waits for any more are not sent after a reconnect', async (scope) => {
+  const server = scope.backend(new WebSocketServer({port: 0, host: '127.0.0.1'}));
+  server.stop = async () => server.close();
+  await once(server, 'listening');
+  const root = await scope.directory();
+  await writeFile(path.join(root, 'large'), Buffer.alloc(100_000, 'x'));
+  const sessions = [];
+  server.on('connection', (socket) => {
+    const session = {socket, answers: []};
+    const send = (frame) => socket.send(JSON.stringify(frame));
+    socket.on('message', (data) => {
+      const frame = JSON.parse(data.toString());
+      if (frame.type === 'tool_response') session.answers.push(frame.requestId);
+      if (frame.type !== 'hello') return;
+      send({type: 'hello_ack', capabilities: frame.capabilities, resultBytesMax: 16 << 20, jsonDepthMax: 512});
+      session.ready = true;
+    });
+    session.call = (requestId, tool, params, times) => send({type: 'tool_call', requestId, tool, params, ...times});
+    send({type: 'connected', userId: 'user_1', serverId: 'edge', timestamp: 1});
+    sessions.push(session);
+  });
+  scope.process('toolwire', ['agent', '--url', `ws://127.0.0.1:${server.address().port}`, '--user', 'user_1', '--root', root, '--log-format', 'json'],
+    {env: {TOOLWIRE_SECRET: 'some', TOOLWIRE_CA: undefined}});
+  await until('it is connected', () => sessions[0]?.ready);
+  const [first] = sessions;
+  first.socket.pause();  // Nothing of what it answers is read.
+  const times = {lost: {timeoutMs: 60_000, lostTimeoutMs: 1}, over: {timeoutMs: 1}, wanted: {timeoutMs: 600_000, lostTimeoutMs: 600_000}, unsaid: {}};
+  // More than the kernel takes, so that the rest waits.
+  for (let i = 0; i < 300; ++i) first.call(`before ${i}`, 'read_file', {path: 'large'}, times.lost);
+  for (const [name, time] of Object.entries(times)) first.call(name, 'read_file', {path: 'large'}, time);
+  first.call('little', 'sleep', {ms: 0}, times.lost);
+  await until('what was asked is in the kernel', () => first.socket.bufferedAmount === 0);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  first.socket.terminate();
+  await until('it has come back', () => sessions[1]?.ready);
+  await until('what is wanted has come', () => sessions[1].answers.includes('unsaid') && sessions[1].answers.includes('wanted'));
+  const unwanted = sessions[1].answers.filter((id) => id.startsWith('before') || id === 'lost' || id === 'over');
+  assert.deepEqual(unwanted, []);
+});

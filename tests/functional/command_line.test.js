@@ -370,7 +370,7 @@ for (const full of [false, true]) {
   });
 }
 
-claim('params of a file or of standard input that are none are refused before the call', async (scope) => {
+claim('params that are none are refused before the call, wherever they come from', async (scope) => {
   const tw = await scope.toolwire();
   const agent = await tw.agent('user_1');
   const directory = await scope.directory();
@@ -384,13 +384,21 @@ claim('params of a file or of standard input that are none are refused before th
     ['-', '< /dev/null', /standard input: empty/], ['-', '<&-', /standard input: closed/],
     ['-', `< ${file('blank')}`, /standard input: empty/], ['-', `< ${directory}`, /standard input: Is a directory/],
     [`@${file('empty')}`, undefined, /empty: empty/], [`@${directory}`, undefined, /Is a directory/],
-    [`@${file('none')}`, undefined, /none: No such file/],
+    [`@${file('none')}`, undefined, /none: No such file/], ['', undefined, /params: empty/], [' \n', undefined, /params: empty/],
   ]) {
     const {code, stdout, stderr} = await call(params, redirection);
     assert.deepEqual([code, stdout], [2, ''], `${params} ${redirection}: ${stderr}`);
     assert.match(stderr, error);
   }
   assert.equal(agent.calls.length, 0);
+  // More than control takes in one message: it would end the stream, and nobody could say whether it was read.
+  await writeFile(file('long'), JSON.stringify({n: 'x'.repeat(20 << 20)}));
+  const {code, stderr} = await call(`@${file('long')}`);
+  assert.equal(code, 3, stderr);
+  assert.match(stderr, /params: the request is \d+ bytes long, more than the \d+ that control takes.*NOT_SENT/s);
+  assert.equal(agent.calls.length, 0);
+  await writeFile(file('long'), JSON.stringify({n: 'x'.repeat(2 << 20)}));
+  assert.equal((await call(`@${file('long')}`)).code, 0);
   assert.equal((await call(`@${file('params')}`)).stdout, '{"n":1}\n');
   assert.equal((await call('-', `< ${file('params')}`)).stdout, '{"n":1}\n');
 });

@@ -27,7 +27,7 @@ async function fakeControl(scope, answer) {
   const port = await new Promise((resolve, reject) =>
     server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) => (error ? reject(error) : resolve(bound))));
   scope.own({close: () => server.forceShutdown()});
-  return {requests, address: ['--address', `127.0.0.1:${port}`]};
+  return {requests, address: ['--address', `127.0.0.1:${port}`], die: () => server.forceShutdown()};
 }
 // `toolwire credentials rotate user_1`, with its standard output at hand.
 function rotate(scope, args) {
@@ -83,14 +83,17 @@ claim('the new secret is in the output before it holds, and is said to be void i
   for (const [error, exit, sentence] of [
     [undefined, 0, /the old secret is refused from now on/],
     [{code: code.NOT_FOUND, details: 'gone'}, 1, /gone; the old secret holds, not the one that was printed/],
-    [{code: code.UNAVAILABLE, details: 'the store is away'}, 3, /either the secret that was printed holds now, or the old one/],
+    // It may have been done before the store, or control, was lost.
+    [{code: code.UNAVAILABLE, details: 'the store is away'}, 4, /either the secret that was printed holds now, or the old one/],
+    ['dies', 4, /either the secret that was printed holds now, or the old one/],
   ]) {
     const file = path.join(await scope.directory(), 'secret');
     let written;
     const control = await fakeControl(scope, ({secret}, number) => {
       if (number === 1) return {secret: SECRET, prepared: true};
       written = readFile(file, 'utf8');
-      return {error, secret, everywhere: true};
+      if (error === 'dies') control.die();
+      return {error: error === 'dies' ? undefined : error, secret, everywhere: true};
     });
     const child = spawn('/bin/sh', ['-c', `exec "$0" "$@" > ${file}`, binary('toolwire'), 'credentials', 'rotate', 'user_1', ...control.address],
       {env: {}, stdio: ['ignore', 'ignore', 'pipe']});

@@ -336,6 +336,14 @@ row('a command that is too deep or broken behind its requestId is answered with 
     assert.equal(response.success, false, requestId);
     assert.match(response.error, error, requestId);
   }
+  for (const [requestId, text] of [
+    ['req_sorted', '{"params":{"a":NaN,"requestId":"x"},"requestId":"req_sorted","tool":"echo","type":"tool_call"}'],
+    ['req_escape', '{"tool":"\\x","params":{},"requestId":"req_escape"}'],
+    ['req_repr', "{'type': 'tool_call', 'tool': 'echo', 'params': {}, 'requestId': 'req_repr'}"],
+  ]) {
+    const response = await backend.publish('broken', {requestId}, 60_000, text);
+    assert.match(response.error, /not valid JSON/, requestId);
+  }
   assert.equal(agent.calls.length, 0);
 });
 

@@ -115,6 +115,38 @@ claimInBoth('an answer that cannot be read ends its call at once, names the fiel
   assert.equal(await tw.metric('toolwire_edge_bad_answers_total'), 2 * UNREADABLE.length);
 });
 
+// Answers that are broken before their request id, with that of another call in the result.
+const BROKEN_BEFORE = [
+  ['{"error":null,"executionTime":NaN,"requestId":ID,"result":{"requestId":"good"},"success":true,"type":"tool_response"}', /executionTime is not valid JSON/],
+  ['{"executionTime":1,"result":{"requestId":"good","n":[1,-Infinity]},"requestId":ID,"success":true}', /result is not valid JSON/],
+  ['{"result":"C:\\Users\\x, \\"requestId\\":\\"good\\"","success":true,"requestId":ID}', /result is not valid JSON/],
+  ['{"type":"tool_response","result":"two\nlines","requestId":ID', /result is not valid JSON/],
+  ["{'type': 'tool_response', 'success': True, 'requestId': ID, 'result': {'requestId': 'good'}}", /not a JSON object/],
+  ['{"success":,"requestId":"other","requestId":ID}', /success is not valid JSON/],
+];
+
+claimInBoth('an answer that is broken before its request id ends its call at once, and no other', async (scope, shape) => {
+  const tw = await scope.toolwire(shape);
+  let broken;
+  const agent = await tw.agent('user_1', {
+    answer: ({requestId, tool}, self) => {
+      if (tool === 'bad') self.sendText(broken.replace('ID', JSON.stringify(requestId)));
+    },
+  });
+  const caller = tw.caller();
+  const good = caller.call('user_1', 'good', {}, {requestId: 'good'});
+  await agent.called();
+  for (const [text, message] of [...BROKEN_BEFORE, ...BROKEN_BEFORE]) {
+    broken = text;
+    const outcome = await caller.call('user_1', 'bad', {}, {timeoutMs: 300_000});
+    assert.deepEqual([outcome.reason, outcome.delivery], ['AGENT_LOST', 'SENT'], text);
+    assert.match(outcome.message, message, text);
+  }
+  agent.respond('good', {success: true, result: 'still here'});
+  assert.equal(resultOf(await good), 'still here');
+  assert.equal(await tw.metric('toolwire_edge_bad_frames_total'), 0);
+});
+
 claim('request ids may be any string', async (scope) => {
   const tw = await scope.toolwire();
   const agent = await tw.agent('user_1');

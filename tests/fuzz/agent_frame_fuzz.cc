@@ -1,8 +1,12 @@
 // Any bytes as an agent's frame: whatever decodes must hold what it promises, and survive being written again.
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "common/base/broken_json.h"
 #include "common/base/json_text.h"
 #include "common/wire/wire_codec.h"
 #include "tests/fuzz/require.h"
@@ -72,6 +76,33 @@ void CheckEdgeFrame(const toolwire::EdgeFrameText& frame) {
   REQUIRE(again.type == frame.type && again.request_id == frame.request_id);
 }
 
+// Of a text that is an object it finds what a strict reader finds, and of any beginning of it nothing else.
+void CheckBroken(std::string_view text, bool object) {
+  constexpr std::array<std::string_view, 1> kNames = {"requestId"};
+  std::array<json::BrokenMember, 1> broken;
+  json::FindBrokenMembers(text, kNames, absl::MakeSpan(broken));
+  REQUIRE(!broken[0].text || json::IsUtf8(*broken[0].text));
+  if (!object) return;
+  std::vector<json::Member> members;
+  REQUIRE(json::SplitObject(text, kDepthMax, &members) == json::Error::kNone);
+  std::vector<std::string> ids;  // All that have the name, so that a text cut before the last shows one of them.
+  json::BrokenMember expected;
+  for (const json::Member& member : members) {
+    std::string key, id;
+    const std::string_view quoted(member.key.data() - 1, member.key.size() + 2);
+    if (!json::Unescape(quoted, &key) || key != kNames[0]) continue;
+    expected.is_string = member.kind == json::Kind::kString;
+    expected.text.reset();
+    if (expected.is_string && json::Unescape(member.value, &id)) expected.text = id;
+    if (expected.text) ids.push_back(id);
+  }
+  REQUIRE(broken[0].is_string == expected.is_string && broken[0].text == expected.text);
+  for (size_t size = 0; size < text.size(); size += 1 + text.size() / 64) {
+    json::FindBrokenMembers(text.substr(0, size), kNames, absl::MakeSpan(broken));
+    REQUIRE(!broken[0].text || std::find(ids.begin(), ids.end(), *broken[0].text) != ids.end());
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -83,6 +114,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   json::Kind kind = json::Kind::kNull;
   const bool object = json::Validate(text, kDepthMax, &kind) == json::Error::kNone && kind == json::Kind::kObject;
   REQUIRE(object || frame.type == AgentFrame::Type::kBad);
+  CheckBroken(text, object);
   // Whatever the agent wrote, the reason is short, and its call can be named.
   REQUIRE(frame.why_bad.size() < 100 && json::IsUtf8(frame.why_bad) && json::IsUtf8(frame.request_id));
   if (frame.type == AgentFrame::Type::kToolResponse) CheckToolResponse(text, frame);

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/broken_json.h"
 #include "common/base/json_text.h"
 #include "common/wire/wire_codec.h"
 #include "edge/session_table.h"
@@ -85,8 +86,11 @@ struct ModelSession {
 bool Names(std::string_view text, const std::string& request_id) {
   const std::string_view name = "requestId";
   json::Member found;
-  std::string_view broken_key;
-  json::PickMembersBeforeError(text, 100000, {&name, 1}, {&found, 1}, &broken_key);
+  if (json::PickMembers(text, 100000, {&name, 1}, {&found, 1}) != json::Error::kNone) {
+    json::BrokenMember broken;
+    json::FindBrokenMembers(text, {&name, 1}, {&broken, 1});
+    return broken.text == request_id;
+  }
   std::string plain;
   return !found.value.empty() && found.kind == json::Kind::kString && json::Unescape(found.value, &plain) &&
          plain == request_id;

@@ -27,7 +27,7 @@ namespace {
 
 constexpr char kProgram[] = "/usr/sbin/pgbouncer";
 
-[[noreturn]] void Die(const std::string& what) {
+[[noreturn]] void DieOfPooler(const std::string& what) {
   std::fprintf(stderr, "PgBouncer for tests: %s\n", what.c_str());
   std::abort();
 }
@@ -40,7 +40,7 @@ const passwd* OtherUser() { return geteuid() == 0 ? getpwnam("postgres") : nullp
 std::unique_ptr<PgBouncer> PgBouncer::Start(const std::string& database_url, const std::string& pool_mode) {
   if (access(kProgram, X_OK) != 0) return nullptr;
   std::string directory = ::testing::TempDir() + "toolwire_pgbouncer_XXXXXX";
-  if (mkdtemp(directory.data()) == nullptr) Die("no temporary directory");
+  if (mkdtemp(directory.data()) == nullptr) DieOfPooler("no temporary directory");
   const size_t slash = database_url.rfind('/'), colon = database_url.rfind(':');
   const int port = FreePort();
   std::ofstream(directory + "/pgbouncer.ini")
@@ -50,7 +50,7 @@ std::unique_ptr<PgBouncer> PgBouncer::Start(const std::string& database_url, con
       // So few that clients share them.
       << (pool_mode == "transaction" ? "default_pool_size = 3\n" : "");
   if (const passwd* user = OtherUser(); user != nullptr && chown(directory.c_str(), user->pw_uid, user->pw_gid) != 0) {
-    Die("chown");
+    DieOfPooler("chown");
   }
   std::unique_ptr<PgBouncer> bouncer(new PgBouncer(database_url.substr(slash + 1), std::move(directory), port));
   bouncer->Run();
@@ -94,8 +94,8 @@ void PgBouncer::Run() {
   }
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (PQping(url().c_str()) != PQPING_OK) {
-    if (waitpid(pid_, nullptr, WNOHANG) == pid_) Die("it ended");
-    if (std::chrono::steady_clock::now() > deadline) Die("it does not start");
+    if (waitpid(pid_, nullptr, WNOHANG) == pid_) DieOfPooler("it ended");
+    if (std::chrono::steady_clock::now() > deadline) DieOfPooler("it does not start");
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
 }

@@ -9,13 +9,13 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <mutex>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace toolwire {
@@ -52,7 +52,8 @@ class AgentToolsTest : public testing::TestWithParam<AgentTools::Confinement> {
   ToolOutcome Run(const std::string& tool, const std::string& params) {
     AgentTools::Plan plan = tools_->PlanCall(tool, params);
     if (plan.kind != Kind::kFile) return plan.outcome;
-    return tools_->RunFileTool(tool, params);
+    AnswerRoom room(budget_);
+    return tools_->RunFileTool(plan.file, {&room, &stopped_, result_bytes_max_});
   }
   ToolOutcome Read(const std::string& path) { return Run("read_file", json{{"path", path}}.dump()); }
   ToolOutcome ReadBase64(const std::string& path) {
@@ -74,6 +75,9 @@ class AgentToolsTest : public testing::TestWithParam<AgentTools::Confinement> {
 
   fs::path base_, root_;
   std::unique_ptr<AgentTools> tools_;
+  std::shared_ptr<AnswerBudget> budget_ = std::make_shared<AnswerBudget>(64u << 20);
+  std::atomic<bool> stopped_{false};
+  size_t result_bytes_max_ = AgentTools::kResultBytesMax;
 };
 
 INSTANTIATE_TEST_SUITE_P(Both, AgentToolsTest,
@@ -396,10 +400,86 @@ TEST_P(AgentToolsTest, BadParamsAreErrors) {
       EXPECT_NE(outcome.error.find("path"), std::string::npos) << outcome.error;
     }
     ExpectError(Run(tool, json{{"path", std::string(5000, 'x')}}.dump()), "too long");
-    EXPECT_FALSE(Run(tool, json{{"path", "."}, {"more", std::string(70'000, 'x')}}.dump()).success);
     EXPECT_FALSE(Run(tool, std::string(30'000, '[')).success);
   }
   ExpectError(Run("read_file", "{}"), "`path` is missing");
+}
+
+TEST_P(AgentToolsTest, WhatAToolDoesNotReadNeverFailsItHoweverLargeOrOddItIs) {
+  Write(root_ / "a.txt", "abc");
+  const std::string more[] = {
+      R"("more":")" + std::string(5u << 20, 'x') + '"', R"("more":1e400,"\ud800":"\udc00")", R"("ms":"long")",
+      R"("more":)" + std::string(5000, '[') + std::string(5000, ']'), R"("path_base64":null)"};
+  for (const std::string& one : more) {
+    EXPECT_EQ(Content(Run("read_file", R"({"path":"a.txt",)" + one + "}")), "abc");
+    EXPECT_TRUE(Run("list_directory", "{" + one + R"(,"encoding":7})").success);
+  }
+  EXPECT_EQ(tools_->PlanCall("sleep", R"({"path":7,"encoding":")" + std::string(100'000, 'x') + R"(","ms":5})").kind,
+            Kind::kWait);
+}
+
+TEST_P(AgentToolsTest, RoomIsTakenBeforeAFileIsReadAndIsAsLargeAsTheResultAfterwards) {
+  Write(root_ / "a", std::string(100'000, 'x'));
+  Write(root_ / "controls", std::string(100'000, '\x01'));
+  for (const auto& [file, encoding] :
+       {std::pair("a", "utf8"), std::pair("a", "base64"), std::pair("controls", "utf8")}) {
+    const AgentTools::Plan plan =
+        tools_->PlanCall("read_file", json{{"path", file}, {"encoding", encoding}}.dump());
+    ASSERT_EQ(plan.kind, Kind::kFile);
+    AnswerRoom room(budget_);
+    const ToolOutcome outcome = tools_->RunFileTool(plan.file, {&room, &stopped_});
+    ASSERT_TRUE(outcome.success) << outcome.error;
+    EXPECT_EQ(budget_->taken(), outcome.result_json.size());
+    EXPECT_EQ(outcome.result_json.capacity(), outcome.result_json.size()) << "no more memory than that";
+  }
+  EXPECT_EQ(budget_->taken(), 0u) << "it is given back";
+}
+
+TEST_P(AgentToolsTest, WithoutRoomAFileIsNotReadAndTheAgentIsBusy) {
+  Write(root_ / "a", std::string(100'000, 'x'));
+  Write(root_ / "controls", std::string(30'000, '\x01'));
+  Write(root_ / "small", "x");
+  AnswerRoom others(budget_);
+  ASSERT_TRUE(others.Resize((64u << 20) - 50'000));
+  for (const char* file : {"a", "controls"}) {
+    for (const char* encoding : {"utf8", "base64"}) {
+      const ToolOutcome outcome = Run("read_file", json{{"path", file}, {"encoding", encoding}}.dump());
+      const bool fits = file == std::string("controls") && encoding == std::string("base64");
+      EXPECT_EQ(outcome.busy, !fits) << file << encoding;
+      EXPECT_EQ(outcome.success, fits) << outcome.error;
+    }
+  }
+  EXPECT_EQ(Content(Read("small")), "x");
+  EXPECT_EQ(budget_->taken(), (64u << 20) - 50'000);
+}
+
+TEST_P(AgentToolsTest, ListingTakesRoomAsItGrows) {
+  for (int i = 0; i < 2000; ++i) Write(root_ / (std::to_string(i) + std::string(100, 'x')), "");
+  {
+    AnswerRoom others(budget_);
+    ASSERT_TRUE(others.Resize((64u << 20) - 150'000));
+    EXPECT_TRUE(List(".").busy);
+    ASSERT_TRUE(others.Resize((64u << 20) - 900'000));
+    EXPECT_TRUE(List(".").success);
+  }
+  EXPECT_EQ(budget_->taken(), 0u);
+}
+
+TEST_P(AgentToolsTest, ResultOverWhatTheAgentMaySendIsNotMade) {
+  result_bytes_max_ = 1000;
+  Write(root_ / "a", std::string(1000, 'x'));
+  Write(root_ / "b", std::string(900, 'x'));
+  ExpectError(Read("a"), "the result would be 1037 bytes long, more than the 1000 that this agent may send");
+  EXPECT_EQ(Content(Read("b")).size(), 900u);
+  for (int i = 0; i < 50; ++i) Write(root_ / std::to_string(i), "");
+  ExpectError(List("."), "more than the 1000 that this agent may send");
+}
+
+TEST_P(AgentToolsTest, StoppedToolReadsNothing) {
+  Write(root_ / "a", "abc");
+  stopped_ = true;
+  EXPECT_FALSE(Read("a").success);
+  EXPECT_FALSE(List(".").success);
 }
 
 TEST_P(AgentToolsTest, EchoGivesBackEveryByte) {
@@ -500,116 +580,6 @@ TEST_P(AgentToolsTest, NoDescriptorIsLeftOpen) {
     List(path);
   }
   EXPECT_EQ(open_now(), before);
-}
-
-// Blocks the worker until opened, and counts who came by.
-class Gate {
- public:
-  void Enter() {
-    std::unique_lock<std::mutex> lock(mu_);
-    ++entered_;
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return open_; });
-  }
-  void AwaitEntered(int count) {
-    std::unique_lock<std::mutex> lock(mu_);
-    changed_.wait(lock, [&] { return entered_ >= count; });
-  }
-  void Open() {
-    const std::lock_guard<std::mutex> lock(mu_);
-    open_ = true;
-    changed_.notify_all();
-  }
-
- private:
-  std::mutex mu_;
-  std::condition_variable changed_;
-  int entered_ = 0;
-  bool open_ = false;
-};
-
-TEST(ToolWorkerTest, JobsRunInTheirOrder) {
-  Gate gate;
-  ToolWorker worker(16, /*threads_max=*/1);
-  std::vector<int> order;
-  for (int i = 0; i < 10; ++i) ASSERT_TRUE(worker.Submit([&order, i] { order.push_back(i); }));
-  ASSERT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
-  gate.AwaitEntered(1);
-  EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
-  gate.Open();
-}
-
-TEST(ToolWorkerTest, JobThatHangsHoldsUpNoLaterJobs) {
-  Gate hung, later;
-  ToolWorker worker(16, /*threads_max=*/3);
-  ASSERT_TRUE(worker.Submit([&hung] { hung.Enter(); }));
-  ASSERT_TRUE(worker.Submit([&hung] { hung.Enter(); }));
-  hung.AwaitEntered(2);
-  later.Open();
-  for (int i = 1; i <= 5; ++i) {
-    ASSERT_TRUE(worker.Submit([&later] { later.Enter(); }));
-    later.AwaitEntered(i);
-  }
-  hung.Open();
-}
-
-TEST(ToolWorkerTest, AtTheLimitOfThreadsJobsWait) {
-  Gate gate;
-  ToolWorker worker(2, /*threads_max=*/2);
-  for (int i = 0; i < 2; ++i) ASSERT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
-  gate.AwaitEntered(2);
-  std::atomic<int> ran{0};
-  EXPECT_TRUE(worker.Submit([&ran] { ++ran; }));
-  EXPECT_TRUE(worker.Submit([&ran] { ++ran; }));
-  EXPECT_FALSE(worker.Submit([&ran] { ++ran; }));
-  EXPECT_EQ(ran, 0);
-  gate.Open();
-}
-
-TEST(ToolWorkerTest, StopSaysWhetherAJobHangs) {
-  Gate gate;
-  {
-    ToolWorker worker(16, 2);
-    ASSERT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
-    gate.AwaitEntered(1);
-    ASSERT_TRUE(worker.Submit([] {}));
-    EXPECT_FALSE(worker.Stop(std::chrono::milliseconds(1)));
-    EXPECT_FALSE(worker.Submit([] { FAIL() << "refused jobs do not run"; }));
-    gate.Open();
-    EXPECT_TRUE(worker.Stop(std::chrono::hours(1)));
-  }
-  ToolWorker unused(16, 2);
-  EXPECT_TRUE(unused.Stop(std::chrono::milliseconds(0)));
-}
-
-TEST(ToolWorkerTest, FullQueueRefusesAndLaterTakesMore) {
-  Gate gate;
-  ToolWorker worker(2, /*threads_max=*/1);
-  ASSERT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
-  gate.AwaitEntered(1);  // At work, no longer in the queue.
-  EXPECT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
-  EXPECT_TRUE(worker.Submit([&gate] { gate.Enter(); }));
-  EXPECT_FALSE(worker.Submit([] { FAIL() << "refused jobs do not run"; }));
-  gate.Open();
-  gate.AwaitEntered(3);
-  EXPECT_TRUE(worker.Submit([] {}));
-}
-
-TEST(ToolWorkerTest, DestructionWaitsForTheJobAtHand) {
-  Gate gate;
-  bool finished = false;
-  std::thread opener;
-  {
-    ToolWorker worker(2, /*threads_max=*/1);
-    ASSERT_TRUE(worker.Submit([&] {
-      gate.Enter();
-      finished = true;
-    }));
-    gate.AwaitEntered(1);
-    opener = std::thread([&gate] { gate.Open(); });
-  }
-  EXPECT_TRUE(finished);
-  opener.join();
 }
 
 }  // namespace

@@ -101,6 +101,7 @@ class SessionTest : public ::testing::Test {
     deliver.set_tool("read_file");
     deliver.set_params_json(params);
     deliver.set_timeout_us(std::chrono::duration_cast<std::chrono::microseconds>(timeout).count());
+    deliver.set_lost_timeout_us(2'000'000);
     EXPECT_TRUE(delivered_.emplace(link, call_id).second);
     table().Deliver(id, link, std::move(deliver));
     Collect();

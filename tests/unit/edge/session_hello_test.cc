@@ -27,6 +27,16 @@ TEST_F(SessionTest, HelloIsAnsweredWithWhatBothSidesHave) {
   EXPECT_EQ(counters_.unknown_frames.value() + counters_.bad_frames.value(), 0u);
 }
 
+TEST_F(SessionTest, CallSaysHowLongItsAnswerIsWaitedForToAnAgentThatReadsIt) {
+  OpenAndRead();
+  Deliver(1, "req_1", milliseconds(1500));
+  EXPECT_EQ(Frames(), std::vector<std::string>{EncodeToolCall("req_1", "read_file", "{}")});
+  Receive(EncodeHello(kCapabilityTimes));
+  Frames();
+  Deliver(2, "req_2", std::chrono::microseconds(1'500'001));
+  EXPECT_EQ(Frames(), std::vector<std::string>{EncodeToolCall("req_2", "read_file", "{}", {1501, 2000})});
+}
+
 TEST_F(SessionTest, AgentThatCanCancelGetsAToolCancelForEachSentCallThatEndsUnanswered) {
   OpenAndRead();
   Receive(kHello);

@@ -309,6 +309,7 @@ TEST_F(SessionTest, AnswerThatCannotBeReadEndsItsCallAndClosesNothingHoweverMany
       {R"(,"success":false,"error":{"code":1}})", "tool_response: error is neither a string nor null"},
       {R"(,"success":true,"result":{"a":)", "result is not valid JSON"},
       {"", "not a JSON object"},
+      {R"(,"success":NaN})", "success is not valid JSON"},
   };
   uint64_t call_id = 0;
   DeliverAndRead(100, "req_good");
@@ -330,6 +331,18 @@ TEST_F(SessionTest, AnswerThatCannotBeReadEndsItsCallAndClosesNothingHoweverMany
   Receive(Response("req_good"));
   EXPECT_EQ(OutcomeOf(200), "success 1");
   EXPECT_EQ(OutcomeOf(100), "success 1");
+}
+
+TEST_F(SessionTest, AnswerWithAnErrorBeforeItsIdEndsItsCallAndNoOther) {
+  limits_.bad_frames_max = 1;
+  OpenAndRead();
+  DeliverAndRead(1, "req_1");
+  DeliverAndRead(2, "req_2");
+  Receive(R"({"error":NaN,"executionTime":1,"requestId":"req_1","result":{"requestId":"req_2"},"success":true})");
+  EXPECT_EQ(OutcomeOf(1), "unreadable: error is not valid JSON");
+  EXPECT_EQ(OutcomeOf(2), "open");
+  EXPECT_EQ(counters_.bad_frames.value(), 0u);
+  EXPECT_EQ(CloseOf(), "none");
 }
 
 TEST_F(SessionTest, AnswerThatCannotBeReadIsABadFrameOnlyIfThereWasNoCall) {
@@ -373,7 +386,8 @@ TEST_F(SessionTest, AnswerWhoseIdCannotBeReadEndsNoCall) {
   for (const char* text : {R"({"type":"tool_response","requestId":"req_1\ud800","success":true})",
                            R"({"type":"tool_response","requestId":"req_1\udc00\ud800","success":true})",
                            R"({"type":"tool_response","requestId":"req_1)",
-                           R"({"type":"tool_response","success":yes,"requestId":"req_1"})"}) {
+                           R"({"type":"tool_response","success":yes,"result":{"requestId":"req_1"}})",
+                           R"({"type":"tool_response","error":"say "hi", "requestId":"req_1"})"}) {
     const uint64_t bad = counters_.bad_frames.value();
     DeliverAndRead(bad + 1, "req_1");
     Receive(text);

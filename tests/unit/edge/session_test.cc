@@ -20,6 +20,8 @@ TEST_F(SessionTest, FramesOutAreTheGoldenOnes) {
   Receive(Golden("heartbeat"));
   EXPECT_EQ(Frames(), std::vector<std::string>{Golden("heartbeat_ack")});
 
+  Receive(Golden("hello"));
+  EXPECT_EQ(Frames(), std::vector<std::string>{Golden("hello_ack")});
   Deliver(1, "req_V1StGXR8_Z5jdHi6B-myT", seconds(60),
           R"({"path":"/home/user/file.txt","encoding":"utf-8","offset":9007199254740993})");
   EXPECT_EQ(Frames(), std::vector<std::string>{Golden("tool_call")});

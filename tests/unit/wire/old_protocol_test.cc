@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+
 namespace toolwire {
 namespace {
 
@@ -56,6 +59,20 @@ TEST(OldProtocolTest, BadCommandsSayWhyAndWhoseTheyAreWhereThatCanBeRead) {
     const OldCommand command = DecodeOldCommand(one.text, kDepth);
     EXPECT_NE(command.why_bad, "") << one.text;
     EXPECT_EQ(command.request_id, one.request_id) << one.text;
+  }
+}
+
+TEST(OldProtocolTest, BrokenCommandSaysWhoseItIsWhereverItsIdIs) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"params":{"a":NaN,"requestId":"x"},"requestId":"r","tool":"t","type":"tool_call"})", "params are not valid JSON"},
+      {R"({"tool":"\x","requestId":"r"})", "not valid JSON"},
+      {R"({'type': 'tool_call', 'requestId': 'r', 'tool': 't', 'params': {}})", "not valid JSON"},
+      {"{\"params\":{\"a\":\xff},\"requestId\":\"r\"}", "not UTF-8"},
+  };
+  for (const auto& [text, why] : cases) {
+    const OldCommand command = DecodeOldCommand(text, kDepth);
+    EXPECT_EQ(command.why_bad, why) << text;
+    EXPECT_EQ(command.request_id, "r") << text;
   }
 }
 

@@ -91,6 +91,28 @@ TEST(WireDecoderTest, BadAnswerNamesItsCallAndTheFieldThatIsWrong) {
   }
 }
 
+TEST(WireDecoderTest, BrokenAnswerNamesItsCallWhereverItsIdIs) {
+  const std::pair<std::string_view, std::string_view> cases[] = {
+      {R"({"error":null,"executionTime":NaN,"requestId":"r","success":true,"type":"tool_response"})",
+       "executionTime is not valid JSON"},
+      {R"({"type":"tool_response","success":True,"result":{"requestId":"x"},"requestId":"r"})",
+       "success is not valid JSON"},
+      {R"({"type":"tool_response","success":true,"result":"C:\dir\x\q","requestId":"r"})",
+       "result is not valid JSON"},
+      {"{\"result\":\"a\nb\",\"requestId\":\"r\",\"success\":true,\"type\":\"tool_response\"}", "result is not valid JSON"},
+      {R"({'requestId': 'r', 'success': True, 'type': 'tool_response'})", "not a JSON object"},
+      {R"({"result":NaN,"requestId":"q","requestId":"r","type":"tool_busy"})", "result is not valid JSON"},
+      {"{\"result\":\"\xff\",\"requestId\":\"r\",\"success\":true}", "not UTF-8"},
+      {"{\"result\":\xff,\"requestId\":\"r\",\"success\":true}", "not UTF-8"},
+  };
+  for (const auto& [text, why] : cases) {
+    const AgentFrame frame = Decoded(text);
+    EXPECT_EQ(frame.type, Type::kBad) << text;
+    EXPECT_EQ(frame.why_bad, why) << text;
+    EXPECT_EQ(frame.request_id, "r") << text;
+  }
+}
+
 TEST(WireDecoderTest, AnswerNestedTooDeepNamesItsCallWhereverItsIdIs) {
   const std::string deep(kDepthMax, '['), end(kDepthMax, ']');
   for (const std::string& text :
@@ -111,7 +133,9 @@ TEST(WireDecoderTest, BadFrameThatIsNoAnswerOrWhoseIdCannotBeReadNamesNoCall) {
         R"({"type":"tool_response","requestId":7,"success":1})",
         R"({"type":"tool_response","requestId":"","success":1})",
         R"({"type":"tool_response","requestId":"\ud800","x":)",
-        R"({"type":"tool_response","requestId":"r)", R"({"type":"tool_response","success":yes,"requestId":"r"})",
+        R"({"type":"tool_response","requestId":"r)", R"({"type":"tool_response","result":{"requestId":"r"},"success":yes})",
+        R"({"type":"tool_response","error":"say "hi", "requestId":"r"})",
+        R"({"requestId":"r","success":NaN,"type":"heartbeat"})",
         "{\"type\":\"tool_response\",\"requestId\":\"\xff\",\"success\":true}"}) {
     const AgentFrame frame = Decoded(text);
     EXPECT_EQ(frame.type, Type::kBad) << text;
@@ -399,6 +423,18 @@ TEST(EdgeFrameTest, CallNeedsIdToolAndParams) {
     EXPECT_EQ(bad.type, EdgeType::kBad) << fields;
     EXPECT_EQ(bad.request_id + bad.tool, "") << fields;
   }
+}
+
+TEST(EdgeFrameTest, TimesOfACallOnlyInformAndAreReadWhereTheyArePlausible) {
+  const auto times = [](std::string_view fields) {
+    const EdgeFrameText call = DecodeEdgeFrame(
+        R"({"type":"tool_call","requestId":"r","tool":"t","params":{})" + std::string(fields) + "}", kDepthMax);
+    EXPECT_EQ(call.type, EdgeType::kToolCall) << fields;
+    return std::pair(call.times.timeout_ms, call.times.lost_timeout_ms);
+  };
+  EXPECT_EQ(times(""), std::pair(std::optional<int64_t>(), std::optional<int64_t>()));
+  EXPECT_EQ(times(R"(,"timeoutMs":5,"lostTimeoutMs":1e3)"), std::pair(std::optional<int64_t>(5), std::optional<int64_t>(1000)));
+  EXPECT_EQ(times(R"(,"timeoutMs":-1,"lostTimeoutMs":"2")"), std::pair(std::optional<int64_t>(), std::optional<int64_t>()));
 }
 
 TEST(EdgeFrameTest, ConnectedNeedsBothIds) {

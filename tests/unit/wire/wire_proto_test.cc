@@ -126,7 +126,7 @@ std::string Encoded(const Message& message) {
     return EncodeHeartbeat(heartbeat->timestamp());
   }
   if (const auto* call = dynamic_cast<const v1::ToolCall*>(&message)) {
-    return EncodeToolCall(call->request_id(), call->tool(), call->params());
+    return EncodeToolCall(call->request_id(), call->tool(), call->params(), {call->timeout_ms(), call->lost_timeout_ms()});
   }
   if (const auto* busy = dynamic_cast<const v1::ToolBusy*>(&message)) {
     return EncodeToolBusy(busy->request_id());
@@ -189,6 +189,8 @@ std::unique_ptr<Message> DecodedMessage(const std::string& frame) {
     call->set_request_id(edge.request_id);
     call->set_tool(edge.tool);
     call->set_params(std::string(edge.params_json));
+    if (edge.times.timeout_ms) call->set_timeout_ms(*edge.times.timeout_ms);
+    if (edge.times.lost_timeout_ms) call->set_lost_timeout_ms(*edge.times.lost_timeout_ms);
     return call;
   }
   return nullptr;
