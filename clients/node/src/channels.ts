@@ -205,7 +205,10 @@ class Asking<Request, Response> {
     this.one.sent = true;
     ++this.#waiting;
     if (this.wanted.changes) this.#attempts.stop();
+    const {connection} = channel;
+    let late = false;
     const slow = this.#after(ANSWER_AHEAD_MS, () => {
+      late = true;
       if (this.wanted.changes) return;
       channel.missed();
       this.#attempts.next();
@@ -216,6 +219,11 @@ class Asking<Request, Response> {
       channel.heard();
       this.#end(() => this.#resolve(response));
     } catch (error) {
+      // Not a word in all that time: behind the same address another connection may have a control that answers.
+      if (late && error instanceof ToolwireError && error.code === 'DEADLINE_EXCEEDED' && error.reason === error.code) {
+        channel.missed();
+        channel.leave(connection);
+      }
       if (this.#over) return;
       // What control itself says of the agent or the store is the answer; without a reason it is the connection.
       if (!(error instanceof ToolwireError) || error.reason !== 'UNAVAILABLE' || this.wanted.changes) {

@@ -142,6 +142,10 @@ export class DispatchStream {
   get open(): boolean {
     return this.#state === State.Taken && !this.#silent && !this.#finishing;
   }
+  /** Control has calls, and says nothing. */
+  get silent(): boolean {
+    return this.#silent;
+  }
   /** How many calls it takes now. */
   room(now: number): number {
     return this.open && this.#mayWrite(now) && !this.#tokenEnded ? this.callsMax - this.#inFlight.size : 0;

@@ -53,7 +53,9 @@ export class Lane implements StreamOwner {
   }
   /** Why no calls go there, for people. */
   get whyNot(): string {
-    return this.#lastFailure || (this.#stream?.whyNot ?? 'not connected yet');
+    const why = this.#lastFailure || (this.#stream?.whyNot ?? 'not connected yet');
+    const wasSilent = [...this.#others].some(({silent}) => silent);
+    return wasSilent && why !== SILENT ? `${SILENT}; another connection: ${why}` : why;
   }
 
   /** Connects, and does so again whenever the stream breaks, until `close`. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import {once} from 'node:events';
 import {ToolwireAdmin} from '../dist/index.mjs';
+import {startBalancer} from './fake_balancer.js';
 import {present, startFake} from './fake_control.js';
 import {claim, clientWith, freePort, rejection, until} from './lib.js';
 
@@ -109,4 +110,16 @@ claim('an attempt that never ends is given up and made again: a control that com
   mute.close();
   await startFake(scope, {port: mute.port});
   assert.equal((await call).result.n, 1);
+});
+
+claim('behind one address a control that leaves a read without a word: the next one goes over another connection', async (scope) => {
+  const fakes = [await startFake(scope), await startFake(scope)];
+  const balancer = await startBalancer(scope, fakes.map(({port}) => port));
+  const client = clientWith(scope, {address: balancer.address});
+  await client.getAgent('user_1');
+  const first = fakes.find((one) => named(one, 'GetAgent') > 0);
+  first.stopped = true;
+  assert.equal((await rejection(client.getAgent('user_1'))).code, 'DEADLINE_EXCEEDED');
+  assert.equal((await client.getAgent('user_1')).connected, false);
+  assert.equal(named(first, 'GetAgent'), 2);
 });

@@ -57,9 +57,12 @@ export async function startFake(scope, {
     streams: new Set(), streamsBegun: 0, watches: new Set(), watchesBegun: 0,
     /** Streams that follow users, each with those users in `users`; and how often such a stream was opened at all. */
     follows: new Set(), followsBegun: 0, followsAsked: 0,
+    /** It says nothing any more, as a process that is stopped; only pings are answered, as by a proxy in front of it. */
+    stopped: false,
   };
   const unary = (name, given, empty) => (call, done) => {
     fake.requests.push({name, ...call.request});
+    if (fake.stopped) return;
     if (given) given(call, done);
     else done(null, empty);
   };
@@ -68,7 +71,7 @@ export async function startFake(scope, {
   server.addService(older ? olderMethods : METHODS, {
     Dispatch(stream) {
       ++fake.streamsBegun;
-      if (dispatch?.(stream, fake)) return;
+      if (fake.stopped || dispatch?.(stream, fake)) return;
       fake.streams.add(stream);
       if (!older && stream.metadata.get('toolwire-hello')[0] === '1' && hello) stream.write({hello});
       stream.on('data', (message) => {
@@ -76,7 +79,7 @@ export async function startFake(scope, {
         const questions = message.calls.filter(({call}) => call.userId === '');
         if (questions.length > 0) {
           fake.questions.push(...questions);
-          if (older || hello) stream.write({answers: questions.map(refusal)});
+          if ((older || hello) && !fake.stopped) stream.write({answers: questions.map(refusal)});
           return;
         }
         const {calls} = message;
@@ -84,7 +87,7 @@ export async function startFake(scope, {
         fake.calls.push(...calls);
         fake.cancels.push(...cancels);
         const answers = answer(calls, stream, cancels);
-        if (answers?.length > 0) stream.write({answers});
+        if (answers?.length > 0 && !fake.stopped) stream.write({answers});
       });
       const end = () => fake.streams.delete(stream) && stream.end();
       stream.on('end', end).on('cancelled', end).on('error', () => {});
@@ -98,11 +101,12 @@ export async function startFake(scope, {
     },
     FollowAgents(stream) {
       ++fake.followsAsked;
+      if (fake.stopped) return;
       stream.users = new Set();
       let life;
       if (followHello && stream.metadata.get('toolwire-hello')[0] === '1') {
         stream.write({hello: followHello});
-        life = setInterval(() => stream.write({}), followHello.silenceMs / 4);
+        life = setInterval(() => fake.stopped || stream.write({}), followHello.silenceMs / 4);
         scope.own({close: () => clearInterval(life)});
       }
       stream.once('data', () => {
@@ -112,7 +116,7 @@ export async function startFake(scope, {
       stream.on('data', ({add, remove}) => {
         for (const one of remove) stream.users.delete(one);
         for (const one of add) stream.users.add(one);
-        if (add.length > 0) follow(add, stream, fake);
+        if (add.length > 0 && !fake.stopped) follow(add, stream, fake);
       });
       const end = () => {
         clearInterval(life);

@@ -12,13 +12,7 @@ const bothTaken = (client, fakes) => until('both controls have a stream', async 
   return fakes.every(({calls}) => calls.length > 0);
 });
 
-// A control that answers until `fake.stopped`, from then on nothing, as one whose process is stopped.
-async function startStoppable(scope, {hello = SOON} = {}) {
-  const fake = await startFake(scope, {
-    hello, answer: (calls) => (fake.stopped ? [] : calls.map(answerOf)), dispatch: () => fake.stopped,
-  });
-  return fake;
-}
+const startStoppable = (scope) => startFake(scope, {hello: SOON});
 // Controls behind one address.
 async function startBehind(scope, count) {
   const fakes = [];
