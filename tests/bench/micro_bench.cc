@@ -411,12 +411,12 @@ class StoreThatTakesAll final : public Store {
   }
   absl::Status AppendAudit(const std::vector<AuditRow>&) override { return absl::OkStatus(); }
   absl::Status CreateCredentials(const std::vector<NewCredential>&) override { return absl::OkStatus(); }
-  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string&, int) override {
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string&, int, const IsGone&) override {
     return std::vector<Credential>();
   }
   absl::Status ReplaceSecret(const std::string&, const std::string&) override { return absl::OkStatus(); }
   absl::Status Revoke(const std::string&) override { return absl::OkStatus(); }
-  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery&) override {
+  absl::StatusOr<std::vector<ListedAuditRow>> ListAudit(const AuditQuery&, const IsGone&) override {
     return std::vector<ListedAuditRow>();
   }
 };
