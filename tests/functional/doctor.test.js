@@ -271,7 +271,7 @@ clusterClaim('tables and rights of PostgreSQL are looked at, and left as they ar
     ['ALTER TABLE tool_execution_logs ENABLE ROW LEVEL SECURITY', 'ALTER TABLE tool_execution_logs DISABLE ROW LEVEL SECURITY', /row-level security of tool_execution_logs applies to guest/],
   ]) {
     await postgres.query(break_);
-    const {level, message, advice} = await tables(guest);
+    const {level, message, do: advice} = await tables(guest);
     assert.ok(level !== 'ok' && advice, message);
     assert.match(message, told);
     await postgres.query(mend);
