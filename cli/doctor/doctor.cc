@@ -181,6 +181,7 @@ void Print(const Finding& finding, bool json) {
 int RunDoctor(const DoctorFlags& flags) {
   log::Init(log::Format::kText, log::Level::kError);  // The findings say all of it.
   Findings findings;
+  flags::Variable("TOOLWIRE_TOKEN");  // Tidied here, as the checks run on threads.
   std::vector<std::string> problems = flags::TakeProblems();
   for (std::string& problem : flags::FileProblems()) problems.push_back(std::move(problem));
   const Findings environment = CheckEnvironment(flags::TakeRemarks(), problems);

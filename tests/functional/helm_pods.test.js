@@ -129,7 +129,7 @@ claim('a pod whose database or own address is missing does not start, and says w
   const rendered = await render(scope, {...values, edge: {extraEnv: [{name: 'RELAY_ADDRESS', value: '$(MY_IP):50052'}]}});
   const pod = await Pod.create(scope, rendered, rendered.find('Deployment', '-edge').spec.template);
   const {code, stderr} = await pod.run(pod.spec.containers[0]);
-  assert.equal(code, 1);
+  assert.equal(code, 2);
   assert.match(stderr, /RELAY_ADDRESS=\$\(MY_IP\):50052: the variable in it was not replaced/);
 }, {skip});
 

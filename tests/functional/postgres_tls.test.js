@@ -86,7 +86,7 @@ postgresClaim('every sslmode against a server with a certificate: who must have 
   assert.match((await doctor(urlOf(postgres))).tls.message, /sslmode=prefer/, "libpq's default");
   assert.match((await doctor(postgres.socketUrl)).tls.message, /does not leave this machine/);
   const unknown = await list(urlOf(postgres, {sslmode: 'hunter2'}));
-  assert.equal(unknown.code, 1);
+  assert.equal(unknown.code, 2);
   assert.match(unknown.stderr, /sslmode is none of disable, allow, prefer, require, verify-ca, verify-full/);
 });
 
@@ -202,10 +202,10 @@ postgresClaim('an encrypted key is an error at once, and nobody is asked for its
   // Whoever asks waits for the answer: nothing comes from the standard input.
   const asking = {stdin: 'pipe'};
   const {code, stderr} = await list(url(named), asking);
-  assert.equal(code, 1);
+  assert.equal(code, 2);
   assert.match(stderr, /postgresql\.key: the key is encrypted; one without a passphrase is needed, or sslpassword/);
   const edge = await run('toolwire-edge', ['--port=0'], {env: {DATABASE_URL: url(named)}, ...asking});
-  assert.equal(edge.code, 1);
+  assert.equal(edge.code, 2);
   assert.match(edge.stderr, /the key is encrypted/);
   // One that libpq finds by itself.
   await refusal(url(), /could not load private key file/, {env: {DATABASE_URL: url(), HOME: home}, ...asking});

@@ -291,7 +291,7 @@ claim('a bad or vanished token file stops the start, and a running control keeps
   const tokens = await TokensFile.create(scope);
   const args = ['dev', '--port=0', '--grpc-port=0', '--metrics-port=0', `--data-dir=${await scope.directory()}`, `--tokens-file=${tokens.path}`];
   const gone = await run('toolwire', args);
-  assert.equal(gone.code, 1);
+  assert.equal(gone.code, 2);
   assert.match(gone.stderr, /--tokens-file: cannot read .*tokens: No such file/);
   tokens.write(`shop ${makeToken()} call\n`);
   const wrong = await run('toolwire', args);
@@ -352,12 +352,12 @@ claim('`toolwire tokens create` makes a token and its line, with which every com
     for (const [i, {code: status, stderr}] of by.entries()) assert.equal(status, 0, `${command.join(' ')}, way ${i}: ${stderr}`);
   }
   const itself = await run('toolwire', ['agents', ...address], {env: {TOOLWIRE_TOKEN_FILE: made.stdout.trim()}});
-  assert.equal(itself.code, 1);
-  assert.match(itself.stderr, /--token-file: a token itself/);
+  assert.equal(itself.code, 2);
+  assert.match(itself.stderr, /TOOLWIRE_TOKEN_FILE: a token itself/);
   assert.ok(!itself.stderr.includes(made.stdout.trim()));
   await writeFile(file, '');
   const empty = await run('toolwire', ['agents', ...address, '--token-file', file]);
-  assert.equal(empty.code, 1);
+  assert.equal(empty.code, 2);
   assert.match(empty.stderr, /does not hold a token/);
   assert.ok((await readFile(tokens.path, 'utf8')).length > 0);
 });
