@@ -65,6 +65,7 @@ void AgentCalls::OnConnected() {
 void AgentCalls::OnDisconnected() {
   if (!connected_) return;
   connected_ = false;
+  OnWritten();  // No faster than that.
   const MonoTime now = shared_->clock.Now();
   answers_.OnLost(now);
   if (next_) next_->times.OnLost(now);
@@ -240,14 +241,40 @@ bool AgentCalls::NextFrame(std::string* text) {
     if (!knows_edge_) return false;
     Answer answer = *std::move(next_);
     next_.reset();
-    if (answer.times.Late(shared_->clock.Now(), answer.bytes())) {
+    if (ComesTooLate(answer)) {
       CountLate(1);
       continue;
     }
+    CountWriting(answer.bytes());
     *text = Encode(std::move(answer));
     ++shared_->answered;
     return true;
   }
+}
+
+// Only what begins with a large answer: the kernel takes small ones at once, and that says nothing of the line.
+void AgentCalls::CountWriting(size_t bytes) {
+  if (writing_bytes_ == 0 && bytes <= AnswerQueue::kSmallBytesMax) return;
+  if (writing_bytes_ == 0) writing_since_ = shared_->clock.Now();
+  writing_bytes_ += bytes;
+}
+
+void AgentCalls::OnWritten() {
+  if (writing_bytes_ == 0) return;
+  const std::chrono::duration<double> took = shared_->clock.Now() - writing_since_;
+  bytes_per_second_ = static_cast<double>(writing_bytes_) / std::max(took.count(), 1e-6);
+  writing_bytes_ = 0;
+}
+
+// After a reconnect little time is left: a large answer that is begun then keeps the line for nobody.
+bool AgentCalls::ComesTooLate(const Answer& answer) const {
+  MonoTime there = shared_->clock.Now();
+  const bool session_lost = answer.times.lost_at != MonoTime::max();
+  if (session_lost && answer.bytes() > AnswerQueue::kSmallBytesMax && bytes_per_second_ > 0) {
+    const std::chrono::duration<double> takes(static_cast<double>(answer.bytes()) / bytes_per_second_);
+    there += std::chrono::duration_cast<Duration>(std::min(takes, std::chrono::duration<double>(3600)));
+  }
+  return answer.times.Late(there, answer.bytes());
 }
 
 void AgentCalls::ReplaceIfTooLong(ToolOutcome* outcome) const {

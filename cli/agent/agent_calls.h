@@ -50,6 +50,8 @@ class AgentCalls {
 
   // The next answer to send. False: there is none, or its edge is not known. Only while connected.
   bool NextFrame(std::string* text);
+  // All frames that it gave are written.
+  void OnWritten();
   bool waiting() const { return next_.has_value() || !answers_.empty(); }
 
  private:
@@ -83,6 +85,9 @@ class AgentCalls {
   int64_t MsSince(MonoTime time) const;
   void LogCall(const Call& call, bool success) const;
   void CountLate(size_t answers);
+  void CountWriting(size_t bytes);
+  // Whether nobody will wait any more when the answer arrives.
+  bool ComesTooLate(const Answer& answer) const;
 
   asio::io_context& io_;
   SharedByLoops* const shared_;
@@ -95,6 +100,9 @@ class AgentCalls {
   AnswerQueue answers_;
   std::optional<Answer> next_;  // Out of the queue, and not yet sent.
   size_t result_bytes_max_;     // Of the options, or less if the edge takes less.
+  size_t writing_bytes_ = 0;    // Of a large answer that is being written, and what came behind it; 0: none is.
+  MonoTime writing_since_;
+  double bytes_per_second_ = 0;  // The last time; 0: no large one was written yet.
   bool connected_ = false;
   bool knows_edge_ = false;
   bool edge_knows_busy_ = false;

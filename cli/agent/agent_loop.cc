@@ -449,6 +449,7 @@ void AgentLoop::Impl::AwaitHelloAck(Agent* agent, MonoTime now) {
 
 bool AgentLoop::Impl::Send(Agent* agent, std::string text) {
   return agent_ws::SendText(agent->con, masking_keys_(), std::move(text), [this](Agent* written) {
+    if (written->con->unwritten == 0) written->calls.OnWritten();
     if (!written->calls.waiting()) return;
     // Later: the write may have failed, and nothing more is to be sent then.
     asio::post(io_, [this, written] { SendAnswers(written); });

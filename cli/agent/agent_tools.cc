@@ -37,7 +37,7 @@ namespace {
 constexpr size_t kToolNameBytesShown = 256;
 // openat2 fails with EAGAIN when something is renamed while it looks at `..`.
 constexpr int kOpenTries = 8;
-constexpr size_t kReadAtOnce = 1u << 20;         // Between two looks whether the answer is still wanted.
+constexpr size_t kReadAtOnce = 256u << 10;       // Between two looks whether the answer is still wanted.
 constexpr size_t kListingRoomStep = 64u << 10;   // How a listing's room grows.
 constexpr size_t kBase64PieceBytes = 48u << 10;  // A multiple of three.
 

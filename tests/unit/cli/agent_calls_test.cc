@@ -198,6 +198,34 @@ TEST_F(AgentCallsTest, AnswersThatNobodyWaitsForAreNotSentAfterAReconnect) {
   EXPECT_EQ(Sent(), Strings());
 }
 
+TEST_F(AgentCallsTest, AfterAReconnectNoAnswerIsBegunThatCannotComeInTime) {
+  options_.result_bytes_max = 16u << 20;
+  Connect();
+  HelloAck();
+  Echo("first", 1'000'000);
+  EXPECT_EQ(Sent(), Strings{"first: ok"});
+  clock_.Advance(seconds(1));
+  calls_->OnWritten();
+  Echo("slow", 3'000'000, {60000, 2000});
+  Echo("fits", 500'000, {60000, 2000});
+  Echo("patient", 3'000'000, {60000, {}});
+  calls_->OnDisconnected();
+  clock_.Advance(seconds(1));
+  calls_->OnConnected();
+  HelloAck();
+  EXPECT_EQ(Sent(), (Strings{"fits: ok", "patient: ok"}));
+  calls_->OnWritten();
+  // The line was lost before it was written: it is no faster than that.
+  Echo("slower", 1'000'000, {60000, 60000});
+  EXPECT_EQ(Sent(), Strings{"slower: ok"});
+  clock_.Advance(seconds(10));
+  Echo("now slow", 500'000, {60000, 5000});
+  calls_->OnDisconnected();
+  calls_->OnConnected();
+  HelloAck();
+  EXPECT_EQ(Sent(), Strings());
+}
+
 TEST_F(AgentCallsTest, AnswerThatIsDoneTooLateIsNotKeptForTheNextSession) {
   Write("large", 10'000);
   Connect();
