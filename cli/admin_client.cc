@@ -243,10 +243,9 @@ absl::StatusOr<std::unique_ptr<AdminClient>> OpenDirect(const std::string& datab
   }
   options.database.url = database_url;
   if (!data_dir.empty()) options.data_dir = data_dir;
-  const bool has_file = access(SqlitePath(options).c_str(), F_OK) == 0;
-  if (database_url.empty() && !makes_store && !has_file) {
+  if (database_url.empty() && !makes_store && access(options.data_dir.c_str(), F_OK) != 0) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--data-dir: there is no store in ", options.data_dir, "; name the directory of the servers"));
+        absl::StrCat("--data-dir: there is no directory ", options.data_dir, "; name that of the servers"));
   }
   auto store = OpenStore(options);
   if (!store.ok()) return store.status();
@@ -271,7 +270,7 @@ absl::StatusOr<std::unique_ptr<AdminClient>> OpenAdmin(const AdminFlags& flags) 
   const bool names_store = !flags.database_url.empty() || !flags.data_dir.empty();
   ControlTarget control = flags.control;
   if (!control.address.empty() && names_store) {
-    return absl::InvalidArgumentError(
+    return absl::FailedPreconditionError(
         "--address asks a control, --database-url and --data-dir open the store directly: give one or the other");
   }
   if (!control.address.empty()) return OpenRemote(control);

@@ -25,7 +25,7 @@ struct AdminFlags {
   AdminFlags() { control.address.clear(); }
   ControlTarget control;
   std::string database_url, data_dir;
-  // A directory without a store gets one. Else it is taken for a mistyped one, and refused.
+  // A directory that is not there is made. Else it is taken for a mistyped one, and refused.
   bool makes_store = false;
 };
 

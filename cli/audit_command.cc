@@ -82,7 +82,7 @@ int ListAudit(const AuditFlags& flags) {
   if (!flags.since.empty()) query.from_ms = ReadTime(flags.since, now_ms);
   if (!flags.until.empty()) query.until_ms = ReadTime(flags.until, now_ms);
   if (query.from_ms && query.until_ms && *query.from_ms > *query.until_ms) {
-    return FailOpening(kAuditCommand, absl::InvalidArgumentError("--since must not be later than --until"));
+    return FailAdmin(kAuditCommand, absl::InvalidArgumentError("--since must not be later than --until"));
   }
   const auto admin = OpenAdmin(flags.admin);
   if (!admin.ok()) return FailOpening(kAuditCommand, admin.status());

@@ -360,9 +360,8 @@ std::string NamingVariables(std::string message) {
   for (const auto& [flag, path] : Last().files) {
     std::string name = flag;
     for (const auto& [its_flag, variable] : Last().from_variables) name = its_flag == flag ? variable : name;
-    if (FindName(message, path) != std::string::npos && FindName(message, name) == std::string::npos) {
-      whose.push_back(name);
-    }
+    const bool is_of_file = FindName(message, path) == 0 || absl::StartsWith(message, "cannot read " + path);
+    if (is_of_file && FindName(message, name) == std::string::npos) whose.push_back(name);
   }
   return whose.empty() ? message : absl::StrCat(absl::StrJoin(whose, ", "), ": ", message);
 }

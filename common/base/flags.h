@@ -101,8 +101,8 @@ std::optional<Ending> EndForFiles(const std::string& name);
 std::vector<std::string> TakeRemarks();
 // What was wrong with the variables that ParseAll passed over, each as NAME: what is wrong. Returns each once.
 std::vector<std::string> TakeProblems();
-// `message` with the variable's name for each flag whose value came from it, such as PORT for --port. If it has the path
-// of a File() flag, and not that flag, it begins with its name.
+// `message` with the variable's name for each flag whose value came from it, such as PORT for --port. If it begins with
+// the path of a File() flag, or says that this cannot be read, that flag's name comes first.
 std::string NamingVariables(std::string message);
 // `message` with each flag of `app` that has a variable as VARIABLE (--flag).
 std::string WithVariables(CLI::App* app, std::string message);

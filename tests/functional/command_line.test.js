@@ -155,13 +155,13 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL']) {
   });
 }
 
-claim('a directory without a store is taken for a mistyped one, unless credentials are made there', async (scope) => {
+claim('a directory that is not there is taken for a mistyped one, unless credentials are made there', async (scope) => {
   const directory = path.join(await scope.directory(), 'typo');
   for (const args of [['list'], ['revoke', 'u'], ['rotate', 'u']].map((one) => ['credentials', ...one]).concat([['audit']])) {
     for (const [flags, env] of [[['--data-dir', directory], {}], [[], {TOOLWIRE_DATA_DIR: directory}]]) {
       const {code, stderr} = await run('toolwire', [...args, ...flags], {env});
       assert.equal(code, 2, stderr);
-      assert.match(stderr, /(--data-dir|TOOLWIRE_DATA_DIR): there is no store in .*typo; name the directory of the servers/);
+      assert.match(stderr, /(--data-dir|TOOLWIRE_DATA_DIR): there is no directory .*typo; name that of the servers/);
     }
   }
   await assert.rejects(readdir(directory));

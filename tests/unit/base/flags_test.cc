@@ -94,6 +94,7 @@ TEST_F(FlagsTest, FilesThatCannotBeReadAreNamed) {
       (std::vector<std::string>{"--file: cannot read /no/such/file: No such file or directory"}));
   EXPECT_EQ(flags::NamingVariables("/no/such/file: is empty"), "--file: /no/such/file: is empty");
   EXPECT_EQ(flags::NamingVariables("--file=/no/such/file"), "--file=/no/such/file");
+  EXPECT_EQ(flags::NamingVariables("its CA is not in /no/such/file"), "its CA is not in /no/such/file");
   setenv("TW_FILE", "/", 1);
   EXPECT_EQ(Parse(), "");
   EXPECT_EQ(flags::FileProblems(), (std::vector<std::string>{"TW_FILE: / is no regular file"}));
