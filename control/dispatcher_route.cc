@@ -1,6 +1,7 @@
 // How a call of the Dispatcher finds its edge and leaves for it. Those of one link wait in its queue, which one thread
 // at a time sends.
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "control/dispatcher_call.h"
@@ -77,7 +78,11 @@ void Dispatcher::FillLocked(Queue* queue, v1::ControlFrame* frame, SharedParams*
     call->state = State::kDelivered;
     queue->delivered.PushBack(call);
     wheel_.Arm(call, std::min(call->deadline + options_.edge_silence_max, call->answer_by));
-    call->FillDeliver(left, frame->add_deliveries());
+    v1::Deliver* const deliver = frame->add_deliveries();
+    call->FillDeliver(left, deliver);
+    // By this reading, as the process may be stopped before the link sends it.
+    deliver->set_as_of_us(static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count()));
     if (call->shared_params) shared->emplace_back(frame->deliveries_size() - 1, call->shared_params);
     bytes += call->params_bytes();
   }
