@@ -50,7 +50,8 @@ std::string CallRequests::MakeRequestId() {
 }
 
 std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
-                                                  std::optional<MonoTime> caller_deadline, Call* call) {
+                                                  std::optional<MonoTime> caller_deadline, Call* call,
+                                                  std::optional<MonoTime> sent_at) {
   call->user_id = std::move(*request.mutable_user_id());
   call->tool = std::move(*request.mutable_tool());
   call->request_id = std::move(*request.mutable_request_id());
@@ -112,7 +113,7 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   }
   const MonoTime now = clock_.Now();
   if (timeout > longest && (!caller_deadline || *caller_deadline - now > longest)) counters_.timeouts_cut.Add();
-  call->deadline = now + std::min(timeout, longest);
+  call->deadline = sent_at.value_or(now) + std::min(timeout, longest);
   if (caller_deadline) {
     // A little before the caller's own gRPC ends the call, which would not report whether the tool may have run.
     const Duration left = std::max(*caller_deadline - now, Duration::zero());

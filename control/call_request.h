@@ -37,9 +37,10 @@ class CallRequests {
   CallRequests(const Clock& clock, CallerAuth& auth, const ControlOptions& options);
 
   // Fills `*call`, which names who calls, from `request`, whose strings are moved out. `caller_deadline` is the
-  // deadline of the gRPC call, if there is one. On failure `*call` holds what can be audited of the request.
-  std::optional<v1::CallFailure> Read(v1::CallToolRequest&& request, std::optional<MonoTime> caller_deadline,
-                                      Call* call);
+  // deadline of the gRPC call, if there is one; `sent_at`: from when on the request's own time counts, if not from now.
+  // On failure `*call` holds what can be audited of the request.
+  std::optional<v1::CallFailure> Read(v1::CallToolRequest&& request, std::optional<MonoTime> caller_deadline, Call* call,
+                                      std::optional<MonoTime> sent_at = std::nullopt);
 
   // The failure of a request with a name that is not UTF-8, or with params or a timeout that protobuf cannot read, or
   // with params that are too large for their form.

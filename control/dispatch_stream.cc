@@ -298,7 +298,9 @@ grpc::Status DispatchStream::StartCalls(grpc::ByteBuffer* bytes, ReadingTurns::M
   cost->calls = static_cast<size_t>(request.calls_size()) + unreadable.size();
   cost->cancels = static_cast<size_t>(request.cancels_size());
   bytes->Clear();  // Not held beside what was read of it.
-  const Duration late = sender_clock_.Late(request.clock_ms(), turns_.Now());
+  // By one reading, as the process may be stopped between this and a call's.
+  const MonoTime now = turns_.Now();
+  const MonoTime sent_at = now - sender_clock_.Late(request.clock_ms(), now);
   for (SalvagedCall& one : unreadable) {
     Call call;
     call.caller_id = one.id;
@@ -320,8 +322,7 @@ grpc::Status DispatchStream::StartCalls(grpc::ByteBuffer* bytes, ReadingTurns::M
       cost->params = true;
       call.sink = std::make_shared<HandFormSink>(requests_, self_);
     }
-    auto failure = requests_.Read(std::move(*one.mutable_call()), std::nullopt, &call);
-    call.deadline -= late;
+    auto failure = requests_.Read(std::move(*one.mutable_call()), std::nullopt, &call, sent_at);
     if (const auto behind = cancelled.find(one.id()); behind != cancelled.end() && behind->second > number && !failure) {
       failure = MakeFailure(E::CALLER_CANCELLED, E::NOT_SENT, call.request_id);
     }

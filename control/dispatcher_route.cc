@@ -1,6 +1,7 @@
 // How a call of the Dispatcher finds its edge and leaves for it. Those of one link wait in its queue, which one thread
 // at a time sends.
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "control/dispatcher_call.h"
@@ -81,6 +82,9 @@ void Dispatcher::FillLocked(Queue* queue, v1::ControlFrame* frame, SharedParams*
     call->FillDeliver(left, deliver);
     using Microseconds = std::chrono::microseconds;
     deliver->set_lost_timeout_us(std::chrono::duration_cast<Microseconds>(options_.lost_answer_wait).count());
+    // By this reading, as the process may be stopped before the link sends it.
+    deliver->set_as_of_us(static_cast<uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count()));
     if (call->shared_params) shared->emplace_back(frame->deliveries_size() - 1, call->shared_params);
     bytes += call->params_bytes();
   }

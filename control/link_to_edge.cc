@@ -23,8 +23,6 @@ void Refuse(const std::vector<uint64_t>& call_ids, R::Cause cause, v1::EdgeFrame
 
 bool LinkToEdge::Send(v1::ControlFrame&& frame) {
   const MonoTime now = std::chrono::steady_clock::now();
-  const auto now_us = std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count();
-  for (v1::Deliver& deliver : *frame.mutable_deliveries()) deliver.set_as_of_us(static_cast<uint64_t>(now_us));
   if (link_->SayNow(frame)) return true;
   v1::EdgeFrame refusals;
   for (const v1::Disconnect& disconnect : frame.disconnects()) {

@@ -1,6 +1,9 @@
 // FollowAgents: one stream for users that come and go.
 import assert from 'node:assert/strict';
 import {code} from './lib/caller.js';
+import {Cluster, clusterClaim} from './lib/cluster.js';
+import {testTls} from './lib/process.js';
+import {SteadyControls, clientMissing, nodeClient} from './lib/steady_controls.js';
 import {claim, claimInBoth} from './lib/toolwire.js';
 import {TokensFile} from './lib/tokens.js';
 import {until} from './lib/until.js';
@@ -91,3 +94,24 @@ claim('a stop of control ends the stream with UNAVAILABLE', async (scope) => {
   await tw.control.stop();
   assert.equal((await follow.ended()).code, code.UNAVAILABLE);
 });
+
+// With the Node.js client.
+clusterClaim('calls that wait for their agents go through the other control when theirs stands still and no call is in flight', async (scope) => {
+  const cluster = await Cluster.start(scope, {edges: 1, controls: 0});
+  const controls = await SteadyControls.start(cluster);
+  const {ToolwireClient} = await nodeClient();
+  const client = new ToolwireClient({address: controls.addresses});
+  scope.own({close: () => client.close({drainMs: 0})});
+  const users = Array.from({length: 5}, (_, i) => `user_${i}`);
+  const calls = users.map((user, n) => client.callTool(user, 'echo', {n}, {waitForAgentMs: 100_000, timeoutMs: 100_000}));
+  const watching = async () => {
+    const of = await Promise.all(controls.controls.map((one) => one.metric('toolwire_control_watches')));
+    return of.indexOf(1);
+  };
+  const which = await until('they are followed', async () => ((await watching()) < 0 ? undefined : {i: await watching()}));
+  await until('all have come back', async () => (await controls.sum('toolwire_control_calls_failed_total')) >= users.length);
+  controls.controls[which.i].process.pause();
+  for (const user of users) await cluster.agent(user);
+  assert.deepEqual((await Promise.all(calls)).map(({result}) => result), users.map((_, n) => ({n})));
+  controls.controls[which.i].process.resume();
+}, {skip: clientMissing ?? (testTls ? 'its client has no TLS' : undefined)});

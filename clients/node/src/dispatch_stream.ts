@@ -60,6 +60,8 @@ export interface End {
   readonly worked: boolean;
   /** Control's word on the stream as such, if opening it again will not help. */
   readonly hopeless: ToolwireError | undefined;
+  /** Control has as many streams of this caller as it may have. */
+  readonly full: boolean;
 }
 
 /** What a stream tells who opened it. */
@@ -338,7 +340,8 @@ export class DispatchStream {
     const why = stopping ? STOPPING : status.details || error.code;
     // A control that ends a stream in good order has answered every call that it took; one that refuses a stream says so
     // before the first answer.
-    const again = status.details === REFUSED_BY_HTTP2 || error.reason === 'CALLER_BUSY';
+    const full = error.reason === 'CALLER_BUSY';
+    const again = full || status.details === REFUSED_BY_HTTP2;
     const refused = !this.#answered && (again || error.delivery === 'NOT_SENT');
     const orderly = !taken || refused || status.code === grpc.status.OK ||
       (error.reason === 'UNAUTHENTICATED' && error.delivery === 'NOT_SENT');
@@ -357,7 +360,7 @@ export class DispatchStream {
     if (unread.length > 0) this.source.unread(unread);
     // A control that is not available for the moment, as while it stops, is soon another one.
     const hopeless = refused && !again && !stopping && error.code !== 'UNAVAILABLE';
-    this.owner.ended(this, {why, worked: this.worked, hopeless: hopeless ? error : undefined});
+    this.owner.ended(this, {why, worked: this.worked, hopeless: hopeless ? error : undefined, full});
   }
 
   // --- time ---

@@ -4,7 +4,7 @@ import {CallQueue} from './call_queue.js';
 import type {Channels} from './channels.js';
 import type {DispatchStream} from './dispatch_stream.js';
 import {Drain} from './drain.js';
-import {type ToolwireError, closed, controlUnavailable, queueFull, timedOut} from './errors.js';
+import {type ToolwireError, closed, controlUnavailable, queueFull, streamsFull, timedOut} from './errors.js';
 import type {Followers} from './following.js';
 import {Lane, type LaneOwner} from './lane.js';
 import {onAbort} from './signals.js';
@@ -235,7 +235,7 @@ export class Dispatcher implements LaneOwner {
       const requestId = call.requestId || undefined;
       if (call.deadline <= now) call.fail(timedOut(call.timeoutMs, 'NOT_SENT', requestId));
       else if (unreachable && Math.max(call.queuedAt, this.#lostAt) + this.#limits.controlWaitMs <= now) {
-        call.fail(controlUnavailable(`no control is reachable: ${this.#whyUnreachable}`, requestId));
+        call.fail(this.#unreachable(requestId));
       }
       return !call.settled;
     };
@@ -244,8 +244,11 @@ export class Dispatcher implements LaneOwner {
     // For those that a stream with room has not looked at, past PASSED_MAX.
     if (this.#returned.length > 0) this.#schedule();
   }
-  get #whyUnreachable(): string {
-    return this.#lanes.map(({channel, whyNot}) => `${channel.address}: ${whyNot}`).join('; ');
+  #unreachable(requestId: string | undefined): ToolwireError {
+    const full = this.#lanes.map((lane) => lane.full).find((why) => why !== undefined);
+    if (full !== undefined) return streamsFull(full, requestId);
+    const why = this.#lanes.map(({channel, whyNot}) => `${channel.address}: ${whyNot}`).join('; ');
+    return controlUnavailable(`no control is reachable: ${why}`, requestId);
   }
   // What was waiting and not settled; the queue is empty then.
   #emptyQueue(): Call[] {

@@ -171,5 +171,9 @@ export const queueFull = (waiting: number, requestId?: string): CallerBusyError 
     {code: 'RESOURCE_EXHAUSTED', reason: 'CALLER_BUSY', delivery: 'NOT_SENT', retryAfterMs: 100, requestId});
 
 /** @internal */
+export const streamsFull = (why: string, requestId?: string): CallerBusyError =>
+  new CallerBusyError(why, {code: 'RESOURCE_EXHAUSTED', reason: 'CALLER_BUSY', delivery: 'NOT_SENT', retryAfterMs: 100, requestId});
+
+/** @internal */
 export const closed = (delivery: Delivery, requestId?: string): ClientClosedError =>
   new ClientClosedError('the client is closed', {code: 'UNAVAILABLE', reason: 'CLIENT_CLOSED', delivery, requestId});

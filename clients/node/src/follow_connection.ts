@@ -17,6 +17,10 @@ const LONGEST_PAUSE_MS = 2_000;
 // A control that answers no question for so long is left for another, if there is one; doubled each time.
 const FIRST_PATIENCE_MS = 3_000;
 const LONGEST_PATIENCE_MS = 60_000;
+// How often an empty request is written: a proxy takes a stream for dead whose caller says nothing for a minute, and control
+// pings connections that are silent for half of one, of which nginx takes 1,000 for each stream.
+const WORD_MS = 20_000;
+const NOTHING = Buffer.alloc(0);  // As a FollowRequest.
 // How often it is looked whether control has said something.
 const TICK_MS = 100;
 // The question whether a control answers at all, while another is silent: how long it may take, and about whom it is.
@@ -186,6 +190,7 @@ export class FollowConnection {
     return new Promise((resolve) => {
       const several = this.channels.all.length > 1;
       let patience: NodeJS.Timeout | undefined;
+      let word: NodeJS.Timeout | undefined;
       const leave = (): void => {
         channel.missed();
         this.#patienceMs = Math.min(2 * this.#patienceMs, LONGEST_PATIENCE_MS);
@@ -220,12 +225,17 @@ export class FollowConnection {
           if (this.#stream !== stream) return;
           this.#stream = undefined;
           clearTimeout(patience);
+          clearInterval(word);
           vigil.end();
           resolve(status);
         });
       };
       const follows = !this.everyone && !channel.older;
-      if (follows) open(channel.followStream(decode));
+      if (follows) {
+        const stream = channel.followStream(decode);
+        open(stream);
+        word = setInterval(() => stream.write(NOTHING), WORD_MS).unref();
+      }
       this.questions.begin({
         channel,
         follows,

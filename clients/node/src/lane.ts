@@ -28,6 +28,7 @@ export class Lane implements StreamOwner {
   // Those that take no more calls, for good or because they are silent.
   readonly #others = new Set<DispatchStream>();
   #lastFailure = '';
+  #full = false;  // That was why.
   #pauseMs = FIRST_PAUSE_MS;
   #takenMs = FIRST_TAKEN_MS;
   #pause: NodeJS.Timeout | undefined;
@@ -51,6 +52,10 @@ export class Lane implements StreamOwner {
   get open(): boolean {
     return this.#stream?.open ?? false;
   }
+  /** Why no calls go there, if control has as many streams of this caller as it may have. */
+  get full(): string | undefined {
+    return this.#full ? this.#lastFailure : undefined;
+  }
   /** Why no calls go there, for people. */
   get whyNot(): string {
     const why = this.#lastFailure || (this.#stream?.whyNot ?? 'not connected yet');
@@ -60,7 +65,10 @@ export class Lane implements StreamOwner {
 
   /** Connects, and does so again whenever the stream breaks, until `close`. */
   start(): void {
-    this.#stopConnecting = this.channel.connect(() => this.#begin(), (why) => (this.#lastFailure = why));
+    this.#stopConnecting = this.channel.connect(() => this.#begin(), (why) => {
+      this.#lastFailure = why;
+      this.#full = false;
+    });
   }
   #begin(): void {
     if (this.#closed) return;
@@ -70,6 +78,7 @@ export class Lane implements StreamOwner {
 
   taken(): void {
     this.#lastFailure = '';
+    this.#full = false;
     this.#takenMs = FIRST_TAKEN_MS;
   }
   draining(stream: DispatchStream): void {
@@ -114,10 +123,11 @@ export class Lane implements StreamOwner {
     if (instead?.outstanding) this.#others.add(instead);
     else instead?.close();
   }
-  ended(stream: DispatchStream, {why, worked, hopeless}: End): void {
+  ended(stream: DispatchStream, {why, worked, hopeless, full}: End): void {
     if (this.#others.delete(stream) || stream !== this.#stream) return;
     this.#stream = undefined;
     this.#lastFailure = why;
+    this.#full = full;
     if (worked) this.#pauseMs = FIRST_PAUSE_MS;
     if (!this.#closed) this.#startAgain(why === STOPPING ? STOPPING_PAUSE_MS : LONGEST_PAUSE_MS);
     this.owner.lost(worked, hopeless);

@@ -167,12 +167,38 @@ claim('a control that stops for good: after controlWaitMs "this control is stopp
   assert.deepEqual(fake.calls, []);
 });
 
-claim('a control that stops and takes no new streams: calls wait for the next one, or for controlWaitMs', async (scope) => {
-  let stops = true;
-  const value = v1.CallError.encode({reason: Reason.EDGE_UNAVAILABLE, delivery: Delivery.NOT_SENT}).finish();
+// The metadata of a status with this reason, NOT_SENT.
+function metadataOf(reason) {
+  const value = v1.CallError.encode({reason, delivery: Delivery.NOT_SENT}).finish();
   const metadata = new grpc.Metadata();
   metadata.set('grpc-status-details-bin',
     Buffer.from(v1.StatusDetails.encode({details: [{typeUrl: 'type.googleapis.com/toolwire.v1.CallError', value}]}).finish()));
+  return metadata;
+}
+
+claim('a control that has as many streams of this caller as it may: calls wait for a place, and past controlWaitMs they are CALLER_BUSY', async (scope) => {
+  let full = true;
+  const fake = await startFake(scope, {dispatch: (stream) => {
+    if (full) stream.emit('error', {code: 8, details: 'too many streams of calls are open', metadata: metadataOf(Reason.CALLER_BUSY)});
+    return full;
+  }});
+  const impatient = clientWith(scope, {address: fake.address, controlWaitMs: 300});
+  const error = await rejection(impatient.callTool('user_1', 'echo'));
+  assert.deepEqual(fields(error), ['CALLER_BUSY', 'NOT_SENT'], error.stack);
+  assert.match(error.message, /too many streams of calls are open/);
+  const calls = someCalls(clientWith(scope, {address: fake.address, controlWaitMs: 60_000}));
+  const begun = fake.streamsBegun;
+  await until('it asks on', () => fake.streamsBegun > begun + 2);
+  full = false;
+  await allAnswered(calls);
+  await fake.stop();
+  await until('when it has gone, that is why', async () =>
+    (await rejection(impatient.callTool('user_1', 'echo'))).reason === 'CONTROL_UNAVAILABLE');
+});
+
+claim('a control that stops and takes no new streams: calls wait for the next one, or for controlWaitMs', async (scope) => {
+  let stops = true;
+  const metadata = metadataOf(Reason.EDGE_UNAVAILABLE);
   const fake = await startFake(scope, {dispatch: (stream) => {
     if (stops) stream.emit('error', {code: 14, details: 'this control is stopping', metadata});
     return stops;
