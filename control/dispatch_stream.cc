@@ -13,6 +13,7 @@
 #include "control/caller_check.h"
 #include "control/raw_message.h"
 #include "control/salvage.h"
+#include "control/stream_hello.h"
 
 namespace toolwire {
 
@@ -39,6 +40,12 @@ std::string FieldOf(const v1::DispatchAnswer& answer) {
   *at++ = kTag;
   answer.SerializeWithCachedSizesToArray(CodedOutputStream::WriteVarint64ToArray(size, at));
   return field;
+}
+
+// A caller asks in this way whether control has taken the stream: older controls say no hello. Nobody's call, so no row
+// of the audit log.
+bool IsQuestion(const v1::DispatchCall& one) {
+  return one.id() == 0 && one.call().user_id().empty() && one.call().tool() == kHelloMetadata;
 }
 
 v1::CallFailure FailureOf(v1::CallFailure failure, const std::string& request_id) {
@@ -312,6 +319,11 @@ grpc::Status DispatchStream::StartCalls(grpc::ByteBuffer* bytes, ReadingTurns::M
   std::vector<Call> calls;
   calls.reserve(static_cast<size_t>(request.calls_size()));
   for (v1::DispatchCall& one : *request.mutable_calls()) {
+    if (IsQuestion(one)) {
+      AnswerQuestion();
+      ++cost->rejected;
+      continue;
+    }
     Call call;
     call.call_id = dispatcher_.NextCallId();
     call.caller_id = one.id();
@@ -365,7 +377,17 @@ void DispatchStream::Reject(Call&& call, v1::CallFailure failure) {
   rejected.set_id(call.caller_id);
   dispatcher_.RecordRejected(std::move(call), failure);
   *rejected.mutable_failure() = std::move(failure);
-  std::string field = FieldOf(rejected);
+  Say(rejected);
+}
+
+void DispatchStream::AnswerQuestion() {
+  v1::DispatchAnswer answer;
+  *answer.mutable_failure() = MakeFailure(E::INVALID_REQUEST, E::NOT_SENT, "", "user_id is empty", "user_id");
+  Say(answer);
+}
+
+void DispatchStream::Say(const v1::DispatchAnswer& answer) {
+  std::string field = FieldOf(answer);
   bool write = false;
   {
     MutexLock lock(mu_);

@@ -116,6 +116,9 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   void BreakLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Counts, audits and answers a call that may not start.
   void Reject(Call&& call, v1::CallFailure failure);
+  // Answers a caller that asks whether control has taken the stream.
+  void AnswerQuestion();
+  void Say(const v1::DispatchAnswer& answer);
   // `answer` is a field of a DispatchReply, as bytes.
   void QueueLocked(std::string answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EndWith(grpc::Status status);

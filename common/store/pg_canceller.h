@@ -3,15 +3,14 @@
 #define TOOLWIRE_COMMON_STORE_PG_CANCELLER_H_
 
 #include <functional>
+#include <memory>
 #include <thread>
-
-#include "common/base/mutex.h"
 
 namespace toolwire {
 
 // While it lives, its thread asks `is_gone` ten times a second, and once that is true calls `cancel` again and again: a
-// request to cancel that comes between two statements is lost. Neither is called after the destructor, which waits for
-// one under way.
+// request to cancel that comes between two statements is lost. A `cancel` may hang for as long as the server does, which
+// nothing waits for: it must own what it touches. `is_gone` is not called after Stop or the destructor.
 class PgCanceller {
  public:
   PgCanceller(std::function<bool()> is_gone, std::function<void()> cancel);
@@ -19,19 +18,13 @@ class PgCanceller {
   PgCanceller(const PgCanceller&) = delete;
   PgCanceller& operator=(const PgCanceller&) = delete;
 
-  // From now on neither is called. True if `cancel` was.
+  // From now on neither is called; a `cancel` may still be under way. True if one was begun.
   bool Stop();
 
  private:
-  void Run();
+  struct State;
 
-  const std::function<bool()> is_gone_;
-  const std::function<void()> cancel_;
-
-  Mutex mu_;
-  CondVar wake_;
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  bool cancelled_ = false;  // The thread's own, and Stop's after it.
+  const std::shared_ptr<State> state_;
   std::thread thread_;
 };
 

@@ -228,14 +228,14 @@ PgSession::PgSession(const std::string& conninfo, PgWatchdog& watchdog, Duration
     : watchdog_(watchdog),
       answer_timeout_(statement_timeout + kSilence),
       slow_statement_(slow_statement),
-      connection_(conninfo),
-      socket_(connection_.sock()) {
-  connection_.set_verbosity(pqxx::connection_base::verbose);  // With the SQLSTATE.
+      connection_(std::make_shared<pqxx::connection>(conninfo)),
+      socket_(connection_->sock()) {
+  connection_->set_verbosity(pqxx::connection_base::verbose);  // With the SQLSTATE.
   // A pooler gives its clients a number of its own, since they have no session of theirs.
   Watch();
   try {
-    pqxx::nontransaction transaction(connection_);
-    pooled_ = transaction.exec("SELECT pg_backend_pid()")[0][0].as<int>() != connection_.backendpid();
+    pqxx::nontransaction transaction(*connection_);
+    pooled_ = transaction.exec("SELECT pg_backend_pid()")[0][0].as<int>() != connection_->backendpid();
   } catch (...) {
     watchdog_.Release(socket_);
     throw;
@@ -291,7 +291,7 @@ void PgSession::UseTimeouts(const PgTimeouts& timeouts) {
   if (timeouts_ == timeouts) return;
   if (!pooled_) {
     doing_ = "setting time limits";
-    pqxx::nontransaction transaction(connection_);
+    pqxx::nontransaction transaction(*connection_);
     transaction.exec(TimeoutsSql("SET", timeouts));
   }
   timeouts_ = timeouts;
@@ -299,7 +299,7 @@ void PgSession::UseTimeouts(const PgTimeouts& timeouts) {
 
 void PgSession::Transact(const std::function<void(pqxx::transaction_base&)>& work) {
   if (!pooled_) {
-    pqxx::nontransaction transaction(connection_);
+    pqxx::nontransaction transaction(*connection_);
     return work(transaction);
   }
   TransactAtOnce([&](pqxx::transaction_base& transaction) {
@@ -309,13 +309,13 @@ void PgSession::Transact(const std::function<void(pqxx::transaction_base&)>& wor
 }
 
 void PgSession::TransactAtOnce(const std::function<bool(pqxx::transaction_base&)>& work) {
-  pqxx::work transaction(connection_);
+  pqxx::work transaction(*connection_);
   if (pooled_) transaction.exec(TimeoutsSql("SET LOCAL", timeouts_));
   if (work(transaction)) transaction.commit();
 }
 
 void PgSession::LiftTimeout() {
-  pqxx::nontransaction transaction(connection_);
+  pqxx::nontransaction transaction(*connection_);
   // Behind a pooler, the session is not ours to set, and the server has no limit unless its operator set one.
   if (!pooled_) transaction.exec("SET statement_timeout = 0; SET lock_timeout = 0");
   watchdog_.Release(socket_);
@@ -416,9 +416,9 @@ PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::fun
 PgConnections::Outcome PgConnections::AttemptUnlessGone(PgSession& session,
                                                         const std::function<absl::Status(PgSession&)>& work,
                                                         const std::function<bool()>& is_gone) {
-  PgCanceller canceller(is_gone, [&session] {
+  PgCanceller canceller(is_gone, [connection = session.shared_connection()] {
     try {
-      session.connection().cancel_query();  // By a connection of its own; touches nothing that the statement uses.
+      connection->cancel_query();  // By a connection of its own; touches nothing that the statement uses.
     } catch (const std::exception&) {
       // Then it ends by its time limit.
     }

@@ -96,7 +96,9 @@ class PgSession {
   PgSession(const PgSession&) = delete;
   PgSession& operator=(const PgSession&) = delete;
 
-  pqxx::connection& connection() { return connection_; }
+  pqxx::connection& connection() { return *connection_; }
+  // For who may use it longer than the session lives.
+  std::shared_ptr<pqxx::connection> shared_connection() const { return connection_; }
   // Whether a pooler hands transactions to sessions of its own.
   bool pooled() const { return pooled_; }
 
@@ -131,7 +133,7 @@ class PgSession {
   PgWatchdog& watchdog_;
   const Duration answer_timeout_;
   const Duration slow_statement_;
-  pqxx::connection connection_;
+  const std::shared_ptr<pqxx::connection> connection_;
   const int socket_;
   const char* doing_ = "talking to the database";  // What the newest statement is for.
   PgTimeouts timeouts_{Duration(-1)};  // None yet. Those of the session, or for its transactions.

@@ -80,6 +80,24 @@ TEST_F(DispatchStreamTest, CallerThatDoesNotAskIsToldNothingButAnswers) {
   ASSERT_TRUE(caller_->Send(Calls(2, 2))) << "it ends with control, not before";
 }
 
+TEST_F(DispatchStreamTest, QuestionWhetherTheStreamWasTakenIsAnsweredAndIsNoCall) {
+  v1::DispatchRequest question = Calls(0, 0);
+  question.mutable_calls(0)->mutable_call()->clear_user_id();
+  question.mutable_calls(0)->mutable_call()->set_tool(kHelloMetadata);
+  ASSERT_TRUE(caller_->Send(question));
+  caller_->ReadAll();
+  const auto answers = caller_->answers();
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].id(), 0u);
+  EXPECT_EQ(answers[0].failure().detail().reason(), E::INVALID_REQUEST);
+  EXPECT_EQ(answers[0].failure().detail().delivery(), E::NOT_SENT);
+  EXPECT_EQ(dispatcher_.counters().failed(E::INVALID_REQUEST).value(), 0u);
+
+  question.mutable_calls(0)->mutable_call()->set_tool("another");
+  ASSERT_TRUE(caller_->Send(question));
+  EXPECT_EQ(dispatcher_.counters().failed(E::INVALID_REQUEST).value(), 1u) << "what a person forgot is a call";
+}
+
 TEST_F(GreetedStreamTest, SignOfLifeComesEachIntervalWhileACallIsInFlightAndNoneBeforeAndAfter) {
   caller_->ReadAll();
   Pass(seconds(3));
