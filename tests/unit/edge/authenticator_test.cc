@@ -108,8 +108,10 @@ class GatedStore final : public Store {
 
   absl::Status AppendAudit(const std::vector<AuditRow>&) override { return Unused(); }
   absl::Status CreateCredentials(const std::vector<NewCredential>&) override { return Unused(); }
-  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit) override {
-    return kept_.ListCredentials(after, limit);
+  using Store::ListCredentials;
+  absl::StatusOr<std::vector<Credential>> ListCredentials(const std::string& after, int limit,
+                                                          const IsGone& is_gone) override {
+    return kept_.ListCredentials(after, limit, is_gone);
   }
   absl::Status ReplaceSecret(const std::string&, const std::string&) override { return Unused(); }
   absl::Status Revoke(const std::string&) override { return Unused(); }
