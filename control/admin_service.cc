@@ -221,11 +221,14 @@ void AdminService::Run(Kind kind, Asked asked, std::function<Outcome()> work) {
   asio::post(*threads, [this, asked, is_stopping, work = std::move(work)] {
     // It may have waited for the store for long.
     const auto refused = auth_.CheckGood(asked.from.get());
-    const Outcome outcome = stopping_                      ? is_stopping
-                            : asked.context->IsCancelled() ? Status(StatusCode::CANCELLED, "the caller has cancelled")
-                            : refused                      ? ToStatus(*refused)
-                                                           : work();
-    if (outcome) asked.answer->Finish(*outcome);
+    Outcome outcome = stopping_                      ? is_stopping
+                      : asked.context->IsCancelled() ? Status(StatusCode::CANCELLED, "the caller has cancelled")
+                      : refused                      ? ToStatus(*refused)
+                                                     : work();
+    if (!outcome) return;
+    // A list that ends early does not know why.
+    const bool ended_by_stop = outcome->error_code() == StatusCode::CANCELLED && !asked.context->IsCancelled();
+    asked.answer->Finish(ended_by_stop ? is_stopping : *outcome);
   });
 }
 

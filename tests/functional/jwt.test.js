@@ -231,13 +231,13 @@ claim('a bad or vanished JWKS file stops the start, and a running control keeps 
     const all = {port: 0, 'grpc-port': 0, 'metrics-port': 0, 'data-dir': await scope.directory(), ...flags};
     return run('toolwire', ['dev', ...Object.entries(all).map(([name, value]) => `--${name}=${value}`)]);
   };
-  for (const [flags, why] of [
-    [{'jwks-file': issuer.path}, /--jwks-file needs --jwt-issuer and --jwt-audience/],
-    [{'jwt-issuer': ISSUER, 'jwt-audience': AUDIENCE}, /need --jwks-file/],
-    [{...issuer.flags, 'jwks-file': `${issuer.path}x`}, /--jwks-file: cannot read .*: No such file/],
+  for (const [flags, expected, why] of [
+    [{'jwks-file': issuer.path}, 1, /--jwks-file needs --jwt-issuer and --jwt-audience/],
+    [{'jwt-issuer': ISSUER, 'jwt-audience': AUDIENCE}, 1, /need --jwks-file/],
+    [{...issuer.flags, 'jwks-file': `${issuer.path}x`}, 2, /--jwks-file: cannot read .*: No such file/],
   ]) {
     const {code: status, stderr} = await begin(flags);
-    assert.equal(status, 1, stderr);
+    assert.equal(status, expected, stderr);
     assert.match(stderr, why);
   }
   issuer.write('{"keys":[]}');
