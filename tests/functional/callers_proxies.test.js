@@ -35,7 +35,7 @@ const calls = (client, user, count, options) =>
 const echoes = (count) => Array.from({length: count}, (_, n) => ({n}));
 
 // Calls one after another, five at a time, until it is stopped; then what those came to that were not answered.
-function stream(client, user) {
+function stream(scope, client, user) {
   let stopped = false;
   let made = 0;
   const failures = [];
@@ -47,6 +47,7 @@ function stream(client, user) {
     }
   };
   const workers = Array.from({length: 5}, work);
+  scope.own({close: () => (stopped = true)});  // Also if the test fails.
   return {
     get made() { return made; },
     async further(count) {
@@ -108,7 +109,7 @@ behindEach('a control that stops in order loses no call, whichever it is, and ea
   const agent = await cluster.agent('user_1');
   const client = clientOf({controlWaitMs: 60_000});
   await Promise.all(calls(client, 'user_1', 1, {waitForAgentMs: 30_000}));
-  const traffic = stream(client, 'user_1');
+  const traffic = stream(scope, client, 'user_1');
   for (const i of [0, 1, 0, 1]) {
     await traffic.further(50);
     await controls.stop(i);
