@@ -267,15 +267,15 @@ TEST_F(AgentCallsTest, CancelledReadLeavesTheQueueOfFileTools) {
   Connect();
   HelloAck();
   shared_->worker = std::make_unique<ToolWorker>(clock_, ToolWorker::Options{1, 1, 0});
-  WorkerGate gate;
-  ASSERT_NE(0u, shared_->worker->Submit({[&gate] { gate.Enter(); }, [] {}, nullptr}));
-  gate.AwaitEntered();
+  const auto gate = std::make_shared<WorkerGate>();  // Which the thread leaves after the test has ended.
+  ASSERT_NE(0u, shared_->worker->Submit({[gate] { gate->Enter(); }, [] {}, nullptr}));
+  gate->AwaitEntered();
   Read("cancelled", "file");
   Read("no room", "file");
   EXPECT_EQ(Sent(), Strings{"no room: busy"});
   calls_->OnToolCancel("cancelled");
   Read("later", "file");
-  gate.Open();
+  gate->Open();
   AwaitAnswers(2);
   EXPECT_EQ(Sent(), Strings{"later: ok"});
 }
@@ -285,9 +285,9 @@ TEST_F(AgentCallsTest, FileToolsAreBusyAtOnceWhenAllThreadsHangAndOtherToolsGoOn
   Connect();
   HelloAck();
   shared_->worker = std::make_unique<ToolWorker>(clock_, ToolWorker::Options{16, 1, 0});
-  WorkerGate gate;
-  ASSERT_NE(0u, shared_->worker->Submit({[&gate] { gate.Enter(); }, [] {}, nullptr}));
-  gate.AwaitEntered();
+  const auto gate = std::make_shared<WorkerGate>();  // Which the thread leaves after the test has ended.
+  ASSERT_NE(0u, shared_->worker->Submit({[gate] { gate->Enter(); }, [] {}, nullptr}));
+  gate->AwaitEntered();
   Read("waits", "file");
   clock_.Advance(seconds(2));
   Read("at once", "file");
@@ -297,7 +297,7 @@ TEST_F(AgentCallsTest, FileToolsAreBusyAtOnceWhenAllThreadsHangAndOtherToolsGoOn
   shared_->worker->Look();
   AwaitAnswers(3);
   EXPECT_EQ(Sent(), Strings{"waits: busy"});
-  gate.Open();
+  gate->Open();
 }
 
 }  // namespace
