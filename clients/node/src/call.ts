@@ -36,6 +36,8 @@ export class Call {
   /** How often its agent was there and then was not. */
   missedTimes = 0;
   cancelledAt: number | undefined;
+  /** Control once said that it came too late, which it did not. */
+  misjudged = false;
   /** Set while its signal is listened to. */
   stopListening: (() => void) | undefined;
 

@@ -74,6 +74,8 @@ export interface StreamOwner {
   silent(stream: DispatchStream): void;
   /** Control says something again on a stream that was silent. */
   recovered(stream: DispatchStream): void;
+  /** It takes no more calls, as control is wrong about this process's clock; another stream begins anew. */
+  misjudged(stream: DispatchStream): void;
   /** It is gone; what it held is settled or given back. */
   ended(stream: DispatchStream, end: End): void;
 }
@@ -119,6 +121,8 @@ export class DispatchStream {
   #silent = false;
   // It takes no more calls, as another stream does.
   #finishing = false;
+  // Until then no call is overdue: what came while this process was not there is still to be read.
+  #lenientUntil = 0;
 
   /** `takenMs`: so long it may stand before a control takes it. */
   constructor(
@@ -163,6 +167,7 @@ export class DispatchStream {
   /** Why no calls go there, for people. */
   get whyNot(): string {
     if (this.#state === State.Draining) return STOPPING;
+    if (this.#finishing) return 'its stream is opened anew';
     return this.#silent ? SILENT : 'connected, but no control has taken the stream';
   }
 
@@ -319,6 +324,11 @@ export class DispatchStream {
     } else if (back && this.#isStopping(error)) {
       this.#drain();
       this.source.unread([call]);  // For the next control.
+    } else if (back && this.#isMisjudged(call, error)) {
+      call.misjudged = true;
+      this.finish();
+      this.owner.misjudged(this);
+      this.source.unread([call]);
     } else if (error.reason === 'CALLER_CANCELLED') call.cancel(error.delivery);
     else if (call.cancelledAt !== undefined || error.delivery === 'SENT') call.fail(error);
     else this.source.givenBack(call, error, this);
@@ -328,6 +338,14 @@ export class DispatchStream {
     if (code !== 'UNAVAILABLE') return false;
     return reason === 'CONTROL_UNAVAILABLE' || reason === 'UNAVAILABLE' ||
       (reason === 'EDGE_UNAVAILABLE' && this.#state === State.Draining);
+  }
+
+  // Whether control says that a call came too late of which, by the clock here, not half of the time is over. This clock stands
+  // still while a virtual machine or a laptop is suspended: for control all that is sent afterwards is as late as that took.
+  // Once for each call, as control's own limit of a call's time may be shorter.
+  #isMisjudged(call: Call, error: ToolwireError): boolean {
+    if (error.reason !== 'CALL_TIMEOUT' || call.misjudged) return false;
+    return call.deadline - performance.now() > call.timeoutMs / 2;
   }
 
   #ended(status: Partial<grpc.StatusObject>): void {
@@ -369,11 +387,9 @@ export class DispatchStream {
    * `late`: how long this process was not there to read, which is no silence.
    */
   check(now: number, late: number, silenceCloseMs: number): void {
-    for (const call of this.#inFlight) {
-      if (call.settled) continue;
-      if (call.cancelledAt !== undefined && now > call.cancelledAt + CANCEL_GRACE_MS) call.cancel('SENT');
-      else if (now > call.deadline + GRACE_MS) call.fail(timedOut(call.timeoutMs, 'SENT', call.requestId || undefined));
-    }
+    // Not again and again, where this process is always late.
+    if (late > 0 && now > this.#lenientUntil + GRACE_MS) this.#lenientUntil = now + GRACE_MS;
+    if (now >= this.#lenientUntil) this.#failOverdue(now);
     if (this.#writing === 0 && this.#dueAt > now) this.#dueAt = now;
     this.#heardAt = this.#heard ? now : this.#heardAt + late;
     this.#heard = false;
@@ -388,6 +404,14 @@ export class DispatchStream {
     if (silence > this.#silenceMs + silenceCloseMs) {
       this.#ended({code: grpc.status.UNAVAILABLE, details: `control said nothing for ${Math.round(silence)} ms`});
       this.#stream.cancel();
+    }
+  }
+
+  #failOverdue(now: number): void {
+    for (const call of this.#inFlight) {
+      if (call.settled) continue;
+      if (call.cancelledAt !== undefined && now > call.cancelledAt + CANCEL_GRACE_MS) call.cancel('SENT');
+      else if (now > call.deadline + GRACE_MS) call.fail(timedOut(call.timeoutMs, 'SENT', call.requestId || undefined));
     }
   }
 

@@ -229,9 +229,12 @@ export class Dispatcher implements LaneOwner {
     this.#tickedAt = now;
     for (const lane of this.#lanes) lane.check(now, late, this.#limits.silenceCloseMs);
     if (this.#queued === 0) return;
+    // While this process was not there nobody could be reached, and nothing waited for that.
+    this.#lostAt += late;
     const unreachable = !this.#lanes.some(({open}) => open);
     const stays = (call: Call): boolean => {
       if (call.settled) return false;
+      call.queuedAt += late;
       const requestId = call.requestId || undefined;
       if (call.deadline <= now) call.fail(timedOut(call.timeoutMs, 'NOT_SENT', requestId));
       else if (unreachable && Math.max(call.queuedAt, this.#lostAt) + this.#limits.controlWaitMs <= now) {

@@ -26,6 +26,9 @@ const TICK_MS = 100;
 // The question whether a control answers at all, while another is silent: how long it may take, and about whom it is.
 const ANSWER_MS = 1_000;
 const ANYONE = 'anyone';
+// A stream on which nothing at all came for so long is silent as well: a proxy has it, and no control behind it. A control says
+// hello at once, or the first states.
+const FIRST_WORD_MS = 10_000;
 // Statuses that will be the same the next time; and those of them that say that a control is there.
 const FINAL = new Set(['INVALID_ARGUMENT', 'UNAUTHENTICATED', 'PERMISSION_DENIED', 'UNIMPLEMENTED']);
 const ITS_WORD = new Set(['INVALID_ARGUMENT', 'UNAUTHENTICATED', 'PERMISSION_DENIED']);
@@ -61,7 +64,8 @@ type Stream = grpc.ClientReadableStream<v1.WatchAgentsResponse> | FollowStream;
 class Vigil {
   #heardAt = performance.now();
   #tickedAt = this.#heardAt;
-  #promisedMs = Infinity;
+  #promisedMs = FIRST_WORD_MS;
+  #spoke = false;
   #asking: AbortController | undefined;
   readonly #ticker = setInterval(() => this.#tick(performance.now()), TICK_MS).unref();
   readonly #stopListening: () => void;
@@ -85,7 +89,8 @@ class Vigil {
   }
   heard(hello: v1.IStreamHello | null | undefined): void {
     this.#heardAt = performance.now();
-    if (hello) this.#promisedMs = hello.silenceMs || Infinity;
+    if (hello || !this.#spoke) this.#promisedMs = hello?.silenceMs || Infinity;
+    this.#spoke = true;
     this.#asking?.abort();
     this.#asking = undefined;
   }

@@ -123,6 +123,12 @@ export class Lane implements StreamOwner {
     if (instead?.outstanding) this.#others.add(instead);
     else instead?.close();
   }
+  misjudged(stream: DispatchStream): void {
+    if (stream !== this.#stream) return;
+    this.#setAside(stream);
+    this.start();
+    this.owner.lost(stream.worked, undefined);
+  }
   ended(stream: DispatchStream, {why, worked, hopeless, full}: End): void {
     if (this.#others.delete(stream) || stream !== this.#stream) return;
     this.#stream = undefined;

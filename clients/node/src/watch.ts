@@ -35,6 +35,8 @@ export class AgentWatch implements AsyncGenerator<AgentEvent, void, undefined>, 
   // What is to be looked at, in order: changes, or, when there are too many, users and what is now said of them.
   #changes: (Change | typeof SNAPSHOT)[] = [];
   #late: Map<string, Agent | undefined> | undefined;
+  // One for all of it: a new one would look anew at the place of each user that was taken out, which is quadratic.
+  #lateUsers: IterableIterator<[string, Agent | undefined]> | undefined;
   // How many of `#late` come before the snapshot is complete.
   #beforeSnapshot = Infinity;
   // Users of whom nothing is known yet; `undefined` when the snapshot was told, or stands among the changes.
@@ -122,12 +124,14 @@ export class AgentWatch implements AsyncGenerator<AgentEvent, void, undefined>, 
   }
   #next(): Change | typeof SNAPSHOT | undefined {
     if (!this.#late) return this.#changes.shift();
-    for (const [userId, agent] of this.#late) {
+    const next = (this.#lateUsers ??= this.#late.entries()).next();
+    if (!next.done) {
+      const [userId, agent] = next.value;
       this.#late.delete(userId);
       --this.#beforeSnapshot;
       return {userId, agent};
     }
-    this.#late = undefined;
+    this.#late = this.#lateUsers = undefined;
     return this.#changes.shift();
   }
   #difference({userId, agent}: Change): AgentEvent | undefined {
@@ -155,7 +159,7 @@ export class AgentWatch implements AsyncGenerator<AgentEvent, void, undefined>, 
     for (const stop of this.#stops.splice(0)) stop();
     this.#stopListening?.();
     this.#changes = [];
-    this.#late = undefined;
+    this.#late = this.#lateUsers = undefined;
     this.#told.clear();
     for (const {resolve, reject} of this.#waiting.splice(0)) {
       const error = this.#error;

@@ -128,3 +128,16 @@ claim('a process that was not there to read does not take that for silence of wh
   assert.equal((await waiting).result.n, 1);
   assert.equal(fake.followsAsked, 1);
 });
+
+claim('a stream that a proxy takes and no control does is left for another connection, also behind one address', async (scope) => {
+  const fake = await startFake(scope, {followHello: HELLO});
+  fake.stopped = true;
+  const client = clientWith(scope, {address: fake.address});
+  const watch = client.watchAgents({userIds: ['user_1']});
+  const first = watch.next();
+  await until('it is asked', () => fake.followsAsked === 1);
+  fake.stopped = false;
+  assert.equal((await first).value.kind, 'snapshot');
+  assert.equal(fake.followsAsked, 2);
+  await watch.return();
+});

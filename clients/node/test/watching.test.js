@@ -1,8 +1,11 @@
 // How watches end: at once, and without leaving anything.
 import assert from 'node:assert/strict';
+import {createRequire} from 'node:module';
 import {Readable} from 'node:stream';
 import {Kind, startFake} from './fake_control.js';
 import {claim, clientWith, freePort, until} from './lib.js';
+
+const {AgentWatch} = createRequire(import.meta.url)('../dist/watch.js');
 
 claim('a watch whose iterator is returned during next() closes its stream at once', async (scope) => {
   const fake = await startFake(scope);
@@ -83,5 +86,37 @@ claim('a user list that is changed after watchAgents is watched as it was', asyn
   userIds.push('user_2');
   await watch.next();
   assert.deepEqual([...fake.follows].map(({users}) => [...users]), [['user_1']]);
+  await watch.return();
+});
+
+// By how often a map is gone through from its beginning, past all that was taken out.
+claim('a loop that is 20,000 agents behind takes each of them with the same work', async () => {
+  const agents = new Map(Array.from({length: 20_000}, (_, n) => [`user_${n}`, {userId: `user_${n}`, connected: true, serverId: 'e', epoch: 1}]));
+  const followers = {followAll: () => ({known: agents, complete: true, stop: () => {}})};
+  const watch = new AgentWatch([], undefined, () => ({watches: new Set(), followers}));
+  assert.equal((await watch.next()).value.kind, 'connected');
+  let begun = 0;
+  const plain = {entries: Map.prototype.entries, [Symbol.iterator]: Map.prototype[Symbol.iterator]};
+  for (const way of Reflect.ownKeys(plain)) {
+    Map.prototype[way] = function() {
+      ++begun;
+      return plain[way].call(this);
+    };
+  }
+  const seen = new Set(['user_0']);
+  try {
+    for (;;) {
+      const {value} = await watch.next();
+      if (value.kind === 'snapshot') break;
+      seen.add(value.agent.userId);
+      // What changes while the rest waits is told as well, behind it or in its place.
+      if (seen.size === 10_000) for (const id of ['user_5', 'user_19999']) watch.state(id, {...agents.get(id), epoch: 2});
+    }
+  } finally {
+    Object.assign(Map.prototype, plain);
+  }
+  assert.equal(seen.size, 20_000);
+  assert.ok(begun < 20, `${begun} times`);
+  assert.deepEqual((await watch.next()).value, {kind: 'moved', agent: {...agents.get('user_5'), epoch: 2}});
   await watch.return();
 });
