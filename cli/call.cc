@@ -130,12 +130,13 @@ v1::CallFailure FailureBeforeSending(absl::StatusCode code, const std::string& m
 }
 
 int RunCall(const CallFlags& flags) {
-  Interrupt interrupt;
+  // Before signals are ours: whoever waits for params that do not come is ended by Ctrl-C, and nothing was sent.
   auto params = ReadParams(flags.params);
   if (!params.ok()) {
     FailCommand("call", std::string(params.status().message()));
     return kWrongUsage;
   }
+  Interrupt interrupt;  // Before gRPC starts threads.
   const auto control = DispatchClient::Connect(flags.control);
   if (!control.ok()) {
     const std::string message = flags::ShownMessage(std::string(control.status().message()));

@@ -1,4 +1,5 @@
 // `toolwire agent`: flags and credentials of the agent.
+#include <array>
 #include <cerrno>
 #include <fstream>
 #include <iostream>
@@ -25,6 +26,8 @@ using flags::Subcommand;
 using flags::Text;
 namespace {
 
+constexpr size_t kCredentialLineMax = 64u << 10;
+
 struct AgentFlags {
   LogOptions log;
   AgentOptions agent;
@@ -36,12 +39,14 @@ struct AgentFlags {
 };
 
 // Reads lines of `user secret`, as `toolwire credentials create --out` writes them: a user's id may have white space
-// and quotes in it, a secret has none. Lines of people may have quotes around either. Empty on failure.
+// and quotes in it, a secret has none. Lines of people may have quotes around either. Empty on failure, also if a line
+// is so long that this is some other file, or a device that never ends.
 std::unordered_map<std::string, std::string> ReadCredentials(std::istream* file) {
   std::unordered_map<std::string, std::string> secrets, tidied;
-  std::string line;
-  for (bool first = true; std::getline(*file, line); first = false) {
-    std::string_view rest = first ? WithoutByteOrderMark(line) : std::string_view(line);
+  std::array<char, kCredentialLineMax> line{};
+  for (bool first = true; file->getline(line.data(), line.size()); first = false) {
+    std::string_view rest(line.data());
+    if (first) rest = WithoutByteOrderMark(rest);
     rest = rest.substr(0, rest.find_last_not_of(" \t\r") + 1);
     const size_t space = rest.find_last_of(" \t");
     if (space == std::string_view::npos) continue;
@@ -50,6 +55,7 @@ std::unordered_map<std::string, std::string> ReadCredentials(std::istream* file)
     if (std::string bare = Tidy(user).value; !bare.empty()) tidied[std::move(bare)] = secret;
     secrets[std::string(user)] = std::move(secret);
   }
+  if (!file->eof()) return {};  // A line that is too long, or a directory.
   secrets.merge(tidied);  // A user who is called just that comes first.
   return secrets;
 }

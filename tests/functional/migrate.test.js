@@ -69,7 +69,7 @@ claim('SQLite is prepared in its directory; a dry run makes none; without a stor
   assert.match(await output('toolwire', ['migrate', '--data-dir', data], {env: {DATABASE_URL: 'postgresql://nowhere'}}),
     /toolwire\.db is ready: nothing to do\n$/, 'a flag counts more than the environment');
   const nowhere = await run('toolwire', ['migrate']);
-  assert.deepEqual([nowhere.code, nowhere.stdout], [1, '']);
+  assert.deepEqual([nowhere.code, nowhere.stdout], [2, '']);
   assert.match(nowhere.stderr, /^toolwire migrate: name the store: --database-url/);
 });
 

@@ -233,6 +233,11 @@ claim('an agent finds each user in a file of credentials that `create --out` wro
   const missing = await run('toolwire', ['agent', '--user=x', '--credentials', path.join(directory, 'none')]);
   assert.equal(missing.code, 2);
   assert.match(missing.stderr, /--credentials: cannot read .*none: No such file or directory/);
+  const other = path.join(directory, 'other');
+  await writeFile(other, `x ${'y'.repeat(100_000)}`);  // A line may have no end, as in /dev/zero.
+  const endless = await run('toolwire', ['agent', '--user=x', '--credentials', other]);
+  assert.equal(endless.code, 2, endless.stderr);
+  assert.match(endless.stderr, /--credentials: no `user secret` lines in .*other/);
 });
 
 claim('a name that is not UTF-8 is wrong usage of every command, in one line', async (scope) => {
