@@ -100,7 +100,7 @@ void AddAgentsCommands(CLI::App* app, Command* chosen) {
   OnChosen(agents, [agents_flags, chosen] { *chosen = [agents_flags] { return RunAgents(*agents_flags); }; });
 
   CLI::App* where = Subcommand(app, "where", "At which edge a user's agent is, since when, and its epoch");
-  Text(where, "user", &where_flags->user, "Whose agent").Required();
+  Text(where, "user", &where_flags->user, "Whose agent").Required().Utf8();
   Footer(where,
          "Example: toolwire where user_1\n"
          "Exit status: 0 connected, 3 not connected, 1 not known, since no control answers;\n"

@@ -97,7 +97,7 @@ int ListAudit(const AuditFlags& flags) {
 void AddAuditCommand(CLI::App* app, Command* chosen) {
   auto flags = std::make_shared<AuditFlags>();
   CLI::App* audit = Subcommand(app, "audit", "The newest rows of the audit log, oldest first");
-  Text(audit, "user", &flags->user, "Only this user's");
+  Text(audit, "user", &flags->user, "Only this user's").Utf8();
   Text(audit, "--since", &flags->since, "Only calls that settled at this time or later: 2026-01-31T12:00:00Z, 10m")
       .Check(CheckTime);
   Text(audit, "--until", &flags->until, "Only calls that settled before this time").Check(CheckTime);

@@ -130,12 +130,13 @@ v1::CallFailure FailureBeforeSending(absl::StatusCode code, const std::string& m
 }
 
 int RunCall(const CallFlags& flags) {
-  Interrupt interrupt;
+  // Before signals are ours: whoever waits for params that do not come is ended by Ctrl-C, and nothing was sent.
   auto params = ReadParams(flags.params);
   if (!params.ok()) {
     FailCommand("call", std::string(params.status().message()));
     return kWrongUsage;
   }
+  Interrupt interrupt;  // Before gRPC starts threads.
   const auto control = DispatchClient::Connect(flags.control);
   if (!control.ok()) {
     const std::string message = flags::ShownMessage(std::string(control.status().message()));
@@ -159,11 +160,11 @@ int RunCall(const CallFlags& flags) {
 void AddCallCommand(CLI::App* app, Command* chosen) {
   auto flags = std::make_shared<CallFlags>();
   CLI::App* call = Subcommand(app, "call", "Run one tool on a user's agent and print its result");
-  Text(call, "user", &flags->user, "Whose agent").Required();
-  Text(call, "tool", &flags->tool, "The tool's name").Required();
+  Text(call, "user", &flags->user, "Whose agent").Required().Utf8();
+  Text(call, "tool", &flags->tool, "The tool's name").Required().Utf8();
   Text(call, "params", &flags->params, "A JSON object; - reads it from standard input, @FILE from a file");
   Number(call, "--timeout", &flags->timeout_ms, 1, 86400000, "How long to wait for the answer, in ms");
-  Text(call, "--request-id", &flags->request_id, "The call's id; default: control makes one");
+  Text(call, "--request-id", &flags->request_id, "The call's id; default: control makes one").Utf8();
   AddControlTargetFlags(call, &flags->control);
   Switch(call, "--json", &flags->json, "One JSON object a line, for programs");
   Footer(

@@ -249,7 +249,7 @@ void AddCredentialsCommand(CLI::App* app, Command* chosen) {
   const auto create_flags = std::make_shared<CredentialFlags>();
   create_flags->admin.makes_store = true;
   CLI::App* create = Subcommand(credentials, "create", "Make a credential and print its secret once");
-  Text(create, "user", &create_flags->user, "The user id; with --count its beginning").Required();
+  Text(create, "user", &create_flags->user, "The user id; with --count its beginning").Required().Utf8();
   Text(create, "--platform", &create_flags->platform, "win32, linux or darwin").OneOf({"win32", "linux", "darwin"});
   Number(create, "--count", &create_flags->count, 1, 1000000, "Make so many, for users USER0, USER1, ...")
       .HideDefault();
@@ -260,7 +260,7 @@ void AddCredentialsCommand(CLI::App* app, Command* chosen) {
   const auto rotate_flags = std::make_shared<CredentialFlags>();
   CLI::App* rotate =
       Subcommand(credentials, "rotate", "Replace a user's secret, print the new one once, and close the live session");
-  Text(rotate, "user", &rotate_flags->user, "The user id").Required();
+  Text(rotate, "user", &rotate_flags->user, "The user id").Required().Utf8();
   Switch(rotate, "--keep-session", &rotate_flags->keep_session,
          "Leave the session that was opened with the old secret");
   OnChosen(rotate, [rotate_flags, chosen] { *chosen = [rotate_flags] { return Rotate(*rotate_flags); }; });
@@ -268,7 +268,7 @@ void AddCredentialsCommand(CLI::App* app, Command* chosen) {
   const auto revoke_flags = std::make_shared<CredentialFlags>();
   CLI::App* revoke =
       Subcommand(credentials, "revoke", "Refuse a user's secret from now on, and close the live session");
-  Text(revoke, "user", &revoke_flags->user, "The user id").Required().Env("TOOLWIRE_USER");
+  Text(revoke, "user", &revoke_flags->user, "The user id").Required().Env("TOOLWIRE_USER").Utf8();
   OnChosen(revoke, [revoke_flags, chosen] { *chosen = [revoke_flags] { return Revoke(*revoke_flags); }; });
 
   const auto list_flags = std::make_shared<CredentialFlags>();

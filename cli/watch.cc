@@ -155,7 +155,7 @@ int RunWatch(const WatchFlags& flags) {
       const bool refused = absl::IsPermissionDenied(status) || absl::IsUnauthenticated(status);
       if (absl::IsInvalidArgument(status) || (refused && !stream.complete()))
         return FailCommand("watch", std::string(status.message()));
-      trouble = "control is gone: " + std::string(status.ok() ? "it ended the stream" : status.message());
+      trouble = "control is gone: " + (status.ok() ? "it ended the stream" : ShownText(std::string(status.message())));
       if (stream.complete()) {
         wait = kRedialMin;
         reported.clear();
@@ -175,7 +175,7 @@ int RunWatch(const WatchFlags& flags) {
 void AddWatchCommand(CLI::App* app, Command* chosen) {
   auto flags = std::make_shared<WatchFlags>();
   CLI::App* watch = Subcommand(app, "watch", "Follow agents as they connect, move and disconnect");
-  Texts(watch, "user", &flags->users, "Only these users' agents; default: everyone's");
+  Texts(watch, "user", &flags->users, "Only these users' agents; default: everyone's").Utf8();
   Switch(watch, "--once,--snapshot", &flags->once, "Print who is connected now, and end");
   Switch(watch, "--json", &flags->json, "One JSON object a line, for programs");
   AddControlTargetFlags(watch, &flags->control);

@@ -1,10 +1,15 @@
 // `toolwire agent`: flags and credentials of the agent.
+#include <array>
+#include <cerrno>
 #include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <unordered_map>
+#include <utility>
 
 #include "cli/agent/agent.h"
 #include "cli/agent/agent_url.h"
@@ -21,6 +26,8 @@ using flags::Subcommand;
 using flags::Text;
 namespace {
 
+constexpr size_t kCredentialLineMax = 64u << 10;
+
 struct AgentFlags {
   LogOptions log;
   AgentOptions agent;
@@ -31,12 +38,25 @@ struct AgentFlags {
   int heartbeat_ms = 30000;
 };
 
-// Reads lines of `user secret`, as `toolwire credentials create --out` writes them. Empty on failure.
-std::unordered_map<std::string, std::string> ReadCredentials(const std::string& path) {
-  std::unordered_map<std::string, std::string> secrets;
-  std::ifstream file(path);
-  std::string user, secret;
-  while (file >> user >> secret) secrets[Tidy(user).value] = Tidy(secret).value;
+// Reads lines of `user secret`, as `toolwire credentials create --out` writes them: a user's id may have white space
+// and quotes in it, a secret has none. Lines of people may have quotes around either. Empty on failure, also if a line
+// is so long that this is some other file, or a device that never ends.
+std::unordered_map<std::string, std::string> ReadCredentials(std::istream* file) {
+  std::unordered_map<std::string, std::string> secrets, tidied;
+  std::array<char, kCredentialLineMax> line{};
+  for (bool first = true; file->getline(line.data(), line.size()); first = false) {
+    std::string_view rest(line.data());
+    if (first) rest = WithoutByteOrderMark(rest);
+    rest = rest.substr(0, rest.find_last_not_of(" \t\r") + 1);
+    const size_t space = rest.find_last_of(" \t");
+    if (space == std::string_view::npos) continue;
+    const std::string_view user = rest.substr(0, space);
+    std::string secret = Tidy(rest.substr(space + 1)).value;
+    if (std::string bare = Tidy(user).value; !bare.empty()) tidied[std::move(bare)] = secret;
+    secrets[std::string(user)] = std::move(secret);
+  }
+  if (!file->eof()) return {};  // A line that is too long, or a directory.
+  secrets.merge(tidied);  // A user who is called just that comes first.
   return secrets;
 }
 
@@ -56,7 +76,12 @@ int RunAgentCommand(AgentFlags flags) {
   flags.agent.heartbeat_every = std::chrono::milliseconds(flags.heartbeat_ms);
   std::unordered_map<std::string, std::string> secrets;
   if (!flags.credentials_file.empty()) {
-    secrets = ReadCredentials(flags.credentials_file);
+    std::ifstream file(flags.credentials_file);
+    if (!file) {
+      const std::string why = std::generic_category().message(errno);
+      return Usage("--credentials: cannot read " + flags.credentials_file + ": " + why);
+    }
+    secrets = ReadCredentials(&file);
     if (secrets.empty()) return Usage("--credentials: no `user secret` lines in " + flags.credentials_file);
   }
   std::vector<std::string> users;
@@ -97,7 +122,7 @@ void AddAgentCommand(CLI::App* app, Command* chosen) {
   Text(agent, "--url", &flags->agent.url, "The edge's address, ws:// or wss://")
       .Env("TOOLWIRE_URL")
       .Check(UrlProblem);
-  Text(agent, "--user", &flags->user, "Whose agent this is").Env("TOOLWIRE_USER");
+  Text(agent, "--user", &flags->user, "Whose agent this is").Env("TOOLWIRE_USER").Utf8();
   Text(agent, "--credentials", &flags->credentials_file, "File of `user secret` lines");
   Text(agent, "--ca", &flags->agent.ca_file, "With wss://: PEM file of the CAs to trust; default: the system's")
       .Env("TOOLWIRE_CA")
@@ -111,7 +136,7 @@ void AddAgentCommand(CLI::App* app, Command* chosen) {
   Text(agent, "--root", &flags->agent.root, "The only directory that read_file and list_directory see");
   Number(agent, "--count", &flags->count, 1, 1000000, "Run so many agents in this process: the load generator")
       .HideDefault();
-  Text(agent, "--user-prefix", &flags->user_prefix, "With --count, users are PREFIX0, PREFIX1, ...");
+  Text(agent, "--user-prefix", &flags->user_prefix, "With --count, users are PREFIX0, PREFIX1, ...").Utf8();
   Number(agent, "--threads", &flags->agent.threads, 1, 64, "Event loops");
   Number(agent, "--heartbeat-interval", &flags->heartbeat_ms, 10, 3600000, "Time between heartbeats, in ms");
   Number(agent, "--answer-bytes", &flags->agent.answer_bytes_max, 1u << 20, size_t{16} << 30,

@@ -21,6 +21,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/base/json_text.h"
 #include "common/base/shown_text.h"
 #include "common/base/tidy.h"
 #include "common/base/watched_file.h"
@@ -235,6 +236,9 @@ Flag Flag::CheckShown(std::function<std::string(const std::string&)> check) cons
     return problem.empty() ? problem : absl::StrCat(kShowsValue + 2, ShownValue(value), ": ", problem);
   });
 }
+Flag Flag::Utf8() const {
+  return CheckShown([](const std::string& value) { return std::string(json::IsUtf8(value) ? "" : "not UTF-8"); });
+}
 Flag Flag::File() const {
   return Flag(option_->check(CLI::Validator([](std::string&) { return std::string(); }, "", kIsFile)));
 }
@@ -381,6 +385,25 @@ std::string ShownMessage(const std::string& message) { return ShownLines(Without
 
 namespace {
 
+// CLI11 repeats a value as it is, in its messages: how long it may be, and that it has new lines, it leaves open.
+std::string WithShownValues(std::string message, const std::vector<std::string>& words) {
+  std::vector<std::string> values = words;
+  for (const std::string& word : words) {
+    if (const size_t equals = word.find('='); equals != std::string::npos) values.push_back(word.substr(equals + 1));
+  }
+  for (const auto& [flag, variable] : Last().from_variables) {
+    if (const char* const value = std::getenv(variable.c_str())) values.emplace_back(value);
+  }
+  for (const std::string& value : values) {
+    const std::string shown = ShownValue(value);
+    if (shown == value) continue;
+    for (size_t at = message.find(value); at != std::string::npos; at = message.find(value, at + shown.size())) {
+      message.replace(at, value.size(), shown);
+    }
+  }
+  return message;
+}
+
 // What the flags of the chosen commands were given that are files.
 void NoteFiles(const std::vector<CLI::App*>& chosen) {
   for (CLI::App* app : chosen) {
@@ -420,7 +443,7 @@ std::optional<Ending> CommandLine::Parse(int argc, const char* const* argv) {
     if (const size_t at = message.find(kShowsValue); at != std::string::npos) {
       message.replace(at, sizeof kShowsValue - 1, "=");
     }
-    return Ending{kBadUsage, out.str(), ShownMessage(message)};
+    return Ending{kBadUsage, out.str(), ShownMessage(WithShownValues(std::move(message), words))};
   }
   NoteFiles(chosen);
   return std::nullopt;

@@ -38,6 +38,8 @@ class Flag {
   Flag Check(std::function<std::string(const std::string& value)> check) const;
   // The same of values that are no secrets: the message has the value, NAME=value: what is wrong.
   Flag CheckShown(std::function<std::string(const std::string& value)> check) const;
+  // Refuses what is not UTF-8: what goes into a message to control, or into a URL, must be.
+  Flag Utf8() const;
   // The path of a file that is read: see FileProblems.
   Flag File() const;
   // Not together with `other`.

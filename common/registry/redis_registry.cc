@@ -344,13 +344,18 @@ void RedisRegistry::Impl::Tick() {
 RedisRegistry::RedisRegistry(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RedisRegistry::~RedisRegistry() = default;
 
+std::string RedisRegistry::EnvironmentProblem(const std::string& environment) {
+  const bool is_name = std::all_of(environment.begin(), environment.end(), [](unsigned char c) {
+    return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
+  });
+  return is_name && environment.size() <= kEnvironmentBytesMax ? "" : "up to 64 letters, digits, -, _ and .";
+}
+
 absl::StatusOr<std::unique_ptr<RedisRegistry>> RedisRegistry::Create(const Options& options) {
   absl::StatusOr<RedisUrl> url = ParseRedisUrl(options.url);
   if (!url.ok()) return absl::InvalidArgumentError(absl::StrCat("--redis-url: ", url.status().message()));
-  const bool is_name = std::all_of(options.environment.begin(), options.environment.end(),
-                                   [](char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.'; });
-  if (!is_name || options.environment.size() > kEnvironmentBytesMax) {
-    return absl::InvalidArgumentError("--redis-environment: up to 64 letters, digits, -, _ and .");
+  if (const std::string problem = EnvironmentProblem(options.environment); !problem.empty()) {
+    return absl::InvalidArgumentError("--redis-environment: " + problem);
   }
   static const SystemClock clock;
   auto tls = LoadRedisTls(*url, options.tls, clock);

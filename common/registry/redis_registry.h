@@ -90,6 +90,8 @@ class RedisRegistry final : public Registry {
 
   // INVALID_ARGUMENT if the URL is not one; or as of LoadRedisTls. Does not wait for Redis.
   static absl::StatusOr<std::unique_ptr<RedisRegistry>> Create(const Options& options);
+  // What is wrong with a value of Options::environment; empty: nothing.
+  static std::string EnvironmentProblem(const std::string& environment);
   // Fails what is unanswered, and waits for the thread. Call Leave first.
   ~RedisRegistry() override;
 

@@ -35,7 +35,8 @@ void AddRegistryFlags(CLI::App* app, RedisRegistry::Options* options) {
   Text(app, "--redis-environment", &options->environment,
        "Keeps apart what shares a Redis server: part of the names of our channels; default: none in database 0, db1 in "
        "database 1")
-      .Env("REDIS_ENVIRONMENT");
+      .Env("REDIS_ENVIRONMENT")
+      .CheckShown(RedisRegistry::EnvironmentProblem);
   Milliseconds(app, "--redis-timeout", &options->command_timeout, 10, 60000,
                "Silence of Redis after which it counts as unavailable, in ms");
 }

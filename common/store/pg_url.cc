@@ -4,6 +4,7 @@
 #include "common/store/pg_url.h"
 
 #include <libpq-fe.h>
+#include <netdb.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -44,6 +45,20 @@ constexpr const char* kOthersParameters[] = {"pgbouncer",        "connection_lim
                                              "socket_timeout",   "statement_cache_size", "sslaccept",
                                              "sslidentity",      "uselibpqcompat",       "max_idle_connection_lifetime",
                                              "max_connection_lifetime", "supa",          "workaround"};
+
+// What libpq itself finds only when it dials, where it would look as if the server was not there.
+constexpr const char* kNumbers[] = {"connect_timeout",     "keepalives",       "keepalives_idle",
+                                    "keepalives_interval", "keepalives_count", "tcp_user_timeout"};
+struct Choices {
+  const char* name;
+  std::vector<const char*> values;
+};
+const Choices kChoices[] = {
+    {"channel_binding", {"disable", "prefer", "require"}},
+    {"gssencmode", {"disable", "prefer", "require"}},
+    {"load_balance_hosts", {"disable", "random"}},
+    {"target_session_attrs", {"any", "read-write", "read-only", "primary", "standby", "prefer-standby"}},
+};
 
 absl::Status InvalidPart(const std::string& what) { return absl::InvalidArgumentError("DATABASE_URL: " + what); }
 
@@ -127,6 +142,40 @@ bool HasAuthority(const PgSettings& settings) {
   return !file.empty() && stat(file.c_str(), &found) == 0;
 }
 
+// As libpq sees it.
+bool IsAddress(const std::string& text) {
+  addrinfo hints{}, *found = nullptr;
+  hints.ai_flags = AI_NUMERICHOST;
+  if (getaddrinfo(text.c_str(), nullptr, &hints, &found) != 0) return false;
+  freeaddrinfo(found);
+  return true;
+}
+
+absl::Status CheckValues(const PgSettings& settings) {
+  for (const auto& [name, value] : settings) {
+    if (name == "password" || name == "sslpassword") continue;
+    if (std::any_of(value.begin(), value.end(), [](unsigned char c) { return absl::ascii_iscntrl(c); })) {
+      return InvalidPart(absl::StrCat(name, " has a control character in it"));
+    }
+  }
+  for (const char* name : kNumbers) {
+    int ignored = 0;
+    if (const std::string value = Get(settings, name); !value.empty() && !absl::SimpleAtoi(value, &ignored)) {
+      return InvalidPart(absl::StrCat(name, " is not a whole number"));
+    }
+  }
+  for (const Choices& choices : kChoices) {
+    const std::string value = Get(settings, choices.name);
+    const auto is = [&value](const char* one) { return value == one; };
+    if (value.empty() || std::any_of(choices.values.begin(), choices.values.end(), is)) continue;
+    return InvalidPart(absl::StrCat(choices.name, " is none of ", absl::StrJoin(choices.values, ", ")));
+  }
+  for (const auto address : absl::StrSplit(Get(settings, "hostaddr"), ',', absl::SkipEmpty())) {
+    if (!IsAddress(std::string(address))) return InvalidPart("hostaddr is no IP address");
+  }
+  return absl::OkStatus();
+}
+
 bool IsOnThisMachine(const PgSettings& settings) {
   // The address counts, if both are there; an empty host is libpq's default socket.
   const std::string address = Get(settings, "hostaddr");
@@ -156,6 +205,7 @@ absl::StatusOr<PgSettings> ReadPgUrl(const std::string& url, std::vector<std::st
     if (!absl::SimpleAtoi(port, &number) || number < 1 || number > 65535) return invalid;
   }
   if (settings["port"].empty()) settings.erase("port");
+  if (const absl::Status status = CheckValues(settings); !status.ok()) return status;
   const std::string mode = Get(settings, "sslmode");
   if (!mode.empty() && std::find(std::begin(kSslModes), std::end(kSslModes), mode) == std::end(kSslModes)) {
     return absl::InvalidArgumentError(

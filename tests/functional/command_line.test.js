@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import dgram from 'node:dgram';
 import {once} from 'node:events';
-import {mkdir, readFile, readdir, writeFile} from 'node:fs/promises';
+import {mkdir, open, readFile, readdir, writeFile} from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
 import {REPOSITORY, binary, run, testTls} from './lib/process.js';
 import {standStill} from './lib/stand_still.js';
 import {claim, claimInBoth, linesOf} from './lib/toolwire.js';
-import {until} from './lib/until.js';
+import {until, within} from './lib/until.js';
 
 const callIn = (tw) => (...args) => run('toolwire', ['call', ...args, '--address', `127.0.0.1:${tw.ports.callers}`]);
 
@@ -369,6 +369,24 @@ for (const full of [false, true]) {
     assert.match(doctor.stdout, /"check":"control","level":"ok".*is serving, agents known: 1/, doctor.stdout);
   });
 }
+
+claim('Ctrl-C ends a call whose params do not come, from a pipe and from a file', async (scope) => {
+  const fifo = path.join(await scope.directory(), 'params');
+  assert.equal((await run('/usr/bin/mkfifo', [fifo])).code, 0);
+  for (const [params, stdin] of [[`@${fifo}`, 'ignore'], ['-', fifo]]) {
+    for (const signal of ['SIGINT', 'SIGTERM']) {
+      const command = stdin === 'ignore' ? [binary('toolwire'), 'call', 'u', 'echo', params] : ['/bin/sh', '-c', `exec ${binary('toolwire')} call u echo - < ${fifo}`];
+      const child = spawn(command[0], command.slice(1), {stdio: ['ignore', 'pipe', 'pipe']});
+      scope.own({close: () => child.kill('SIGKILL')});
+      const ended = once(child, 'exit');
+      const writer = await open(fifo, 'w');  // Opens when somebody reads.
+      await until('it is the program that reads', async () => (await readFile(`/proc/${child.pid}/comm`, 'utf8')) === 'toolwire\n');
+      child.kill(signal);
+      assert.deepEqual(await within('the call ends', ended), [null, signal], params);
+      await writer.close();
+    }
+  }
+});
 
 claim('params that are none are refused before the call, wherever they come from', async (scope) => {
   const tw = await scope.toolwire();

@@ -72,6 +72,9 @@ claim('each variable that servers would refuse or pass over is found, by its nam
     [{RELAY_ADDRESS: '0.0.0.0:50052'}, /RELAY_ADDRESS=0\.0\.0\.0:50052: it is where one listens/],
     [{RELAY_ADDRESS: 'edge'}, /RELAY_ADDRESS=edge: a port from 1 to 65535 is missing/],
     [{EDGE_ADDRESS: 'edge:x'}, /EDGE_ADDRESS=edge:x: the port is not a number/],
+    [{REDIS_ENVIRONMENT: 'a b'}, /REDIS_ENVIRONMENT=a b: up to 64 letters, digits/],
+    [{DATABASE_URL: 'postgresql://u:hunter2@127.0.0.1:1/x?connect_timeout=5s'}, /DATABASE_URL: connect_timeout is not a whole number/],
+    [{LOG_LEVEL: 'loud\nok all is well'}, /LOG_LEVEL: loud\\nok all is well not in/],
     [{LOG_LEVEL: 'loud'}, /LOG_LEVEL: loud not in/], [{LISTEN: 'here'}, /LISTEN=here: not an IP address/],
     [{REDIS_URL: 'localhost'}, /REDIS_URL: it does not start with rediss:/], [{TRUSTED_PROXIES: 'everybody'}, /TRUSTED_PROXIES: /],
     [{DATABASE_URL: 'postgresql://u:hunter2@127.0.0.1:1/x?no_such=1'}, /DATABASE_URL: libpq knows no parameter no_such/],
@@ -255,7 +258,7 @@ clusterClaim('tables and rights of PostgreSQL are looked at, and left as they ar
   assert.deepEqual(await postgres.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"), []);
   const guest = postgres.url.replace('postgres:hunter2@', 'guest@');
   await postgres.query('CREATE ROLE guest LOGIN');
-  assert.match((await tables(guest)).do, /with a role that may: the owner of the tables/);
+  assert.match((await tables(guest)).advice, /with a role that may: the owner of the tables/);
   await run('toolwire', ['migrate', '--database-url', postgres.url]);
   await postgres.query('DROP INDEX toolwire_audit_call_id');
   assert.match((await tables()).message, /the unique index on tool_execution_logs.call_id is missing/);

@@ -219,6 +219,40 @@ claim('quotes, ends of lines and byte order marks around secrets and tokens are 
   }
 });
 
+claim('an agent finds each user in a file of credentials that `create --out` wrote, also with spaces and quotes in the id', async (scope) => {
+  const tw = await scope.toolwire();
+  const directory = await scope.directory();
+  for (const [i, user] of ['two words', ' at the ends ', '"quoted"', '\'', 'tab-less  two'].entries()) {
+    const file = path.join(directory, `credentials${i}`);
+    const made = await run('toolwire', ['credentials', 'create', '--data-dir', tw.dataDir, '--out', file, '--', user]);
+    assert.equal(made.code, 0, made.stderr);
+    const agent = scope.process('toolwire', ['agent', `--user=${user}`, '--url', tw.url(), '--log-format=json', '--credentials', file]);
+    await agent.saw('agent connected');
+    await agent.stop();
+  }
+  const missing = await run('toolwire', ['agent', '--user=x', '--credentials', path.join(directory, 'none')]);
+  assert.equal(missing.code, 2);
+  assert.match(missing.stderr, /--credentials: cannot read .*none: No such file or directory/);
+  const other = path.join(directory, 'other');
+  await writeFile(other, `x ${'y'.repeat(100_000)}`);  // A line may have no end, as in /dev/zero.
+  const endless = await run('toolwire', ['agent', '--user=x', '--credentials', other]);
+  assert.equal(endless.code, 2, endless.stderr);
+  assert.match(endless.stderr, /--credentials: no `user secret` lines in .*other/);
+});
+
+claim('a name that is not UTF-8 is wrong usage of every command, in one line', async (scope) => {
+  const directory = await scope.directory();
+  for (const command of [
+    'call "$bad" echo', 'call u "$bad"', 'call u echo --request-id "$bad"', 'where "$bad"', 'watch --once u "$bad"', 'audit "$bad"',
+    'credentials create "$bad"', 'credentials rotate "$bad"', 'credentials revoke "$bad"', 'agent --user "$bad"',
+  ]) {
+    const script = `bad=$(printf 'a\\377'); exec ${binary('toolwire')} ${command}`;
+    const {code, stderr} = await run('/bin/sh', ['-c', script], {cwd: directory, env: {TOOLWIRE_ADDRESS: '127.0.0.1:1', TOOLWIRE_SECRET: 'x'}});
+    assert.equal(code, 2, `${command}: ${stderr}`);
+    assert.match(stderr, /^[a-z-]+=a\\xff: not UTF-8\n/, command);
+  }
+});
+
 claim('every program ends with status 2 after a wrong command line', async () => {
   for (const [name, ...args] of [
     ['toolwire-edge', '--no-such-flag'], ['toolwire-edge', '--port=x'], ['toolwire-control', '--log-level=loud'], ['toolwire-control', 'word'],

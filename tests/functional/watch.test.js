@@ -1,6 +1,8 @@
 // `toolwire watch` and `toolwire where`: agents as people and scripts follow them.
+import grpc from '@grpc/grpc-js';
 import assert from 'node:assert/strict';
 import {writeFile} from 'node:fs/promises';
+import {RPCS, code} from './lib/caller.js';
 import {run, testTls} from './lib/process.js';
 import {Cluster, clusterClaim} from './lib/cluster.js';
 import {claim, claimInBoth} from './lib/toolwire.js';
@@ -44,6 +46,19 @@ claim('`toolwire watch USER` follows only that user, as text', async (scope) => 
   const {code, stdout, stderr} = await run('toolwire', ['watch', '--once', 'user_2', ...addressOf(tw)]);
   assert.equal(code, 0, stderr);
   assert.match(stdout, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  connected  user_2  edge-7  \d+\n$/);
+});
+
+claim('`toolwire watch` shows in one line what a control says of a broken stream', async (scope) => {
+  const server = new grpc.Server();
+  const method = RPCS.find(({name}) => name === 'WatchAgents');
+  server.addService({WatchAgents: method}, {WatchAgents: (call) => call.emit('error', {code: code.UNAVAILABLE, details: '\u001b[31mred\r\nforged'})});
+  const port = await new Promise((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error, bound) => (error ? reject(error) : resolve(bound)));
+  });
+  scope.own({stop: () => server.forceShutdown()});
+  const watch = scope.process('toolwire', ['watch', '--address', `127.0.0.1:${port}`], {plain: true});
+  await until('watch says why', () => /control is gone/.test(watch.stderr));
+  assert.match(watch.stderr, /^toolwire watch: control is gone: \\u001b\[31mred\\r\\nforged; trying again\n/);
 });
 
 claim('`toolwire watch` goes on by itself after control was unavailable, and repeats nothing', async (scope) => {

@@ -74,7 +74,7 @@ export class Process {
   async ready() {
     return until(`${this.command} is ready`, () => {
       if (this.ended) throw Object.assign(new Error('it ended'), {final: true});
-      return this.logs.find((line) => line.event.endsWith(' ready'));
+      return this.logs.find((line) => line.event.endsWith(' ready') && !line.event.endsWith(' not ready'));
     });
   }
 

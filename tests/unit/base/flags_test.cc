@@ -72,6 +72,15 @@ TEST_F(FlagsTest, WrongValueIsSaidWithTheNameOfFlagOrVariable) {
   EXPECT_EQ(Parse({"--url", "a://b"}), "TW_WORD=http://***@host: it is not right");
 }
 
+TEST_F(FlagsTest, WrongValueIsShownInOneLineAndNotInFull) {
+  setenv("TW_PORT", "x\ntest: all is well", 1);
+  EXPECT_EQ(Parse(), "TW_PORT: Value x\\ntest: all is well not in range 0 to 65535");
+  EXPECT_EQ(Parse({"--port", "x\ny"}), "--port: Value x\\ny not in range 0 to 65535");
+  EXPECT_EQ(Parse({"--port=x\ny"}), "--port: Value x\\ny not in range 0 to 65535");
+  setenv("TW_PORT", std::string(300, 'x').c_str(), 1);
+  EXPECT_EQ(Parse(), "TW_PORT: Value " + std::string(100, 'x') + "... not in range 0 to 65535");
+}
+
 TEST_F(FlagsTest, AllWrongVariablesAreFoundAtOnce) {
   setenv("TW_PORT", "eighty", 1);
   setenv("TW_WORD", "wrong", 1);

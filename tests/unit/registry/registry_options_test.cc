@@ -38,6 +38,9 @@ TEST(RegistryOptionsTest, FlagsAndEnvironmentSetWhatTheyName) {
   EXPECT_EQ(options.environment, "staging");
   options.url = "redis://host";
   for (const std::string& bad : {std::string("a b"), std::string("a'b"), std::string("a:b"), std::string(65, 'x')}) {
+    EXPECT_FALSE(ParseFlags(add, {"--redis-environment", bad})) << bad;
+    const EnvironmentVariable variable("REDIS_ENVIRONMENT", bad.c_str());
+    EXPECT_FALSE(ParseFlags(add, {})) << bad;
     options.environment = bad;
     EXPECT_EQ(RedisRegistry::Create(options).status().code(), absl::StatusCode::kInvalidArgument) << bad;
   }

@@ -144,6 +144,26 @@ TEST_F(PgUrlTest, WhatNobodyKnowsIsRefusedByItsNameAndWithoutItsValue) {
   EXPECT_EQ(message("postgresql://user:pass?hunter2=x@db.example/x").find("hunter2"), std::string::npos);
 }
 
+TEST_F(PgUrlTest, ValueThatLibpqFindsWrongOnlyWhenItDialsIsRefusedByItsName) {
+  const auto message = [](const char* tail) {
+    return std::string(ReadPgUrl(std::string("postgresql://user:hunter2@db.example/x") + tail).status().message());
+  };
+  EXPECT_EQ(message("?connect_timeout=5s"), "DATABASE_URL: connect_timeout is not a whole number");
+  EXPECT_EQ(message("?keepalives=yes"), "DATABASE_URL: keepalives is not a whole number");
+  EXPECT_EQ(message("?tcp_user_timeout=1e3"), "DATABASE_URL: tcp_user_timeout is not a whole number");
+  EXPECT_EQ(message("?channel_binding=on"), "DATABASE_URL: channel_binding is none of disable, prefer, require");
+  EXPECT_EQ(message("?target_session_attrs=master"),
+            "DATABASE_URL: target_session_attrs is none of any, read-write, read-only, primary, standby, "
+            "prefer-standby");
+  EXPECT_EQ(message("?hostaddr=db.example"), "DATABASE_URL: hostaddr is no IP address");
+  EXPECT_EQ(message("\npostgresql://other"), "DATABASE_URL: dbname has a control character in it");
+  EXPECT_EQ(message("%0a"), "DATABASE_URL: dbname has a control character in it");
+  EXPECT_EQ(message("?connect_timeout=5&keepalives=1&target_session_attrs=read-write&channel_binding=prefer"
+                    "&hostaddr=10.0.0.1,fd00::1"),
+            "");
+  EXPECT_TRUE(ReadPgUrl("postgresql://user:a%0ab@db.example/x").ok()) << "a password may have any character in it";
+}
+
 TEST_F(PgUrlTest, AddressIsForPeople) {
   EXPECT_EQ(PgAddress(*ReadPgUrl("postgresql://user:hunter2@db.example:5433/x")), "db.example:5433/x");
   EXPECT_EQ(PgAddress(*ReadPgUrl("postgresql:///")), "localhost:5432/");
