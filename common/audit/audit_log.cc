@@ -461,7 +461,11 @@ void AuditLog::RetryHeld() {
 bool AuditLog::JudgeAside(size_t count) {
   std::vector<AuditRow> rows = FirstOf(aside_, count);
   for (size_t next = 0; next < rows.size();) {
-    const AuditWriter::Result result = writer_.Write(&rows, next);
+    AuditWriter::Result result = writer_.Write(&rows, next);
+    // In the end, without what may take so long.
+    const bool is_last_try = result.verdict == AuditVerdict::kTooSlow && aside_.front().taken_count < taken_ &&
+                             ++aside_.front().too_slow >= kTooSlowMax;
+    if (is_last_try) result = writer_.WriteReduced(rows[next]);
     Note(result);
     if (result.verdict == AuditVerdict::kUnavailable) return false;
     next += result.rows;
@@ -474,9 +478,8 @@ bool AuditLog::JudgeAside(size_t count) {
       MoveAside(&aside_, &held_);
       continue;
     }
-    Aside& aside = aside_.front();
-    const bool others_were_taken = aside.taken_count < taken_;
-    if (others_were_taken && (result.verdict == AuditVerdict::kRefused || ++aside.too_slow >= kTooSlowMax)) {
+    const bool others_were_taken = aside_.front().taken_count < taken_;
+    if (others_were_taken && (result.verdict == AuditVerdict::kRefused || is_last_try)) {
       const AuditRow& row = rows[next - 1];
       log::Error("audit row refused", {{"user_id", row.user_id},
                                        {"request_id", row.request_id},

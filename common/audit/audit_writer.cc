@@ -83,8 +83,9 @@ AuditWriter::Result AuditWriter::Write(std::vector<AuditRow>* rows, size_t first
     const AuditVerdict verdict = VerdictOf(status);
     if (verdict == AuditVerdict::kTaken) return {verdict, count, std::move(status)};
     if (verdict == AuditVerdict::kUnavailable) return {verdict, 0, std::move(status)};
-    if (count == 1 && verdict == AuditVerdict::kStoreRefused) return {verdict, 1, std::move(status)};
-    if (count == 1) return WriteReduced((*rows)[first], std::move(status));
+    if (count == 1 && verdict == AuditVerdict::kRefused) return WriteReduced((*rows)[first]);
+    // Others' locks and slow disks pass: another try may keep all of it.
+    if (count == 1) return {verdict, 1, std::move(status)};
     if (!logged) {
       const bool slow = verdict == AuditVerdict::kTooSlow;
       log::Warn(slow ? "audit batch too slow, halving it" : "audit batch refused, halving it",
@@ -96,7 +97,8 @@ AuditWriter::Result AuditWriter::Write(std::vector<AuditRow>* rows, size_t first
   }
 }
 
-AuditWriter::Result AuditWriter::WriteReduced(const AuditRow& row, absl::Status status) {
+AuditWriter::Result AuditWriter::WriteReduced(const AuditRow& row) {
+  absl::Status status;
   std::vector<AuditRow> reduced = {Reduced(row)};
   do {
     status = Append(&reduced, 0, 1);

@@ -36,17 +36,18 @@ class AuditWriter {
     size_t rows = 0;      // Taken: so many, from `first` on. Else 0 or, of a single row that was judged, 1.
     absl::Status status;  // Of the last attempt.
   };
-  // Writes `rows` from `first` on, or the first of them. kRefused and kTooSlow are verdicts on the row at `first`
-  // alone, in every form: also without params and result, and with its texts in ASCII. kStoreRefused is one on it as it
+  // Writes `rows` from `first` on, or the first of them. kRefused is a verdict on the row at `first` alone, in every
+  // form: also without params and result, and with its texts in ASCII. kStoreRefused and kTooSlow are ones on it as it
   // is, since it must not lose what another try would keep. Leaves `rows` as they were.
   Result Write(std::vector<AuditRow>* rows, size_t first);
+  // Writes the row without params and result, and then in ASCII too, in place of what the store does not take.
+  Result WriteReduced(const AuditRow& row);
 
   // Attempts that failed, for whatever reason. Any thread.
   uint64_t failures() const { return failures_.load(std::memory_order_relaxed); }
 
  private:
   absl::Status Append(std::vector<AuditRow>* rows, size_t first, size_t count);
-  Result WriteReduced(const AuditRow& row, absl::Status status);
 
   Store& store_;
   const size_t rows_max_;

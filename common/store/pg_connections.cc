@@ -314,6 +314,13 @@ void PgSession::TransactAtOnce(const std::function<bool(pqxx::transaction_base&)
   if (work(transaction)) transaction.commit();
 }
 
+void PgSession::TransactWithin(const PgTimeouts& timeouts, const std::function<void(pqxx::transaction_base&)>& work) {
+  pqxx::work transaction(*connection_);
+  transaction.exec(TimeoutsSql("SET LOCAL", timeouts));
+  work(transaction);
+  transaction.commit();
+}
+
 void PgSession::LiftTimeout() {
   pqxx::nontransaction transaction(*connection_);
   // Behind a pooler, the session is not ours to set, and the server has no limit unless its operator set one.
@@ -350,10 +357,14 @@ PgConnections::PgConnections(PgOptions options, std::string conninfo, std::strin
 }
 
 PgTimeouts PgConnections::TimeoutsOf(PgLane lane) const {
-  const Duration lock = lane == PgLane::kStatus    ? options_.status_lock_timeout
-                        : lane == PgLane::kChanges ? options_.change_lock_timeout
-                                                   : Duration::zero();
-  return {options_.statement_timeout, lock};
+  const auto lock = [&]() -> Duration {
+    if (lane == PgLane::kStatus) return options_.status_lock_timeout;
+    if (lane == PgLane::kChanges) return options_.change_lock_timeout;
+    // Before the statement's own limit: rows that wait for others' lock are not slow ones.
+    if (lane == PgLane::kAudit) return options_.statement_timeout / 2;
+    return Duration::zero();
+  };
+  return {options_.statement_timeout, lock()};
 }
 
 absl::Status PgConnections::Run(PgLane lane, const std::function<absl::Status(PgSession&)>& work,

@@ -107,6 +107,8 @@ class PgSession {
   void Transact(const std::function<void(pqxx::transaction_base&)>& work);
   // Runs `work` with them in one transaction, which is committed if it returns true.
   void TransactAtOnce(const std::function<bool(pqxx::transaction_base&)>& work);
+  // Runs `work` in one transaction with these instead of the lane's.
+  void TransactWithin(const PgTimeouts& timeouts, const std::function<void(pqxx::transaction_base&)>& work);
 
   // Runs one statement. `doing` is a static phrase for logs and errors, such as "checking credentials". A slow one is
   // logged, without its parameters.

@@ -89,7 +89,12 @@ absl::StatusOr<PgInspection> InspectPg(const std::string& database_url, Duration
   found.protection = (*connections)->protection();
   const absl::Status status = (*connections)->Run(PgLane::kListings, [&](PgSession& session) {
     const PgTables tables = Inspect(session, &found);
-    for (std::string& refusal : FindPgRefusals(session, tables)) found.warnings.push_back(std::move(refusal));
+    PgRefusals refusals = FindPgRefusals(session, tables);
+    for (std::string& refusal : refusals.sentences) found.warnings.push_back(std::move(refusal));
+    if (!refusals.all) {
+      found.warnings.push_back(
+          "the constraints of the tables could not be looked at, as others hold a table locked: ask again later");
+    }
     return absl::OkStatus();
   });
   if (!status.ok()) return status;

@@ -4,6 +4,7 @@
 
 #include "common/store/pg_refusals.h"
 
+#include <chrono>
 #include <functional>
 #include <iterator>
 #include <optional>
@@ -18,6 +19,7 @@ namespace toolwire {
 namespace {
 
 constexpr char kDoing[] = "looking at the tables' constraints";
+constexpr PgTimeouts kLimits{std::chrono::seconds(1), std::chrono::milliseconds(100)};
 
 // A column and the SQL of its value.
 using SampleRow = std::vector<std::pair<const char*, std::string>>;
@@ -83,55 +85,64 @@ std::string SubqueryOf(const Samples& samples) {
   return absl::StrJoin(selects, " UNION ALL ");
 }
 
-// Runs a statement of its own. False if the server refuses it for a value; any other refusal tells nothing.
-bool Takes(PgSession& session, const std::string& sql, const std::function<void(const pqxx::result&)>& use) {
+// A look at the tables as far as it has come.
+struct Look {
+  PgSession& session;
+  PgRefusals found;
+};
+
+// Runs a statement of its own, unless an earlier one has waited in vain. False if the server refuses it for a value; any
+// other refusal tells nothing.
+bool Takes(Look* look, const std::string& sql, const PgParams& params,
+           const std::function<void(const pqxx::result&)>& use) {
+  if (!look->found.all) return true;
   try {
-    session.Transact([&](pqxx::transaction_base& transaction) { use(session.Exec(transaction, kDoing, sql)); });
+    look->session.TransactWithin(kLimits, [&](pqxx::transaction_base& transaction) {
+      use(look->session.Exec(transaction, kDoing, sql, params));
+    });
   } catch (const pqxx::sql_error& error) {
-    if (!session.connection().is_open()) throw;
-    return StoreFaultOf(PgError(error.what()).sqlstate) != StoreFault::kRowRefused;
+    if (!look->session.connection().is_open()) throw;
+    const StoreFault fault = StoreFaultOf(PgError(error.what()).sqlstate);
+    look->found.all = fault != StoreFault::kAway;
+    return fault != StoreFault::kRowRefused;
   }
   return true;
 }
 
 // Of an enum or a domain, the words that it does not take.
-void AddRefusedWords(PgSession& session, const PgTable& table, const char* column,
-                     const std::vector<std::string_view>& words, std::vector<std::string>* refusals) {
+void AddRefusedWords(Look* look, const PgTable& table, const char* column, const std::vector<std::string_view>& words) {
   const auto found = table.columns.find(column);
   if (found == table.columns.end() || !found->second.is_narrow) return;
   std::vector<std::string> refused;
   for (const std::string_view word : words) {
     const std::string quoted = absl::StrCat("'", std::string(word), "'");
-    const std::string sql = absl::StrCat("SELECT CAST(", quoted, " AS ", found->second.type, ")");
-    if (!Takes(session, sql, [](const pqxx::result&) {})) refused.push_back(quoted);
+    const std::string sql = absl::StrCat("SELECT CAST(", quoted, " AS ", found->second.declared, ")");
+    if (!Takes(look, sql, {}, [](const pqxx::result&) {})) refused.push_back(quoted);
   }
   if (refused.empty()) return;
-  refusals->push_back(absl::StrCat("agent_credentials.", column, " is of the type ", found->second.type,
-                                   ", which does not take ", absl::StrJoin(refused, ", "),
-                                   ": let it (ALTER TYPE ... ADD VALUE, for an enum), or ALTER TABLE agent_credentials "
-                                   "ALTER COLUMN ", column, " TYPE text"));
+  look->found.sentences.push_back(absl::StrCat(
+      "agent_credentials.", column, " is of the type ", found->second.declared, ", which does not take ",
+      absl::StrJoin(refused, ", "), ": let it (ALTER TYPE ... ADD VALUE, for an enum), or ALTER TABLE agent_credentials "
+      "ALTER COLUMN ", column, " TYPE text"));
 }
 
-void AddRefusingChecks(PgSession& session, const Samples& samples, std::vector<std::string>* refusals) {
+void AddRefusingChecks(Look* look, const Samples& samples) {
   std::vector<std::optional<std::string_view>> ours;
   for (const auto& [column, value] : samples.rows.front().second) ours.push_back(column);
   struct Check {
     std::string name, expression, column;
   };
   std::vector<Check> checks;
-  session.Transact([&](pqxx::transaction_base& transaction) {
-    for (const auto& row :
-         session.Exec(transaction, kDoing, kFindChecks, PgParams().Text(samples.table).Texts(ours))) {
-      checks.push_back({row[0].c_str(), row[1].c_str(), row[2].is_null() ? "" : row[2].c_str()});
-    }
+  Takes(look, kFindChecks, PgParams().Text(samples.table).Texts(ours), [&](const pqxx::result& found) {
+    for (const auto& row : found) checks.push_back({row[0].c_str(), row[1].c_str(), row[2].is_null() ? "" : row[2].c_str()});
   });
   const std::string rows = SubqueryOf(samples);
   for (const Check& check : checks) {
     // What refuses rows of each kind says little by their values, but of one column it says all.
     const std::string shown = check.column.empty() ? "toolwire_sample" : absl::StrCat(check.column, "::text");
     std::vector<std::string> refused;
-    Takes(session,
-          absl::StrCat("SELECT DISTINCT ", shown, " FROM (", rows, ") AS sample WHERE NOT (", check.expression, ")"),
+    Takes(look,
+          absl::StrCat("SELECT DISTINCT ", shown, " FROM (", rows, ") AS sample WHERE NOT (", check.expression, ")"), {},
           [&](const pqxx::result& found) {
             refused.clear();
             for (const auto& row : found) refused.push_back(row[0].is_null() ? "NULL" : row[0].c_str());
@@ -140,33 +151,32 @@ void AddRefusingChecks(PgSession& session, const Samples& samples, std::vector<s
     const std::string what =
         check.column.empty() ? absl::StrJoin(refused, ", ")
                              : absl::StrCat(check.column, " = ", absl::StrJoin(refused, ", "));
-    refusals->push_back(absl::StrCat("the CHECK ", check.name, " of ", samples.table, " refuses ", what,
-                                     ", which Toolwire writes: ALTER TABLE ", samples.table, " DROP CONSTRAINT ",
-                                     check.name, ", or let it allow that"));
+    look->found.sentences.push_back(absl::StrCat("the CHECK ", check.name, " of ", samples.table, " refuses ", what,
+                                                 ", which Toolwire writes: ALTER TABLE ", samples.table,
+                                                 " DROP CONSTRAINT ", check.name, ", or let it allow that"));
   }
 }
 
 }  // namespace
 
-std::vector<std::string> FindPgRefusals(PgSession& session, const PgTables& tables) {
-  std::vector<std::string> refusals;
+PgRefusals FindPgRefusals(PgSession& session, const PgTables& tables) {
+  Look look{session, {}};
   if (tables.CredentialsProblem().empty()) {
-    AddRefusedWords(session, tables.credentials, "status", {std::begin(kStatuses), std::end(kStatuses)}, &refusals);
-    AddRefusedWords(session, tables.credentials, "platform", {std::begin(kPlatforms), std::end(kPlatforms)},
-                    &refusals);
+    AddRefusedWords(&look, tables.credentials, "status", {std::begin(kStatuses), std::end(kStatuses)});
+    AddRefusedWords(&look, tables.credentials, "platform", {std::begin(kPlatforms), std::end(kPlatforms)});
     Samples samples{"agent_credentials", tables.credentials, {}};
     samples.rows = {{"new credentials", CredentialRow("win32", "pending")},
                     {"agents that connect", CredentialRow("linux", "connected")},
                     {"agents that disconnect", CredentialRow("darwin", "disconnected")}};
-    AddRefusingChecks(session, samples, &refusals);
+    AddRefusingChecks(&look, samples);
   }
   if (tables.AuditProblem().empty()) {
     Samples samples{"tool_execution_logs", tables.audit, {}};
     samples.rows = {{"rows of calls that succeeded", AuditSample(tables.audit, true)},
                     {"rows of calls that failed", AuditSample(tables.audit, false)}};
-    AddRefusingChecks(session, samples, &refusals);
+    AddRefusingChecks(&look, samples);
   }
-  return refusals;
+  return std::move(look.found);
 }
 
 }  // namespace toolwire

@@ -67,9 +67,14 @@ SELECT t.name, c.oid IS NOT NULL, coalesce(c.relkind::text, 'r'), coalesce(row_s
 FROM (VALUES ('agent_credentials'), ('tool_execution_logs'), ('toolwire_audit_calls')) AS t(name)
 LEFT JOIN pg_class c ON c.oid = to_regclass(t.name))sql";
 constexpr char kFindColumns[] = R"sql(
-SELECT t.name, a.attname, a.attnotnull, format_type(a.atttypid, NULL),
+SELECT t.name, a.attname, a.attnotnull OR y.typnotnull, format_type(a.atttypid, NULL),
   a.atthasdef OR a.attidentity <> '' OR y.typdefault IS NOT NULL,
-  CASE WHEN y.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 ELSE 0 END, y.typtype IN ('e', 'd')
+  CASE WHEN y.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4
+    WHEN y.typbasetype IN ('varchar'::regtype, 'bpchar'::regtype) AND y.typtypmod > 4 THEN y.typtypmod - 4 ELSE 0 END,
+  y.typtype IN ('e', 'd'),
+  (WITH RECURSIVE base AS (SELECT y.oid, y.typtype, y.typbasetype UNION ALL
+     SELECT u.oid, u.typtype, u.typbasetype FROM base JOIN pg_type u ON u.oid = base.typbasetype WHERE base.typtype = 'd')
+   SELECT format_type(oid, NULL) FROM base WHERE typtype <> 'd')
 FROM (VALUES ('agent_credentials'), ('tool_execution_logs')) AS t(name)
 JOIN pg_attribute a ON a.attrelid = to_regclass(t.name) JOIN pg_type y ON y.oid = a.atttypid
 WHERE a.attnum > 0 AND NOT a.attisdropped)sql";
@@ -301,7 +306,8 @@ PgTables LookAtPgTables(PgSession& session, pqxx::transaction_base& transaction)
   }
   for (const auto& row : session.Exec(transaction, kDoing, kFindColumns)) {
     const std::string name = row[0].c_str();
-    PgColumn column{row[3].c_str(), row[2].as<bool>(), row[4].as<bool>(), row[5].as<int>(), row[6].as<bool>()};
+    PgColumn column{row[7].c_str(), row[3].c_str(), row[2].as<bool>(), row[4].as<bool>(), row[5].as<int>(),
+                    row[6].as<bool>()};
     if (column.type == "character") column.type = "bpchar";  // Which has no length in a CAST.
     (name == "agent_credentials" ? tables.credentials : tables.audit).columns[row[1].c_str()] = std::move(column);
   }

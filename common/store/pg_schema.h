@@ -15,7 +15,10 @@
 namespace toolwire {
 
 struct PgColumn {
-  std::string type;  // As CAST takes it, without a length, so that nothing is cut silently.
+  // As CAST takes it, without a length, so that nothing is cut silently. Of a domain, what it is made of: a CAST to the
+  // domain itself cuts to its length, and what is written is held against it all the same.
+  std::string type;
+  std::string declared;  // With the domain's own name.
   bool required = false;
   bool has_default = false;
   int characters_max = 0;  // 0: any number.

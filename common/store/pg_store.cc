@@ -137,7 +137,10 @@ class PgStore final : public Store {
   absl::Status Run(PgLane lane, const Work& work, const IsGone& is_gone = nullptr);
   absl::StatusOr<std::shared_ptr<const PgStatements>> Look(PgSession& session);
   void NoteForNotReady(PgLane lane, const absl::Status& status);
-  void LogFound(const PgTables& tables, const std::vector<std::string>& refusals) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tables_mu_);
+  // What the tables refuse, which may wait for others' locks: not while somebody logs in.
+  void TellRefusals(PgSession& session);
+  void LogFound(const PgTables& tables) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tables_mu_);
+  void LogWarnings(const std::vector<std::string>& warnings) ABSL_EXCLUSIVE_LOCKS_REQUIRED(tables_mu_);
   void ForgetTables();
   // Runs a statement with these two parameters, which returns a row if it changed one; else NOT_FOUND.
   absl::Status ChangeSecret(std::string PgStatements::*sql, const std::string& user_id, const std::string& stored_secret,
@@ -166,6 +169,9 @@ class PgStore final : public Store {
   // Null until the tables have been looked at.
   std::shared_ptr<const PgStatements> statements_ ABSL_GUARDED_BY(tables_mu_);
   MonoTime looked_at_ ABSL_GUARDED_BY(tables_mu_) = {};
+  // Those whose refusals have not been told; null: none.
+  std::shared_ptr<const PgTables> untold_ ABSL_GUARDED_BY(tables_mu_);
+  MonoTime tell_at_ ABSL_GUARDED_BY(tables_mu_) = {};
   std::string not_ready_ ABSL_GUARDED_BY(tables_mu_);                      // For the tables' sake.
   std::array<std::string, kPgLanes> failing_ ABSL_GUARDED_BY(tables_mu_);  // Why the lane's newest work failed.
   std::set<std::string> logged_ ABSL_GUARDED_BY(tables_mu_);  // Sentences about the tables.
@@ -182,16 +188,32 @@ absl::StatusOr<std::shared_ptr<const PgStatements>> PgStore::Look(PgSession& ses
   // Without the lock: one lane that waits for the server holds up no other.
   PgTables tables;
   session.Transact([&](pqxx::transaction_base& transaction) { tables = LookAtPgTables(session, transaction); });
-  const std::vector<std::string> refusals = FindPgRefusals(session, tables);
   auto statements = std::make_shared<const PgStatements>(PgStatementsFor(tables, audit_json_bytes_max_));
   MutexLock lock(tables_mu_);
-  LogFound(tables, refusals);
+  LogFound(tables);
   statements_ = statements;
   looked_at_ = now;
+  untold_ = std::make_shared<const PgTables>(std::move(tables));
   return statements;
 }
 
-void PgStore::LogFound(const PgTables& tables, const std::vector<std::string>& refusals) {
+void PgStore::TellRefusals(PgSession& session) {
+  const MonoTime now = std::chrono::steady_clock::now();
+  std::shared_ptr<const PgTables> tables;
+  {
+    MutexLock lock(tables_mu_);
+    if (untold_ == nullptr || now < tell_at_) return;
+    tables = std::exchange(untold_, nullptr);
+  }
+  const PgRefusals refusals = FindPgRefusals(session, *tables);
+  MutexLock lock(tables_mu_);
+  LogWarnings(refusals.sentences);
+  if (refusals.all) return;
+  tell_at_ = now + kLookAgain;
+  if (untold_ == nullptr) untold_ = std::move(tables);
+}
+
+void PgStore::LogFound(const PgTables& tables) {
   const std::string credentials = tables.CredentialsProblem(), audit = tables.AuditProblem();
   const std::string not_ready = credentials.empty() ? audit : credentials;
   if (!not_ready.empty() && not_ready != not_ready_) {
@@ -201,8 +223,10 @@ void PgStore::LogFound(const PgTables& tables, const std::vector<std::string>& r
   }
   if (not_ready.empty() && !not_ready_.empty()) log::Info("database is ready", {{"database", connections_->address()}});
   not_ready_ = not_ready;
-  std::vector<std::string> warnings = tables.Warnings();
-  warnings.insert(warnings.end(), refusals.begin(), refusals.end());
+  LogWarnings(tables.Warnings());
+}
+
+void PgStore::LogWarnings(const std::vector<std::string>& warnings) {
   for (const std::string& warning : warnings) {
     if (logged_.insert(warning).second) log::Warn("database table", {{"why", warning}});
   }
@@ -238,6 +262,7 @@ absl::Status PgStore::Run(PgLane lane, const Work& work, const IsGone& is_gone) 
     const auto found = Look(session);
     if (!found.ok()) return found.status();
     const bool of_audit = lane == PgLane::kAudit;
+    if (of_audit) TellRefusals(session);
     const std::string& problem = of_audit ? (*found)->audit_problem : (*found)->credentials_problem;
     waits_for_people = !problem.empty();
     if (waits_for_people) return absl::UnavailableError(problem);
@@ -260,6 +285,7 @@ absl::StatusOr<std::string> PgStore::Identity() {
   std::string identity;
   const absl::Status status = connections_->Run(PgLane::kAudit, [&](PgSession& session) {
     if (const auto found = Look(session); !found.ok()) return found.status();
+    TellRefusals(session);
     session.Transact([&](pqxx::transaction_base& transaction) {
       for (const auto& row : session.Exec(transaction, "asking which database this is", kIdentity)) {
         identity = TextAt(row, 0);

@@ -136,6 +136,47 @@ TEST_F(PgStoreLanesTest, ChangeOfACredentialThatOthersHoldLockedIsToldSoon) {
   EXPECT_TRUE(store->Revoke("old_user").ok());
 }
 
+TEST_F(PgStoreLanesTest, RowsThatWaitForOthersLockAreNeitherSlowNorRefused) {
+  OpenNew();
+  options_.statement_timeout = std::chrono::seconds(4);
+  auto store = Open();
+  PostgresClient other(url_);
+  other.Query("BEGIN; LOCK TABLE tool_execution_logs IN SHARE MODE");
+  for (const size_t count : {1, 20}) {
+    std::vector<AuditRow> rows;
+    for (size_t i = 0; i < count; ++i) rows.push_back(Row("r", std::to_string(count) + "/" + std::to_string(i)));
+    const absl::Status status = store->AppendAudit(rows);
+    EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+    EXPECT_TRUE(IsLockTimeout(status)) << status;
+    EXPECT_EQ(StoreFaultOf(status), StoreFault::kAway);
+  }
+  other.Query("COMMIT");
+  EXPECT_EQ(RowCount(), "0");
+}
+
+TEST_F(PgStoreLanesTest, LockedLogWhoseChecksAreLookedAtHoldsUpNoLogin) {
+  OpenNew();
+  Sql("ALTER TABLE tool_execution_logs ADD CONSTRAINT good CHECK (success)");
+  PostgresClient other(url_);
+  other.Query("BEGIN; LOCK TABLE tool_execution_logs");
+  ::testing::internal::CaptureStderr();
+  auto store = Open();
+  EXPECT_TRUE(IsRight(*store));
+  EXPECT_TRUE(store->CreateCredentials({{"new", "linux", HashSecret("new"), 1}}).ok());
+  EXPECT_TRUE(store->UpdateStatus({{"old_user", AgentStatus::kConnected, 1, 1}}).ok());
+  EXPECT_TRUE(store->Identity().ok()) << "the audit log's own lane neither";
+  other.Query("COMMIT");
+  std::string log;
+  const auto is_told = [&] {
+    EXPECT_TRUE(store->Probe().ok());
+    log += ::testing::internal::GetCapturedStderr();
+    ::testing::internal::CaptureStderr();
+    return log.find("CHECK good of tool_execution_logs refuses success = false") != std::string::npos;
+  };
+  EXPECT_TRUE(Soon(is_told)) << log;
+  ::testing::internal::GetCapturedStderr();
+}
+
 TEST_F(PgStoreLanesTest, ThreeConnectionsKeepApartWhatOneProcessDoes) {
   OpenNew();
   options_.connections_max = 3;

@@ -140,6 +140,7 @@ TEST_F(PgStoreTest, LabelsAndChecksThatRefuseWhatIsWrittenAreToldAtTheStartAndBy
     ::testing::internal::CaptureStderr();
     auto store = Open();
     EXPECT_TRUE(IsRight(*store));
+    EXPECT_TRUE(store->Identity().ok());  // As the audit log asks when it begins.
     const std::string log = ::testing::internal::GetCapturedStderr();
     const auto found = InspectPg(url_, std::chrono::minutes(1));
     ASSERT_TRUE(found.ok()) << found.status();
@@ -264,6 +265,30 @@ CREATE TABLE tool_execution_logs (
   EXPECT_EQ(StoreFaultOf(store->AppendAudit({others})), StoreFault::kRowRefused) << "a user that is no uuid";
   EXPECT_TRUE(store->ReplaceSecret(user, HashSecret("new")).ok());
   EXPECT_TRUE(store->Revoke(user).ok());
+}
+
+TEST_F(PgStoreTest, UserIdThatADomainWouldCutIsNobodyElses) {
+  Sql("CREATE DOMAIN short AS varchar(8); CREATE DOMAIN id AS short;");
+  Sql(kOldTables);
+  Sql("ALTER TABLE agent_credentials ALTER user_id TYPE id; ALTER TABLE tool_execution_logs ALTER user_id TYPE id");
+  auto store = OpenPrepared();
+  EXPECT_TRUE(IsRight(*store));
+  EXPECT_TRUE(absl::IsNotFound(store->Revoke("old_user too long")));
+  EXPECT_TRUE(absl::IsNotFound(store->ReplaceSecret("old_user too long", HashSecret("new"))));
+  EXPECT_FALSE(store->CreateCredentials({{"old_user too long", "linux", HashSecret("new"), 1}}).ok());
+  EXPECT_TRUE(IsRight(*store));
+  EXPECT_TRUE(store->UpdateStatus({{"old_user", AgentStatus::kConnected, 1, 1}}).ok());
+  for (const size_t count : {1, 20}) {
+    std::vector<AuditRow> rows;
+    for (size_t i = 0; i < count; ++i) rows.push_back(Row("r", std::to_string(count) + "/" + std::to_string(i)));
+    EXPECT_EQ(store->AppendAudit(rows), absl::OkStatus());
+    rows.back().user_id = "old_user too long";
+    rows.back().call_id += " too long";
+    EXPECT_EQ(StoreFaultOf(store->AppendAudit(rows)), StoreFault::kRowRefused);
+  }
+  EXPECT_EQ(store->ListAudit({"old_user", 100})->size(), 22u);
+  EXPECT_TRUE(store->ListAudit({"old_user too long", 100})->empty());
+  EXPECT_TRUE(store->Revoke("old_user").ok());
 }
 
 TEST_F(PgStoreTest, TableThatCannotBeUsedIsToldByColumnAndReason) {

@@ -192,6 +192,42 @@ TEST(RefusedRowsTest, RowThatIsTooSlowAloneDoesNotHoldUpOthersAndIsDroppedInTheE
   EXPECT_EQ(std::count(written.begin(), written.end(), "3"), 0);
 }
 
+TEST(RefusedRowsTest, RowThatWasTooSlowAloneIsWrittenWholeOnceTheStoreIsFastAgain) {
+  std::atomic<int> attempts{0};
+  GatedStore store([&](const Rows&) {
+    return ++attempts <= 5 ? absl::DeadlineExceededError("SQLSTATE 57014") : absl::OkStatus();
+  });
+  AuditLog log(store, Quick());
+  log.Append(Row(1));
+  ASSERT_TRUE(log.Flush(kForever));
+  const auto rows = store.kept().ListAudit({"", 10});
+  ASSERT_EQ(rows->size(), 1u);
+  EXPECT_EQ(rows->front().params_json, Row(1).params_json);
+  EXPECT_EQ(rows->front().result_json, Row(1).result_json);
+}
+
+TEST(RefusedRowsTest, RowThatIsTooSlowForItsContentLosesOnlyThat) {
+  GatedStore store([](const Rows& rows) {
+    const bool is_slow = std::any_of(rows.begin(), rows.end(), [](const AuditRow& row) {
+      return row.request_id == "3" && row.params_json == Row(3).params_json;
+    });
+    return is_slow ? absl::DeadlineExceededError("SQLSTATE 57014") : absl::OkStatus();
+  });
+  AuditLog log(store, Quick());
+  const auto is_written = [&] {
+    const std::vector<std::string> written = Written(store.kept());
+    return std::count(written.begin(), written.end(), "3") > 0;
+  };
+  for (int i = 0; i < 10; ++i) log.Append(Row(i));
+  for (int i = 10; !is_written(); ++i) {
+    ASSERT_LT(i, 1000000);
+    log.Append(Row(i));
+    log.Flush(Duration::zero());
+  }
+  ASSERT_TRUE(log.Flush(kForever));
+  EXPECT_EQ(log.counters().refused, 0u);
+}
+
 TEST(RefusedRowsTest, RowWhoseTextsTheDatabaseCannotHoldIsWrittenInAscii) {
   GatedStore store([](const Rows& rows) {
     for (const AuditRow& row : rows) {
