@@ -117,7 +117,7 @@ std::optional<v1::CallFailure> CallRequests::Read(v1::CallToolRequest&& request,
   if (caller_deadline) {
     // A little before the caller's own gRPC ends the call, which would not report whether the tool may have run.
     const Duration left = std::max(*caller_deadline - now, Duration::zero());
-    call->deadline = std::min(call->deadline, *caller_deadline - std::min<Duration>(left * 3 / 5, kDeadlineMargin));
+    call->deadline = std::min(call->deadline, *caller_deadline - std::min<Duration>(left / 5 * 3, kDeadlineMargin));
     call->answer_by = *caller_deadline - std::min<Duration>(left / 3, kAnswerMargin);
   }
   return std::nullopt;

@@ -95,6 +95,11 @@ behindEach('calls without a control wait for one, and past controlWaitMs they ar
   }
   await controls.kill(0);
   await controls.kill(1);
+  // What is written before the proxy has ended the stream may have been sent, for all that anybody knows.
+  for (const client of [patient, hasty]) {
+    const probe = () => outcome(client.callTool('user_1', 'echo', {}, {timeoutMs: 1_000}));
+    await until('the proxy has ended its stream', async () => (await probe()).endsWith(', NOT_SENT'));
+  }
   const waiting = calls(patient, 'user_1', 50, {timeoutMs: 120_000});
   for (const client of [hasty, fresh]) {
     const refused = await Promise.all(calls(client, 'user_1', 50));

@@ -74,8 +74,15 @@ class FrontProxy {
   // New workers take connections, the old ones keep theirs.
   async reload() {
     this.#old = this.#workers();
-    this.#child.kill(this.constructor.reloads);
-    await until('there are new workers', () => this.#workers().some((pid) => !this.#old.includes(pid)));
+    // One that comes while the last one is still under way may be lost.
+    for (let tries = 0; ; ++tries) {
+      this.#child.kill(this.constructor.reloads);
+      try {
+        return await until('there are new workers', () => this.#workers().some((pid) => !this.#old.includes(pid)), 10_000);
+      } catch (error) {
+        if (tries === 11) throw error;
+      }
+    }
   }
   // The end of what it said, but for the many lines of a control that is not there.
   tail() {
