@@ -258,7 +258,7 @@ clusterClaim('tables and rights of PostgreSQL are looked at, and left as they ar
   assert.deepEqual(await postgres.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"), []);
   const guest = postgres.url.replace('postgres:hunter2@', 'guest@');
   await postgres.query('CREATE ROLE guest LOGIN');
-  assert.match((await tables(guest)).advice, /with a role that may: the owner of the tables/);
+  assert.match((await tables(guest)).do, /with a role that may: the owner of the tables/);
   await run('toolwire', ['migrate', '--database-url', postgres.url]);
   await postgres.query('DROP INDEX toolwire_audit_call_id');
   assert.match((await tables()).message, /the unique index on tool_execution_logs.call_id is missing/);
