@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {accessSync} from 'node:fs';
 import {readFile} from 'node:fs/promises';
-import net from 'node:net';
 import path from 'node:path';
+import {freePorts} from './lib/ports.js';
 import {REPOSITORY, binary} from './lib/process.js';
 import {claim} from './lib/toolwire.js';
 import {until} from './lib/until.js';
@@ -36,14 +36,6 @@ const patternOf = (shown) => new RegExp(`^${squeezed(shown).split(/(<\w+>|^…$)
   if (part === '…') return '[^]*?';
   return PLACEHOLDERS[part.match(/^<(\w+)>$/)?.[1]] ?? escaped(part);
 }).join('')}$`);
-
-async function freePorts(count) {
-  const servers = Array.from({length: count}, () => net.createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.once('listening', resolve))));
-  const ports = servers.map((server) => server.address().port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
 
 // A shell that runs one block after another and tells what each printed.
 class Shell {

@@ -137,7 +137,7 @@ for (const [limit, flags] of [['connections', {'connections-max': 20}], ['silent
     const tw = await scope.toolwire({topology: 'split', flags: {...flags, 'connect-timeout': 60_000}});
     const few = await silent(scope, tw.ports.callers, 2);
     await silent(scope, tw.ports.callers, 50, '127.0.0.2');
-    assert.ok((await tw.metric(HITS, {limit})) >= 32);
+    await until('room was made for each', async () => (await tw.metric(HITS, {limit})) >= 32);
     const [caller] = await speaking(scope, tw.ports.callers, 1);
     assert.ok(!caller.isClosed);
     assert.deepEqual(few.map((one) => one.closed), [false, false]);

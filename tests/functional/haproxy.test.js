@@ -7,7 +7,7 @@ import net from 'node:net';
 import path from 'node:path';
 import {resultOf} from './lib/caller.js';
 import {testTls} from './lib/process.js';
-import {freePort} from './lib/redis.js';
+import {freePort} from './lib/ports.js';
 import {SeedAgent} from './lib/seed_agent.js';
 import {claim} from './lib/toolwire.js';
 import {until} from './lib/until.js';
@@ -38,7 +38,8 @@ async function haproxy(scope, {mode, lines}) {
   const check = async () => {
     const [head, ...rows] = (await told('show stat')).replace(/^# /, '').split('\n').map((line) => line.split(','));
     const row = rows.find(([proxy, server]) => proxy === 'edges' && server === 'edge');
-    return [row[head.indexOf('check_status')], row[head.indexOf('check_code')]].join('/');
+    const status = row[head.indexOf('check_status')];
+    return status.startsWith('* ') ? check() : [status, row[head.indexOf('check_code')]].join('/');  // One is under way.
   };
   return {port, check};
 }

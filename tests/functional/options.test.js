@@ -7,7 +7,7 @@ import path from 'node:path';
 import {RPCS, code} from './lib/caller.js';
 import {binary, run} from './lib/process.js';
 import {Certificates} from './lib/tls.js';
-import {freePort} from './lib/redis.js';
+import {freePort} from './lib/ports.js';
 import {TokensFile, statusOf} from './lib/tokens.js';
 import {argumentsOf, claim, get} from './lib/toolwire.js';
 import {until} from './lib/until.js';

@@ -2,9 +2,9 @@
 // backends it had.
 import assert from 'node:assert/strict';
 import {createHash, randomBytes} from 'node:crypto';
-import net from 'node:net';
 import {resultOf} from './lib/caller.js';
 import {Cluster, clusterClaim, quoted, sharedCluster} from './lib/cluster.js';
+import {freePort} from './lib/ports.js';
 import {output} from './lib/process.js';
 import {SeedAgent} from './lib/seed_agent.js';
 import {agentsUrl, loginQuery, metric} from './lib/toolwire.js';
@@ -22,12 +22,6 @@ const lastSeen = async (cluster, userId) => {
   return at && new Date(at).getTime();
 };
 const subscribers = async (client, userId) => Number((await client.pubsub('NUMSUB', `agent:${userId}:commands`))[1]);
-async function freePort() {
-  const server = net.createServer();
-  const port = await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server.address().port)));
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 // --- connection flow ---
 

@@ -1,9 +1,8 @@
 // The client against real processes, in the frame of the functional tests (tests/functional/lib).
-import net from 'node:net';
 import {ToolwireAdmin, ToolwireClient} from '../dist/index.mjs';
-import {deferred} from '../../../tests/functional/lib/until.js';
 
 export {claim, claimInBoth} from '../../../tests/functional/lib/toolwire.js';
+export {freePort} from '../../../tests/functional/lib/ports.js';
 export {deferred, until, within} from '../../../tests/functional/lib/until.js';
 
 export const addressOf = ({ports}) => `127.0.0.1:${ports.callers}`;
@@ -22,16 +21,6 @@ export async function rejection(promise) {
   const value = await promise.then((result) => ({result}), (error) => ({error}));
   if (!value.error) throw new Error(`it resolved with ${JSON.stringify(value.result)}`);
   return value.error;
-}
-
-// A port on which nothing listens.
-export function freePort() {
-  const found = deferred();
-  const listener = net.createServer().listen(0, '127.0.0.1', () => {
-    const {port} = listener.address();
-    listener.close(() => found.resolve(port));
-  });
-  return found.promise;
 }
 
 // Another control of the same edge, on a port of the test's choice.

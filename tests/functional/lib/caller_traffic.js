@@ -162,8 +162,10 @@ export class CallerTraffic {
     for await (const {kind} of watch) this.#watched.set(watch, kind);
   }
 
-  // For so long no control runs; calls that are begun and end meanwhile were taken by none.
+  // For so long no control runs; calls that are begun and end meanwhile were taken by none. What is written before the
+  // client knows of the end of its streams may have been sent, for all that anybody knows.
   async withoutControl(ms) {
+    await until('the client knows that no control is there', async () => (await this.#call('user_0', 100, {})).endsWith(' NOT_SENT'));
     const from = performance.now();
     await sleep(ms);
     this.#withoutControl.push({from, to: performance.now()});

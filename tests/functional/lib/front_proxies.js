@@ -5,21 +5,9 @@ import {existsSync, readFileSync} from 'node:fs';
 import {writeFile} from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
+import {freePort} from './ports.js';
 import {REPOSITORY} from './process.js';
 import {deferred, until, within} from './until.js';
-
-// A port that stays free while nobody listens there: the kernel takes none of these for connections out of the machine.
-const FIRST_PORT = 20_000;
-const PORTS = 12_000;
-export async function lastingPort() {
-  return until('a port is free', () => {
-    const port = FIRST_PORT + Math.floor(Math.random() * PORTS);
-    const found = deferred();
-    const listener = net.createServer().on('error', () => found.resolve(undefined));
-    listener.listen(port, '127.0.0.1', () => listener.close(() => found.resolve(port)));
-    return found.promise;
-  });
-}
 
 const accepts = (port) => new Promise((resolve) => {
   const socket = net.connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false));
@@ -51,7 +39,7 @@ class FrontProxy {
   // says and what it is to say.
   static async start(scope, controls, {changes = []} = {}) {
     const proxy = new this();
-    proxy.port = await lastingPort();
+    proxy.port = await freePort();
     proxy.address = `127.0.0.1:${proxy.port}`;
     proxy.directory = await scope.directory();
     const file = path.join(proxy.directory, 'configuration');

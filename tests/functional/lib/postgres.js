@@ -2,9 +2,9 @@
 import {execFile, execFileSync, spawn} from 'node:child_process';
 import {accessSync, constants, readdirSync, readFileSync} from 'node:fs';
 import {chmod, chown, readFile, writeFile} from 'node:fs/promises';
-import net from 'node:net';
 import path from 'node:path';
 import {promisify} from 'node:util';
+import {freePort} from './ports.js';
 import {testTls} from './process.js';
 import {standStill} from './stand_still.js';
 import {until, within} from './until.js';
@@ -37,14 +37,6 @@ const asUser = (name, args) => [
   'setpriv', ['--pdeathsig', 'QUIT', ...(USER ? ['--reuid', USER.uid, '--regid', USER.gid, '--clear-groups'] : []),
     path.join(BIN, name), ...args].map(String),
 ];
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const {port} = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 export class Postgres {
   #settings = {listen_addresses: '127.0.0.1', fsync: 'off', full_page_writes: 'off'};

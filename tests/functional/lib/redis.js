@@ -7,22 +7,13 @@ import path from 'node:path';
 import {createInterface} from 'node:readline';
 import tls from 'node:tls';
 import {REPOSITORY, testTls} from './process.js';
+import {freePort} from './ports.js';
 import {standStill} from './stand_still.js';
 import {deferred, until, within} from './until.js';
 
 // For `skip` of a test: why there can be no Redis, or undefined.
 export const redisMissing =
   spawnSync('redis-server', ['--version']).status === 0 ? undefined : 'redis-server is not installed';
-
-export function freePort() {
-  const found = deferred();
-  const listener = net.createServer().listen(0, '127.0.0.1', () => {
-    const {port} = listener.address();
-    listener.close(() => found.resolve(port));
-  });
-  listener.on('error', found.reject);
-  return found.promise;
-}
 
 // The arguments of redis-server that make the user which docs/tls.md recommends; for sentinels it has another one.
 export function documentedUser(password, where = 'redis') {

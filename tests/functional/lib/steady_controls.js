@@ -1,7 +1,7 @@
 // Controls that come back at the same addresses, as behind a proxy or with a client that has a list of them.
 import {existsSync} from 'node:fs';
 import path from 'node:path';
-import {lastingPort} from './front_proxies.js';
+import {freePort} from './ports.js';
 import {REPOSITORY} from './process.js';
 
 const built = path.join(REPOSITORY, 'clients/node/dist/index.mjs');
@@ -15,7 +15,7 @@ export class SteadyControls {
     const all = new SteadyControls();
     all.cluster = cluster;
     all.ports = [];
-    for (let i = 0; i < count; ++i) all.ports.push({callers: await lastingPort(), metrics: await lastingPort()});
+    for (let i = 0; i < count; ++i) all.ports.push({callers: await freePort(), metrics: await freePort()});
     all.controls = all.ports.map(() => undefined);
     await Promise.all(all.ports.map((_, i) => all.begin(i)));
     await cluster.linked();
