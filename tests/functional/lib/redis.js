@@ -6,8 +6,8 @@ import net from 'node:net';
 import path from 'node:path';
 import {createInterface} from 'node:readline';
 import tls from 'node:tls';
-import {REPOSITORY, testTls} from './process.js';
 import {freePort} from './ports.js';
+import {REPOSITORY, testTls} from './process.js';
 import {standStill} from './stand_still.js';
 import {deferred, until, within} from './until.js';
 
