@@ -259,10 +259,11 @@ template <typename Request, typename Response>
 grpc::ServerUnaryReactor* AdminService::Ask(Scope scope, grpc::CallbackServerContext* context,
                                             const grpc::ByteBuffer* request, grpc::ByteBuffer* response,
                                             void (AdminService::*method)(Asked, const Request*, Response*)) {
-  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, scope);
+  const std::string peer = context->peer();
+  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, peer, scope);
   if (admitted.refused) return new RefusedRpc<grpc::ServerUnaryReactor>(*admitted.refused);
   CallerBudgets::Place place;
-  const auto full = budgets_.Take(CallerBudgets::kOperators, BudgetOf(*context, admitted.caller.get()), &place);
+  const auto full = budgets_.Take(CallerBudgets::kOperators, BudgetOf(peer, admitted.caller.get()), &place);
   if (full) return new RefusedRpc<grpc::ServerUnaryReactor>(*full);
   return RawUnary<Request, Response>::Start(*request, response, std::move(place),
                                             [&](UnaryAnswer* answer, Request* in, Response* out) {

@@ -5,16 +5,19 @@
 #include <grpcpp/grpcpp.h>
 
 #include <string>
+#include <string_view>
 
 #include "control/caller_auth.h"
 
 namespace toolwire {
 
 // In the reactor and not by gRPC's AuthMetadataProcessor, which aborts the process on a port without TLS.
-CallerAuth::Admission AdmitCaller(CallerAuth& auth, const grpc::CallbackServerContext& context, Scope scope);
+// `peer`: as `context` has it; gRPC makes a new text of it each time it is asked.
+CallerAuth::Admission AdmitCaller(CallerAuth& auth, const grpc::CallbackServerContext& context, std::string_view peer,
+                                  Scope scope);
 
 // Whose budget the RPC takes its place of: the token's name, or the address. `caller`: null if no tokens are asked for.
-std::string BudgetOf(const grpc::CallbackServerContext& context, const Caller* caller);
+std::string BudgetOf(std::string_view peer, const Caller* caller);
 
 grpc::Status ToStatus(const v1::CallFailure& failure);
 

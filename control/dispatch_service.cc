@@ -54,13 +54,14 @@ DispatchService::DispatchService(const Clock& clock, CallerAuth& auth, CallerBud
 
 grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext* context,
                                                     const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kCall);
+  const std::string peer = context->peer();
+  CallerAuth::Admission admitted = AdmitCaller(auth_, *context, peer, Scope::kCall);
   if (admitted.refused) return new RefusedRpc<grpc::ServerUnaryReactor>(*admitted.refused);
   CallerBudgets::Place place;
-  const auto full = budgets_.Take(CallerBudgets::kUnaryCalls, BudgetOf(*context, admitted.caller.get()), &place);
+  const auto full = budgets_.Take(CallerBudgets::kUnaryCalls, BudgetOf(peer, admitted.caller.get()), &place);
   if (full) return new RefusedRpc<grpc::ServerUnaryReactor>(*full);
   auto call = std::make_shared<UnaryCall>(clock_, dispatcher_, requests_, caller_bytes_, stalls_, context, response,
-                                          std::move(admitted.caller));
+                                          peer, std::move(admitted.caller));
   // gRPC would keep the request until the call is over.
   grpc::ByteBuffer bytes;
   bytes.Swap(const_cast<grpc::ByteBuffer*>(request));
@@ -71,7 +72,8 @@ grpc::ServerUnaryReactor* DispatchService::CallTool(grpc::CallbackServerContext*
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Dispatch(
     grpc::CallbackServerContext* context) {
   using Refused = RefusedRpc<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>;
-  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kCall);
+  const std::string peer = context->peer();
+  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, peer, Scope::kCall);
   if (admitted.refused) return new Refused(*admitted.refused);
   auto stream = std::make_shared<DispatchStream>(dispatcher_, requests_, options_, counters_, caller_bytes_, turns_,
                                                  signs_, stalls_, context, admitted.caller);
@@ -95,7 +97,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::Di
     if (const auto alive = weak.lock()) alive->CutIfUnread(now, kEndedUnreadMax);
   };
   uint64_t number = 0;
-  const auto refused = AdmitStream(CallerBudgets::kStreams, *context, std::move(open), &number);
+  const auto refused = AdmitStream(CallerBudgets::kStreams, peer, std::move(open), &number);
   if (refused) return new Refused(*refused);
   stream->Begin([this, number] { StreamDone(number); }, asks_for_hello ? dispatch_hello_ : std::string());
   return stream.get();
@@ -106,10 +108,11 @@ grpc::ServerUnaryReactor* DispatchService::Ask(grpc::CallbackServerContext* cont
                                                grpc::ByteBuffer* response,
                                                void (DispatchService::*method)(const Asked&, const Request*,
                                                                                Response*)) {
-  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kRead);
+  const std::string peer = context->peer();
+  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, peer, Scope::kRead);
   if (admitted.refused) return new RefusedRpc<grpc::ServerUnaryReactor>(*admitted.refused);
   CallerBudgets::Place place;
-  const auto full = budgets_.Take(CallerBudgets::kUnaryCalls, BudgetOf(*context, admitted.caller.get()), &place);
+  const auto full = budgets_.Take(CallerBudgets::kUnaryCalls, BudgetOf(peer, admitted.caller.get()), &place);
   if (full) return new RefusedRpc<grpc::ServerUnaryReactor>(*full);
   return RawUnary<Request, Response>::Start(*request, response, std::move(place),
                                             [&](UnaryAnswer* answer, Request* in, Response* out) {
@@ -182,7 +185,8 @@ void DispatchService::List(const Asked& asked, const v1::ListAgentsRequest* requ
 grpc::ServerWriteReactor<grpc::ByteBuffer>* DispatchService::WatchAgents(grpc::CallbackServerContext* context,
                                                                          const grpc::ByteBuffer* bytes) {
   using Ended = RefusedRpc<grpc::ServerWriteReactor<grpc::ByteBuffer>>;
-  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kRead);
+  const std::string peer = context->peer();
+  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, peer, Scope::kRead);
   if (admitted.refused) return new Ended(*admitted.refused);
   grpc::ByteBuffer message(*bytes);
   v1::WatchAgentsRequest request;
@@ -207,8 +211,7 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* DispatchService::WatchAgents(grpc::C
   auto stream =
       std::make_shared<WatchStream>(directory_, counters_, caller_bytes_, options_.watch_unread_bytes_max, context);
   uint64_t number = 0;
-  const auto refused =
-      AdmitStream(CallerBudgets::kWatches, *context, OpenWatch(stream, admitted.caller), &number);
+  const auto refused = AdmitStream(CallerBudgets::kWatches, peer, OpenWatch(stream, admitted.caller), &number);
   if (refused) return new Ended(*refused);
   stream->Begin(
       std::move(users), [this, number] { StreamDone(number); }, std::move(bound));
@@ -218,13 +221,13 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* DispatchService::WatchAgents(grpc::C
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* DispatchService::FollowAgents(
     grpc::CallbackServerContext* context) {
   using Refused = RefusedRpc<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>>;
-  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, Scope::kRead);
+  const std::string peer = context->peer();
+  const CallerAuth::Admission admitted = AdmitCaller(auth_, *context, peer, Scope::kRead);
   if (admitted.refused) return new Refused(*admitted.refused);
   auto stream = std::make_shared<FollowStream>(directory_, auth_, requests_.bounds(), counters_, caller_bytes_, signs_,
                                                options_.watch_unread_bytes_max, context, admitted.caller);
   uint64_t number = 0;
-  const auto refused =
-      AdmitStream(CallerBudgets::kWatches, *context, OpenWatch(stream, admitted.caller), &number);
+  const auto refused = AdmitStream(CallerBudgets::kWatches, peer, OpenWatch(stream, admitted.caller), &number);
   if (refused) return new Refused(*refused);
   stream->Begin([this, number] { StreamDone(number); }, AsksForHello(*context) ? follow_hello_ : std::string());
   return stream.get();
@@ -250,10 +253,9 @@ DispatchService::OpenStream DispatchService::OpenWatch(const std::shared_ptr<Str
   return open;
 }
 
-std::optional<v1::CallFailure> DispatchService::AdmitStream(CallerBudgets::Kind kind,
-                                                            const grpc::CallbackServerContext& context,
+std::optional<v1::CallFailure> DispatchService::AdmitStream(CallerBudgets::Kind kind, std::string_view peer,
                                                             OpenStream stream, uint64_t* number) {
-  if (auto full = budgets_.Take(kind, BudgetOf(context, stream.from.get()), &stream.place)) return full;
+  if (auto full = budgets_.Take(kind, BudgetOf(peer, stream.from.get()), &stream.place)) return full;
   MutexLock lock(mu_);
   // Whoever knows what `draining` means has it said at once; others are told with each call.
   if (ending_ || (draining_ && stream.drain)) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -100,8 +101,8 @@ class DispatchService final : public DispatchServiceBase {
   template <typename Stream>
   static OpenStream OpenWatch(const std::shared_ptr<Stream>& stream, std::shared_ptr<Caller> from);
   // Sets a number for the stream; or why it may not begin.
-  std::optional<v1::CallFailure> AdmitStream(CallerBudgets::Kind kind, const grpc::CallbackServerContext& context,
-                                             OpenStream stream, uint64_t* number);
+  std::optional<v1::CallFailure> AdmitStream(CallerBudgets::Kind kind, std::string_view peer, OpenStream stream,
+                                             uint64_t* number);
   void StreamDone(uint64_t number);
   void EndUnusedStreams();
   void EndExpired();

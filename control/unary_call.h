@@ -7,7 +7,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
-#include <string>
+#include <string_view>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -27,10 +27,11 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
                         public CallerBytes::Holder,
                         public std::enable_shared_from_this<UnaryCall> {
  public:
-  // `context` is gRPC's of this call; null in tests. `from`: as of Call.
+  // `context` is gRPC's of this call; null in tests. `peer`: as it has it. `from`: as of Call.
   UnaryCall(const Clock& clock, Dispatcher& dispatcher, CallRequests& requests, CallerBytes& all, Stalls& stalls,
-            grpc::CallbackServerContext* context, grpc::ByteBuffer* response, std::shared_ptr<Caller> from = nullptr)
-      : Holder(all, context == nullptr ? std::string() : context->peer()),
+            grpc::CallbackServerContext* context, grpc::ByteBuffer* response, std::string_view peer = "",
+            std::shared_ptr<Caller> from = nullptr)
+      : Holder(all, peer),
         clock_(clock),
         dispatcher_(dispatcher),
         requests_(requests),

@@ -2,11 +2,13 @@
 // users at random.
 //
 //   node callers.js --system toolwire|seed|nats --url URL --agents N --concurrency K --seconds S [--warmup-seconds 1]
+//                   [--client FILE]
 //
 // Warms up, prints {"event":"warm"}, waits for a line on standard input, measures, prints {"event":"done", ...}. The
 // wait lets whoever counts the servers' CPU time begin and end with no call in flight. Every answer is checked to be
 // the params of its call.
 import {once} from 'node:events';
+import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 
 const {values: flags} = parseArgs({
@@ -17,6 +19,7 @@ const {values: flags} = parseArgs({
     concurrency: {type: 'string', default: '1'},
     seconds: {type: 'string', default: '5'},
     'warmup-seconds': {type: 'string', default: '1'},
+    client: {type: 'string', default: fileURLToPath(new URL('../../../clients/node/dist/index.mjs', import.meta.url))},
   },
 });
 const PARAMS_BYTES = 200;
@@ -24,7 +27,7 @@ const TIMEOUT_MS = 60_000;
 
 // What backends install.
 async function toolwireClient(url) {
-  const {ToolwireClient} = await import('../../../clients/node/dist/index.mjs');
+  const {ToolwireClient} = await import(flags.client);
   const client = new ToolwireClient({address: url});
   return {
     call: async (userId, tool, params) => {
