@@ -81,11 +81,15 @@ export class Postgres {
     const {rows: [{pid}]} = await client.query('SELECT pg_backend_pid() AS pid');
     return new Database(this, url, client, pid);
   }
-  async #administer(statement) {
+  // Settings that need no restart, such as "log_lock_waits = on".
+  set(...settings) {
+    return this.#administer(...settings.map((one) => `ALTER SYSTEM SET ${one}`), 'SELECT pg_reload_conf()');
+  }
+  async #administer(...statements) {
     const {default: pg} = await import('pg');
     const client = new pg.Client(this.#url('postgres'));
     await client.connect();
-    await client.query(statement);
+    for (const statement of statements) await client.query(statement);
     await client.end();
   }
   stop() {

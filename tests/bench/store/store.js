@@ -2,12 +2,16 @@
 // on inserting, pg_dump beside it, then `toolwire migrate`, edge and control, logins and calls, all while both run.
 //
 //   node store.js [--rows 10000000] [--credentials 1000000] [--inserts 200] [--calls 200] [--logins 10] [--seconds 60]
-//                 [--json FILE]
+//                 [--json FILE] [--postgres-log FILE]
 //
 // Servers start as soon as migrate has added the columns, so that the first calls are made while indexes are built, and
-// go on for --seconds after it has ended; a second dump begins then. For each phase: the writer's inserts and the slowest
-// of them. At the end: logins that were refused or took over a second, calls that failed, and rows in the database
-// against calls, each once. Status 1 if an insert took over a second, a login was refused, or a row is not there once.
+// go on for --seconds after it has ended. A second dump begins with the calls, a third one when migrate has ended. For
+// each phase: the writer's inserts and the slowest of them, by PostgreSQL's own clock and as this process saw it; with
+// what was slow while one over a second lasted: a lock and who holds it, the disk, this process (causes.js). When the
+// machine gives this process no time, only the first of the two counts. --postgres-log keeps PostgreSQL's log, with
+// locks waited for, checkpoints and slow statements. At the end: logins that were refused or took over a second, calls
+// that failed, and rows in the database against calls, each once. Status 1 if an insert took over a second, a login was
+// refused, or a row is not there once.
 // Needs toolwire, toolwire-edge, toolwire-control and pg_dump. PostgreSQL syncs as it does by default.
 import grpc from '@grpc/grpc-js';
 import protoLoader from '@grpc/proto-loader';
@@ -15,17 +19,17 @@ import {chmod, mkdtemp, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {monitorEventLoopDelay} from 'node:perf_hooks';
 import {parseArgs} from 'node:util';
 import pg from 'pg';
 import {WebSocket} from 'ws';
 import {Process} from '../compare/process.js';
 import {Postgres} from '../compare/servers.js';
+import {Causes} from './causes.js';
 
 const {values: flags} = parseArgs({options: {
   rows: {type: 'string', default: '10000000'}, credentials: {type: 'string', default: '1000000'},
   inserts: {type: 'string', default: '200'}, calls: {type: 'string', default: '200'}, logins: {type: 'string', default: '10'},
-  seconds: {type: 'string', default: '60'}, json: {type: 'string'}}});
+  seconds: {type: 'string', default: '60'}, json: {type: 'string'}, 'postgres-log': {type: 'string'}}});
 const here = (where) => fileURLToPath(new URL(where, import.meta.url));
 const bin = (name) => path.resolve(process.env.TOOLWIRE_BIN_DIR ?? here('../../../build/release'), name);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -37,17 +41,20 @@ const start = (name, args) => {
   return one;
 };
 const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
+const clock = (at) => new Date(at).toISOString().slice(11, 23);
 const seconds3 = (ms) => `${(ms / 1000).toFixed(3)} s`;
+
+const LOG_MORE = ['log_lock_waits = on', "deadlock_timeout = '300ms'", 'log_autovacuum_min_duration = 0', 'log_checkpoints = on',
+  "log_min_duration_statement = '300ms'"];
 
 // --- what goes on all the time ---
 let phase = 'before';
-const delay = monitorEventLoopDelay({resolution: 10});  // How late this process itself was: then nothing here is to be believed.
-delay.enable();
+const causes = new Causes();
 // Calls `act` so often a second, whether earlier ones are done or not, and keeps how long each took, by phase.
 class Steady {
   times = {};
   failures = [];
-  slow = [];  // Over SLOW_MS, as sentences.
+  slow = [];  // Over SLOW_MS.
   #under = new Set();
   constructor(name, perSecond, act) {
     this.name = name;
@@ -59,10 +66,13 @@ class Steady {
   }
   #one(act, number) {
     const at = performance.now(), of = phase;
-    const one = act(number).then(() => {
+    const one = act(number).then((waited) => {
       const took = performance.now() - at;
       (this.times[of] ??= []).push(took);
-      if (took > SLOW_MS) this.slow.push(`${of}: ${this.name.slice(0, -1)} begun at ${new Date(Date.now() - took).toISOString().slice(11, 23)} took ${seconds3(took)}`);
+      if (took <= SLOW_MS) return;
+      const forPool = waited === undefined ? '' : `, ${seconds3(waited)} of it until a connection was free`;
+      const text = `${of}: one of the ${this.name}, begun at ${clock(Date.now() - took)}, took ${seconds3(took)}`;
+      this.slow.push({took, text: `${text}${forPool}${causes.between(at, at + took)}`});
     }, (error) => this.failures.push(`${of}: ${error.message}`));
     this.#under.add(one);
     one.finally(() => this.#under.delete(one));
@@ -78,8 +88,30 @@ class Steady {
     return (of ? this.times[of] ?? [] : Object.values(this.times).flat()).reduce((a, b) => Math.max(a, b), 0);
   }
 }
-const INSERT = `INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, execution_time_ms)
-  VALUES ($1, $2, 'read_file', '{"path": "/tmp/x"}', '{"content": "some text that is not long"}', true, 12)`;
+// Without parameters: then what PostgreSQL logs of its time has the commit in it, and so the disk's sync.
+const insertOf = (number) => `INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, result, success, execution_time_ms)
+  VALUES ('user_${number % 10000}', 'old-${number}', 'read_file', '{"path": "/tmp/x"}', '{"content": "some text that is not long"}', true, 12)`;
+const WRITER = 'the replaced server', LOGGED_MS = 50;
+// The writer's inserts that took longer, by PostgreSQL's own clock: a machine that gives this process no time makes them
+// no slower.
+function loggedInserts() {
+  return postgres.server.lines.flatMap((line) => {
+    const [, ended, took] = new RegExp(` (\\d+\\.\\d+) \\d+ ${WRITER}: LOG:  duration: (\\S+) ms  statement: INSERT`).exec(line) ?? [];
+    return took ? [{from: 1000 * Number(ended) - Number(took), to: 1000 * Number(ended), took: Number(took)}] : [];
+  });
+}
+// Returns how long it waited for a connection of the writer's, as it does behind slow ones.
+const insert = (pool) => async (number) => {
+  const at = performance.now();
+  const client = await pool.connect();
+  const waited = performance.now() - at;
+  try {
+    await client.query(insertOf(number));
+  } finally {
+    client.release();
+  }
+  return waited;
+};
 // A login as agents make it; each user logs in once.
 const login = (port, secretOf) => (number) => new Promise((resolve, reject) => {
   const user = `user_${AGENTS + number}`;
@@ -116,25 +148,10 @@ const result = {rows: Number(flags.rows), credentials: Number(flags.credentials)
 const note = (line) => console.log(`${new Date().toISOString().slice(11, 19)} ${line}`);
 async function enter(next) {
   const now = performance.now();
-  if (enter.at !== undefined) result.phases[phase] = {seconds: (now - enter.at) / 1000};
+  if (enter.at !== undefined) result.phases[phase] = {seconds: (now - enter.at) / 1000, ended: Date.now()};
   enter.at = now;
   phase = next;
   note(next);
-}
-// What inserts that take long are waiting for, as PostgreSQL says, with how often it was seen: a lock is somebody's doing,
-// a sync is the disk's.
-const waits = {};
-const WAITS = `SELECT coalesce(wait_event_type || ':' || wait_event, 'nothing (CPU)') AS what FROM pg_stat_activity
-  WHERE state = 'active' AND pid <> pg_backend_pid() AND query LIKE 'INSERT INTO tool_execution_logs%'
-    AND clock_timestamp() - query_start > interval '300 ms'`;
-async function sampleWaits() {
-  for (; sampleWaits.client; await sleep(100)) {
-    const {rows} = await sampleWaits.client.query(WAITS).catch(() => ({rows: []}));
-    for (const {what} of rows) {
-      const key = `${phase}: ${what}`;
-      waits[key] = (waits[key] ?? 0) + 1;
-    }
-  }
 }
 function startDump(url) {
   const one = new Process('pg_dump', [url, '--file', '/dev/null']);
@@ -149,6 +166,7 @@ try {
   database = await postgres.database('toolwire');
   const url = database.url;
   note(`filling ${flags.rows} rows and ${flags.credentials} credentials`);
+  await postgres.set("log_line_prefix = '%m %n %p %a: '", ...(flags['postgres-log'] ? LOG_MORE : []));
   const secretOf = (user) => `secret-of-${user}`;
   await database.client.query(`INSERT INTO agent_credentials (user_id, shared_secret, platform)
     SELECT 'user_' || i, 'secret-of-user_' || i, 'linux' FROM generate_series(0, $1::int - 1) i`, [Number(flags.credentials)]);
@@ -160,11 +178,11 @@ try {
   await database.settle();
   const {rows: [{size}]} = await database.client.query("SELECT pg_size_pretty(pg_total_relation_size('tool_execution_logs')) AS size");
   note(`tool_execution_logs: ${size}`);
-  pool = new pg.Pool({connectionString: url, max: 20});
+  pool = new pg.Pool({connectionString: url, max: 20, application_name: WRITER,
+    options: `-c log_min_duration_statement=${LOGGED_MS}`});
   pool.on('error', () => {});
-  const writer = keep(new Steady('inserts', Number(flags.inserts), (number) => pool.query(INSERT, [`user_${number % 10000}`, `old-${number}`])));
-  sampleWaits.client = database.client;
-  sampleWaits();
+  const writer = keep(new Steady('inserts', Number(flags.inserts), insert(pool)));
+  causes.watch(database.client, WRITER, `${directory}/sync`);
   await enter('the writer alone');
   await sleep(5000);
   await enter('and pg_dump');
@@ -175,8 +193,9 @@ try {
   const migrateBegun = performance.now();
   const migrate = new Process(bin('toolwire'), ['migrate', '--database-url', url, '--timeout', '3600000']);
   started.unshift(migrate);
+  await dump.exited;  // Which reads the tables until then, so that no column can be added.
   await migrate.says('added column caller');
-  await enter('migrate: indexes, first start and calls');
+  await enter('indexes, first start, calls, a second dump');
   const serve = ['--log-format', 'json', '--database-url', url, '--metrics-port', '0', '--data-dir'];
   const edge = start('toolwire-edge', ['--port', '0', '--relay-port', '0', ...serve, `${directory}/edge`]);
   const {agents: agentsPort, relay, metrics: edgeMetrics} = await edge.event('edge ready');
@@ -188,12 +207,13 @@ try {
   await agents.says('all agents connected');
   const calls = keep(new Steady('calls', Number(flags.calls), caller(callers)));
   const logins = keep(new Steady('logins', Number(flags.logins), login(agentsPort, secretOf)));
+  dump = startDump(url);
   const {code} = await migrate.exited;
   if (code !== 0) throw new Error(`migrate ended with ${code}: ${migrate.lines.slice(-3).join('\n')}`);
   result.migrateSeconds = (performance.now() - migrateBegun) / 1000;
   for (const line of migrate.lines.filter((one) => one.startsWith('added'))) note(`  ${line}`);
 
-  await enter('calls, and a second pg_dump');
+  await enter('migrated: calls, and a third dump');
   await dump.exited;
   dump = startDump(url);
   await sleep(1000 * Number(flags.seconds));
@@ -204,40 +224,62 @@ try {
     (await metric(controlMetrics, `toolwire_audit_rows_${what}_total`)) + (await metric(edgeMetrics, `toolwire_audit_rows_${what}_total`))));
   while ((await metric(controlMetrics, 'toolwire_audit_rows_waiting')) > 0 && Date.now() < giveUp) await sleep(100);
   const [written, dropped, refused] = await all();
-  sampleWaits.client = undefined;
+  await causes.end();
   const {rows: [found]} = await database.client.query(`SELECT count(*)::int AS rows, count(DISTINCT call_id)::int AS ids
     FROM tool_execution_logs WHERE call_id IS NOT NULL`);
   const begun = await metric(controlMetrics, 'toolwire_control_calls_total');
 
-  console.log(`\n${'phase'.padEnd(42)} ${'took'.padStart(9)} ${'inserts'.padStart(8)} ${'slowest insert'.padStart(15)} ${'slowest call'.padStart(13)} ${'slowest login'.padStart(14)}`);
+  const logged = loggedInserts().sort((one, other) => other.took - one.took);
+  const names = Object.keys(result.phases);
+  for (const one of logged) one.phase = names.find((name) => one.from < result.phases[name].ended) ?? names.at(-1);
+  const atServer = (name) => Math.max(0, ...logged.filter((one) => !name || one.phase === name).map(({took}) => took));
+  const shown = (ms) => (ms > LOGGED_MS ? seconds3(ms) : `< ${seconds3(LOGGED_MS)}`);
+  const widths = [42, 8, 8, 15, 15, 13, 14];
+  const padded = (cell, i) => (i ? String(cell).padStart(widths[i]) : cell.padEnd(widths[i]));
+  const row = (...cells) => console.log(cells.map(padded).join(' '));
+  console.log();
+  row('phase', 'took', 'inserts', 'slowest insert', '... seen here', 'slowest call', 'slowest login');
   for (const [name, of] of Object.entries(result.phases)) {
     const slowest = (some) => (some.times[name]?.length ? seconds3(some.slowest(name)) : '-');
-    Object.assign(of, {inserts: writer.times[name]?.length ?? 0, slowestInsertMs: writer.slowest(name), slowestCallMs: calls.slowest(name), slowestLoginMs: logins.slowest(name)});
-    console.log(`${name.padEnd(42)} ${seconds(1000 * of.seconds).padStart(9)} ${String(of.inserts).padStart(8)} ${slowest(writer).padStart(15)} ${slowest(calls).padStart(13)} ${slowest(logins).padStart(14)}`);
+    Object.assign(of, {
+      inserts: writer.times[name]?.length ?? 0, slowestInsertMs: atServer(name), slowestInsertHereMs: writer.slowest(name),
+      slowestCallMs: calls.slowest(name), slowestLoginMs: logins.slowest(name)});
+    const inserts = of.inserts ? shown(of.slowestInsertMs) : '-';
+    row(name, seconds(1000 * of.seconds), of.inserts, inserts, slowest(writer), slowest(calls), slowest(logins));
   }
   Object.assign(result, {
-    slowestInsertMs: writer.slowest(), failedInserts: writer.failures.length, calls: begun, failedCalls: calls.failures.length,
-    logins: logins.count, refusedLogins: logins.failures.length, slowestLoginMs: logins.slowest(), rowsOfCalls: found.rows, callIds: found.ids, written, dropped, refused, waits});
+    slowestInsertMs: atServer(), slowestInsertHereMs: writer.slowest(), failedInserts: writer.failures.length, calls: begun,
+    failedCalls: calls.failures.length, logins: logins.count, refusedLogins: logins.failures.length, slowestLoginMs: logins.slowest(),
+    rowsOfCalls: found.rows, callIds: found.ids, written, dropped, refused, slowestSyncMs: causes.slowestSyncMs, lateMs: causes.lateMs});
   console.log(`
-migrate: ${seconds(1000 * result.migrateSeconds)}; slowest insert: ${seconds3(result.slowestInsertMs)}, failed: ${result.failedInserts}
+migrate: ${seconds(1000 * result.migrateSeconds)}; slowest insert: ${shown(result.slowestInsertMs)} by PostgreSQL's clock, failed: ${result.failedInserts}
 logins: ${result.logins}, refused: ${result.refusedLogins}, slowest: ${seconds3(result.slowestLoginMs)}
-calls: ${begun}, failed: ${result.failedCalls}; rows: ${found.rows}, call ids: ${found.ids}, dropped: ${dropped}, refused: ${refused}`);
-  for (const [what, count] of Object.entries(waits)) console.log(`  inserts over 0.3 s, ${what}: seen ${count} times`);
-  console.log(`  this process was late by ${seconds3(delay.max / 1e6)} at most`);
-  for (const one of [writer, calls, logins]) for (const line of one.slow.slice(0, 5)) console.log(`  ${line}`);
+calls: ${begun}, failed: ${result.failedCalls}; rows: ${found.rows}, call ids: ${found.ids}, dropped: ${dropped}, refused: ${refused}
+a sync of one page beside all that: ${seconds3(causes.slowestSyncMs)} at most; this process was late by ${seconds3(causes.lateMs)} at most`);
+  for (const {phase: of, took, from, to} of logged.slice(0, 5)) {
+    const seen = took > SLOW_MS / 2 ? causes.between(from - performance.timeOrigin, to - performance.timeOrigin) : '';
+    console.log(`  ${of}: an insert that took ${seconds3(took)} by PostgreSQL's clock, begun at ${clock(from)}${seen}`);
+  }
+  for (const one of [writer, calls, logins]) {
+    for (const {text} of one.slow.sort((one, other) => other.took - one.took).slice(0, 3)) console.log(`  ${text}`);
+  }
   for (const one of [...writer.failures.slice(0, 3), ...calls.failures.slice(0, 3), ...logins.failures.slice(0, 3)]) console.log(`  ${one}`);
-  const right = result.slowestInsertMs <= SLOW_MS && result.failedInserts + result.refusedLogins + dropped + refused === 0 &&
-    found.rows === begun && found.ids === begun;
+  // What is slow here and not there is the pool's or the connection's, unless this process itself had no time.
+  const wasLate = causes.lateMs > SLOW_MS / 4;
+  const right = result.slowestInsertMs <= SLOW_MS && (wasLate || writer.slowest() <= SLOW_MS) &&
+    result.failedInserts + result.refusedLogins + dropped + refused === 0 && found.rows === begun && found.ids === begun;
+  if (wasLate) console.log("this process had no time: only PostgreSQL's own times, and what was refused or lost, count");
   console.log(right ? 'as it should be' : 'NOT as it should be');
   status = right ? 0 : 1;
   if (flags.json) await writeFile(flags.json, JSON.stringify(result, null, 2));
 } finally {
-  sampleWaits.client = undefined;
+  await causes.end().catch(() => {});
   for (const one of steady) clearInterval(one.timer);
   for (const one of started) await one.stop();
   await pool?.end();
   await database?.close().catch(() => {});
   await postgres?.stop();
+  if (flags['postgres-log'] && postgres) await writeFile(flags['postgres-log'], postgres.server.lines.join('\n'));
   await rm(directory, {recursive: true, force: true});
 }
 process.exit(status);
