@@ -57,8 +57,8 @@ void SetLimits(const ControlOptions& options, grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Ms(options.keepalive_interval));
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Ms(options.keepalive_timeout));
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  // gRPC would ping whenever a caller sends, to learn how much is on its way. nginx cuts a stream whose server has sent
-  // 1,000 pings, with the calls on it; those for keepalive come only where the caller says nothing.
+  // gRPC would ping callers that send, to learn how large their windows should be. They are as large as the next line
+  // says; so pings come for keepalive alone, where a caller says nothing.
   builder->AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, Ms(options.connection_idle_timeout));

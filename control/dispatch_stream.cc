@@ -308,6 +308,7 @@ grpc::Status DispatchStream::StartCalls(grpc::ByteBuffer* bytes, ReadingTurns::M
   // By one reading, as the process may be stopped between this and a call's.
   const MonoTime now = turns_.Now();
   const MonoTime sent_at = now - sender_clock_.Late(request.clock_ms(), now);
+  if (greeted_ && request.clock_ms() != 0 && !std::exchange(clock_read_, true)) SayClockRead();
   for (SalvagedCall& one : unreadable) {
     Call call;
     call.caller_id = one.id;
@@ -386,12 +387,19 @@ void DispatchStream::AnswerQuestion() {
   Say(answer);
 }
 
-void DispatchStream::Say(const v1::DispatchAnswer& answer) {
-  std::string field = FieldOf(answer);
+void DispatchStream::SayClockRead() {
+  v1::DispatchReply reply;
+  reply.set_clock_read(true);
+  SayFields(reply.SerializeAsString());
+}
+
+void DispatchStream::Say(const v1::DispatchAnswer& answer) { SayFields(FieldOf(answer)); }
+
+void DispatchStream::SayFields(std::string fields) {
   bool write = false;
   {
     MutexLock lock(mu_);
-    QueueLocked(std::move(field));
+    QueueLocked(std::move(fields));
     write = TakeNextLocked();
   }
   if (write) Write();

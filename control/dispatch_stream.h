@@ -118,7 +118,11 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   void Reject(Call&& call, v1::CallFailure failure);
   // Answers a caller that asks whether control has taken the stream.
   void AnswerQuestion();
+  // Tells a greeted caller that its clock is known.
+  void SayClockRead();
   void Say(const v1::DispatchAnswer& answer);
+  // Queues fields of a DispatchReply, as bytes, and writes them as soon as can be.
+  void SayFields(std::string fields);
   // `answer` is a field of a DispatchReply, as bytes.
   void QueueLocked(std::string answer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EndWith(grpc::Status status);
@@ -148,6 +152,7 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   grpc::ByteBuffer incoming_;  // Reader only, as is `share_`.
   // Of the thread that takes messages: the reader, or the one that takes those that are held.
   SenderClock sender_clock_;
+  bool clock_read_ = false;
   ReadingTurns::Share share_;
   LifeSigns::Share sign_;
   grpc::ByteBuffer outgoing_;  // Owned by the thread that set `writing_`, until AfterWrite; so are the next two.

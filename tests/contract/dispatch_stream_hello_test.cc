@@ -187,6 +187,43 @@ TEST_F(GreetedStreamTest, CallsHaveSoMuchLessTimeAsTheirMessageWasLate) {
   EXPECT_EQ(failure(0).detail().reason(), E::CALL_TIMEOUT);
 }
 
+TEST_F(GreetedStreamTest, SaysOnceThatItHasReadTheClockOfACallerThatAskedForAHello) {
+  EXPECT_TRUE(caller_->replies()[0].hello().says_clock_read());
+  caller_->ReadAll();
+  ASSERT_TRUE(caller_->Send(v1::DispatchRequest())) << "it says none";
+  caller_->ReadAll();
+  EXPECT_EQ(caller_->replies().size(), 1u);
+  v1::DispatchRequest clock;
+  for (int i = 0; i < 3; ++i) {
+    clock.set_clock_ms(ClockMs());
+    ASSERT_TRUE(caller_->Send(clock));
+    caller_->ReadAll();
+  }
+  ASSERT_EQ(caller_->replies().size(), 2u);
+  EXPECT_TRUE(caller_->replies()[1].clock_read());
+}
+
+TEST_F(DispatchStreamTest, SaysNothingOfItsClockToACallerThatDoesNotAsk) {
+  v1::DispatchRequest clock;
+  clock.set_clock_ms(7);
+  ASSERT_TRUE(caller_->Send(clock));
+  EXPECT_TRUE(caller_->replies().empty());
+}
+
+TEST_F(GreetedStreamTest, AfterControlStoodStillItSaysThatItHasReadTheClockOnceItsMessageIsTaken) {
+  caller_->ReadAll();
+  stalls_.Tick();
+  clock_.Advance(seconds(10));
+  v1::DispatchRequest clock;
+  clock.set_clock_ms(ClockMs());
+  ASSERT_TRUE(caller_->Send(clock));
+  EXPECT_EQ(caller_->replies().size(), 1u);
+  for (uint64_t i = 0; i < Stalls::kTicksMax; ++i) stalls_.Tick();
+  caller_->ReadAll();
+  ASSERT_EQ(caller_->replies().size(), 2u);
+  EXPECT_TRUE(caller_->replies()[1].clock_read());
+}
+
 TEST_F(GreetedStreamTest, CallThatIsOverdueOnArrivalIsNotBegun) {
   ASSERT_TRUE(caller_->Send(Timed(1, ClockMs(), seconds(9))));
   const uint64_t sent = ClockMs();

@@ -1,17 +1,21 @@
 // The Node.js client behind real proxies in front of two controls, configured as docs/proxies.md says.
 import assert from 'node:assert/strict';
+import http2 from 'node:http2';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Caller} from './lib/caller.js';
 import {Cluster, clusterClaim} from './lib/cluster.js';
-import {PROXIES, proxyMissing} from './lib/front_proxies.js';
+import {Nginx, PROXIES, proxyMissing} from './lib/front_proxies.js';
 import {testTls} from './lib/process.js';
 import {SteadyControls, clientMissing, nodeClient} from './lib/steady_controls.js';
+import {claim} from './lib/toolwire.js';
 import {until, within} from './lib/until.js';
+
+const noTls = testTls ? 'the documented configurations have no TLS' : undefined;
 
 // One test for each proxy.
 function behindEach(name, body) {
   for (const [kind, Proxy] of Object.entries(PROXIES)) {
-    const skip = proxyMissing(Proxy) ?? clientMissing ?? (testTls ? 'the documented configurations have no TLS' : undefined);
+    const skip = proxyMissing(Proxy) ?? clientMissing ?? noTls;
     clusterClaim(`behind ${kind} ${name}`, (scope) => body(scope, Proxy), skip && {skip});
   }
 }
@@ -165,3 +169,40 @@ behindEach('streams that the proxy ends as silent are opened again, and no call 
   assert.equal(agent.calls.length, 41);
   await watch.return();
 });
+
+// nginx counts a ping of its server only while it has no buffer of an earlier answer to use again.
+const pingsSkip = proxyMissing(Nginx) ?? noTls;
+claim('nginx takes any number of pings of a server one after another, and ends a stream whose server sends more than 1,000 at once', async (scope) => {
+  const sessions = [];
+  const streams = [];
+  const server = http2.createServer({maxOutstandingPings: 5_000}).on('stream', (stream) => {
+    streams.push(stream);
+    stream.on('error', () => {}).resume().respond({':status': 200, 'content-type': 'application/grpc'});
+  });
+  server.on('session', (session) => sessions.push(session.on('error', () => {})));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  scope.own({close: () => {
+    for (const session of sessions) session.destroy();
+    server.close();
+  }});
+  const fake = {callers: server.address().port};
+  const proxy = await Nginx.start(scope, [fake, fake]);
+  const caller = scope.own(http2.connect(`http://${proxy.address}`).on('error', () => {}));
+  const stream = caller.request(
+    {':method': 'POST', ':path': '/toolwire.v1.ToolDispatch/Dispatch', 'content-type': 'application/grpc', te: 'trailers'});
+  let ended = false;
+  stream.on('error', () => {}).on('close', () => (ended = true)).resume().write(Buffer.alloc(5));
+  await until('the stream is open', () => streams.length === 1);
+  const [session] = sessions;
+  const answered = (count) => Promise.all(Array.from({length: count}, () =>
+    new Promise((resolve) => session.ping((error) => resolve(!error)) || resolve(false))));
+  for (let n = 0; n < 3_000; ++n) {
+    // As the caller sends meanwhile.
+    if (n % 10 === 0) stream.write(Buffer.alloc(5));
+    assert.deepEqual(await answered(1), [true]);
+  }
+  assert.equal(ended, false);
+  void answered(1_100);
+  await until('the stream has ended', () => ended);
+  assert.match(proxy.log, /upstream sent too many ping frames/);
+}, pingsSkip && {skip: pingsSkip});

@@ -36,6 +36,7 @@ export namespace toolwire {
             answers?: (toolwire.v1.IDispatchAnswer[]|null);
             hello?: (toolwire.v1.IStreamHello|null);
             draining?: (boolean|null);
+            clockRead?: (boolean|null);
         }
 
         class DispatchReply implements IDispatchReply {
@@ -43,6 +44,7 @@ export namespace toolwire {
             public answers: toolwire.v1.IDispatchAnswer[];
             public hello?: (toolwire.v1.IStreamHello|null);
             public draining: boolean;
+            public clockRead: boolean;
             public static encode(message: toolwire.v1.IDispatchReply, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.DispatchReply;
         }
@@ -54,6 +56,7 @@ export namespace toolwire {
             messageBytesMax?: (number|Long|null);
             paramsBytesMax?: (number|Long|null);
             silenceMs?: (number|null);
+            saysClockRead?: (boolean|null);
         }
 
         class StreamHello implements IStreamHello {
@@ -64,6 +67,7 @@ export namespace toolwire {
             public messageBytesMax: (number|Long);
             public paramsBytesMax: (number|Long);
             public silenceMs: number;
+            public saysClockRead: boolean;
             public static encode(message: toolwire.v1.IStreamHello, writer?: $protobuf.Writer): $protobuf.Writer;
             public static decode(reader: ($protobuf.Reader|Uint8Array), length?: number): toolwire.v1.StreamHello;
         }

@@ -317,6 +317,7 @@ $root.toolwire = (function() {
              * @property {Array.<toolwire.v1.IDispatchAnswer>|null} [answers] DispatchReply answers
              * @property {toolwire.v1.IStreamHello|null} [hello] DispatchReply hello
              * @property {boolean|null} [draining] DispatchReply draining
+             * @property {boolean|null} [clockRead] DispatchReply clockRead
              */
 
             /**
@@ -360,6 +361,14 @@ $root.toolwire = (function() {
             DispatchReply.prototype.draining = false;
 
             /**
+             * DispatchReply clockRead.
+             * @member {boolean} clockRead
+             * @memberof toolwire.v1.DispatchReply
+             * @instance
+             */
+            DispatchReply.prototype.clockRead = false;
+
+            /**
              * Encodes the specified DispatchReply message. Does not implicitly {@link toolwire.v1.DispatchReply.verify|verify} messages.
              * @function encode
              * @memberof toolwire.v1.DispatchReply
@@ -382,6 +391,8 @@ $root.toolwire = (function() {
                     $root.toolwire.v1.StreamHello.encode(message.hello, writer.uint32(/* id 2, wireType 2 =*/18).fork(), q + 1).ldelim();
                 if (message.draining != null && Object.hasOwnProperty.call(message, "draining"))
                     writer.uint32(/* id 3, wireType 0 =*/24).bool(message.draining);
+                if (message.clockRead != null && Object.hasOwnProperty.call(message, "clockRead"))
+                    writer.uint32(/* id 4, wireType 0 =*/32).bool(message.clockRead);
                 return writer;
             };
 
@@ -433,6 +444,10 @@ $root.toolwire = (function() {
                             message.draining = reader.bool();
                             break;
                         }
+                    case 4: {
+                            message.clockRead = reader.bool();
+                            break;
+                        }
                     default:
                         reader.skipType(tag & 7, long);
                         break;
@@ -461,6 +476,7 @@ $root.toolwire = (function() {
              * @property {number|Long|null} [messageBytesMax] StreamHello messageBytesMax
              * @property {number|Long|null} [paramsBytesMax] StreamHello paramsBytesMax
              * @property {number|null} [silenceMs] StreamHello silenceMs
+             * @property {boolean|null} [saysClockRead] StreamHello saysClockRead
              */
 
             /**
@@ -527,6 +543,14 @@ $root.toolwire = (function() {
             StreamHello.prototype.silenceMs = 0;
 
             /**
+             * StreamHello saysClockRead.
+             * @member {boolean} saysClockRead
+             * @memberof toolwire.v1.StreamHello
+             * @instance
+             */
+            StreamHello.prototype.saysClockRead = false;
+
+            /**
              * Encodes the specified StreamHello message. Does not implicitly {@link toolwire.v1.StreamHello.verify|verify} messages.
              * @function encode
              * @memberof toolwire.v1.StreamHello
@@ -554,6 +578,8 @@ $root.toolwire = (function() {
                     writer.uint32(/* id 5, wireType 0 =*/40).uint64(message.paramsBytesMax);
                 if (message.silenceMs != null && Object.hasOwnProperty.call(message, "silenceMs"))
                     writer.uint32(/* id 6, wireType 0 =*/48).uint32(message.silenceMs);
+                if (message.saysClockRead != null && Object.hasOwnProperty.call(message, "saysClockRead"))
+                    writer.uint32(/* id 7, wireType 0 =*/56).bool(message.saysClockRead);
                 return writer;
             };
 
@@ -613,6 +639,10 @@ $root.toolwire = (function() {
                         }
                     case 6: {
                             message.silenceMs = reader.uint32();
+                            break;
+                        }
+                    case 7: {
+                            message.saysClockRead = reader.bool();
                             break;
                         }
                     default:

@@ -81,7 +81,7 @@ export interface StreamOwner {
 }
 
 enum State {
-  /** Opened, and not taken by a control yet: nothing is written. */
+  /** Opened, and not taken by a control yet, or it has not read this process's clock: no call is written. */
   Opened,
   Taken,
   /** No more calls: those on it are awaited. */
@@ -97,7 +97,8 @@ export class DispatchStream {
   #inFlight: CallTable;
   readonly #writers = [new RequestWriter(), new RequestWriter()];
   readonly #stream: grpc.ClientDuplexStream<Buffer, v1.DispatchReply>;
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #givingUp: NodeJS.Timeout;
+  readonly #asking: NodeJS.Timeout;
   #clock: NodeJS.Timeout | undefined;
   #written = 0;
   // Messages that are written and not said to be with the socket; the bytes of the last one, and when that was.
@@ -140,8 +141,8 @@ export class DispatchStream {
     stream.on('data', (reply: v1.DispatchReply) => this.#read(reply));
     stream.on('error', () => {});  // Reported by `status`.
     stream.on('status', (status: grpc.StatusObject) => this.#ended(status));
-    this.#timers.push(setTimeout(() => this.#giveUp(), takenMs));
-    this.#timers.push(setTimeout(() => stream.write(QUESTION), channel.neverGreets ? 0 : HELLO_MS));
+    this.#givingUp = setTimeout(() => this.#giveUp(), takenMs);
+    this.#asking = setTimeout(() => stream.write(QUESTION), channel.neverGreets ? 0 : HELLO_MS);
   }
 
   /** Whether calls may go there: control has taken it, does not stop, and is not silent. */
@@ -189,16 +190,14 @@ export class DispatchStream {
     this.#takenAt = performance.now();
     this.#stopWaiting();
     this.channel.neverGreets = !this.#hello;
-    if (this.#hello) {
-      this.#tell();
-      this.#clock = setInterval(() => this.#tell(), CLOCK_MS).unref();
-    }
+    if (this.#hello) this.#clock = setInterval(() => this.#tell(), CLOCK_MS).unref();
     this.owner.taken(this);
     this.source.writable(this);
   }
   #stopWaiting(): void {
     clearInterval(this.#clock);
-    for (const timer of this.#timers) clearTimeout(timer);
+    clearTimeout(this.#givingUp);
+    clearTimeout(this.#asking);
   }
   #greeted(hello: v1.IStreamHello): void {
     this.#hello = hello;
@@ -210,11 +209,15 @@ export class DispatchStream {
     this.#messageBytesMax = numberOf(hello.messageBytesMax) || Infinity;
     this.#paramsBytesMax = numberOf(hello.paramsBytesMax) || Infinity;
     this.#silenceMs = hello.silenceMs || Infinity;
-    if (this.#state === State.Opened) this.#taken();
+    if (this.#state !== State.Opened) return;
+    clearTimeout(this.#asking);
+    this.#tell();
+    if (!hello.saysClockRead) this.#taken();
   }
 
   // Says what its clock is. Before the first call, and while there are none: otherwise the first ones after a control stood
-  // still would count as in time.
+  // still would count as in time. Where control says that it has read the first one, calls wait for that: those that were
+  // written while it stood still, in between, would count as in time as well.
   #tell(): void {
     this.#writeAlone();
   }
@@ -273,7 +276,7 @@ export class DispatchStream {
   }
 
   // --- what control says ---
-  #read({answers, hello, draining}: v1.DispatchReply): void {
+  #read({answers, hello, draining, clockRead}: v1.DispatchReply): void {
     if (this.#state === State.Ended) return;
     this.#heard = true;
     this.channel.heard();
@@ -282,7 +285,7 @@ export class DispatchStream {
     // An answer is a control's word as well.
     if (answers.length > 0) this.#answered = true;
     for (const answer of answers) this.#take(answer);
-    if (answers.length > 0 && this.#state === State.Opened) this.#taken();
+    if (this.#state === State.Opened && (clockRead || (answers.length > 0 && !this.#hello))) this.#taken();
     if (this.#silent) {
       this.#silent = false;
       this.owner.recovered(this);

@@ -212,8 +212,8 @@ export class Dispatcher implements LaneOwner {
     call.stopWaiting = this.#waiters.wait(call.userId, call.waitUntil - now, call.missedTimes++, (connected) => {
       call.stopWaiting = undefined;
       if (call.settled) return;
-      if (!connected) return call.fail(error);
       if (this.#ended) return call.fail(closed('NOT_SENT', error.requestId));
+      if (!connected) return call.fail(error);
       call.queuedAt = performance.now();
       this.#putBack([call]);
     });

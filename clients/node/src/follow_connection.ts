@@ -18,7 +18,7 @@ const LONGEST_PAUSE_MS = 2_000;
 const FIRST_PATIENCE_MS = 3_000;
 const LONGEST_PATIENCE_MS = 60_000;
 // How often an empty request is written: a proxy takes a stream for dead whose caller says nothing for a minute, and control
-// pings connections that are silent for half of one, of which nginx takes 1,000 for each stream.
+// pings connections that are silent for half of one.
 const WORD_MS = 20_000;
 const NOTHING = Buffer.alloc(0);  // As a FollowRequest.
 // How often it is looked whether control has said something.

@@ -23,14 +23,20 @@ export class AgentWaiters {
       if (!this.#waiting.delete(giveUp)) return;
       clearTimeout(timer);
       stop();
-      if (!connected || times === 0) return waiter(connected);
-      setTimeout(() => waiter(true), Math.min(FIRST_PAUSE_MS * 2 ** times, LONGEST_PAUSE_MS, waitMs));
+      waiter(connected);
+    };
+    // Also while it pauses it may be ended, and then leaves no timer.
+    const came = (): void => {
+      if (times === 0) return end(true);
+      clearTimeout(timer);
+      stop();
+      timer = setTimeout(() => end(true), Math.min(FIRST_PAUSE_MS * 2 ** times, LONGEST_PAUSE_MS, waitMs));
     };
     const giveUp = (): void => end(false);
-    const timer = setTimeout(giveUp, waitMs);
+    let timer = setTimeout(giveUp, waitMs);
     this.#waiting.add(giveUp);
     const stop = this.followers.follow(userId, {
-      state: (_userId, agent) => agent && end(true),
+      state: (_userId, agent) => agent && came(),
       // It learns what it knows already, that the agent is not connected, when its time is over.
       refused: () => {},
     });

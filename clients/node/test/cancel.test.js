@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import {getEventListeners} from 'node:events';
 import {CallCancelledError} from '../dist/index.mjs';
-import {claim, claimInBoth, clientOf, rejection, silent, until} from './lib.js';
+import {Delivery, Reason, present, startFake} from './fake_control.js';
+import {claim, claimInBoth, clientOf, clientWith, rejection, silent, until} from './lib.js';
 
 const fields = (error) => [error.constructor, error.code, error.reason, error.delivery, error.httpStatus, error.safeToRetry];
 const CANCELLED = (delivery) => [CallCancelledError, 'CANCELLED', 'CALLER_CANCELLED', delivery, 499, false];
@@ -119,6 +120,38 @@ claim('a call that waits for its agent can be aborted; close ends it', async (sc
   last.abort();
   await only;
   await until('nobody watches', async () => (await tw.metric('toolwire_control_streams')) === 1);
+});
+
+claim('a call whose agent comes and goes again, which pauses then, ends with close or its abort, and leaves no timer', async (scope) => {
+  const gone = ({id}) => ({id, failure: {code: 14, message: 'gone', detail: {reason: Reason.AGENT_NOT_CONNECTED, delivery: Delivery.NOT_SENT}}});
+  const fake = await startFake(scope, {answer: (calls) => calls.map(gone), follow: (add, stream) => stream.write({events: add.map((userId) => present(userId))})});
+  const timers = () => process.getActiveResourcesInfo().filter((one) => one === 'Timeout').length;
+  for (const way of ['abort', 'close']) {
+    const client = clientWith(scope, {address: fake.address});
+    const controller = new AbortController();
+    const before = timers();
+    const asked = fake.calls.length;
+    const calls = Array.from({length: 100}, () =>
+      rejection(client.callTool('user_1', 'echo', {}, {waitForAgentMs: 60_000, signal: controller.signal})));
+    // The sixth time each call pauses for as long as any does.
+    await until('they pause for long', () => fake.calls.length >= asked + 600);
+    if (way === 'abort') controller.abort();
+    else await client.close({drainMs: 0});
+    const reason = way === 'abort' ? 'CALLER_CANCELLED' : 'CLIENT_CLOSED';
+    for (const error of await Promise.all(calls)) assert.deepEqual([error.reason, error.delivery], [reason, 'NOT_SENT']);
+    await client.close({drainMs: 0});
+    assert.ok(timers() < before + 50, `${timers()} timers after ${way}, ${before} before`);
+  }
+});
+
+claim('a call that waits for its agent ends with close as all others do', async (scope) => {
+  const fake = await startFake(scope, {answer: (calls) => calls.map(({id}) =>
+    ({id, failure: {code: 14, message: 'gone', detail: {reason: Reason.AGENT_NOT_CONNECTED, delivery: Delivery.NOT_SENT}}}))});
+  const client = clientWith(scope, {address: fake.address});
+  const call = rejection(client.callTool('user_1', 'echo', {}, {waitForAgentMs: 60_000}));
+  await until('it waits', () => fake.follows.size === 1);
+  await client.close({drainMs: 0});
+  assert.deepEqual(fields(await call).slice(2, 4), ['CLIENT_CLOSED', 'NOT_SENT']);
 });
 
 claim('an agent that said hello is notified of the cancel', async (scope) => {

@@ -25,7 +25,10 @@ const METHODS = {
 const echo = ({id, call}) => ({id, response: {requestId: call.requestId || 'r', success: true, resultJson: call.paramsJson}});
 
 // What a control says of itself.
-export const HELLO = {version: 'fake', startId: 'one', callsMax: 20_000, messageBytesMax: 18 << 20, paramsBytesMax: 16 << 20, silenceMs: 2000};
+export const HELLO = {
+  version: 'fake', startId: 'one', callsMax: 20_000, messageBytesMax: 18 << 20, paramsBytesMax: 16 << 20, silenceMs: 2000,
+  saysClockRead: true,
+};
 
 // The question of a client that wants to know whether an older control is there, as every control answers it.
 const refusal = ({id}) => ({id, failure: {code: 3, message: 'user_id must not be empty', detail: {reason: Reason.INVALID_REQUEST, delivery: Delivery.NOT_SENT, field: 'user_id'}}});
@@ -59,6 +62,8 @@ export async function startFake(scope, {
     follows: new Set(), followsBegun: 0, followsAsked: 0,
     /** It says nothing any more, as a process that is stopped; only pings are answered, as by a proxy in front of it. */
     stopped: false,
+    /** It says so when it has read the first clock of a stream, where its hello says that it does. */
+    readsClocks: true,
   };
   const unary = (name, given, empty) => (call, done) => {
     fake.requests.push({name, ...call.request});
@@ -84,6 +89,10 @@ export async function startFake(scope, {
         }
         const {calls} = message;
         fake.messages.push(message);
+        if ((hello ?? HELLO).saysClockRead && Number(message.clockMs) > 0 && fake.readsClocks && !fake.stopped && !stream.clockRead) {
+          stream.clockRead = true;
+          stream.write({clockRead: true});
+        }
         fake.calls.push(...calls);
         fake.cancels.push(...cancels);
         const answers = answer(calls, stream, cancels);

@@ -222,6 +222,26 @@ claim('what a client says first on a stream is its clock, before any call', asyn
   assert.deepEqual(fake.messages[0].calls, []);
 });
 
+claim('a control that stops between its hello and the first clock gets no call: those whose time is up are NOT_SENT, the others go to the next stream', async (scope) => {
+  const fake = await startFake(scope);
+  fake.readsClocks = false;
+  const client = clientWith(scope, {address: fake.address, controlWaitMs: 60_000});
+  const overdue = Array.from({length: 5}, () => rejection(client.callTool('user_1', 'echo', {}, {timeoutMs: 300})));
+  const patient = someCalls(client);
+  for (const error of await Promise.all(overdue)) assert.deepEqual(fields(error), ['CALL_TIMEOUT', 'NOT_SENT']);
+  assert.deepEqual(fake.calls, []);
+  assert.equal(fake.messages.length, 1, 'its clock');
+  fake.readsClocks = true;
+  await allAnswered(patient);
+  assert.deepEqual([fake.streamsBegun, fake.calls.length], [2, 20]);
+});
+
+claim('a control of the version before, which says hello and nothing of clocks, gets calls right after its hello', async (scope) => {
+  const fake = await startFake(scope, {hello: {...HELLO, saysClockRead: false}});
+  await allAnswered(someCalls(clientWith(scope, {address: fake.address})));
+  assert.equal(fake.streamsBegun, 1);
+});
+
 claim('calls that a stopping control answers NOT_SENT go to the next one', async (scope) => {
   const stopped = (reason) => ({code: 14, message: 'this control is stopping', detail: {reason, delivery: Delivery.NOT_SENT}});
   let answered = 0;

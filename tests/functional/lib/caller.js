@@ -196,11 +196,12 @@ export class Dispatch {
   constructor(stream) {
     this.#stream = stream;
     stream.on('metadata', () => (this.begun = true));
-    stream.on('data', ({answers, hello, draining}) => {
+    stream.on('data', ({answers, hello, draining, clockRead}) => {
       ++this.messages;
       if (hello) this.hello = hello;
       if (draining) this.draining = true;
-      if (!hello && !draining && answers.length === 0) ++this.signs;
+      if (clockRead) this.clockRead = true;
+      if (!hello && !draining && !clockRead && answers.length === 0) ++this.signs;
       for (const answer of answers) this.#take(answer);
     });
     stream.on('error', () => {});  // Told by `status`.
