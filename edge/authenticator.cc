@@ -188,13 +188,19 @@ void Authenticator::RunUpdates(std::vector<StatusUpdate>* updates) {
   counters_.statements.Add();
   absl::StatusOr<std::vector<StatusUpdate>> held = store_.UpdateStatus(*updates);
   if (held.ok()) {
+    if (std::exchange(status_waits_, false)) log::Info("agents' status is written again");
     counters_.status_updates.Add(updates->size() - held->size());
     counters_.status_held.Add(held->size());
     *updates = *std::move(held);
     return;
   }
   counters_.store_errors.Add();
-  if (absl::IsUnavailable(held.status())) return;
+  if (absl::IsUnavailable(held.status())) {
+    if (std::exchange(status_waits_, true)) return;
+    log::Warn("agents' status waits",
+              {{"agents", updates->size()}, {"error", std::string(held.status().message())}});
+    return;
+  }
   if (updates->size() == 1) {
     log::Error("agent status could not be written",
                {{"user", updates->front().user_id}, {"error", std::string(held.status().message())}});

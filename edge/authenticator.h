@@ -72,6 +72,7 @@ class Authenticator {
   Store& store_;
   Counters counters_;
   std::atomic<bool> store_unavailable_{false};
+  bool status_waits_ = false;  // Since the store took none. Of the thread of updates.
   Mutex mu_;
   CondVar wake_checks_, wake_updates_;
   std::vector<std::pair<CredentialCheck, Done>> checks_ ABSL_GUARDED_BY(mu_);

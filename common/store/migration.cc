@@ -2,7 +2,7 @@
 
 #include "common/store/open_store.h"
 #include "common/store/pg_migration.h"
-#include "common/store/sqlite_store.h"
+#include "common/store/sqlite_steps.h"
 
 namespace toolwire {
 

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -27,17 +28,25 @@ using std::chrono::milliseconds;
 
 constexpr Duration kDownWaitMin = milliseconds(200);
 constexpr Duration kDownWaitMax = milliseconds(1000);
-constexpr Duration kConnectTimeoutMin = std::chrono::seconds(2);  // libpq's.
-constexpr Duration kSilence = std::chrono::seconds(2);            // What a server may be late with its own timeout.
+constexpr Duration kDialMin = std::chrono::seconds(2);  // For less time nobody dials.
+constexpr Duration kSilence = std::chrono::seconds(2);  // What a server may be late with its own timeout.
 // Reasons for one outage that are logged: the first ones say what is wrong.
 constexpr size_t kReasonsLogged = 8;
 
 int64_t CountMs(Duration time) { return std::chrono::duration_cast<milliseconds>(time).count(); }
 
+// The URL's, if it gives one. libpq would take 0 for no limit.
+Duration ConnectTimeout(const PgOptions& options, const PgSettings& settings) {
+  const auto found = settings.find("connect_timeout");
+  int seconds = 0;
+  if (found == settings.end() || !absl::SimpleAtoi(found->second, &seconds) || seconds <= 0) {
+    return options.connect_timeout;
+  }
+  return std::chrono::seconds(seconds);
+}
+
 // What the URL leaves open.
-void AddDefaults(const PgOptions& options, PgSettings* settings) {
-  const auto seconds = std::chrono::ceil<std::chrono::seconds>(options.connect_timeout).count();
-  settings->emplace("connect_timeout", absl::StrCat(std::max<int64_t>(seconds, 2)));
+void AddDefaults(PgSettings* settings) {
   settings->emplace("tcp_user_timeout", "5000");
   settings->emplace("keepalives_idle", "10");
   settings->emplace("keepalives_interval", "5");
@@ -64,19 +73,6 @@ std::vector<int> PoolSizesFor(int connections_max) {
   sizes[0] += apart ? (spare + 1) / 2 : spare;
   if (apart) sizes[static_cast<size_t>(PgLane::kChanges)] += spare / 2;
   return sizes;
-}
-
-std::string ConnInfo(const PgSettings& settings) {
-  std::string conninfo;
-  for (const auto& [key, value] : settings) {
-    absl::StrAppend(&conninfo, key, "='");
-    for (const char c : value) {
-      if (c == '\'' || c == '\\') conninfo.push_back('\\');
-      conninfo.push_back(c);
-    }
-    conninfo.append("' ");
-  }
-  return conninfo;
 }
 
 // Of a key, OpenSSL would ask on the terminal, and wait. libpq's hook knows the one of the URL, and no other.
@@ -223,12 +219,12 @@ void PgWatchdog::Run() {
 
 // --- session ---------------------------------------------------------------------------------------------------------
 
-PgSession::PgSession(const std::string& conninfo, PgWatchdog& watchdog, Duration statement_timeout,
+PgSession::PgSession(std::shared_ptr<PgConnection> connection, PgWatchdog& watchdog, Duration statement_timeout,
                      Duration slow_statement)
     : watchdog_(watchdog),
       answer_timeout_(statement_timeout + kSilence),
       slow_statement_(slow_statement),
-      connection_(std::make_shared<pqxx::connection>(conninfo)),
+      connection_(std::move(connection)),
       socket_(connection_->sock()) {
   connection_->set_verbosity(pqxx::connection_base::verbose);  // With the SQLSTATE.
   // A pooler gives its clients a number of its own, since they have no session of theirs.
@@ -256,6 +252,10 @@ void PgSession::Timed(const char* doing, const std::function<int64_t()>& work) {
   };
   try {
     log_slow(work());
+  } catch (const pqxx::broken_connection&) {
+    failure_ = connection_->Failure();
+    log_slow(0);
+    throw;
   } catch (...) {
     log_slow(0);
     throw;
@@ -340,13 +340,13 @@ absl::StatusOr<std::unique_ptr<PgConnections>> PgConnections::Open(const PgOptio
   NeverAskForPassphrases();
   const std::string address = PgAddress(*settings);
   const PgProtection protection = ProtectionOf(*settings);
-  AddDefaults(options, &*settings);
-  return std::unique_ptr<PgConnections>(new PgConnections(options, ConnInfo(*settings), address, protection));
+  AddDefaults(&*settings);
+  return std::unique_ptr<PgConnections>(new PgConnections(options, *settings, address, protection));
 }
 
-PgConnections::PgConnections(PgOptions options, std::string conninfo, std::string address, PgProtection protection)
+PgConnections::PgConnections(PgOptions options, PgSettings settings, std::string address, PgProtection protection)
     : options_(std::move(options)),
-      conninfo_(std::move(conninfo)),
+      settings_(std::move(settings)),
       address_(std::move(address)),
       protection_(std::move(protection)),
       pool_of_(PoolsFor(options_.connections_max)) {
@@ -388,6 +388,7 @@ PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::fun
     return absl::Status(code, absl::StrCat(session.doing_, ": ", what));
   };
   Outcome outcome;
+  session.failure_.clear();
   session.Watch();
   try {
     outcome.status = work(session);
@@ -397,7 +398,9 @@ PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::fun
   } catch (const pqxx::broken_connection&) {
     session.used_up_ = true;
     outcome.try_again = true;
-    outcome.status = failed(absl::StatusCode::kUnavailable, "the connection broke");
+    const PgError said(session.failure_);
+    outcome.status =
+        failed(absl::StatusCode::kUnavailable, said.sqlstate.empty() ? "the connection broke" : said.words);
   } catch (const pqxx::transaction_rollback& exception) {
     outcome.status = PgStatus(session.doing_, PgError(exception.what()));
     if (SqlState(outcome.status).empty()) outcome.status = failed(absl::StatusCode::kUnavailable, "rolled back");
@@ -465,12 +468,11 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow(PgLane lane, co
       return session;
     }
     const MonoTime now = std::chrono::steady_clock::now();
-    const bool may_dial = now >= dial_again_at_ && now + kConnectTimeoutMin <= end_;
+    const bool may_dial = now >= dial_again_at_ && now + kDialMin <= end_;
     if (may_dial && pool.lent + pool.dialling < pool.connections_max) {
       ++pool.dialling;
-      const Duration left = end_ - now;
       lock.Unlock();
-      absl::StatusOr<std::unique_ptr<PgSession>> session = Dial(left);
+      absl::StatusOr<std::unique_ptr<PgSession>> session = Dial();
       lock.Lock();
       --pool.dialling;
       changed_.NotifyAll();
@@ -483,7 +485,7 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow(PgLane lane, co
       continue;
     }
     // A server that has no room for another connection may still serve those it has.
-    if (now >= end_ || (now + kConnectTimeoutMin > end_ && pool.lent == 0)) {
+    if (now >= end_ || (now + kDialMin > end_ && pool.lent == 0)) {
       return absl::UnavailableError("the process is stopping");
     }
     if (!may_dial && pool.lent == 0) {
@@ -508,18 +510,18 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow(PgLane lane, co
   }
 }
 
-absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial(Duration left) {
-  const auto failed = [&](const std::string& what) {
-    return absl::UnavailableError(absl::StrCat("the database ", address_, " is unavailable: ", what));
+absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial() {
+  const MonoTime limit = std::chrono::steady_clock::now() + ConnectTimeout(options_, settings_);
+  const auto deadline = [this, limit] {
+    MutexLock lock(mu_);
+    return std::min(limit, end_);
   };
   try {
-    // Of a setting that is there twice, the last counts. libpq knows whole seconds only.
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left).count();
-    const bool hurries = left < options_.connect_timeout;
-    return std::make_unique<PgSession>(hurries ? absl::StrCat(conninfo_, "connect_timeout=", seconds) : conninfo_,
-                                       watchdog_, options_.statement_timeout, options_.slow_statement);
+    return std::make_unique<PgSession>(DialPg(settings_, deadline), watchdog_, options_.statement_timeout,
+                                       options_.slow_statement);
   } catch (const std::exception& error) {
-    return failed(DialError(error.what()));
+    return absl::UnavailableError(
+        absl::StrCat("the database ", address_, " is unavailable: ", DialError(error.what())));
   }
 }
 

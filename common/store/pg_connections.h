@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/store/pg_dial.h"
 #include "common/store/pg_errors.h"
 #include "common/store/pg_options.h"
 #include "common/store/pg_url.h"
@@ -90,15 +91,16 @@ struct PgTimeouts {
 // timeouts are set in each transaction.
 class PgSession {
  public:
-  // Connects. Throws pqxx's exceptions, as do all statements.
-  PgSession(const std::string& conninfo, PgWatchdog& watchdog, Duration statement_timeout, Duration slow_statement);
+  // Throws pqxx's exceptions, as do all statements.
+  PgSession(std::shared_ptr<PgConnection> connection, PgWatchdog& watchdog, Duration statement_timeout,
+            Duration slow_statement);
   ~PgSession();
   PgSession(const PgSession&) = delete;
   PgSession& operator=(const PgSession&) = delete;
 
-  pqxx::connection& connection() { return *connection_; }
+  pqxx::connection_base& connection() { return *connection_; }
   // For who may use it longer than the session lives.
-  std::shared_ptr<pqxx::connection> shared_connection() const { return connection_; }
+  std::shared_ptr<pqxx::connection_base> shared_connection() const { return connection_; }
   // Whether a pooler hands transactions to sessions of its own.
   bool pooled() const { return pooled_; }
 
@@ -135,9 +137,10 @@ class PgSession {
   PgWatchdog& watchdog_;
   const Duration answer_timeout_;
   const Duration slow_statement_;
-  const std::shared_ptr<pqxx::connection> connection_;
+  const std::shared_ptr<PgConnection> connection_;
   const int socket_;
   const char* doing_ = "talking to the database";  // What the newest statement is for.
+  std::string failure_;  // What the server said as it ended the connection; of the newest work.
   PgTimeouts timeouts_{Duration(-1)};  // None yet. Those of the session, or for its transactions.
   bool pooled_ = false;
   bool timeout_lifted_ = false;
@@ -161,7 +164,7 @@ class PgConnections {
   absl::Status Run(PgLane lane, const std::function<absl::Status(PgSession&)>& work,
                    const std::function<bool()>& is_gone = nullptr);
 
-  // No Run lasts beyond `end`, also of those under way, but while it dials: one begins only if 2 s are left.
+  // No Run lasts beyond `end`, also of those under way. Nobody dials when less than 2 s are left.
   void EndBy(MonoTime end);
 
   Duration statement_timeout() const { return options_.statement_timeout; }
@@ -175,7 +178,7 @@ class PgConnections {
     bool try_again = false;
   };
 
-  PgConnections(PgOptions options, std::string conninfo, std::string address, PgProtection protection);
+  PgConnections(PgOptions options, PgSettings settings, std::string address, PgProtection protection);
   // The connections of one lane, or of several.
   struct Pool {
     int connections_max = 0;
@@ -187,7 +190,7 @@ class PgConnections {
   PgTimeouts TimeoutsOf(PgLane lane) const;
   Pool& PoolOf(PgLane lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return pools_[pool_of_[static_cast<int>(lane)]]; }
   absl::StatusOr<std::unique_ptr<PgSession>> Borrow(PgLane lane, const std::function<bool()>& is_gone);
-  absl::StatusOr<std::unique_ptr<PgSession>> Dial(Duration left);
+  absl::StatusOr<std::unique_ptr<PgSession>> Dial();
   void Return(PgLane lane, std::unique_ptr<PgSession> session);
   Outcome Attempt(PgSession& session, const std::function<absl::Status(PgSession&)>& work);
   // The same; the server is asked to end it once `is_gone`.
@@ -197,7 +200,7 @@ class PgConnections {
   void NoteDownLocked(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const PgOptions options_;
-  const std::string conninfo_;
+  const PgSettings settings_;  // With the password.
   const std::string address_;
   const PgProtection protection_;
   const std::array<int, kPgLanes> pool_of_;  // Of each lane, in pools_.

@@ -81,7 +81,7 @@ absl::StatusOr<PgInspection> InspectPg(const std::string& database_url, Duration
   options.url = database_url;
   options.connections_max = 1;
   options.statement_timeout = timeout;
-  options.connect_timeout = timeout / 2;  // Of each address, so that one that says nothing hides no other.
+  options.connect_timeout = timeout;
   const auto connections = PgConnections::Open(options);
   if (!connections.ok()) return connections.status();
   PgInspection found;

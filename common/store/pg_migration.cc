@@ -210,7 +210,12 @@ absl::Status AloneWithIndexes(PgConnections& connections, const std::function<ab
 
 absl::Status BuildIndexes(PgConnections& connections, const std::function<void(const std::string&)>& on_step) {
   return AloneWithIndexes(connections, [&] {
-    return connections.Run(PgLane::kAudit, [&](PgSession& session) {
+    bool has_begun = false;
+    return connections.Run(PgLane::kAudit, [&](PgSession& session) -> absl::Status {
+      // Else on another connection, while the server builds on for the one that broke, perhaps without the lock of
+      // AloneWithIndexes.
+      if (has_begun) return absl::UnavailableError(absl::StrCat(kDoingIndexes, ": the connection broke"));
+      has_begun = true;
       session.LiftTimeout();
       pqxx::nontransaction transaction(session.connection());
       for (const MigrationStep& step :

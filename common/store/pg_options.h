@@ -16,7 +16,8 @@ struct PgOptions {
   // Enforced by the server; if that is silent, the connection is cut 2 s later. Also the longest wait for a connection
   // while all are lent.
   Duration statement_timeout = std::chrono::seconds(10);
-  Duration connect_timeout = std::chrono::seconds(5);  // For each address of the host; whole seconds, at least 2.
+  // For all hosts of the URL together, each of which has its share of it. One that the URL gives counts instead.
+  Duration connect_timeout = std::chrono::seconds(5);
   Duration slow_statement = std::chrono::seconds(1);   // Slower ones are logged.
   // How long a statement waits for a lock that somebody else holds. Status: it is tried again soon. Changes: an operator
   // waits for the answer.

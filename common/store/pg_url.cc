@@ -124,6 +124,20 @@ std::string Get(const PgSettings& settings, const std::string& key, const std::s
   return found == settings.end() || found->second.empty() ? missing : found->second;
 }
 
+std::vector<std::string> ListAt(const PgSettings& settings, const std::string& key) {
+  const std::string list = Get(settings, key);
+  if (list.empty()) return {};
+  return absl::StrSplit(list, ',');
+}
+
+void Set(const std::string& key, const std::string& value, PgSettings* settings) {
+  if (value.empty()) {
+    settings->erase(key);
+  } else {
+    (*settings)[key] = value;
+  }
+}
+
 // PEM says so in its text, in either of its two forms. A key that cannot be read is libpq's to report.
 bool IsEncryptedKey(const std::string& file) {
   std::string text(kKeyBytesMax, '\0');
@@ -217,6 +231,23 @@ absl::StatusOr<PgSettings> ReadPgUrl(const std::string& url, std::vector<std::st
         "DATABASE_URL: ", key, ": the key is encrypted; one without a passphrase is needed, or sslpassword"));
   }
   return settings;
+}
+
+std::vector<PgSettings> PgHosts(const PgSettings& settings) {
+  const std::vector<std::string> names = ListAt(settings, "host"), addresses = ListAt(settings, "hostaddr");
+  std::vector<std::string> ports = ListAt(settings, "port");
+  const size_t count = std::max(names.size(), addresses.size());
+  if (ports.size() == 1) ports.resize(count, ports.front());
+  const auto fits = [&](const std::vector<std::string>& list) { return list.empty() || list.size() == count; };
+  if (count <= 1 || !fits(names) || !fits(addresses) || !fits(ports)) return {settings};
+  std::vector<PgSettings> hosts(count, settings);
+  for (size_t i = 0; i < count; ++i) {
+    const auto at = [&](const std::vector<std::string>& list) { return list.empty() ? "" : list[i]; };
+    Set("host", at(names), &hosts[i]);
+    Set("hostaddr", at(addresses), &hosts[i]);
+    Set("port", at(ports), &hosts[i]);
+  }
+  return hosts;
 }
 
 std::string PgAddress(const PgSettings& settings) {

@@ -22,6 +22,10 @@ absl::StatusOr<PgSettings> ReadPgUrl(const std::string& url, std::vector<std::st
 // host:port/dbname, for people.
 std::string PgAddress(const PgSettings& settings);
 
+// The settings for each host that these name, in their order; these, where libpq has to find out which there are or to
+// say what is wrong with their lists.
+std::vector<PgSettings> PgHosts(const PgSettings& settings);
+
 // What the settings, libpq's environment variables (PGSSLMODE, PGHOST, ...) and its default files promise about each
 // connection.
 struct PgProtection {

@@ -1,13 +1,11 @@
-// The store of the embedded default: one SQLite file. The only module that includes sqlite3.
+// The store of the embedded default: one SQLite file.
 #ifndef TOOLWIRE_COMMON_STORE_SQLITE_STORE_H_
 #define TOOLWIRE_COMMON_STORE_SQLITE_STORE_H_
 
 #include <cstddef>
 #include <memory>
 #include <string>
-#include <vector>
 
-#include "common/store/migration.h"
 #include "common/store/store.h"
 
 namespace toolwire {
@@ -19,9 +17,6 @@ namespace toolwire {
 // process, reads and writes use separate connections, so a credential check never waits for an audit batch.
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(const std::string& path,
                                                        size_t audit_json_bytes_max = kAuditJsonBytesMax);
-
-// What opening the file would add to it; all if there is no file. Changes nothing.
-absl::StatusOr<std::vector<MigrationStep>> FindSqliteSteps(const std::string& path);
 
 }  // namespace toolwire
 

@@ -152,10 +152,14 @@ export class Caller {
 
   // A method of AgentAdmin: its response, or {code, message}.
   admin(method, request = {}) {
+    return this.startAdmin(method, request).outcome;
+  }
+  // The same, and a handle to cancel it.
+  startAdmin(method, request = {}) {
     const done = deferred();
-    this.administration[method](request, {deadline: Date.now() + 2 * DEADLINE_MS}, (error, response) =>
+    const sent = this.administration[method](request, {deadline: Date.now() + 2 * DEADLINE_MS}, (error, response) =>
       done.resolve(error ? {code: error.code, message: error.details} : response));
-    return done.promise;
+    return {outcome: done.promise, cancel: () => sent.cancel()};
   }
   // The pages of a listing of AgentAdmin, as an array of responses.
   async adminPages(method, request) {

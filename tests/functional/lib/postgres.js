@@ -32,11 +32,13 @@ const BIN = findBin();
 const idOf = (flag) => Number(execFileSync('id', [flag, 'postgres'], {encoding: 'utf8'}));
 const USER = BIN && process.getuid() === 0 ? {uid: idOf('-u'), gid: idOf('-g')} : undefined;
 
-// A command as that user, which ends with this process.
-const asUser = (name, args) => [
+// A command as that user, which ends with this process. `name`: an absolute path, or a program of PostgreSQL's.
+export const asUser = (name, args) => [
   'setpriv', ['--pdeathsig', 'QUIT', ...(USER ? ['--reuid', USER.uid, '--regid', USER.gid, '--clear-groups'] : []),
-    path.join(BIN, name), ...args].map(String),
+    path.resolve(BIN, name), ...args].map(String),
 ];
+// Gives files to that user.
+export const giveToUser = async (file) => USER && chown(file, USER.uid, USER.gid);
 
 export class Postgres {
   #settings = {listen_addresses: '127.0.0.1', fsync: 'off', full_page_writes: 'off'};
@@ -50,7 +52,7 @@ export class Postgres {
   static async start(scope, {port, certificates = testTls, hba, settings} = {}) {
     const postgres = new Postgres();
     postgres.directory = await scope.directory();
-    if (USER) await chown(postgres.directory, USER.uid, USER.gid);
+    await giveToUser(postgres.directory);
     postgres.data = path.join(postgres.directory, 'data');
     await execute(...asUser('initdb', ['-D', postgres.data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-sync']), {cwd: '/'});
     postgres.port = port ?? (await freePort());
@@ -78,7 +80,7 @@ export class Postgres {
     const file = path.join(this.data, name);
     await writeFile(file, content);
     await chmod(file, 0o600);
-    if (USER) await chown(file, USER.uid, USER.gid);
+    await giveToUser(file);
   }
   async #copy(certificates, name) {
     for (const end of ['crt', 'key']) await this.#write(`postgres.${end}`, await readFile(certificates.file(`${name}.${end}`)));
@@ -97,21 +99,56 @@ export class Postgres {
 
   // Also again, with the same data and port.
   async start() {
-    const args = Object.entries(this.#settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+    this.#run();
+    await this.#until('PostgreSQL is ready', async () => (await this.query('SELECT 1', this.socketUrl)).length === 1);
+  }
+  // The same, but it stays in recovery until `promote`, and refuses all connections with 57P03 meanwhile.
+  async startInRecovery() {
+    await this.#write('standby.signal', '');
+    this.#run({hot_standby: 'off'});
+    await this.#until('PostgreSQL refuses connections', async () =>
+      (await this.query('SELECT 1', this.socketUrl).catch((error) => error)).stderr?.includes('not accepting connections'));
+  }
+  async promote() {
+    await this.#write('promote', '');
+    this.child.kill('SIGUSR1');
+    await this.#until('PostgreSQL is ready', async () => (await this.query('SELECT 1', this.socketUrl)).length === 1);
+  }
+  #run(more = {}) {
+    const args = Object.entries({...this.#settings, ...more}).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
     const [command, all] = asUser('postgres', ['-D', this.data, '-k', this.directory, '-p', this.port, ...args]);
     this.log = '';
     this.child = spawn(command, all, {cwd: '/', stdio: ['ignore', 'ignore', 'pipe']});
     this.child.stderr.setEncoding('utf8').on('data', (text) => (this.log += text));
     this.ended = new Promise((resolve) => this.child.once('close', resolve));
-    await until('PostgreSQL is ready', async () => {
+  }
+  #until(claim, condition) {
+    return until(claim, () => {
       if (this.child.exitCode !== null) throw Object.assign(new Error(`it ended: ${this.log}`), {final: true});
-      return (await this.query('SELECT 1', this.socketUrl)).length === 1;
+      return condition();
     });
+  }
+
+  // It takes no more connections (57P03), keeps those it has, and ends with the last of them.
+  async stopSmartly() {
+    this.child.kill('SIGTERM');
+    await this.#until('PostgreSQL takes no more connections', async () =>
+      (await this.query('SELECT 1', this.socketUrl).catch((error) => error)).stderr?.includes('is shutting down'));
+  }
+  // Ends the processes of all connections over TCP, as pg_terminate_backend would.
+  endConnections() {
+    for (const pid of this.#children()) {
+      try {
+        if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('127.0.0.1(')) process.kill(pid, 'SIGTERM');
+      } catch (error) {
+        if (!['ENOENT', 'ESRCH'].includes(error.code)) throw error;  // It has just ended.
+      }
+    }
   }
 
   // Ends connections and server. SIGQUIT: at once, as a crash would.
   async stop(signal = 'SIGINT') {
-    if (!this.child) return;
+    if (!this.child || this.child.exitCode !== null) return;
     this.thaw();
     this.child.kill(signal);
     await within('PostgreSQL ends', this.ended);
@@ -127,16 +164,40 @@ export class Postgres {
   }
   // The server first, so that it makes no more processes.
   #all(act) {
-    const {pid} = this.child;
-    act(pid);
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-    for (const child of children) {
+    act(this.child.pid);
+    for (const child of this.#children()) {
       try {
         act(child);
       } catch (error) {
         if (error.code !== 'ESRCH') throw error;  // It has just ended.
       }
     }
+  }
+
+  #children() {
+    const {pid} = this.child;
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  }
+
+  // A session in which `sql` has run, such as BEGIN and LOCK TABLE; until `release` or the scope's end it stays open.
+  async hold(scope, sql) {
+    const [command, ...args] = [path.join(BIN, 'psql'), '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', this.socketUrl];
+    const child = spawn(command, args, {stdio: ['pipe', 'pipe', 'pipe']});
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (said += text));
+    child.stdin.on('error', () => {});  // Told by its end.
+    child.stdin.write(`${sql};\n\\echo it is held\n`);
+    const release = async () => {
+      child.stdin.end();
+      await within('psql ends', ended);
+    };
+    scope.own({close: release});
+    await until(`psql holds: ${sql}`, () => {
+      if (child.exitCode !== null) throw Object.assign(new Error(said), {final: true});
+      return said.includes('it is held');
+    });
+    return {release};
   }
 
   // Runs SQL, in the database of another URL if one is given; the rows, each a list of texts, NULL as ''.

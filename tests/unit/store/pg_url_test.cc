@@ -164,6 +164,33 @@ TEST_F(PgUrlTest, ValueThatLibpqFindsWrongOnlyWhenItDialsIsRefusedByItsName) {
   EXPECT_TRUE(ReadPgUrl("postgresql://user:a%0ab@db.example/x").ok()) << "a password may have any character in it";
 }
 
+// host, hostaddr and port of each host, as text.
+std::vector<std::string> HostsOf(const std::string& url) {
+  std::vector<std::string> hosts;
+  for (const PgSettings& one : PgHosts(*ReadPgUrl(url))) {
+    std::string& text = hosts.emplace_back();
+    for (const char* key : {"host", "hostaddr", "port"}) {
+      const auto found = one.find(key);
+      text += (found == one.end() ? "" : found->second) + " ";
+    }
+    EXPECT_EQ(one.at("user"), "u");
+  }
+  return hosts;
+}
+
+TEST_F(PgUrlTest, HostsAreThoseOfItsListsInTheirOrder) {
+  using Hosts = std::vector<std::string>;
+  EXPECT_EQ(HostsOf("postgresql://u@a.example:5433/x"), Hosts({"a.example  5433 "}));
+  EXPECT_EQ(HostsOf("postgresql://u@a.example,b.example/x"), Hosts({"a.example   ", "b.example   "}));
+  EXPECT_EQ(HostsOf("host=a,b port=5433 user=u"), Hosts({"a  5433 ", "b  5433 "}));
+  EXPECT_EQ(HostsOf("postgresql://u@a:5433,b,[::1]:5434/x"), Hosts({"a  5433 ", "b   ", "::1  5434 "}));
+  EXPECT_EQ(HostsOf("host=a,b hostaddr=10.0.0.1,10.0.0.2 user=u"), Hosts({"a 10.0.0.1  ", "b 10.0.0.2  "}));
+  EXPECT_EQ(HostsOf("hostaddr=10.0.0.1,10.0.0.2 user=u"), Hosts({" 10.0.0.1  ", " 10.0.0.2  "}));
+  EXPECT_EQ(HostsOf("host=/run/a,/run/b user=u"), Hosts({"/run/a   ", "/run/b   "}));
+  EXPECT_EQ(HostsOf("dbname=x user=u"), Hosts({"   "})) << "libpq knows where";
+  EXPECT_EQ(HostsOf("host=a,b,c port=1,2 user=u"), Hosts({"a,b,c  1,2 "})) << "libpq says what is wrong";
+}
+
 TEST_F(PgUrlTest, AddressIsForPeople) {
   EXPECT_EQ(PgAddress(*ReadPgUrl("postgresql://user:hunter2@db.example:5433/x")), "db.example:5433/x");
   EXPECT_EQ(PgAddress(*ReadPgUrl("postgresql:///")), "localhost:5432/");

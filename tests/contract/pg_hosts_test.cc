@@ -1,0 +1,105 @@
+// A database URL of several hosts: each gets its share of the time to connect, and a stop waits for none.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <future>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "tests/contract/pg_store_fixture.h"
+#include "tests/support/free_port.h"
+
+namespace toolwire {
+namespace {
+
+// Whoever connects hears nothing: the kernel takes the connection, and nobody else does.
+class BlackHole {
+ public:
+  BlackHole() : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(fd_, 64), 0);
+    EXPECT_EQ(getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port_ = ntohs(address.sin_port);
+  }
+  ~BlackHole() { close(fd_); }
+  BlackHole(const BlackHole&) = delete;
+  BlackHole& operator=(const BlackHole&) = delete;
+
+  int port() const { return port_; }
+  bool IsDialled() const {
+    pollfd watched{fd_, POLLIN, 0};
+    return poll(&watched, 1, 0) == 1;
+  }
+
+ private:
+  const int fd_;
+  int port_ = 0;
+};
+
+class PgHostsTest : public PgStoreTest {
+ protected:
+  // A URL of these ports of 127.0.0.1, with the test's database.
+  std::string UrlOf(const std::vector<int>& ports, const std::string& query = "") {
+    std::vector<std::string> hosts;
+    for (const int port : ports) hosts.push_back(absl::StrCat("127.0.0.1:", port));
+    const std::string database = url_.substr(url_.rfind('/'));
+    return absl::StrCat("postgresql://postgres:hunter2@", absl::StrJoin(hosts, ","), database, query);
+  }
+  int ServerPort() const { return std::stoi(url_.substr(url_.rfind(':') + 1)); }
+};
+
+TEST_F(PgHostsTest, HostsThatSayNothingLeaveTheLastItsShareOfTheTime) {
+  OpenNew();
+  const BlackHole first, second;
+  options_.url = UrlOf({first.port(), second.port(), ServerPort()});
+  options_.connect_timeout = std::chrono::minutes(10);
+  auto store = Open();
+  store->EndBy(std::chrono::steady_clock::now() + std::chrono::seconds(9));
+  EXPECT_TRUE(IsRight(*store));
+}
+
+TEST_F(PgHostsTest, AtTheDeadlineOfAStopADialIsOverHoweverManyHostsAreLeft) {
+  const BlackHole first, second, third;
+  options_.url = UrlOf({first.port(), second.port(), third.port()});
+  options_.connect_timeout = std::chrono::minutes(3);
+  auto store = Open();
+  auto asked = std::async(std::launch::async, [&] {
+    return store->CheckCredentials({{"old_user", kSecret}}).status();
+  });
+  EXPECT_TRUE(Soon([&] { return first.IsDialled(); }));
+  store->EndBy(std::chrono::steady_clock::now() + std::chrono::milliseconds(50));
+  EXPECT_EQ(asked.wait_for(std::chrono::seconds(50)), std::future_status::ready);
+  const absl::Status status = asked.get();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+}
+
+TEST_F(PgHostsTest, HostThatIsNotThereOrNotOfTheKindAskedForIsPassedOver) {
+  OpenNew();
+  const int closed = FreePort();
+  for (const char* attributes : {"any", "read-write", "primary", "prefer-standby"}) {
+    options_.url = UrlOf({closed, ServerPort()}, absl::StrCat("?target_session_attrs=", attributes));
+    EXPECT_TRUE(IsRight(*Open())) << attributes;
+  }
+  options_.url = UrlOf({closed, ServerPort()}, "?target_session_attrs=standby");
+  const absl::Status status = Open()->CheckCredentials({{"old_user", kSecret}}).status();
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  const std::string message(status.message());
+  EXPECT_NE(message.find(absl::StrCat("port ", closed, " failed: Connection refused; connection to server at")),
+            std::string::npos) << message;
+  EXPECT_NE(message.find("standby"), std::string::npos) << message;
+  EXPECT_EQ(message.find("hunter2"), std::string::npos) << message;
+}
+
+}  // namespace
+}  // namespace toolwire
