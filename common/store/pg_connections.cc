@@ -29,6 +29,7 @@ constexpr Duration kDownWaitMin = milliseconds(200);
 constexpr Duration kDownWaitMax = milliseconds(1000);
 constexpr Duration kConnectTimeoutMin = std::chrono::seconds(2);  // libpq's.
 constexpr Duration kSilence = std::chrono::seconds(2);            // What a server may be late with its own timeout.
+constexpr Duration kSilenceOfCheck = std::chrono::seconds(1);
 // Reasons for one outage that are logged: the first ones say what is wrong.
 constexpr size_t kReasonsLogged = 8;
 
@@ -341,12 +342,12 @@ absl::StatusOr<std::unique_ptr<PgConnections>> PgConnections::Open(const PgOptio
   const std::string address = PgAddress(*settings);
   const PgProtection protection = ProtectionOf(*settings);
   AddDefaults(options, &*settings);
-  return std::unique_ptr<PgConnections>(new PgConnections(options, ConnInfo(*settings), address, protection));
+  return std::unique_ptr<PgConnections>(new PgConnections(options, *std::move(settings), address, protection));
 }
 
-PgConnections::PgConnections(PgOptions options, std::string conninfo, std::string address, PgProtection protection)
+PgConnections::PgConnections(PgOptions options, PgSettings settings, std::string address, PgProtection protection)
     : options_(std::move(options)),
-      conninfo_(std::move(conninfo)),
+      settings_(std::move(settings)),
       address_(std::move(address)),
       protection_(std::move(protection)),
       pool_of_(PoolsFor(options_.connections_max)) {
@@ -364,7 +365,12 @@ PgTimeouts PgConnections::TimeoutsOf(PgLane lane) const {
     if (lane == PgLane::kAudit) return options_.statement_timeout / 2;
     return Duration::zero();
   };
-  return {options_.statement_timeout, lock()};
+  const Duration statement = options_.statement_timeout;
+  return {lane == PgLane::kChecks ? std::min(options_.check_timeout, statement) : statement, lock()};
+}
+
+Duration PgConnections::AnswerTimeoutOf(PgLane lane) const {
+  return TimeoutsOf(lane).statement + (lane == PgLane::kChecks ? kSilenceOfCheck : kSilence);
 }
 
 absl::Status PgConnections::Run(PgLane lane, const std::function<absl::Status(PgSession&)>& work,
@@ -372,6 +378,7 @@ absl::Status PgConnections::Run(PgLane lane, const std::function<absl::Status(Pg
   for (bool first = true;; first = false) {
     absl::StatusOr<std::unique_ptr<PgSession>> session = Borrow(lane, is_gone);
     if (!session.ok()) return session.status();
+    (*session)->ExpectAnswerWithin(AnswerTimeoutOf(lane));
     const auto with_timeouts = [&](PgSession& lent) {
       lent.UseTimeouts(TimeoutsOf(lane));
       return work(lent);
@@ -416,6 +423,7 @@ PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::fun
   }
   session.cut_ = watchdog_.Release(session.socket_);
   if (session.cut_) {
+    NoteSilent(session.host_);
     // Not again: the caller has waited long enough.
     session.used_up_ = true;
     outcome.try_again = false;
@@ -512,12 +520,25 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial(Duration left) {
   const auto failed = [&](const std::string& what) {
     return absl::UnavailableError(absl::StrCat("the database ", address_, " is unavailable: ", what));
   };
+  size_t first_host = 0;
+  {
+    MutexLock lock(mu_);
+    first_host = first_host_;
+  }
+  std::string conninfo = ConnInfo(WithHostFirst(settings_, first_host));
+  // Of a setting that is there twice, the last counts. libpq knows whole seconds only.
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left).count();
+  if (left < options_.connect_timeout) absl::StrAppend(&conninfo, "connect_timeout=", seconds);
   try {
-    // Of a setting that is there twice, the last counts. libpq knows whole seconds only.
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left).count();
-    const bool hurries = left < options_.connect_timeout;
-    return std::make_unique<PgSession>(hurries ? absl::StrCat(conninfo_, "connect_timeout=", seconds) : conninfo_,
-                                       watchdog_, options_.statement_timeout, options_.slow_statement);
+    auto session =
+        std::make_unique<PgSession>(conninfo, watchdog_, options_.statement_timeout, options_.slow_statement);
+    if (PgHostsInAnyOrder(settings_) == 1) return session;
+    const char* const host = session->connection().hostname();
+    const char* const port = session->connection().port();
+    session->host_ = PgHostIndex(settings_, host == nullptr ? "" : host, port == nullptr ? "" : port);
+    MutexLock lock(mu_);
+    first_host_ = session->host_;
+    return session;
   } catch (const std::exception& error) {
     return failed(DialError(error.what()));
   }
@@ -554,6 +575,11 @@ void PgConnections::Return(PgLane lane, std::unique_ptr<PgSession> session) {
     for (size_t i = 0; i < pools_.size(); ++i) pools_[i].lent -= closing[i];
   }
   changed_.NotifyAll();
+}
+
+void PgConnections::NoteSilent(size_t host) {
+  MutexLock lock(mu_);
+  if (host == first_host_) first_host_ = (host + 1) % PgHostsInAnyOrder(settings_);
 }
 
 void PgConnections::NoteUpLocked() {

@@ -128,15 +128,18 @@ class PgSession {
   friend class PgConnections;
   // Runs `work`, which returns how many rows it is about; the watchdog ends it if it takes too long.
   void Timed(const char* doing, const std::function<int64_t()>& work);
+  // How long it may take until the server answers.
+  void ExpectAnswerWithin(Duration limit) { answer_timeout_ = limit; }
   void Watch() { watchdog_.Watch(socket_, std::chrono::steady_clock::now() + answer_timeout_); }
   void UseTimeouts(const PgTimeouts& timeouts);
   static std::string TimeoutsSql(const char* set, const PgTimeouts& timeouts);
 
   PgWatchdog& watchdog_;
-  const Duration answer_timeout_;
+  Duration answer_timeout_;
   const Duration slow_statement_;
   const std::shared_ptr<pqxx::connection> connection_;
   const int socket_;
+  size_t host_ = 0;  // Which of the URL's it leads to.
   const char* doing_ = "talking to the database";  // What the newest statement is for.
   PgTimeouts timeouts_{Duration(-1)};  // None yet. Those of the session, or for its transactions.
   bool pooled_ = false;
@@ -175,7 +178,7 @@ class PgConnections {
     bool try_again = false;
   };
 
-  PgConnections(PgOptions options, std::string conninfo, std::string address, PgProtection protection);
+  PgConnections(PgOptions options, PgSettings settings, std::string address, PgProtection protection);
   // The connections of one lane, or of several.
   struct Pool {
     int connections_max = 0;
@@ -185,6 +188,7 @@ class PgConnections {
   };
 
   PgTimeouts TimeoutsOf(PgLane lane) const;
+  Duration AnswerTimeoutOf(PgLane lane) const;
   Pool& PoolOf(PgLane lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return pools_[pool_of_[static_cast<int>(lane)]]; }
   absl::StatusOr<std::unique_ptr<PgSession>> Borrow(PgLane lane, const std::function<bool()>& is_gone);
   absl::StatusOr<std::unique_ptr<PgSession>> Dial(Duration left);
@@ -193,11 +197,12 @@ class PgConnections {
   // The same; the server is asked to end it once `is_gone`.
   Outcome AttemptUnlessGone(PgSession& session, const std::function<absl::Status(PgSession&)>& work,
                             const std::function<bool()>& is_gone);
+  void NoteSilent(size_t host);
   void NoteUpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NoteDownLocked(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const PgOptions options_;
-  const std::string conninfo_;
+  const PgSettings settings_;
   const std::string address_;
   const PgProtection protection_;
   const std::array<int, kPgLanes> pool_of_;  // Of each lane, in pools_.
@@ -212,6 +217,9 @@ class PgConnections {
   Duration down_wait_ ABSL_GUARDED_BY(mu_) = {};
   MonoTime dial_again_at_ ABSL_GUARDED_BY(mu_) = {};
   MonoTime end_ ABSL_GUARDED_BY(mu_) = MonoTime::max();
+  // Which host is tried first, where the order is free: the one that answered last, or the next if it fell silent. libpq
+  // by itself would wait for a dead one with each new connection.
+  size_t first_host_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace toolwire

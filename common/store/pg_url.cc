@@ -224,6 +224,42 @@ std::string PgAddress(const PgSettings& settings) {
                       "/", Get(settings, "dbname"));
 }
 
+namespace {
+
+// Of one setting, an element for each host.
+std::vector<std::string> ForEachHost(const PgSettings& settings, const char* key) {
+  const std::string all = Get(settings, key);
+  return all.empty() ? std::vector<std::string>() : absl::StrSplit(all, ',');
+}
+
+}  // namespace
+
+size_t PgHostsInAnyOrder(const PgSettings& settings) {
+  const std::string wanted = Get(settings, "target_session_attrs");
+  if (wanted != "read-write" && wanted != "primary") return 1;
+  return std::max<size_t>({ForEachHost(settings, "host").size(), ForEachHost(settings, "hostaddr").size(), 1});
+}
+
+PgSettings WithHostFirst(PgSettings settings, size_t first) {
+  for (const char* const key : {"host", "hostaddr", "port"}) {
+    std::vector<std::string> each = ForEachHost(settings, key);
+    if (each.size() <= 1 || first >= each.size()) continue;  // One port is that of all.
+    std::rotate(each.begin(), each.begin() + static_cast<ptrdiff_t>(first), each.end());
+    settings[key] = absl::StrJoin(each, ",");
+  }
+  return settings;
+}
+
+size_t PgHostIndex(const PgSettings& settings, const std::string& host, const std::string& port) {
+  const std::vector<std::string> hosts = ForEachHost(settings, "host"), addresses = ForEachHost(settings, "hostaddr"),
+                                 ports = ForEachHost(settings, "port");
+  for (size_t i = 0; i < std::max(hosts.size(), addresses.size()); ++i) {
+    const bool is_host = (i < hosts.size() && hosts[i] == host) || (i < addresses.size() && addresses[i] == host);
+    if (is_host && (ports.size() <= 1 || (i < ports.size() && ports[i] == port))) return i;
+  }
+  return 0;
+}
+
 PgProtection ProtectionOf(const PgSettings& settings) {
   // As libpq does: the environment and its own defaults stand for what is not set.
   PgSettings all = settings;

@@ -2,6 +2,7 @@
 #ifndef TOOLWIRE_COMMON_STORE_PG_URL_H_
 #define TOOLWIRE_COMMON_STORE_PG_URL_H_
 
+#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,6 +22,14 @@ absl::StatusOr<PgSettings> ReadPgUrl(const std::string& url, std::vector<std::st
 
 // host:port/dbname, for people.
 std::string PgAddress(const PgSettings& settings);
+
+// How many hosts libpq may try in any order: those of a URL that says which kind of server is wanted, by
+// target_session_attrs. Where it does not, the order says so, and this is 1.
+size_t PgHostsInAnyOrder(const PgSettings& settings);
+// The settings with this one of their hosts, from 0, before the others.
+PgSettings WithHostFirst(PgSettings settings, size_t first);
+// Which of them this is, by name or address and port; 0 if it is none.
+size_t PgHostIndex(const PgSettings& settings, const std::string& host, const std::string& port);
 
 // What the settings, libpq's environment variables (PGSSLMODE, PGHOST, ...) and its default files promise about each
 // connection.

@@ -164,6 +164,33 @@ TEST_F(PgUrlTest, ValueThatLibpqFindsWrongOnlyWhenItDialsIsRefusedByItsName) {
   EXPECT_TRUE(ReadPgUrl("postgresql://user:a%0ab@db.example/x").ok()) << "a password may have any character in it";
 }
 
+TEST_F(PgUrlTest, HostsAreTriedInAnyOrderOnlyWhereTheUrlSaysWhichIsWanted) {
+  const std::string url = "postgresql://a:1,b:2,c:3/x";
+  for (const char* wanted : {"read-write", "primary"}) {
+    EXPECT_EQ(PgHostsInAnyOrder(*ReadPgUrl(url + "?target_session_attrs=" + wanted)), 3u) << wanted;
+  }
+  for (const char* wanted : {"", "?target_session_attrs=any", "?target_session_attrs=prefer-standby"}) {
+    EXPECT_EQ(PgHostsInAnyOrder(*ReadPgUrl(url + wanted)), 1u) << wanted;
+  }
+  EXPECT_EQ(PgHostsInAnyOrder(*ReadPgUrl("postgresql://a/x?target_session_attrs=primary")), 1u);
+  EXPECT_EQ(PgHostsInAnyOrder(*ReadPgUrl("postgresql:///x?target_session_attrs=primary")), 1u);
+}
+
+TEST_F(PgUrlTest, OneHostIsPutBeforeTheOthersWithItsAddressAndPort) {
+  PgSettings settings = *ReadPgUrl("postgresql://a:1,b:2,c:3/x?hostaddr=10.0.0.1,10.0.0.2,10.0.0.3");
+  EXPECT_EQ(WithHostFirst(settings, 0), settings);
+  const PgSettings second = WithHostFirst(settings, 1);
+  EXPECT_EQ(second.at("host"), "b,c,a");
+  EXPECT_EQ(second.at("hostaddr"), "10.0.0.2,10.0.0.3,10.0.0.1");
+  EXPECT_EQ(second.at("port"), "2,3,1");
+  settings["port"] = "5433";
+  EXPECT_EQ(WithHostFirst(settings, 2).at("port"), "5433");
+  EXPECT_EQ(PgHostIndex(settings, "c", "5433"), 2u);
+  EXPECT_EQ(PgHostIndex(settings, "10.0.0.2", "5433"), 1u);
+  EXPECT_EQ(PgHostIndex(settings, "d", "5433"), 0u);
+  EXPECT_EQ(PgHostIndex(*ReadPgUrl("postgresql://h:1,h:2/x"), "h", "2"), 1u);
+}
+
 TEST_F(PgUrlTest, AddressIsForPeople) {
   EXPECT_EQ(PgAddress(*ReadPgUrl("postgresql://user:hunter2@db.example:5433/x")), "db.example:5433/x");
   EXPECT_EQ(PgAddress(*ReadPgUrl("postgresql:///")), "localhost:5432/");
