@@ -1,8 +1,8 @@
-// Random minutes of the store: tables and rows locked, backends ended and killed, PostgreSQL frozen, restarted, read-only,
-// failed over to its standby, its disk full, the spool's disk full, slow and raising triggers, the pooler killed and paused,
-// controls killed; 200 calls in a second, logins and revocations. TOOLWIRE_STORE_MINUTES is how long, less than half a
-// minute by default; TOOLWIRE_STORE_SEED makes the same plan again; TOOLWIRE_STORE_FAULTS names the only ones there are to
-// be, with commas. Prints its figures as one line of JSON.
+// Random minutes of the store: tables and rows locked, backends ended and killed, PostgreSQL frozen, restarted,
+// read-only, failed over to its standby, its disk full, the spool's disk full, slow and raising triggers, the pooler
+// killed and paused, controls killed; 200 calls in a second, logins and revocations. TOOLWIRE_STORE_MINUTES is how long,
+// less than half a minute by default; TOOLWIRE_STORE_SEED makes the same plan again; TOOLWIRE_STORE_FAULTS names the only
+// ones there are to be, with commas. Prints its figures as one line of JSON.
 import assert from 'node:assert/strict';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {monitorEventLoopDelay} from 'node:perf_hooks';
@@ -35,8 +35,9 @@ const SPOOL_DISK_BYTES = 64 << 20;
 const POOL_SIZE = 10;   // As many as its two processes may have: none waits for what another one does.
 
 async function startCluster(scope) {
-  const withDisks = SmallDisk.missing === undefined;
-  if (!withDisks) console.log(`SKIPPED full disks: ${SmallDisk.missing}`);
+  const noDisks = SmallDisk.missing();
+  const withDisks = noDisks === undefined;
+  if (!withDisks) console.log(`SKIPPED full disks: ${noDisks}`);
   const pair = await PostgresPair.start(scope, {diskBytes: withDisks ? DISK_BYTES : undefined});
   const pooler = await PgBouncer.start(scope, {serverPort: pair.primary.port, poolSize: POOL_SIZE});
   const dataDir = await scope.directory();
@@ -107,7 +108,8 @@ clusterClaim(`in ${MINUTES} random minutes of the store each call leaves one row
   const [begun, before] = [Date.now(), traffic.calls.size];
   const done = await disturb(faults, random, {seed, minutes: MINUTES});
   const calm = Date.now();
-  const awayMs = Object.fromEntries(['reads', 'writes', 'pooler'].map((one) => [one, calm - begun - outages.presentMs(begun, calm, [one])]));
+  const away = (one) => [one, calm - begun - outages.presentMs(begun, calm, [one])];
+  const awayMs = Object.fromEntries(['reads', 'writes', 'pooler'].map(away));
   const perSecond = Math.round(1000 * (traffic.calls.size - before) / (calm - begun));
 
   await traffic.recovered(calm, 'random minutes');
@@ -128,8 +130,11 @@ clusterClaim(`in ${MINUTES} random minutes of the store each call leaves one row
     calls: traffic.calls.size, calls_per_second: perSecond, rows: rows.size, away_ms: awayMs,
     ...operators.sum(), failed_attempts: operators.failed.length, test_stood_still_ms: Math.round(loop.max / 1e6),
   })}`);
-  const during = ({begun: from, ended: to}) => done.filter((one) => one.from <= to && from <= one.to).map(({name}) => name);
-  for (const one of operators.over(1000)) console.log(`over a second: ${JSON.stringify({...one, during: during(one)})}`);
+  const during = ({begun: from, ended: to}) =>
+    done.filter((one) => one.from <= to && from <= one.to).map(({name}) => name);
+  for (const one of operators.over(1000)) {
+    console.log(`over a second: ${JSON.stringify({...one, during: during(one)})}`);
+  }
   for (const {at, ms, ...one} of operators.failed.slice(0, 20)) {
     console.log(`failed: ${JSON.stringify({...one, ms, during: during({begun: at, ended: at + ms})})}`);
   }
@@ -141,10 +146,12 @@ clusterClaim(`in ${MINUTES} random minutes of the store each call leaves one row
     assert.equal(await member.metric('toolwire_audit_rows_dropped_total'), 0);
   }
   const called = `user_id IN (${CALLED.map(quoted)})`;
-  const shortened = await cluster.sql(`SELECT request_id, params FROM tool_execution_logs WHERE ${called} AND params->>'requestId' IS DISTINCT FROM request_id LIMIT 5`);
+  const shortened = await cluster.sql(`SELECT request_id, params FROM tool_execution_logs
+    WHERE ${called} AND params->>'requestId' IS DISTINCT FROM request_id LIMIT 5`);
   assert.deepEqual(shortened, [], 'rows without what the call was for');
   await until('each status is right', async () => {
-    const wrong = await cluster.sql(`SELECT user_id, status FROM agent_credentials WHERE (status = 'connected') <> (${called})`);
+    const wrong = await cluster.sql(`SELECT user_id, status FROM agent_credentials
+      WHERE (status = 'connected') <> (${called})`);
     assert.deepEqual(wrong, []);
     return true;
   });

@@ -66,8 +66,8 @@ export class PgBouncer {
     const user = process.getuid() === 0 ? ['-u', 'postgres'] : [];
     const exit = (this.#exit = deferred());
     this.#log = '';
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', PROGRAM, ...user, path.join(this.#directory, 'pgbouncer.ini')],
-      {stdio: ['ignore', 'ignore', 'pipe'], cwd: '/'});
+    const command = [PROGRAM, ...user, path.join(this.#directory, 'pgbouncer.ini')];
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {stdio: ['ignore', 'ignore', 'pipe'], cwd: '/'});
     child.stderr.setEncoding('utf8').on('data', (text) => {
       if (text.includes('re-reading config')) ++this.#reloads;
       this.#log = (this.#log + text).slice(-65_536);

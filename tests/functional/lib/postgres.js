@@ -88,7 +88,8 @@ export class Postgres {
   async follow(primary) {
     await rm(this.data, {recursive: true, force: true});
     await execute(...asUser('pg_basebackup', [
-      '-D', this.data, '-R', '-X', 'stream', '-c', 'fast', '--no-sync', '-h', primary.directory, '-p', primary.port, '-U', 'postgres',
+      '-D', this.data, '-R', '-X', 'stream', '-c', 'fast', '--no-sync',
+      '-h', primary.directory, '-p', primary.port, '-U', 'postgres',
     ]), {cwd: '/'});
     await appendFile(path.join(this.data, 'postgresql.auto.conf'), "synchronous_standby_names = ''\n");
     await this.start();

@@ -48,14 +48,17 @@ export class PostgresPair {
   }
 
   // The primary is gone at once, and the standby takes its place. Then `led` hears of it, and waits for what it needs;
-  // the server that was the primary comes back as a standby.
-  async failOver(led) {
+  // the server that was the primary comes back as a standby. With `silently` it is not gone before that: its
+  // connections stay, and it answers nobody.
+  async failOver(led, {silently = false} = {}) {
     await this.#isWaitedFor();
     const [old, next] = [this.primary, this.standby];
-    await old.stop('SIGQUIT');
+    if (silently) old.freeze();
+    else await old.stop('SIGQUIT');
     await next.query('SELECT pg_promote(true, 60)', next.socketUrl);
     [this.primary, this.standby] = [next, old];
     await led();
+    await old.stop('SIGQUIT');
     await old.follow(next);
     await this.#wait();
   }

@@ -7,14 +7,10 @@ import {deferred, until, within} from './until.js';
 const execute = promisify(execFile);
 
 // Mounts, and unmounts once its standard input ends: also when the test is killed.
-const KEEPER = 'trap "" INT TERM HUP; mount -t tmpfs -o "size=$2,mode=0700" tmpfs "$1" && echo mounted; cat > /dev/null; umount -l "$1"';
-
-function whyMissing() {
-  if (process.getuid() !== 0) return 'only root may mount a file system';
-  // In a name space of its own, which ends with the command.
-  const {status} = spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', '-o', 'size=64k', 'none', '/mnt']);
-  return status === 0 ? undefined : 'no file system can be mounted here';
-}
+const KEEPER = `trap "" INT TERM HUP
+mount -t tmpfs -o "size=$2,mode=0700" tmpfs "$1" && echo mounted
+cat > /dev/null
+umount -l "$1"`;
 
 export class SmallDisk {
   #bytes;
@@ -22,7 +18,12 @@ export class SmallDisk {
   #ended = deferred();
 
   // Why there can be none, or undefined.
-  static missing = whyMissing();
+  static missing() {
+    if (process.getuid() !== 0) return 'only root may mount a file system';
+    // In a name space of its own, which ends with the command.
+    const {status} = spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', '-o', 'size=64k', 'none', '/mnt']);
+    return status === 0 ? undefined : 'no file system can be mounted here';
+  }
 
   // Over an empty directory of the scope's. To be mounted before the servers that use it are the scope's, as it is
   // unmounted after them.

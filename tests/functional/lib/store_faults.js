@@ -1,19 +1,23 @@
-// What may happen to a store, each for some seconds: to PostgreSQL, to its tables, to the pooler, to the disks, and to the
-// processes that write. Each ends healed. `outages` hears what was away meanwhile, of what StoreUsers needs; what is not
-// said there may disturb neither logins nor changes.
+// What may happen to a store, each for some seconds: to PostgreSQL, to its tables, to the pooler, to the disks, and to
+// the processes that write. Each ends healed. `outages` hears what was away meanwhile, of what StoreUsers needs; what is
+// not said there may disturb neither logins nor changes.
 import {setTimeout as sleep} from 'node:timers/promises';
 import {until} from './until.js';
 
 const LOG = 'tool_execution_logs';
 const CREDENTIALS = 'agent_credentials';
 const TRIGGER = 'disturbs';
+const SILENT_FOR_LOGINS_MS = 5500;
+const SILENT_FOR_OTHERS_MS = 12_000;
 
 export class StoreFaults {
   // Those that take PostgreSQL itself away: one at a time.
   ofServer = ['killBackend', 'freeze', 'stallStandby', 'restartFast', 'restartAtOnce', 'readOnly', 'failOver'];
   // The others may happen beside any.
-  ofOthers = ['lockLog', 'lockCredential', 'lockCredentials', 'terminate', 'slowTrigger', 'raisingTrigger', 'killPooler',
-    'pausePooler', 'killControl'];
+  ofOthers = [
+    'lockLog', 'lockCredential', 'lockCredentials', 'terminate', 'slowTrigger', 'raisingTrigger', 'killPooler', 'pausePooler',
+    'killControl',
+  ];
   #cluster;
   #pair;
   #pooler;
@@ -23,8 +27,9 @@ export class StoreFaults {
   #isLong;
   #spool;
 
-  // `users`: whose credentials may be locked. `spool`: the SmallDisk of the data directory, if there is one. With `isLong`
-  // some last longer than a statement may. `only`: the names of those that there are to be, instead of all.
+  // `users`: whose credentials may be locked. `spool`: the SmallDisk of the data directory, if there is one. With
+  // `isLong` some last longer than a statement may, and machines are lost. `only`: the names of those that there are to
+  // be, instead of all.
   constructor({cluster, pair, pooler, outages, random, users, spool, isLong, only}) {
     this.#cluster = cluster;
     this.#pair = pair;
@@ -34,6 +39,7 @@ export class StoreFaults {
     this.#users = users;
     this.#spool = spool;
     this.#isLong = isLong;
+    if (isLong) this.ofServer.push('loseMachine');
     if (pair.primary.disk) this.ofServer.push('fillDisk');
     if (spool) this.ofOthers.push('fillSpool');
     for (const kind of ['ofServer', 'ofOthers']) this[kind] = this[kind].filter((name) => only?.includes(name) ?? true);
@@ -41,11 +47,12 @@ export class StoreFaults {
   get names() {
     return [...this.ofServer, ...this.ofOthers];
   }
-  // What may happen beside this one: rows that a process holds in memory alone die with it, and the rest would undo each
-  // other.
+  // What may happen beside this one: rows that a process holds in memory alone die with it, and the rest would undo
+  // each other.
   besides(name) {
     const apart = [['killControl', 'fillSpool'], ['killPooler', 'pausePooler'], ['slowTrigger', 'raisingTrigger']];
-    return this.ofOthers.filter((one) => one !== name && !apart.some((pair) => pair.includes(one) && pair.includes(name)));
+    const isApart = (one) => apart.some((pair) => pair.includes(one) && pair.includes(name));
+    return this.ofOthers.filter((one) => one !== name && !isApart(one));
   }
   below(n) {
     return Math.floor(this.#random() * n);
@@ -84,7 +91,8 @@ export class StoreFaults {
     await held.release();
   }
   lockLog() {
-    return this.#hold(`LOCK TABLE ${LOG} IN ${this.#oneOf(['ACCESS EXCLUSIVE', 'ACCESS EXCLUSIVE', 'SHARE'])} MODE`, this.#last());
+    const mode = this.#oneOf(['ACCESS EXCLUSIVE', 'ACCESS EXCLUSIVE', 'SHARE']);
+    return this.#hold(`LOCK TABLE ${LOG} IN ${mode} MODE`, this.#last());
   }
   async lockCredential() {
     const userId = this.#oneOf(this.#users);
@@ -101,8 +109,10 @@ export class StoreFaults {
 
   // --- triggers of the log ---
   async #trigger(body, lastingMs) {
-    await this.#insist(`CREATE OR REPLACE FUNCTION ${TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN ${body}; RETURN NEW; END$$`);
-    await this.#insist(`CREATE OR REPLACE TRIGGER ${TRIGGER} BEFORE INSERT ON ${LOG} FOR EACH ROW EXECUTE FUNCTION ${TRIGGER}()`);
+    await this.#insist(`CREATE OR REPLACE FUNCTION ${TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS
+      $$BEGIN ${body}; RETURN NEW; END$$`);
+    await this.#insist(`CREATE OR REPLACE TRIGGER ${TRIGGER} BEFORE INSERT ON ${LOG}
+      FOR EACH ROW EXECUTE FUNCTION ${TRIGGER}()`);
     await sleep(lastingMs);
     await this.#insist(`DROP TRIGGER IF EXISTS ${TRIGGER} ON ${LOG}`);
   }
@@ -111,13 +121,15 @@ export class StoreFaults {
   }
   // A row that is bad, a store that is, and a full disk, as far as the server's answer says.
   raisingTrigger() {
-    return this.#trigger(`RAISE EXCEPTION 'not now' USING ERRCODE = '${this.#oneOf(['P0001', '23514', 'XX001', '53100'])}'`, this.#last());
+    const sqlstate = this.#oneOf(['P0001', '23514', 'XX001', '53100']);
+    return this.#trigger(`RAISE EXCEPTION 'not now' USING ERRCODE = '${sqlstate}'`, this.#last());
   }
 
   // --- connections and processes ---
   async terminate() {
     for (let left = 1 + this.below(3); left > 0; --left) {
-      await this.#pair.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")
+      await this.#pair.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()`)
         .catch(() => {});  // The server is away by another fault, or another one has ended this.
       await sleep(this.below(1000));
     }
@@ -158,7 +170,8 @@ export class StoreFaults {
       const before = starts();
       await until('PostgreSQL starts again', async () => {
         if (starts() > before) return true;
-        const rows = await this.#pair.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'toolwire' AND backend_type = 'client backend'");
+        const rows = await this.#pair.query(`SELECT pid FROM pg_stat_activity
+          WHERE application_name = 'toolwire' AND backend_type = 'client backend'`);
         if (rows.length > 0) process.kill(Number(this.#oneOf(rows)[0]), 'SIGKILL');
         await sleep(200);
       });
@@ -211,6 +224,20 @@ export class StoreFaults {
     });
   }
 
+  // The primary falls silent with all that is connected to it. Nothing tells that the standby has taken over, but that
+  // each connection is cut which waits for too long: 5.5 s for logins, and 12 s for others.
+  async loseMachine() {
+    const [reads, writes] = ['reads', 'writes'].map((one) => this.#outages.begin('loseMachine', [one]));
+    await this.#pair.failOver(async () => {
+      await this.#pooler.lead(this.#pair.primary.port);
+      await sleep(SILENT_FOR_LOGINS_MS);
+      reads.over();
+      await sleep(SILENT_FOR_OTHERS_MS - SILENT_FOR_LOGINS_MS);
+      writes.over();
+      await this.#pair.takesWrites();
+    }, {silently: true});
+  }
+
   // --- disks ---
   // Without room for its own log the server ends, and cannot start again before there is some.
   fillDisk() {
@@ -220,7 +247,8 @@ export class StoreFaults {
       await primary.disk.fill();
       await sleep(this.#last());
       await primary.disk.free();
-      if (/PANIC|reinitializing|terminating any other/.test(primary.log.slice(said)) || !primary.running) outage.also('reads');
+      const ended = /PANIC|reinitializing|terminating any other/.test(primary.log.slice(said));
+      if (ended || !primary.running) outage.also('reads');
       await until('PostgreSQL runs again', async () => {
         if (!primary.running) await primary.start();
         return (await this.#pair.query('SELECT 1')).length === 1;

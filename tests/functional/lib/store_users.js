@@ -10,11 +10,11 @@ const AGAIN_MS = 100;     // Until the next attempt.
 const TICK_MS = 20;
 const BETWEEN_CHANGES_MS = 1000;
 const GIVE_UP_MS = 120_000;
-const REVOKED = 1008;
-const STORE_UNAVAILABLE = 1013;
+const REVOKED = 1008;     // Also of a login whose secret is not right.
 
 export class StoreUsers {
-  // What each came to: {what, userId, begun, ended, ms, tries}; `ms` without the times in which something it needs was away.
+  // What each came to: {what, userId, begun, ended, ms, tries}; `ms` without the times in which something it needs was
+  // away.
   done = [];
   // Attempts that failed though all that they need was there: {what, userId, at, said}.
   failed = [];
@@ -70,7 +70,8 @@ export class StoreUsers {
       const ended = Date.now();
       for (const one of needed) needs.add(one);
       if (!value) {
-        if (this.#outages.during(at, ended, needed).length === 0) this.failed.push({what, userId, at, ms: ended - at, said});
+        const isExcused = this.#outages.during(at, ended, needed).length > 0;
+        if (!isExcused) this.failed.push({what, userId, at, ms: ended - at, said});
         if (ended > begun + GIVE_UP_MS) throw new Error(`${what} of ${userId} came to nothing: ${said}`);
         await sleep(AGAIN_MS);
         continue;
@@ -139,11 +140,14 @@ export class StoreUsers {
       const begun = Date.now();
       const revoked = await this.#change('RevokeCredential', userId);
       await until('the session of a revoked credential is closed', () => agent.closeFrame, GIVE_UP_MS);
-      if (agent.closeFrame.code !== REVOKED) this.wrong.push({userId, why: `its session was closed with ${agent.closeFrame.code}`});
+      const {code: closed} = agent.closeFrame;
+      if (closed !== REVOKED) this.wrong.push({userId, why: `its session was closed with ${closed}`});
       const needed = ['reads', 'writes', 'pooler', userId, ...this.#cluster.controls];
       const ended = Date.now();
-      this.done.push({what: 'session closed', userId, begun, ended, tries: 1, ms: this.#outages.presentMs(begun, ended, needed)});
-      if (!revoked.everywhere) this.failed.push({what: 'RevokeCredential', userId, at: begun, ms: ended - begun, said: 'not everywhere'});
+      const ms = this.#outages.presentMs(begun, ended, needed);
+      this.done.push({what: 'session closed', userId, begun, ended, tries: 1, ms});
+      const missed = {what: 'RevokeCredential', userId, at: begun, ms, said: 'not everywhere'};
+      if (!revoked.everywhere) this.failed.push(missed);
       await this.#isRefused(userId);
       await this.#create(userId);
       await sleep(BETWEEN_CHANGES_MS * (0.5 + Math.random()));
@@ -154,9 +158,10 @@ export class StoreUsers {
     const decided = await this.#until('login refused', userId, async () => {
       const {agent, said, code: closed} = await this.#dial(userId, this.#secrets.get(userId), edge);
       agent?.destroy();
-      return [agent || closed !== STORE_UNAVAILABLE && closed !== 1006 ? agent ?? {closed} : undefined, said, this.#needsOfLogin(userId, edge)];
+      const isDecided = agent || closed === REVOKED;
+      return [isDecided && {isIn: agent !== undefined}, said, this.#needsOfLogin(userId, edge)];
     });
-    if (!decided.closed) this.wrong.push({userId, why: 'it logged in with a secret that was revoked'});
+    if (decided.isIn) this.wrong.push({userId, why: 'it logged in with a secret that was revoked'});
   }
   // The answer to one that was done may have been lost: then there is a credential, and nobody has its secret.
   async #create(userId) {
