@@ -1,4 +1,6 @@
 // toolwire-edge: the wiring of one edge process.
+#include <algorithm>
+#include <chrono>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -27,6 +29,10 @@
 namespace toolwire {
 namespace {
 
+// A check of a secret may take so much less than the login that waits for it, but no less than that.
+constexpr Duration kCheckEndsBefore = std::chrono::milliseconds(500);
+constexpr Duration kCheckMin = std::chrono::seconds(1);
+
 struct Options {
   LogOptions log;
   ListenOptions listen;
@@ -47,6 +53,7 @@ int Run(Options options, StopSignal& stop) {
   AddUnprotected(options.edge, options.listen, &unprotected);
   AddUnprotectedLinks(options.edge, options.listen, &unprotected);
   if (const absl::Status status = RefuseUnprotected(unprotected); !status.ok()) return Fail(status);
+  options.store.database.check_timeout = std::max<Duration>(options.edge.login_timeout - kCheckEndsBefore, kCheckMin);
   auto store = OpenStore(options.store);
   if (!store.ok()) return Fail(store.status());
   SystemClock clock;

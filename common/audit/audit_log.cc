@@ -4,9 +4,10 @@
 // batches, the writer looks for spools of dead processes and writes those too.
 //
 // A row that is refused goes to aside_ with the number of statements that were taken until then. Once that number has
-// grown, the row is tried again, and dropped if it is refused again. If it has not, the store may be what is bad: one
-// row of aside_ is tried from time to time, and a few of those that wait, in search of one that is taken. Rows of held_,
-// which are refused for reasons that are never a row's, are tried from time to time, and never dropped.
+// grown, the row is tried again, then without what may be why, and dropped if all is refused. If it has not, the store
+// may be what is bad: one row of aside_ is tried from time to time, and a few of those that wait, in search of one that
+// is taken. Rows of held_, which are refused for reasons that are never a row's, are tried from time to time, and never
+// dropped.
 
 #include "common/audit/audit_log.h"
 
@@ -260,8 +261,8 @@ bool AuditLog::Recover() {
   return true;
 }
 
-// So that what this process leaves is found also if the store's address changes. A store that took no row since this was
-// last called is asked whether it would: there may be none for hours, and NotReady is to know.
+// So that what this process leaves is found also if the store's address changes. A store that took no row since this
+// was last called is asked whether it would: there may be none for hours, and NotReady is to know.
 void AuditLog::AskStore() {
   if (!store_is_named_) {
     const absl::StatusOr<std::string> identity = store_.Identity();
@@ -462,10 +463,12 @@ bool AuditLog::JudgeAside(size_t count) {
   std::vector<AuditRow> rows = FirstOf(aside_, count);
   for (size_t next = 0; next < rows.size();) {
     AuditWriter::Result result = writer_.Write(&rows, next);
-    // In the end, without what may take so long.
-    const bool is_last_try = result.verdict == AuditVerdict::kTooSlow && aside_.front().taken_count < taken_ &&
-                             ++aside_.front().too_slow >= kTooSlowMax;
-    if (is_last_try) result = writer_.WriteReduced(rows[next]);
+    const bool others_were_taken = aside_.front().taken_count < taken_;
+    const bool refused = others_were_taken && result.verdict == AuditVerdict::kRefused;
+    const bool too_slow =
+        others_were_taken && result.verdict == AuditVerdict::kTooSlow && ++aside_.front().too_slow >= kTooSlowMax;
+    // In the end, without what may be why.
+    if (refused || too_slow) result = writer_.WriteReduced(rows[next]);
     Note(result);
     if (result.verdict == AuditVerdict::kUnavailable) return false;
     next += result.rows;
@@ -478,8 +481,7 @@ bool AuditLog::JudgeAside(size_t count) {
       MoveAside(&aside_, &held_);
       continue;
     }
-    const bool others_were_taken = aside_.front().taken_count < taken_;
-    if (others_were_taken && (result.verdict == AuditVerdict::kRefused || is_last_try)) {
+    if (too_slow || (others_were_taken && result.verdict == AuditVerdict::kRefused)) {
       const AuditRow& row = rows[next - 1];
       log::Error("audit row refused", {{"user_id", row.user_id},
                                        {"request_id", row.request_id},

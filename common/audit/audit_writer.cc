@@ -83,8 +83,9 @@ AuditWriter::Result AuditWriter::Write(std::vector<AuditRow>* rows, size_t first
     const AuditVerdict verdict = VerdictOf(status);
     if (verdict == AuditVerdict::kTaken) return {verdict, count, std::move(status)};
     if (verdict == AuditVerdict::kUnavailable) return {verdict, 0, std::move(status)};
-    if (count == 1 && verdict == AuditVerdict::kRefused) return WriteReduced((*rows)[first]);
-    // Others' locks and slow disks pass: another try may keep all of it.
+    // A value that the database cannot hold stays one. Others' locks, slow disks, triggers and constraints may be gone
+    // at the next try, which would keep all of the row.
+    if (count == 1 && IsUnstorableValue(status)) return WriteReduced((*rows)[first]);
     if (count == 1) return {verdict, 1, std::move(status)};
     if (!logged) {
       const bool slow = verdict == AuditVerdict::kTooSlow;

@@ -16,9 +16,9 @@ namespace toolwire {
 // What the store's answer to some rows means. This is the one place where that is decided.
 enum class AuditVerdict {
   kTaken,
-  kUnavailable,  // The store is: nothing was learned of the rows.
-  kTooSlow,      // So many rows take longer than the store allows; fewer may not.
-  kRefused,      // A row of them is bad, or the store is. Only the fate of other rows tells which.
+  kUnavailable,   // The store is: nothing was learned of the rows.
+  kTooSlow,       // So many rows take longer than the store allows; fewer may not.
+  kRefused,       // A row of them is bad, or the store is. Only the fate of other rows tells which.
   kStoreRefused,  // The store is bad, though perhaps not for other rows: a damaged page, a partition that is missing.
 };
 AuditVerdict VerdictOf(const absl::Status& status);
@@ -36,9 +36,9 @@ class AuditWriter {
     size_t rows = 0;      // Taken: so many, from `first` on. Else 0 or, of a single row that was judged, 1.
     absl::Status status;  // Of the last attempt.
   };
-  // Writes `rows` from `first` on, or the first of them. kRefused is a verdict on the row at `first` alone, in every
-  // form: also without params and result, and with its texts in ASCII. kStoreRefused and kTooSlow are ones on it as it
-  // is, since it must not lose what another try would keep. Leaves `rows` as they were.
+  // Writes `rows` from `first` on, or the first of them. kRefused, kStoreRefused and kTooSlow are verdicts on the row
+  // at `first` alone, as it is, since it must not lose what another try would keep. Only one with a value that the
+  // database cannot hold is tried as by WriteReduced at once. Leaves `rows` as they were.
   Result Write(std::vector<AuditRow>* rows, size_t first);
   // Writes the row without params and result, and then in ASCII too, in place of what the store does not take.
   Result WriteReduced(const AuditRow& row);

@@ -30,6 +30,7 @@ constexpr Duration kDownWaitMin = milliseconds(200);
 constexpr Duration kDownWaitMax = milliseconds(1000);
 constexpr Duration kDialMin = std::chrono::seconds(2);  // For less time nobody dials.
 constexpr Duration kSilence = std::chrono::seconds(2);  // What a server may be late with its own timeout.
+constexpr Duration kSilenceOfCheck = std::chrono::seconds(1);
 // Reasons for one outage that are logged: the first ones say what is wrong.
 constexpr size_t kReasonsLogged = 8;
 
@@ -364,7 +365,12 @@ PgTimeouts PgConnections::TimeoutsOf(PgLane lane) const {
     if (lane == PgLane::kAudit) return options_.statement_timeout / 2;
     return Duration::zero();
   };
-  return {options_.statement_timeout, lock()};
+  const Duration statement = options_.statement_timeout;
+  return {lane == PgLane::kChecks ? std::min(options_.check_timeout, statement) : statement, lock()};
+}
+
+Duration PgConnections::AnswerTimeoutOf(PgLane lane) const {
+  return TimeoutsOf(lane).statement + (lane == PgLane::kChecks ? kSilenceOfCheck : kSilence);
 }
 
 absl::Status PgConnections::Run(PgLane lane, const std::function<absl::Status(PgSession&)>& work,
@@ -372,6 +378,7 @@ absl::Status PgConnections::Run(PgLane lane, const std::function<absl::Status(Pg
   for (bool first = true;; first = false) {
     absl::StatusOr<std::unique_ptr<PgSession>> session = Borrow(lane, is_gone);
     if (!session.ok()) return session.status();
+    (*session)->ExpectAnswerWithin(AnswerTimeoutOf(lane));
     const auto with_timeouts = [&](PgSession& lent) {
       lent.UseTimeouts(TimeoutsOf(lane));
       return work(lent);
@@ -419,6 +426,7 @@ PgConnections::Outcome PgConnections::Attempt(PgSession& session, const std::fun
   }
   session.cut_ = watchdog_.Release(session.socket_);
   if (session.cut_) {
+    NoteSilent(session.host_);
     // Not again: the caller has waited long enough.
     session.used_up_ = true;
     outcome.try_again = false;
@@ -516,9 +524,18 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial() {
     MutexLock lock(mu_);
     return std::min(limit, end_);
   };
+  size_t host = 0;
+  {
+    MutexLock lock(mu_);
+    host = first_host_;
+  }
   try {
-    return std::make_unique<PgSession>(DialPg(settings_, deadline), watchdog_, options_.statement_timeout,
-                                       options_.slow_statement);
+    auto session = std::make_unique<PgSession>(DialPg(settings_, deadline, &host), watchdog_, options_.statement_timeout,
+                                               options_.slow_statement);
+    session->host_ = host;
+    MutexLock lock(mu_);
+    first_host_ = host;
+    return session;
   } catch (const std::exception& error) {
     return absl::UnavailableError(
         absl::StrCat("the database ", address_, " is unavailable: ", DialError(error.what())));
@@ -556,6 +573,11 @@ void PgConnections::Return(PgLane lane, std::unique_ptr<PgSession> session) {
     for (size_t i = 0; i < pools_.size(); ++i) pools_[i].lent -= closing[i];
   }
   changed_.NotifyAll();
+}
+
+void PgConnections::NoteSilent(size_t host) {
+  MutexLock lock(mu_);
+  if (host == first_host_) first_host_ = host + 1;
 }
 
 void PgConnections::NoteUpLocked() {

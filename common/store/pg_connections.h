@@ -130,15 +130,18 @@ class PgSession {
   friend class PgConnections;
   // Runs `work`, which returns how many rows it is about; the watchdog ends it if it takes too long.
   void Timed(const char* doing, const std::function<int64_t()>& work);
+  // How long it may take until the server answers.
+  void ExpectAnswerWithin(Duration limit) { answer_timeout_ = limit; }
   void Watch() { watchdog_.Watch(socket_, std::chrono::steady_clock::now() + answer_timeout_); }
   void UseTimeouts(const PgTimeouts& timeouts);
   static std::string TimeoutsSql(const char* set, const PgTimeouts& timeouts);
 
   PgWatchdog& watchdog_;
-  const Duration answer_timeout_;
+  Duration answer_timeout_;
   const Duration slow_statement_;
   const std::shared_ptr<PgConnection> connection_;
   const int socket_;
+  size_t host_ = 0;  // Which of the URL's it leads to.
   const char* doing_ = "talking to the database";  // What the newest statement is for.
   std::string failure_;  // What the server said as it ended the connection; of the newest work.
   PgTimeouts timeouts_{Duration(-1)};  // None yet. Those of the session, or for its transactions.
@@ -188,6 +191,7 @@ class PgConnections {
   };
 
   PgTimeouts TimeoutsOf(PgLane lane) const;
+  Duration AnswerTimeoutOf(PgLane lane) const;
   Pool& PoolOf(PgLane lane) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return pools_[pool_of_[static_cast<int>(lane)]]; }
   absl::StatusOr<std::unique_ptr<PgSession>> Borrow(PgLane lane, const std::function<bool()>& is_gone);
   absl::StatusOr<std::unique_ptr<PgSession>> Dial();
@@ -196,6 +200,7 @@ class PgConnections {
   // The same; the server is asked to end it once `is_gone`.
   Outcome AttemptUnlessGone(PgSession& session, const std::function<absl::Status(PgSession&)>& work,
                             const std::function<bool()>& is_gone);
+  void NoteSilent(size_t host);
   void NoteUpLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NoteDownLocked(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -215,6 +220,9 @@ class PgConnections {
   Duration down_wait_ ABSL_GUARDED_BY(mu_) = {};
   MonoTime dial_again_at_ ABSL_GUARDED_BY(mu_) = {};
   MonoTime end_ ABSL_GUARDED_BY(mu_) = MonoTime::max();
+  // Which host is tried first, where the order is free: the one that answered last, or the next if it fell silent. libpq
+  // by itself would wait for a dead one with each new connection.
+  size_t first_host_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace toolwire

@@ -132,8 +132,8 @@ std::string Converse(PGconn* connection, const PgSettings& settings, Duration sh
   return next == PGRES_POLLING_OK ? "" : PQerrorMessage(connection);
 }
 
-// The first host that can be reached; else null, and the lines about them are added.
-Conversation DialAny(const std::vector<PgSettings>& hosts, const std::function<MonoTime()>& deadline,
+// The first host that can be reached, and which it is; else null, and the lines about them are added.
+Conversation DialAny(const std::vector<PgSettings>& hosts, const std::function<MonoTime()>& deadline, size_t* reached,
                      std::string* lines) {
   for (size_t i = 0; i < hosts.size(); ++i) {
     const MonoTime now = std::chrono::steady_clock::now();
@@ -146,7 +146,10 @@ Conversation DialAny(const std::vector<PgSettings>& hosts, const std::function<M
       Conversation conversation(PQconnectStart(ConnInfo(addresses[k]).c_str()));
       const std::string failure =
           Converse(conversation.get(), addresses[k], Share(left, addresses.size() - k), host_deadline);
-      if (failure.empty()) return conversation;
+      if (failure.empty()) {
+        *reached = i;
+        return conversation;
+      }
       absl::StrAppend(lines, failure, absl::EndsWith(failure, "\n") ? "" : "\n");
     }
   }
@@ -155,8 +158,12 @@ Conversation DialAny(const std::vector<PgSettings>& hosts, const std::function<M
 
 }  // namespace
 
-std::shared_ptr<PgConnection> DialPg(const PgSettings& settings, const std::function<MonoTime()>& deadline) {
+std::shared_ptr<PgConnection> DialPg(const PgSettings& settings, const std::function<MonoTime()>& deadline,
+                                     size_t* host) {
   std::vector<PgSettings> hosts = PgHosts(settings);
+  const size_t count = hosts.size();
+  const size_t first = PgHostsInAnyOrder(settings) ? *host % count : 0;
+  std::rotate(hosts.begin(), hosts.begin() + static_cast<ptrdiff_t>(first), hosts.end());
   if (Setting(settings, "load_balance_hosts") == "random") {
     std::shuffle(hosts.begin(), hosts.end(), std::mt19937(std::random_device()()));
   }
@@ -169,8 +176,10 @@ std::shared_ptr<PgConnection> DialPg(const PgSettings& settings, const std::func
     hosts = std::move(all);
   }
   std::string lines;
-  Conversation conversation = DialAny(hosts, deadline, &lines);
+  size_t reached = 0;
+  Conversation conversation = DialAny(hosts, deadline, &reached, &lines);
   if (conversation == nullptr) throw pqxx::broken_connection(lines);
+  *host = (first + reached) % count;
   return std::make_shared<DialledConnection>(std::move(conversation));
 }
 

@@ -16,6 +16,9 @@ struct PgOptions {
   // Enforced by the server; if that is silent, the connection is cut 2 s later. Also the longest wait for a connection
   // while all are lent.
   Duration statement_timeout = std::chrono::seconds(10);
+  // The same of a check of secrets, if that is less; the connection is cut 1 s later. A little less than a login may take:
+  // after that nobody waits for the check any more, and others wait behind it.
+  Duration check_timeout = std::chrono::milliseconds(4500);
   // For all hosts of the URL together, each of which has its share of it. One that the URL gives counts instead.
   Duration connect_timeout = std::chrono::seconds(5);
   Duration slow_statement = std::chrono::seconds(1);   // Slower ones are logged.

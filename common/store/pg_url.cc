@@ -255,6 +255,11 @@ std::string PgAddress(const PgSettings& settings) {
                       "/", Get(settings, "dbname"));
 }
 
+bool PgHostsInAnyOrder(const PgSettings& settings) {
+  const std::string wanted = Get(settings, "target_session_attrs");
+  return wanted == "read-write" || wanted == "primary";
+}
+
 PgProtection ProtectionOf(const PgSettings& settings) {
   // As libpq does: the environment and its own defaults stand for what is not set.
   PgSettings all = settings;

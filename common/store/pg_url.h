@@ -2,6 +2,7 @@
 #ifndef TOOLWIRE_COMMON_STORE_PG_URL_H_
 #define TOOLWIRE_COMMON_STORE_PG_URL_H_
 
+#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
@@ -25,6 +26,9 @@ std::string PgAddress(const PgSettings& settings);
 // The settings for each host that these name, in their order; these, where libpq has to find out which there are or to
 // say what is wrong with their lists.
 std::vector<PgSettings> PgHosts(const PgSettings& settings);
+// Whether they may be tried in any order: those of a URL that says which kind of server is wanted, by
+// target_session_attrs. Where it does not, their order says so.
+bool PgHostsInAnyOrder(const PgSettings& settings);
 
 // What the settings, libpq's environment variables (PGSSLMODE, PGHOST, ...) and its default files promise about each
 // connection.

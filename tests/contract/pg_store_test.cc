@@ -1,7 +1,11 @@
 // What only the PostgreSQL store promises: its statements, and living with a server that comes and goes.
 #include "common/store/pg_store.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/audit/audit_log.h"
 #include "common/store/secret.h"
 #include "tests/contract/pg_store_fixture.h"
@@ -258,6 +263,60 @@ TEST_F(PgStoreTest, ServerThatFallsSilentIsUnavailableUntilItAnswers) {
   for (Store* one : {store.get(), unconnected.get()}) {
     EXPECT_TRUE(Soon([&] { return one->CheckCredentials({{"old_user", kSecret}}).ok(); }));
   }
+}
+
+TEST_F(PgStoreTest, CheckDoesNotWaitForASilentServerAsLongAsOtherWorkMay) {
+  options_.statement_timeout = std::chrono::minutes(10);
+  options_.check_timeout = milliseconds(200);
+  auto store = OpenNew();
+  EXPECT_TRUE(IsRight(*store));
+  server_->Freeze();
+  const absl::Status silent = store->CheckCredentials({{"old_user", kSecret}}).status();
+  server_->Thaw();
+  EXPECT_TRUE(absl::IsUnavailable(silent)) << silent;
+  EXPECT_TRUE(Soon([&] { return store->CheckCredentials({{"old_user", kSecret}}).ok(); }));
+}
+
+// A listening socket that answers nobody.
+class SilentHost {
+ public:
+  SilentHost() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)) {
+    address_.sin_family = AF_INET;
+    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address_;
+    EXPECT_EQ(bind(socket_, reinterpret_cast<sockaddr*>(&address_), size), 0);
+    EXPECT_EQ(listen(socket_, 100), 0);
+    EXPECT_EQ(getsockname(socket_, reinterpret_cast<sockaddr*>(&address_), &size), 0);
+  }
+  ~SilentHost() { close(socket_); }
+  int port() const { return ntohs(address_.sin_port); }
+  // How often it was dialled since this was last called.
+  int dials() {
+    int count = 0;
+    for (int peer = -1; (peer = accept(socket_, nullptr, nullptr)) >= 0; ++count) close(peer);
+    return count;
+  }
+
+ private:
+  const int socket_;
+  sockaddr_in address_{};
+};
+
+TEST_F(PgStoreTest, HostThatDoesNotAnswerIsNotWaitedForWithEachConnection) {
+  SilentHost silent;
+  // Two hosts, the first of which is dead.
+  const size_t host = url_.rfind('@') + 1, colon = url_.rfind(':'), slash = url_.rfind('/');
+  options_.url =
+      absl::StrCat(url_.substr(0, host), "127.0.0.1:", silent.port(), ",127.0.0.1", url_.substr(colon, slash - colon),
+                   url_.substr(slash), "?target_session_attrs=primary&connect_timeout=2");
+  auto store = OpenNew();
+  EXPECT_GT(silent.dials(), 0);
+  for (int i = 0; i < 3; ++i) {
+    KillBackends();
+    EXPECT_TRUE(IsRight(*store));
+    EXPECT_TRUE(store->AppendAudit({Row(std::to_string(i))}).ok());
+  }
+  EXPECT_EQ(silent.dials(), 0);
 }
 
 TEST_F(PgStoreTest, AtTheDeadlineOfAStopWhatRunsAndWhatFollowsIsUnavailable) {

@@ -22,6 +22,9 @@ const OLD_TABLES = `
 const SNAPSHOT = 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_database';
 const MODES = ['session', 'transaction'];
 
+// A PgBouncer that reaches PostgreSQL over its socket; in transaction mode its clients share a few connections.
+const overSocket = ({directory, port}, mode) => ({server: {host: directory, port}, mode, ...(mode === 'transaction' && {poolSize: 3})});
+
 // What a migration prints on standard error from now on.
 function news(migrate) {
   const seen = migrate.stderr.length;
@@ -53,7 +56,7 @@ for (const mode of MODES) {
   claim(`migrate goes on after a PgBouncer in ${mode} mode restarted while it waited for a lock, and while it built an index`, async (scope) => {
     const postgres = await Postgres.start(scope);
     await postgres.query(OLD_TABLES);
-    const bouncer = await PgBouncer.start(scope, postgres, mode);
+    const bouncer = await PgBouncer.start(scope, overSocket(postgres, mode));
     const lock = await postgres.hold(scope, 'BEGIN; LOCK TABLE tool_execution_logs IN ACCESS SHARE MODE');
     const migrate = scope.process('toolwire', ['migrate'], {env: {DATABASE_URL: bouncer.url}});
     await news(migrate)(/55P03.*held by psql.*tried again/);
@@ -61,7 +64,7 @@ for (const mode of MODES) {
     await bouncer.stop();
     await says(/is unavailable.*tried again/);
     says = news(migrate);
-    await bouncer.run();
+    await bouncer.start();
     await says(/55P03.*held by psql.*tried again/);
 
     const snapshot = await postgres.hold(scope, SNAPSHOT);
@@ -70,7 +73,7 @@ for (const mode of MODES) {
     says = news(migrate);
     await bouncer.stop();
     await says(/(broke|is unavailable).*tried again/);
-    await bouncer.run();
+    await bouncer.start();
     await snapshot.release();
     await endsWell(migrate, postgres);
     assert.deepEqual(await postgres.query(`SELECT indisvalid FROM pg_index WHERE indexrelid = ${index}`), [['t']],
@@ -79,7 +82,7 @@ for (const mode of MODES) {
 
   claim(`every row is written once while a PgBouncer in ${mode} mode is killed and started under calls`, async (scope) => {
     const cluster = await Cluster.start(scope, {edges: 0, controls: 0, ownPostgres: true});
-    const bouncer = await PgBouncer.start(scope, cluster.postgres, mode);
+    const bouncer = await PgBouncer.start(scope, overSocket(cluster.postgres, mode));
     const flags = {'database-url': bouncer.url};
     await cluster.addEdge({flags});
     for (let i = 0; i < 3; ++i) await cluster.addControl({flags});
@@ -102,7 +105,7 @@ for (const mode of MODES) {
     for (let i = 0; i < 3; ++i) {
       await bouncer.stop();
       await more(50);
-      await bouncer.run();
+      await bouncer.start();
       await cluster.rowsOnceThere(done);
       await more(50);
     }

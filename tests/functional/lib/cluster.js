@@ -73,18 +73,19 @@ export class Cluster {
   #names = 0;
 
   // `flags` and `env` go to every process, `edgeFlags` and `controlFlags` to some. The SQL `prepare` runs on the empty
-  // database before the first process, and `toolwire migrate` then, unless `migrate` is false. With `ownPostgres` the cluster has a PostgreSQL that it may stop. With `gates`
-  // controls reach each edge through its `gate`, a Gate with these options. `redis` is one that runs already.
+  // database before the first process, and `toolwire migrate` then, unless `migrate` is false. With `ownPostgres` the
+  // cluster has a PostgreSQL that it may stop. With `gates` controls reach each edge through its `gate`, a Gate with
+  // these options. `redis` and `postgres`, a server or a pair, are those that run already; `dataDir` is there already.
   static async start(scope, {
     edges = 2, controls = 2, flags = {}, edgeFlags = {}, controlFlags = {}, env = {}, prepare, migrate = true, ownPostgres = false, gates,
-    redis,
+    redis, postgres, dataDir,
   } = {}) {
     const cluster = new Cluster();
     Object.assign(cluster, {scope, flags, edgeFlags, controlFlags, env, gates});
-    cluster.dataDir = await scope.directory();
+    cluster.dataDir = dataDir ?? (await scope.directory());
     cluster.redis = redis ?? (await Redis.start(scope));
-    if (ownPostgres) {
-      cluster.postgres = await Postgres.start(scope);
+    if (ownPostgres || postgres) {
+      cluster.postgres = postgres ?? (await Postgres.start(scope));
       cluster.databaseUrl = cluster.postgres.url;
     } else {
       const {server, url} = await newDatabase();

@@ -1,53 +1,98 @@
-// A PgBouncer of a test's own before its PostgreSQL, with the packaged settings but for its port.
-import {spawn, spawnSync} from 'node:child_process';
+// A PgBouncer before a PostgreSQL of a test's own, with the packaged settings but for what a test says.
+import {spawn} from 'node:child_process';
+import {accessSync, constants} from 'node:fs';
 import {writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {freePort} from './ports.js';
-import {Postgres, asUser, giveToUser} from './postgres.js';
-import {until, within} from './until.js';
+import {Postgres, giveToUser} from './postgres.js';
+import {standStill} from './stand_still.js';
+import {deferred, until, within} from './until.js';
 
 const PROGRAM = '/usr/sbin/pgbouncer';
 
-export class PgBouncer {
-  // For `claim(..., {skip: PgBouncer.missing})`.
-  static missing = Postgres.missing ?? (spawnSync(PROGRAM, ['--version']).status === 0 ? undefined : 'PgBouncer is not installed: scripts/setup test');
+function whyMissing() {
+  try {
+    accessSync(PROGRAM, constants.X_OK);
+  } catch {
+    return 'PgBouncer is not installed: scripts/setup test';
+  }
+}
 
-  // `mode`: session, as packaged, or transaction, with so few connections to PostgreSQL that clients share them.
-  static async start(scope, postgres, mode) {
-    const bouncer = new PgBouncer();
-    const directory = await scope.directory();
-    bouncer.port = await freePort();
-    bouncer.url = `postgresql://postgres:hunter2@127.0.0.1:${bouncer.port}/postgres`;
-    bouncer.settings = path.join(directory, 'pgbouncer.ini');
-    await writeFile(bouncer.settings, [
-      '[databases]', `* = host=${postgres.directory} user=postgres port=${postgres.port}`,
-      '[pgbouncer]', 'listen_addr = 127.0.0.1', `listen_port = ${bouncer.port}`, 'unix_socket_dir =', 'auth_type = any',
-      `pool_mode = ${mode}`, ...(mode === 'transaction' ? ['default_pool_size = 3'] : []), '',
-    ].join('\n'));
-    for (const file of [directory, bouncer.settings]) await giveToUser(file);
-    bouncer.postgres = postgres;
-    scope.backend(bouncer);
-    await bouncer.run();
-    return bouncer;
+export class PgBouncer {
+  #directory;
+  #child;
+  #exit;
+  #log = '';
+  #reloads = 0;
+  #pool;
+
+  // For `claim(..., {skip: PgBouncer.missing})`.
+  static missing = Postgres.missing ?? whyMissing();
+
+  // `server`: the address and port of PostgreSQL; the address may be the directory of its socket. `mode`: session, as
+  // packaged, or transaction. `poolSize`: how many connections to the server all of its clients share.
+  static async start(scope, {server, mode = 'transaction', poolSize}) {
+    const pooler = new PgBouncer();
+    pooler.#directory = await scope.directory();
+    pooler.#pool = [`pool_mode = ${mode}`, ...(poolSize ? [`default_pool_size = ${poolSize}`] : [])];
+    pooler.port = await freePort();
+    pooler.url = `postgresql://postgres:hunter2@127.0.0.1:${pooler.port}/postgres`;
+    await pooler.#lead(server);
+    scope.backend(pooler);
+    await pooler.start();
+    return pooler;
   }
 
-  // Also again, at the same port.
-  async run() {
-    const [command, args] = asUser(PROGRAM, [this.settings]);
-    let log = '';
-    this.child = spawn(command, args, {cwd: '/', stdio: ['ignore', 'pipe', 'pipe']});
-    for (const stream of ['stdout', 'stderr']) this.child[stream].setEncoding('utf8').on('data', (text) => (log += text));
-    this.ended = new Promise((resolve) => this.child.once('close', resolve));
-    await until('PgBouncer is ready', async () => {
-      if (this.child.exitCode !== null) throw Object.assign(new Error(`it ended: ${log}`), {final: true});
-      return (await this.postgres.query('SELECT 1', this.url)).length === 1;
+  // As root it refuses to run: it is told another user, who must be able to read its file.
+  async #lead({host = '127.0.0.1', port}) {
+    const file = path.join(this.#directory, 'pgbouncer.ini');
+    await writeFile(file, [
+      '[databases]', `* = host=${host} user=postgres port=${port}`,
+      '[pgbouncer]', 'listen_addr = 127.0.0.1', `listen_port = ${this.port}`, 'unix_socket_dir =', 'auth_type = any',
+      ...this.#pool,
+      // Its default of 15 s is how long it answers for the server after a connection to it failed.
+      'server_login_retry = 0.2', 'server_connect_timeout = 2', '',
+    ].join('\n'));
+    for (const one of [this.#directory, file]) await giveToUser(one);
+  }
+  // From now on another server is behind it.
+  async lead(server) {
+    await this.#lead(server);
+    const before = this.#reloads;
+    this.#child?.kill('SIGHUP');
+    await until('PgBouncer has read its file', () => !this.#child || this.#reloads > before);
+  }
+
+  async start() {
+    const user = process.getuid() === 0 ? ['-u', 'postgres'] : [];
+    const exit = (this.#exit = deferred());
+    this.#log = '';
+    const command = [PROGRAM, ...user, path.join(this.#directory, 'pgbouncer.ini')];
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {stdio: ['ignore', 'ignore', 'pipe'], cwd: '/'});
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      if (text.includes('re-reading config')) ++this.#reloads;
+      this.#log = (this.#log + text).slice(-65_536);
+    });
+    child.on('close', exit.resolve);
+    this.#child = child;
+    await until('PgBouncer is ready', () => {
+      if (child.exitCode !== null) throw Object.assign(new Error(`it ended: ${this.#log}`), {final: true});
+      return this.#log.includes('process up');
     });
   }
-  // As a crash would.
+  pause() {
+    standStill(this.#child.pid);
+  }
+  resume() {
+    this.#child?.kill('SIGCONT');
+  }
+  // At once, as when it is killed.
   async stop() {
-    if (!this.child) return;
-    this.child.kill('SIGKILL');
-    await within('PgBouncer ends', this.ended);
-    this.child = undefined;
+    this.#child?.kill('SIGKILL');
+    this.#child = undefined;
+    await within('PgBouncer ends', this.#exit.promise);
+  }
+  tail() {
+    return this.#log.split('\n').slice(-40).join('\n');
   }
 }

@@ -1,13 +1,14 @@
 // A PostgreSQL server of a test's own: a new cluster in a temporary directory, on a free port of 127.0.0.1.
 import {execFile, execFileSync, spawn} from 'node:child_process';
 import {accessSync, constants, readdirSync, readFileSync} from 'node:fs';
-import {chmod, chown, readFile, writeFile} from 'node:fs/promises';
+import {appendFile, chmod, chown, readFile, rm, writeFile} from 'node:fs/promises';
 import path from 'node:path';
 import {promisify} from 'node:util';
 import {freePort} from './ports.js';
 import {testTls} from './process.js';
+import {SmallDisk} from './small_disk.js';
 import {standStill} from './stand_still.js';
-import {until, within} from './until.js';
+import {deferred, until, within} from './until.js';
 
 const execute = promisify(execFile);
 
@@ -48,16 +49,10 @@ export class Postgres {
 
   // Stopped when the scope ends, after its processes. With `certificates` it speaks TLS, and its URL looks at its name;
   // without `hba`, lines of pg_hba.conf about TCP, it then takes no other connection. `settings` are further ones, which
-  // may name the CA as `ca.crt`.
-  static async start(scope, {port, certificates = testTls, hba, settings} = {}) {
-    const postgres = new Postgres();
-    postgres.directory = await scope.directory();
-    await giveToUser(postgres.directory);
-    postgres.data = path.join(postgres.directory, 'data');
+  // may name the CA as `ca.crt`. With `diskBytes` all of it is on a `disk` of that size, which may be filled.
+  static async start(scope, {port, certificates = testTls, hba, settings, diskBytes} = {}) {
+    const postgres = await Postgres.#placed(scope, {port, diskBytes});
     await execute(...asUser('initdb', ['-D', postgres.data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-sync']), {cwd: '/'});
-    postgres.port = port ?? (await freePort());
-    // The password is not asked for, but must not show up anywhere.
-    postgres.url = `postgresql://postgres:hunter2@127.0.0.1:${postgres.port}/postgres`;
     if (certificates) {
       await postgres.#copy(certificates, 'postgres');
       await postgres.#write('ca.crt', await readFile(certificates.file('ca.crt')));
@@ -70,6 +65,36 @@ export class Postgres {
     scope.backend(postgres);
     await postgres.start();
     return postgres;
+  }
+
+  // A standby of a primary without TLS.
+  static async standbyOf(scope, primary, {settings, diskBytes} = {}) {
+    const postgres = await Postgres.#placed(scope, {diskBytes});
+    Object.assign(postgres.#settings, settings);
+    scope.backend(postgres);
+    await postgres.follow(primary);
+    return postgres;
+  }
+  static async #placed(scope, {port, diskBytes}) {
+    const postgres = new Postgres();
+    postgres.directory = await scope.directory();
+    if (diskBytes) postgres.disk = await SmallDisk.mount(scope, postgres.directory, diskBytes);
+    await giveToUser(postgres.directory);
+    postgres.data = path.join(postgres.directory, 'data');
+    postgres.port = port ?? (await freePort());
+    // The password is not asked for, but must not show up anywhere.
+    postgres.url = `postgresql://postgres:hunter2@127.0.0.1:${postgres.port}/postgres`;
+    return postgres;
+  }
+  // Starts as the standby of this primary, with a copy of its data in place of its own. Waits for no other standby.
+  async follow(primary) {
+    await rm(this.data, {recursive: true, force: true});
+    await execute(...asUser('pg_basebackup', [
+      '-D', this.data, '-R', '-X', 'stream', '-c', 'fast', '--no-sync',
+      '-h', primary.directory, '-p', primary.port, '-U', 'postgres',
+    ]), {cwd: '/'});
+    await appendFile(path.join(this.data, 'postgresql.auto.conf'), "synchronous_standby_names = ''\n");
+    await this.start();
   }
 
   // One that needs neither TLS nor what pg_hba.conf says of TCP: over the Unix socket.
@@ -155,6 +180,10 @@ export class Postgres {
     this.child = undefined;
   }
 
+  get running() {
+    return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null;
+  }
+
   // As a frozen machine: connections stay, and nothing answers.
   freeze() {
     this.#all(standStill);
@@ -164,6 +193,7 @@ export class Postgres {
   }
   // The server first, so that it makes no more processes.
   #all(act) {
+    if (!this.running) return;
     act(this.child.pid);
     for (const child of this.#children()) {
       try {
@@ -207,5 +237,25 @@ export class Postgres {
     ], {maxBuffer: 1 << 28});
     const text = stdout.replace(/\n$/, '');
     return text === '' ? [] : text.split('\x1e').map((row) => row.split('\x1f'));
+  }
+
+  // Begins a transaction, runs this in it and leaves it open until `release` of what is returned, which takes it back.
+  async hold(sql) {
+    const held = deferred();
+    const args = ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', this.socketUrl];
+    const psql = spawn(path.join(BIN, 'psql'), args, {stdio: ['pipe', 'pipe', 'ignore']});
+    const ended = new Promise((resolve) => psql.once('close', resolve));
+    psql.stdin.on('error', () => {});  // It has ended.
+    psql.stdout.on('data', held.resolve);
+    void ended.then(held.resolve);
+    psql.stdin.write(`BEGIN; ${sql}; SELECT 'held';\n`);
+    const release = async () => {
+      psql.stdin.end();
+      const timer = setTimeout(() => psql.kill('SIGKILL'), 2000);  // Its server may stand still.
+      await within('psql ends', ended);
+      clearTimeout(timer);
+    };
+    await within('a transaction holds what it is to hold', held.promise);
+    return {release};
   }
 }

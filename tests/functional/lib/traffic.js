@@ -7,6 +7,7 @@ import {until} from './until.js';
 
 const CALL_TIMEOUT_MS = 5000;
 const PAUSE_MS = 10;
+const MADE_UP_FOR_MS = 1000;
 const ROWS_DEADLINE_MS = 240_000;
 
 // What a call came to, by how much its maker knows:
@@ -26,14 +27,18 @@ export class Traffic {
   #streams = [];
   #stopped = false;
   #nextId = 0;
+  #everyMs;
 
   // gRPC calls from `callers` workers, half unary and half on streams, through every control; and `backends` old ones.
-  static async start(cluster, users, {callers = 6, backends = 2} = {}) {
+  // `perSecond`: how many calls by gRPC are made in a second, if they take no longer; each old backend makes as many as
+  // one of the workers.
+  static async start(cluster, users, {callers = 6, backends = 2, perSecond} = {}) {
     const traffic = new Traffic();
     traffic.#cluster = cluster;
     traffic.#users = users;
     cluster.scope.own({close: () => traffic.stop()});  // Before what the calls need ends.
     if (backends > 0) await traffic.#listen();
+    traffic.#everyMs = perSecond && 1000 * callers / perSecond;
     for (let i = 0; i < callers; ++i) traffic.#workers.push(traffic.#work((call) => traffic.#callByGrpc(i, call)));
     for (let i = 0; i < backends; ++i) {
       const backend = await cluster.oldBackend();
@@ -52,13 +57,23 @@ export class Traffic {
   }
 
   async #work(make) {
+    const due = this.#everyMs ? this.#paces() : undefined;
     while (!this.#stopped && this.#cluster.controls.some((one) => one.running)) {
       const requestId = `call_${++this.#nextId}`;
       const call = {requestId, userId: this.#users[this.#nextId % this.#users.length], begunAt: Date.now()};
       this.calls.set(requestId, call);
       Object.assign(call, await make(call), {endedAt: Date.now()});
-      await sleep(PAUSE_MS);
+      await sleep(due ? due() : PAUSE_MS);
     }
+  }
+  // How long to wait before the next call, at an even pace; what was missed is made up for, but for calls of long ago.
+  #paces() {
+    let next = performance.now();
+    return () => {
+      const now = performance.now();
+      next = Math.max(next + this.#everyMs, now - MADE_UP_FOR_MS);
+      return Math.max(0, next - now);
+    };
   }
 
   async #callByGrpc(worker, {requestId, userId}) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/audit/audit_log.h"
+#include "common/store/pg_errors.h"
 #include "tests/fakes/temp_dir.h"
 #include "tests/unit/audit/audit_log_fixture.h"
 
@@ -194,9 +195,8 @@ TEST(RefusedRowsTest, RowThatIsTooSlowAloneDoesNotHoldUpOthersAndIsDroppedInTheE
 
 TEST(RefusedRowsTest, RowThatWasTooSlowAloneIsWrittenWholeOnceTheStoreIsFastAgain) {
   std::atomic<int> attempts{0};
-  GatedStore store([&](const Rows&) {
-    return ++attempts <= 5 ? absl::DeadlineExceededError("SQLSTATE 57014") : absl::OkStatus();
-  });
+  GatedStore store(
+      [&](const Rows&) { return ++attempts <= 5 ? absl::DeadlineExceededError("SQLSTATE 57014") : absl::OkStatus(); });
   AuditLog log(store, Quick());
   log.Append(Row(1));
   ASSERT_TRUE(log.Flush(kForever));
@@ -204,6 +204,39 @@ TEST(RefusedRowsTest, RowThatWasTooSlowAloneIsWrittenWholeOnceTheStoreIsFastAgai
   ASSERT_EQ(rows->size(), 1u);
   EXPECT_EQ(rows->front().params_json, Row(1).params_json);
   EXPECT_EQ(rows->front().result_json, Row(1).result_json);
+}
+
+TEST(RefusedRowsTest, RowsThatAreRefusedForATimeAreWrittenWholeWheneverItEnds) {
+  for (const char* const words : {"ERROR:  P0001: not now", "ERROR:  23514: new row violates check constraint"}) {
+    for (int bad_attempts = 1; bad_attempts <= 30; ++bad_attempts) {
+      std::atomic<int> attempts{0};
+      GatedStore store([&](const Rows&) {
+        return ++attempts <= bad_attempts ? PgStatus("appending", PgError(words)) : absl::OkStatus();
+      });
+      AuditLog log(store, Quick());
+      for (int i = 0; i < 5; ++i) log.Append(Row(i));
+      ASSERT_TRUE(log.Flush(kForever));
+      EXPECT_EQ(Sorted(Written(store.kept())), Numbers(0, 5)) << bad_attempts;
+      const auto rows = store.kept().ListAudit({"", 10});
+      for (const AuditRow& row : *rows) EXPECT_EQ(row.params_json, Row(0).params_json) << bad_attempts;
+    }
+  }
+}
+
+TEST(RefusedRowsTest, RowThatIsRefusedForItsContentLosesOnlyThatOnceOthersAreTaken) {
+  GatedStore store([](const Rows& rows) {
+    const bool is_bad = std::any_of(rows.begin(), rows.end(), [](const AuditRow& row) {
+      return row.request_id == "3" && row.params_json == Row(3).params_json;
+    });
+    return is_bad ? PgStatus("appending", PgError("ERROR:  P0001: no")) : absl::OkStatus();
+  });
+  AuditLog log(store, Quick());
+  log.Append(Row(3));
+  ASSERT_TRUE(Soon([&] { return log.counters().aside == 1; }));
+  log.Append(Row(4));
+  ASSERT_TRUE(log.Flush(kForever));
+  EXPECT_EQ(Sorted(Written(store.kept())), Numbers(3, 5));
+  EXPECT_EQ(log.counters().refused, 0u);
 }
 
 TEST(RefusedRowsTest, RowThatIsTooSlowForItsContentLosesOnlyThat) {
@@ -233,7 +266,7 @@ TEST(RefusedRowsTest, RowWhoseTextsTheDatabaseCannotHoldIsWrittenInAscii) {
     for (const AuditRow& row : rows) {
       for (const std::string& text : {row.tool, row.error, row.params_json}) {
         if (std::any_of(text.begin(), text.end(), [](unsigned char c) { return c > 0x7F; })) {
-          return absl::InvalidArgumentError("SQLSTATE 22P05");
+          return PgStatus("appending", PgError("ERROR:  22P05: no equivalent in encoding"));
         }
       }
     }

@@ -191,6 +191,16 @@ TEST_F(PgUrlTest, HostsAreThoseOfItsListsInTheirOrder) {
   EXPECT_EQ(HostsOf("host=a,b,c port=1,2 user=u"), Hosts({"a,b,c  1,2 "})) << "libpq says what is wrong";
 }
 
+TEST_F(PgUrlTest, HostsAreTriedInAnyOrderOnlyWhereTheUrlSaysWhichIsWanted) {
+  const std::string url = "postgresql://a:1,b:2,c:3/x";
+  for (const char* wanted : {"read-write", "primary"}) {
+    EXPECT_TRUE(PgHostsInAnyOrder(*ReadPgUrl(url + "?target_session_attrs=" + wanted))) << wanted;
+  }
+  for (const char* wanted : {"", "?target_session_attrs=any", "?target_session_attrs=prefer-standby"}) {
+    EXPECT_FALSE(PgHostsInAnyOrder(*ReadPgUrl(url + wanted))) << wanted;
+  }
+}
+
 TEST_F(PgUrlTest, AddressIsForPeople) {
   EXPECT_EQ(PgAddress(*ReadPgUrl("postgresql://user:hunter2@db.example:5433/x")), "db.example:5433/x");
   EXPECT_EQ(PgAddress(*ReadPgUrl("postgresql:///")), "localhost:5432/");
