@@ -110,6 +110,7 @@ clusterClaim(`in ${MINUTES} random minutes of the store each call leaves one row
   const calm = Date.now();
   const away = (one) => [one, calm - begun - outages.presentMs(begun, calm, [one])];
   const awayMs = Object.fromEntries(['reads', 'writes', 'pooler'].map(away));
+  loop.disable();
   const perSecond = Math.round(1000 * (traffic.calls.size - before) / (calm - begun));
 
   await traffic.recovered(calm, 'random minutes');

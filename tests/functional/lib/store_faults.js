@@ -141,8 +141,9 @@ export class StoreFaults {
     await this.#pooler.start();
     outage.over();
   }
+  // A transaction that stands still in it keeps the row of its agent's status locked.
   async pausePooler() {
-    const outage = this.#outages.begin('pausePooler', ['pooler']);
+    const outage = this.#outages.begin('pausePooler', ['pooler', 'rows of the pooler']);
     this.#pooler.pause();
     await sleep(this.#last());
     this.#pooler.resume();

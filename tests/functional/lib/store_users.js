@@ -27,7 +27,8 @@ export class StoreUsers {
   #work = [];
   #stopped = false;
 
-  // What outages are of: `reads` or `writes` of PostgreSQL, `pooler`, a user whose row is locked, or a process.
+  // What outages are of: `reads` or `writes` of PostgreSQL, `pooler`, `rows of the pooler` that its transactions may hold
+  // locked, a user whose row is locked, or a process.
   static async start(cluster, outages, {loginsPerSecond = 5, loginUsers, operatorUsers}) {
     const users = new StoreUsers();
     users.#cluster = cluster;
@@ -130,7 +131,7 @@ export class StoreUsers {
     return this.#until(method, userId, async () => {
       const control = this.#oneOf(this.#cluster.controls.filter((one) => one.running && !one.isNew));
       const answer = await this.#caller(control).admin(method, {userId});
-      const needed = ['reads', 'writes', userId, control, ...(control.pooled ? ['pooler'] : [])];
+      const needed = ['reads', 'writes', 'rows of the pooler', userId, control, ...(control.pooled ? ['pooler'] : [])];
       return [isDone(answer) && answer, `${answer.code} ${answer.message}`, needed];
     });
   }
