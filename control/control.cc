@@ -192,7 +192,8 @@ void Control::Stop(MonoTime until) {
 
 void Control::AddReadiness(Readiness* readiness) const {
   readiness->Add("callers", [this] { return stopping_ ? "control is stopping: it takes no more calls" : ""; });
-  readiness->Add("edges", [this] { return dispatcher_.links() > 0 ? "" : "no edge is linked: no agent can be called"; });
+  readiness->Add("edges",
+                 [this] { return dispatcher_.links() > 0 ? "" : "no edge is linked: no agent can be called"; });
 }
 
 void Control::AddSamples(std::vector<Sample>* out) const {

@@ -336,7 +336,8 @@ grpc::Status DispatchStream::StartCalls(grpc::ByteBuffer* bytes, ReadingTurns::M
       call.sink = std::make_shared<HandFormSink>(requests_, self_);
     }
     auto failure = requests_.Read(std::move(*one.mutable_call()), std::nullopt, &call, sent_at);
-    if (const auto behind = cancelled.find(one.id()); behind != cancelled.end() && behind->second > number && !failure) {
+    if (const auto behind = cancelled.find(one.id());
+        behind != cancelled.end() && behind->second > number && !failure) {
       failure = MakeFailure(E::CALLER_CANCELLED, E::NOT_SENT, call.request_id);
     }
     if (!failure) failure = Admit(call);

@@ -162,8 +162,8 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   Mutex mu_;
   std::deque<grpc::ByteBuffer> held_ ABSL_GUARDED_BY(mu_);
   size_t held_bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  bool holding_ ABSL_GUARDED_BY(mu_) = false;      // Some are held, or taken from there now.
-  bool held_paused_ ABSL_GUARDED_BY(mu_) = false;  // No message is read until they are taken.
+  bool holding_ ABSL_GUARDED_BY(mu_) = false;                               // Some are held, or taken from there now.
+  bool held_paused_ ABSL_GUARDED_BY(mu_) = false;                           // No message is read until they are taken.
   grpc::CallbackServerContext* context_ ABSL_GUARDED_BY(mu_);               // Null once gRPC is done.
   absl::flat_hash_map<uint64_t, InFlight> in_flight_ ABSL_GUARDED_BY(mu_);  // By the caller's id.
   // Replies that wait to be written, and the memory that they and the one which is being written take.

@@ -21,8 +21,7 @@ v1::StreamHello StreamHelloOf(const ControlOptions& options) {
   hello.set_message_bytes_max(MessageBytesMax(options));
   hello.set_params_bytes_max(options.payload.payload_bytes_max);
   const Duration silence = kSignsMissing * options.stream_life_interval;
-  hello.set_silence_ms(
-      static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(silence).count()));
+  hello.set_silence_ms(static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(silence).count()));
   hello.set_says_clock_read(true);
   return hello;
 }
