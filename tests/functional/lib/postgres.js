@@ -8,7 +8,7 @@ import {freePort} from './ports.js';
 import {testTls} from './process.js';
 import {SmallDisk} from './small_disk.js';
 import {standStill} from './stand_still.js';
-import {deferred, until, within} from './until.js';
+import {until, within} from './until.js';
 
 const execute = promisify(execFile);
 
@@ -209,8 +209,9 @@ export class Postgres {
     return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
   }
 
-  // A session in which `sql` has run, such as BEGIN and LOCK TABLE; until `release` or the scope's end it stays open.
-  async hold(scope, sql) {
+  // A session in which `sql` has run, such as BEGIN and LOCK TABLE; until `release` or the scope's end it stays open. It
+  // may be `away` meanwhile: then a session that ends is no error.
+  async hold(scope, sql, {away = false} = {}) {
     const [command, ...args] = [path.join(BIN, 'psql'), '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', this.socketUrl];
     const child = spawn(command, args, {stdio: ['pipe', 'pipe', 'pipe']});
     const ended = new Promise((resolve) => child.once('close', resolve));
@@ -220,12 +221,15 @@ export class Postgres {
     child.stdin.write(`${sql};\n\\echo it is held\n`);
     const release = async () => {
       child.stdin.end();
+      const timer = setTimeout(() => child.kill('SIGKILL'), 2000);  // Its server may stand still.
       await within('psql ends', ended);
+      clearTimeout(timer);
     };
     scope.own({close: release});
     await until(`psql holds: ${sql}`, () => {
-      if (child.exitCode !== null) throw Object.assign(new Error(said), {final: true});
-      return said.includes('it is held');
+      const hasEnded = child.exitCode !== null || child.signalCode !== null;
+      if (hasEnded && !away) throw Object.assign(new Error(said), {final: true});
+      return hasEnded || said.includes('it is held');
     });
     return {release};
   }
@@ -237,25 +241,5 @@ export class Postgres {
     ], {maxBuffer: 1 << 28});
     const text = stdout.replace(/\n$/, '');
     return text === '' ? [] : text.split('\x1e').map((row) => row.split('\x1f'));
-  }
-
-  // Begins a transaction, runs this in it and leaves it open until `release` of what is returned, which takes it back.
-  async hold(sql) {
-    const held = deferred();
-    const args = ['-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', this.socketUrl];
-    const psql = spawn(path.join(BIN, 'psql'), args, {stdio: ['pipe', 'pipe', 'ignore']});
-    const ended = new Promise((resolve) => psql.once('close', resolve));
-    psql.stdin.on('error', () => {});  // It has ended.
-    psql.stdout.on('data', held.resolve);
-    void ended.then(held.resolve);
-    psql.stdin.write(`BEGIN; ${sql}; SELECT 'held';\n`);
-    const release = async () => {
-      psql.stdin.end();
-      const timer = setTimeout(() => psql.kill('SIGKILL'), 2000);  // Its server may stand still.
-      await within('psql ends', ended);
-      clearTimeout(timer);
-    };
-    await within('a transaction holds what it is to hold', held.promise);
-    return {release};
   }
 }

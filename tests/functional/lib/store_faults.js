@@ -86,7 +86,7 @@ export class StoreFaults {
 
   // --- locks ---
   async #hold(sql, lastingMs) {
-    const held = await this.#pair.primary.hold(sql);
+    const held = await this.#pair.primary.hold(this.#cluster.scope, `BEGIN; ${sql}`, {away: true});
     await sleep(lastingMs);
     await held.release();
   }
