@@ -352,7 +352,11 @@ grpc::Status DispatchStream::StartCalls(grpc::ByteBuffer* bytes, ReadingTurns::M
     dispatcher_.Begin(std::move(calls));
     AwaitSignOfCalls();
   }
-  if (request.cancels_size() == 0) return grpc::Status::OK;
+  if (request.cancels_size() > 0) Cancel(request);
+  return grpc::Status::OK;
+}
+
+void DispatchStream::Cancel(const v1::DispatchRequest& request) {
   std::vector<uint64_t> cancels;
   {
     MutexLock lock(mu_);
@@ -362,7 +366,6 @@ grpc::Status DispatchStream::StartCalls(grpc::ByteBuffer* bytes, ReadingTurns::M
     }
   }
   dispatcher_.Cancel(cancels);
-  return grpc::Status::OK;
 }
 
 void DispatchStream::AwaitSignOfCalls() {

@@ -104,6 +104,8 @@ class DispatchStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, gr
   // Clears `bytes`.
   grpc::Status StartCalls(grpc::ByteBuffer* bytes, ReadingTurns::Message* cost, const CancelledIn& cancelled = {},
                           size_t number = 0);
+  // The calls in flight among its `cancels`.
+  void Cancel(const v1::DispatchRequest& request);
   grpc::Status CheckShape(Shape shape);
   // Takes the call in, unless the stream has too many or one with its id.
   std::optional<v1::CallFailure> Admit(const Call& call);

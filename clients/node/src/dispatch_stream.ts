@@ -169,7 +169,8 @@ export class DispatchStream {
   get whyNot(): string {
     if (this.#state === State.Draining) return STOPPING;
     if (this.#finishing) return 'its stream is opened anew';
-    return this.#silent ? SILENT : 'connected, but no control has taken the stream';
+    if (this.#silent) return SILENT;
+    return `connected, but ${this.#hello ? 'control has said nothing since its hello' : 'no control has taken the stream'}`;
   }
 
   // Two messages at a time, and what comes meanwhile goes into the next one. With one, a single caller would wait: HTTP/2

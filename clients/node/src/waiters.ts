@@ -16,24 +16,25 @@ export class AgentWaiters {
   /**
    * Calls `waiter(true)` when the user's agent is connected, `waiter(false)` if it is not after `waitMs`. A call that
    * waits again, because the agent was not there after all, gives how many `times` that was, and then waits a little
-   * first. Returns a function that ends the wait.
+   * first, but not past `waitMs`. Returns a function that ends the wait.
    */
   wait(userId: string, waitMs: number, times: number, waiter: Waiter): () => void {
+    let pause: NodeJS.Timeout | undefined;
     const end = (connected: boolean): void => {
       if (!this.#waiting.delete(giveUp)) return;
       clearTimeout(timer);
+      clearTimeout(pause);
       stop();
       waiter(connected);
     };
-    // Also while it pauses it may be ended, and then leaves no timer.
+    // While it pauses the wait goes on: it may be ended, which leaves no timer, and is over after `waitMs`.
     const came = (): void => {
       if (times === 0) return end(true);
-      clearTimeout(timer);
       stop();
-      timer = setTimeout(() => end(true), Math.min(FIRST_PAUSE_MS * 2 ** times, LONGEST_PAUSE_MS, waitMs));
+      pause = setTimeout(() => end(true), Math.min(FIRST_PAUSE_MS * 2 ** times, LONGEST_PAUSE_MS));
     };
     const giveUp = (): void => end(false);
-    let timer = setTimeout(giveUp, waitMs);
+    const timer = setTimeout(() => end(pause !== undefined), waitMs);
     this.#waiting.add(giveUp);
     const stop = this.followers.follow(userId, {
       state: (_userId, agent) => agent && came(),

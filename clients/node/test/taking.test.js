@@ -236,6 +236,39 @@ claim('a control that stops between its hello and the first clock gets no call: 
   assert.deepEqual([fake.streamsBegun, fake.calls.length], [2, 20]);
 });
 
+claim('a control that ends, drains or breaks the stream after its hello, before it has read the clock, gets no call', async (scope) => {
+  const ways = [
+    (stream) => stream.end(),
+    (stream) => stream.write({draining: true}),
+    (stream) => stream.emit('error', {code: 14, details: 'gone'}),
+    (stream) => stream.emit('error', {code: 13, details: 'broken'}),
+    // Not even with the answer to a question, which says that it is there.
+    (stream) => stream.write({answers: [{id: 0, failure: {code: 3, message: 'user_id must not be empty'}}]}),
+  ];
+  for (const way of ways) {
+    const fake = await startFake(scope, {answer: (calls, stream) => {
+      if (calls.length === 0 && stream === first) way(stream);
+      return calls.map(({id, call}) => ({id, response: {requestId: 'r', success: true, resultJson: call.paramsJson}}));
+    }, dispatch: (stream) => void (first ??= stream)});
+    let first;
+    fake.readsClocks = false;
+    const calls = someCalls(clientWith(scope, {address: fake.address, controlWaitMs: 60_000}));
+    await until('it has the clock', () => fake.messages.length > 0);
+    fake.readsClocks = true;
+    await allAnswered(calls);
+    assert.equal(fake.calls.length, 20);
+    assert.ok(fake.streamsBegun >= 2);
+  }
+});
+
+claim('why a call waits in vain: control has said hello, and no more', async (scope) => {
+  const fake = await startFake(scope);
+  fake.readsClocks = false;
+  const error = await rejection(clientWith(scope, {address: fake.address, controlWaitMs: 300}).callTool('user_1', 'echo'));
+  assert.deepEqual(fields(error), ['CONTROL_UNAVAILABLE', 'NOT_SENT']);
+  assert.match(error.message, /connected, but control has said nothing since its hello/);
+});
+
 claim('a control of the version before, which says hello and nothing of clocks, gets calls right after its hello', async (scope) => {
   const fake = await startFake(scope, {hello: {...HELLO, saysClockRead: false}});
   await allAnswered(someCalls(clientWith(scope, {address: fake.address})));

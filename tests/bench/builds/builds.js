@@ -26,19 +26,25 @@ const {values: flags} = parseArgs({options: {
 }});
 if (!flags.before) throw new Error('--before DIR: where the programs of the build before are');
 if (!['sqlite', 'postgresql'].includes(flags.store)) throw new Error('--store sqlite, or postgresql');
+if (!(Number(flags.starts) >= 2)) throw new Error('--starts: at least 2, as the error is that of their ratios');
 const here = (where) => fileURLToPath(new URL(where, import.meta.url));
 const LOADS = [
   ['one call at a time, stream', ['--concurrency', '1']], ['one call at a time, unary', ['--concurrency', '1', '--unary']],
   ['64 in flight, stream', ['--concurrency', '64']], ['64 in flight, unary', ['--concurrency', '64', '--unary']],
   ...(flags['client-before'] ? [['one call at a time, Node.js', ['--concurrency', '1']], ['64 in flight, Node.js', ['--concurrency', '64']]] : []),
 ];
+const loads = LOADS.filter(([what]) => what.includes(flags.only));
+if (loads.length === 0) throw new Error(`--only: none of ${LOADS.map(([what]) => what).join('; ')}`);
 const ofNode = (what) => what.endsWith('Node.js');
 const programs = {before: flags.before, now: process.env.TOOLWIRE_BIN_DIR ?? here('../../../build/release')};
 const clients = {before: flags['client-before'], now: here('../../../clients/node/dist/index.mjs')};
 
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
 const mean = (numbers) => sum(numbers) / numbers.length;
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const median = (numbers) => {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return mean([sorted[Math.floor((sorted.length - 1) / 2)], sorted[Math.floor(sorted.length / 2)]]);
+};
 // How far the mean of so many is from that of ever more of them, as a rule.
 const standardError = (numbers) =>
   Math.sqrt(sum(numbers.map((one) => (one - mean(numbers)) ** 2)) / (numbers.length - 1) / numbers.length);
@@ -46,7 +52,7 @@ const byChance = (some) => (Math.random() < 0.5 ? some : [...some].reverse());
 
 const directory = await mkdtemp(path.join(tmpdir(), 'toolwire-bench-'));
 await chmod(directory, 0o711);  // PostgreSQL's own user must pass.
-const postgres = flags.store === 'postgresql' ? await Postgres.start(path.join(directory, 'postgres')) : undefined;
+let postgres;
 const started = [];
 let names = 0;
 // The address of its control, the processes that count, and its database.
@@ -114,9 +120,9 @@ const FIGURES = [
   ['us CPU', perCall('cpu'), () => true], ['us CPU of PostgreSQL', perCall('database'), () => postgres],
   ['us CPU of the caller', perCall('client'), ofNode], ['us p50', middle('p50_us'), () => true], ['calls/s', middle('calls_per_s'), () => true],
 ];
-const loads = LOADS.filter(([what]) => what.includes(flags.only));
 const figures = Object.fromEntries(loads.map(([what]) => [what, FIGURES.map(() => ({before: [], now: []}))]));
 try {
+  if (flags.store === 'postgresql') postgres = await Postgres.start(path.join(directory, 'postgres'));
   for (let start = 0; start < Number(flags.starts); ++start) {
     const builds = {};
     for (const side of byChance(['before', 'now'])) builds[side] = await startBuild(programs[side]);

@@ -8,7 +8,8 @@
 // wait lets whoever counts the servers' CPU time begin and end with no call in flight. Every answer is checked to be
 // the params of its call.
 import {once} from 'node:events';
-import {fileURLToPath} from 'node:url';
+import path from 'node:path';
+import {fileURLToPath, pathToFileURL} from 'node:url';
 import {parseArgs} from 'node:util';
 
 const {values: flags} = parseArgs({
@@ -27,7 +28,7 @@ const TIMEOUT_MS = 60_000;
 
 // What backends install.
 async function toolwireClient(url) {
-  const {ToolwireClient} = await import(flags.client);
+  const {ToolwireClient} = await import(pathToFileURL(path.resolve(flags.client)));
   const client = new ToolwireClient({address: url});
   return {
     call: async (userId, tool, params) => {

@@ -26,6 +26,8 @@ export class Causes {
   // `client` is used by nobody else meanwhile; `file` is on PostgreSQL's file system.
   watch(client, application, file) {
     this.#watching = [this.#waits(client, waitsOf(application)), this.#syncs(file), this.#lateness()];
+    // `end` says what became of them; until then nobody waits for them, and a full disk would end the whole process.
+    for (const one of this.#watching) one.catch(() => {});
   }
   async end() {
     this.#ended = true;
