@@ -339,6 +339,7 @@ absl::StatusOr<std::unique_ptr<PgConnections>> PgConnections::Open(const PgOptio
   absl::StatusOr<PgSettings> settings = ReadPgUrl(options.url);
   if (!settings.ok()) return settings.status();
   NeverAskForPassphrases();
+  AddHostsOfEnvironment(&*settings);
   const std::string address = PgAddress(*settings);
   const PgProtection protection = ProtectionOf(*settings);
   AddDefaults(&*settings);
@@ -519,10 +520,9 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Borrow(PgLane lane, co
 }
 
 absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial() {
-  const MonoTime limit = std::chrono::steady_clock::now() + ConnectTimeout(options_, settings_);
-  const auto deadline = [this, limit] {
+  const auto end = [this] {
     MutexLock lock(mu_);
-    return std::min(limit, end_);
+    return end_;
   };
   size_t host = 0;
   {
@@ -530,8 +530,8 @@ absl::StatusOr<std::unique_ptr<PgSession>> PgConnections::Dial() {
     host = first_host_;
   }
   try {
-    auto session = std::make_unique<PgSession>(DialPg(settings_, deadline, &host), watchdog_, options_.statement_timeout,
-                                               options_.slow_statement);
+    auto session = std::make_unique<PgSession>(DialPg(settings_, ConnectTimeout(options_, settings_), end, &host),
+                                               watchdog_, options_.statement_timeout, options_.slow_statement);
     session->host_ = host;
     MutexLock lock(mu_);
     first_host_ = host;

@@ -133,14 +133,18 @@ std::string Converse(PGconn* connection, const PgSettings& settings, Duration sh
 }
 
 // The first host that can be reached, and which it is; else null, and the lines about them are added.
-Conversation DialAny(const std::vector<PgSettings>& hosts, const std::function<MonoTime()>& deadline, size_t* reached,
-                     std::string* lines) {
+Conversation DialAny(const std::vector<PgSettings>& hosts, Duration timeout, const std::function<MonoTime()>& end,
+                     size_t* reached, std::string* lines) {
+  MonoTime limit = std::chrono::steady_clock::now() + timeout;
   for (size_t i = 0; i < hosts.size(); ++i) {
-    const MonoTime now = std::chrono::steady_clock::now();
-    if (i > 0 && now >= deadline()) break;
-    const MonoTime host_end = now + Share(deadline() - now, hosts.size() - i);
-    const auto host_deadline = [&] { return std::min(host_end, deadline()); };
+    const MonoTime asked_at = std::chrono::steady_clock::now();
+    if (i > 0 && asked_at >= std::min(limit, end())) break;
     const std::vector<PgSettings> addresses = Addresses(hosts[i]);
+    // A name server that is away takes as long as all hosts may, or longer, and the next one knows the name.
+    const MonoTime now = std::chrono::steady_clock::now();
+    limit += now - asked_at;
+    const MonoTime host_end = now + Share(std::min(limit, end()) - now, hosts.size() - i);
+    const auto host_deadline = [&] { return std::min(host_end, end()); };
     for (size_t k = 0; k < addresses.size(); ++k) {
       const Duration left = host_deadline() - std::chrono::steady_clock::now();
       Conversation conversation(PQconnectStart(ConnInfo(addresses[k]).c_str()));
@@ -158,8 +162,8 @@ Conversation DialAny(const std::vector<PgSettings>& hosts, const std::function<M
 
 }  // namespace
 
-std::shared_ptr<PgConnection> DialPg(const PgSettings& settings, const std::function<MonoTime()>& deadline,
-                                     size_t* host) {
+std::shared_ptr<PgConnection> DialPg(const PgSettings& settings, Duration timeout,
+                                     const std::function<MonoTime()>& end, size_t* host) {
   std::vector<PgSettings> hosts = PgHosts(settings);
   const size_t count = hosts.size();
   const size_t first = PgHostsInAnyOrder(settings) ? *host % count : 0;
@@ -177,7 +181,7 @@ std::shared_ptr<PgConnection> DialPg(const PgSettings& settings, const std::func
   }
   std::string lines;
   size_t reached = 0;
-  Conversation conversation = DialAny(hosts, deadline, &reached, &lines);
+  Conversation conversation = DialAny(hosts, timeout, end, &reached, &lines);
   if (conversation == nullptr) throw pqxx::broken_connection(lines);
   *host = (first + reached) % count;
   return std::make_shared<DialledConnection>(std::move(conversation));

@@ -24,12 +24,12 @@ class PgConnection : public pqxx::connection_base {
 };
 
 // Connects to the first host that can be reached: to the next one when one refuses, fails, or has been silent for its
-// share of the time, and so with the addresses of a name. Over at `deadline`, which is asked now and then and may come
-// nearer meanwhile. Only to look a name up takes as long as the system lets it. Throws pqxx::broken_connection with
-// libpq's lines about all of them. `host`: which of PgHosts is tried first, where their order is free (PgHostsInAnyOrder);
-// then, which it is, of use there alone.
-std::shared_ptr<PgConnection> DialPg(const PgSettings& settings, const std::function<MonoTime()>& deadline,
-                                     size_t* host);
+// share of `timeout`, and so with the addresses of a name. Over at `end`, which is asked now and then and may come
+// nearer meanwhile. To look a name up takes as long as the system lets it, and none of `timeout`. Throws
+// pqxx::broken_connection with libpq's lines about all of them. `host`: which of PgHosts is tried first, where their
+// order is free (PgHostsInAnyOrder); then, which it is, of use there alone.
+std::shared_ptr<PgConnection> DialPg(const PgSettings& settings, Duration timeout,
+                                     const std::function<MonoTime()>& end, size_t* host);
 
 }  // namespace toolwire
 

@@ -233,6 +233,15 @@ absl::StatusOr<PgSettings> ReadPgUrl(const std::string& url, std::vector<std::st
   return settings;
 }
 
+void AddHostsOfEnvironment(PgSettings* settings) {
+  if (settings->count("service") > 0) return;  // It comes before the environment, and libpq alone reads it.
+  const PgSettings defaults = TakeSettings(PQconndefaults());
+  for (const char* name : {"host", "hostaddr", "port", "target_session_attrs", "load_balance_hosts"}) {
+    const auto found = defaults.find(name);
+    if (found != defaults.end()) settings->insert(*found);
+  }
+}
+
 std::vector<PgSettings> PgHosts(const PgSettings& settings) {
   const std::vector<std::string> names = ListAt(settings, "host"), addresses = ListAt(settings, "hostaddr");
   std::vector<std::string> ports = ListAt(settings, "port");

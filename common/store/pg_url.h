@@ -23,6 +23,8 @@ absl::StatusOr<PgSettings> ReadPgUrl(const std::string& url, std::vector<std::st
 // host:port/dbname, for people.
 std::string PgAddress(const PgSettings& settings);
 
+// Adds which hosts libpq's environment variables and PGSERVICE name, where the settings do not say.
+void AddHostsOfEnvironment(PgSettings* settings);
 // The settings for each host that these name, in their order; these, where libpq has to find out which there are or to
 // say what is wrong with their lists.
 std::vector<PgSettings> PgHosts(const PgSettings& settings);

@@ -1,20 +1,38 @@
 // A database URL of several hosts: each gets its share of the time to connect, and a stop waits for none.
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <future>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tests/contract/pg_store_fixture.h"
 #include "tests/support/free_port.h"
+
+namespace {
+constexpr char kSlowName[] = "slow-to-find.test";
+constexpr std::chrono::seconds kLookUp{3};
+}  // namespace
+
+// In place of the system's: a name whose first name server is away, and the second knows it.
+extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo* hints, addrinfo** found) {
+  static const auto systems = reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
+  if (name == nullptr || std::strcmp(name, kSlowName) != 0) return systems(name, service, hints, found);
+  std::this_thread::sleep_for(kLookUp);
+  return systems("127.0.0.1", service, hints, found);
+}
 
 namespace toolwire {
 namespace {
@@ -82,6 +100,25 @@ TEST_F(PgHostsTest, AtTheDeadlineOfAStopADialIsOverHoweverManyHostsAreLeft) {
   EXPECT_EQ(asked.wait_for(std::chrono::seconds(50)), std::future_status::ready);
   const absl::Status status = asked.get();
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+}
+
+TEST_F(PgHostsTest, LookingANameUpTakesNothingOfTheTimeToConnect) {
+  OpenNew();
+  options_.url = absl::StrCat("postgresql://postgres@", kSlowName, ":", ServerPort(), url_.substr(url_.rfind('/')));
+  options_.connect_timeout = kLookUp;
+  EXPECT_TRUE(IsRight(*Open()));
+}
+
+TEST_F(PgHostsTest, HostsOfTheEnvironmentShareTheTimeToo) {
+  OpenNew();
+  const BlackHole first;
+  setenv("PGHOST", "127.0.0.1,127.0.0.1", 1);
+  setenv("PGPORT", absl::StrCat(first.port(), ",", ServerPort()).c_str(), 1);
+  options_.url = absl::StrCat("postgresql://postgres@", url_.substr(url_.rfind('/')));
+  options_.connect_timeout = std::chrono::seconds(8);
+  EXPECT_TRUE(IsRight(*Open()));
+  unsetenv("PGHOST");
+  unsetenv("PGPORT");
 }
 
 TEST_F(PgHostsTest, HostThatIsNotThereOrNotOfTheKindAskedForIsPassedOver) {
