@@ -29,7 +29,9 @@ const REVOKED = users('revoked', 4);
 const CALLS_PER_SECOND = 200;
 const SLOW_ANSWERS = 0.1;
 const SLOW_ANSWER_MS = 300;
-const LIMIT_MS = 5000;  // The promise is a second; a busy machine may be late.
+// The promise is a second. A busy machine may be late, by a lot in the short form, which runs beside anything: then only
+// what hangs counts.
+const LIMIT_MS = MINUTES >= 2 ? 5000 : 60_000;
 const DISK_BYTES = 1 << 30;
 const SPOOL_DISK_BYTES = 64 << 20;
 const POOL_SIZE = 10;   // As many as its two processes may have: none waits for what another one does.

@@ -70,9 +70,14 @@ export class SeedAgent {
     this.send({type: 'tool_response', requestId, ...response});
   }
 
+  // For conditions that can only come true while it is open.
+  #mustBeOpen() {
+    if (!this.closeFrame) return;
+    throw Object.assign(new Error(`closed with ${this.closeFrame.code} ${this.closeFrame.reason}`), {final: true});
+  }
   async connected() {
     return until('the agent gets `connected`', () => {
-      if (this.closeFrame) throw new Error(`closed with ${this.closeFrame.code} ${this.closeFrame.reason}`);
+      this.#mustBeOpen();
       return this.of('connected')[0];
     });
   }
@@ -90,7 +95,7 @@ export class SeedAgent {
     const acks = this.of('heartbeat_ack').length;
     this.heartbeat();
     await until('the heartbeat is acknowledged', () => {
-      if (this.closeFrame) throw new Error(`closed with ${this.closeFrame.code} ${this.closeFrame.reason}`);
+      this.#mustBeOpen();
       return this.of('heartbeat_ack').length > acks;
     });
   }
