@@ -282,7 +282,8 @@ claim('a caller that does not read is held up by TCP: control holds little for i
 });
 
 claim('a thousand connections are served at once, and leave no file behind', async (scope) => {
-  const tw = await start(scope, {topology: 'split'});
+  // Time for a thousand handshakes beside other tests, with sanitizers.
+  const tw = await start(scope, {topology: 'split', flags: {'connect-timeout': 120_000}});
   await tw.agent('user_1');
   await served(tw);
   const files = () => tw.metric('process_open_fds');
