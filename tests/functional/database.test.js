@@ -1,23 +1,18 @@
 // The store of production: both servers over one PostgreSQL, with the tables of the replaced server.
 import assert from 'node:assert/strict';
 import {code} from './lib/caller.js';
+import {OLD_TABLES} from './lib/old_tables.js';
 import {Postgres} from './lib/postgres.js';
 import {output, run} from './lib/process.js';
 import {claim} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
-const OLD_TABLES = `
-  CREATE TABLE agent_credentials (
-    user_id text PRIMARY KEY, shared_secret text NOT NULL UNIQUE, platform text NOT NULL, status text DEFAULT 'pending',
-    created_at timestamp DEFAULT now(), last_seen timestamp, metadata jsonb);
-  CREATE TABLE tool_execution_logs (
-    id bigserial PRIMARY KEY, user_id text, request_id text, tool_name text, params jsonb NOT NULL, result jsonb,
-    success boolean NOT NULL, error text, execution_time_ms integer, created_at timestamp DEFAULT now());
+const TABLES = `${OLD_TABLES};
   INSERT INTO agent_credentials (user_id, shared_secret, platform) VALUES ('user_1', 'plain-secret', 'linux')`;
 
 claim('agents of the replaced server log in, are called and audited, also after the database was unavailable', async (scope) => {
   const postgres = await Postgres.start(scope);
-  await postgres.query(OLD_TABLES);
+  await postgres.query(TABLES);
   const env = {DATABASE_URL: postgres.url};
   const tw = await scope.toolwire({topology: 'split', env});
   const caller = tw.caller();
@@ -56,7 +51,7 @@ claim('agents of the replaced server log in, are called and audited, also after 
 
 claim('a credential of the replaced server whose user id new ones may not have is rotated and revoked over gRPC', async (scope) => {
   const postgres = await Postgres.start(scope);
-  await postgres.query(`${OLD_TABLES}; INSERT INTO agent_credentials (user_id, shared_secret, platform) VALUES (E'tab\\tuser', 'old', 'linux')`);
+  await postgres.query(`${TABLES}; INSERT INTO agent_credentials (user_id, shared_secret, platform) VALUES (E'tab\\tuser', 'old', 'linux')`);
   const caller = (await scope.toolwire({topology: 'split', env: {DATABASE_URL: postgres.url}})).caller();
   const secret = async () => (await postgres.query("SELECT shared_secret FROM agent_credentials WHERE platform = 'linux' ORDER BY user_id"))[0][0];
   assert.equal((await caller.admin('CreateCredential', {userId: 'new\tuser'})).code, code.INVALID_ARGUMENT);
@@ -68,7 +63,7 @@ claim('a credential of the replaced server whose user id new ones may not have i
 
 claim('rows of the replaced server of 12 MB each are listed, each of them as cut', async (scope) => {
   const postgres = await Postgres.start(scope);
-  await postgres.query(OLD_TABLES);
+  await postgres.query(TABLES);
   const env = {DATABASE_URL: postgres.url};
   await output('toolwire', ['migrate'], {env});
   // Kept as 140 kB each, of which only the server's own work shows the length; and one that is kept as it is.

@@ -1,18 +1,12 @@
 // `toolwire migrate`: the tables, prepared and checked before servers need them.
 import assert from 'node:assert/strict';
 import {readdir} from 'node:fs/promises';
+import {OLD_TABLES} from './lib/old_tables.js';
 import {Postgres} from './lib/postgres.js';
 import {Process, output, run} from './lib/process.js';
 import {claim, get} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
-const OLD_TABLES = `
-  CREATE TABLE agent_credentials (
-    user_id text PRIMARY KEY, shared_secret text NOT NULL UNIQUE, platform text NOT NULL, status text DEFAULT 'pending',
-    created_at timestamp DEFAULT now(), last_seen timestamp, metadata jsonb);
-  CREATE TABLE tool_execution_logs (
-    id bigserial PRIMARY KEY, user_id text, request_id text, tool_name text, params jsonb NOT NULL, result jsonb,
-    success boolean NOT NULL, error text, execution_time_ms integer, created_at timestamp DEFAULT now())`;
 const STEPS = ['table toolwire_audit_calls', 'column status_epoch of agent_credentials', 'column call_id of tool_execution_logs', 'column caller of tool_execution_logs',
   'index toolwire_audit_call_id', 'index toolwire_audit_user_time', 'index toolwire_audit_time'];
 

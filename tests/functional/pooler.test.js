@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Cluster} from './lib/cluster.js';
 import {Gate} from './lib/gate.js';
+import {OLD_TABLES} from './lib/old_tables.js';
 import {PgBouncer} from './lib/pgbouncer.js';
 import {Postgres} from './lib/postgres.js';
 import {output} from './lib/process.js';
@@ -10,13 +11,7 @@ import {redisMissing} from './lib/redis.js';
 import {claim, get} from './lib/toolwire.js';
 import {until} from './lib/until.js';
 
-const OLD_TABLES = `
-  CREATE TABLE agent_credentials (
-    user_id text PRIMARY KEY, shared_secret text NOT NULL UNIQUE, platform text NOT NULL, status text DEFAULT 'pending',
-    created_at timestamp DEFAULT now(), last_seen timestamp, metadata jsonb);
-  CREATE TABLE tool_execution_logs (
-    id bigserial PRIMARY KEY, user_id text, request_id text, tool_name text, params jsonb NOT NULL, result jsonb,
-    success boolean NOT NULL, error text, execution_time_ms integer, created_at timestamp DEFAULT now());
+const TABLES = `${OLD_TABLES};
   INSERT INTO tool_execution_logs (user_id, request_id, tool_name, params, success)
   SELECT 'user_1', 'r' || i, 't', '{}', true FROM generate_series(1, 100) AS i`;
 const SNAPSHOT = 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_database';
@@ -55,7 +50,7 @@ const beingBuilt = (postgres) => until('an index is being built', async () => (a
 for (const mode of MODES) {
   claim(`migrate goes on after a PgBouncer in ${mode} mode restarted while it waited for a lock, and while it built an index`, async (scope) => {
     const postgres = await Postgres.start(scope);
-    await postgres.query(OLD_TABLES);
+    await postgres.query(TABLES);
     const bouncer = await PgBouncer.start(scope, overSocket(postgres, mode));
     const lock = await postgres.hold(scope, 'BEGIN; LOCK TABLE tool_execution_logs IN ACCESS SHARE MODE');
     const migrate = scope.process('toolwire', ['migrate'], {env: {DATABASE_URL: bouncer.url}});
@@ -125,7 +120,7 @@ for (const mode of MODES) {
 
 claim('an index that the server goes on building after the connection broke is waited for, not dropped', async (scope) => {
   const postgres = await Postgres.start(scope);
-  await postgres.query(OLD_TABLES);
+  await postgres.query(TABLES);
   const gate = scope.backend(await Gate.start({to: {port: postgres.port}}));
   const url = new URL(postgres.url);
   url.port = gate.port;
