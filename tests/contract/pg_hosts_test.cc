@@ -1,12 +1,7 @@
 // A database URL of several hosts: each gets its share of the time to connect, and a stop waits for none.
-#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -20,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "tests/contract/pg_store_fixture.h"
 #include "tests/support/free_port.h"
+#include "tests/support/silent_host.h"
 
 namespace {
 constexpr char kSlowName[] = "slow-to-find.test";
@@ -37,34 +33,6 @@ extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo
 namespace toolwire {
 namespace {
 
-// Whoever connects hears nothing: the kernel takes the connection, and nobody else does.
-class BlackHole {
- public:
-  BlackHole() : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(listen(fd_, 64), 0);
-    EXPECT_EQ(getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size), 0);
-    port_ = ntohs(address.sin_port);
-  }
-  ~BlackHole() { close(fd_); }
-  BlackHole(const BlackHole&) = delete;
-  BlackHole& operator=(const BlackHole&) = delete;
-
-  int port() const { return port_; }
-  bool IsDialled() const {
-    pollfd watched{fd_, POLLIN, 0};
-    return poll(&watched, 1, 0) == 1;
-  }
-
- private:
-  const int fd_;
-  int port_ = 0;
-};
-
 class PgHostsTest : public PgStoreTest {
  protected:
   // A URL of these ports of 127.0.0.1, with the test's database.
@@ -79,7 +47,7 @@ class PgHostsTest : public PgStoreTest {
 
 TEST_F(PgHostsTest, HostsThatSayNothingLeaveTheLastItsShareOfTheTime) {
   OpenNew();
-  const BlackHole first, second;
+  const SilentHost first, second;
   options_.url = UrlOf({first.port(), second.port(), ServerPort()});
   options_.connect_timeout = std::chrono::minutes(10);
   auto store = Open();
@@ -88,7 +56,7 @@ TEST_F(PgHostsTest, HostsThatSayNothingLeaveTheLastItsShareOfTheTime) {
 }
 
 TEST_F(PgHostsTest, AtTheDeadlineOfAStopADialIsOverHoweverManyHostsAreLeft) {
-  const BlackHole first, second, third;
+  const SilentHost first, second, third;
   options_.url = UrlOf({first.port(), second.port(), third.port()});
   options_.connect_timeout = std::chrono::minutes(3);
   auto store = Open();
@@ -111,7 +79,7 @@ TEST_F(PgHostsTest, LookingANameUpTakesNothingOfTheTimeToConnect) {
 
 TEST_F(PgHostsTest, HostsOfTheEnvironmentShareTheTimeToo) {
   OpenNew();
-  const BlackHole first;
+  const SilentHost first;
   setenv("PGHOST", "127.0.0.1,127.0.0.1", 1);
   setenv("PGPORT", absl::StrCat(first.port(), ",", ServerPort()).c_str(), 1);
   options_.url = absl::StrCat("postgresql://postgres@", url_.substr(url_.rfind('/')));

@@ -1,11 +1,7 @@
 // What only the PostgreSQL store promises: its statements, and living with a server that comes and goes.
 #include "common/store/pg_store.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -22,6 +18,7 @@
 #include "common/audit/audit_log.h"
 #include "common/store/secret.h"
 #include "tests/contract/pg_store_fixture.h"
+#include "tests/support/silent_host.h"
 #include "tests/support/postgres_server.h"
 
 namespace toolwire {
@@ -276,31 +273,6 @@ TEST_F(PgStoreTest, CheckDoesNotWaitForASilentServerAsLongAsOtherWorkMay) {
   EXPECT_TRUE(absl::IsUnavailable(silent)) << silent;
   EXPECT_TRUE(Soon([&] { return store->CheckCredentials({{"old_user", kSecret}}).ok(); }));
 }
-
-// A listening socket that answers nobody.
-class SilentHost {
- public:
-  SilentHost() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)) {
-    address_.sin_family = AF_INET;
-    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address_;
-    EXPECT_EQ(bind(socket_, reinterpret_cast<sockaddr*>(&address_), size), 0);
-    EXPECT_EQ(listen(socket_, 100), 0);
-    EXPECT_EQ(getsockname(socket_, reinterpret_cast<sockaddr*>(&address_), &size), 0);
-  }
-  ~SilentHost() { close(socket_); }
-  int port() const { return ntohs(address_.sin_port); }
-  // How often it was dialled since this was last called.
-  int dials() {
-    int count = 0;
-    for (int peer = -1; (peer = accept(socket_, nullptr, nullptr)) >= 0; ++count) close(peer);
-    return count;
-  }
-
- private:
-  const int socket_;
-  sockaddr_in address_{};
-};
 
 TEST_F(PgStoreTest, HostThatDoesNotAnswerIsNotWaitedForWithEachConnection) {
   SilentHost silent;
